@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""House rules that no linter knows: licence headers, and what early boot may import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEADER = (
+    "# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors\n"
+    "# SPDX-License-Identifier: GPL-3.0-or-later\n"
+)
+SOURCES = sorted(
+    path
+    for folder in ("src", "tests", "tools", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+#: Each of these costs milliseconds to tens of milliseconds at the worst moment (docs/design.md).
+TOO_DEAR_FOR_EARLY_BOOT = {
+    "argparse", "asyncio", "dataclasses", "dbus_fast", "email", "http", "inspect", "json",
+    "logging", "ssl", "subprocess", "tempfile", "typing", "urllib", "zeroconf",
+}  # fmt: skip
+EARLY_BOOT_EXTENSIONS = {"pysequoia"}
+EARLY_BOOT_MAIN = "mandos.client.main"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_source_has_licence_header(source: Path) -> None:
+    """Every source file starts with the two SPDX lines."""
+    text = source.read_text(encoding="utf-8").removeprefix("#!/usr/bin/env python3\n")
+    assert text.startswith(HEADER)
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = (
+        f"import sys; before = set(sys.modules); {statement}; import json; "
+        "sys.stdout.write(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout)) - {"json", "json.decoder", "json.encoder", "json.scanner"}
+
+
+def test_early_boot_imports_little() -> None:
+    """The client's start loads the standard library's cheap half and our own rooms only."""
+    loaded = {name.partition(".")[0] for name in _modules_after(f"import {EARLY_BOOT_MAIN}")}
+    assert not loaded & TOO_DEAR_FOR_EARLY_BOOT
+    assert loaded <= set(sys.stdlib_module_names) | EARLY_BOOT_EXTENSIONS | {"mandos"}
