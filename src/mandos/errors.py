@@ -43,7 +43,7 @@ class PeerError(MandosError):
     exit_code = 76  # EX_PROTOCOL
 
 
-class SystemFault(MandosError):
+class MachineError(MandosError):
     """The machine lacks or refuses something: a library, a port, an interface."""
 
     exit_code = 69  # EX_UNAVAILABLE
