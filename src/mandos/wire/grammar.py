@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes over the wire, and every limit: the manual page mandos(8), "NETWORK PROTOCOL".
+
+All times are in seconds, all sizes in bytes.  Imports nothing: early boot uses it.
+"""
+
+from __future__ import annotations
+
+#: The only protocol version there is.
+VERSION = 1
+#: What a client sends first; the first blank-separated field is the protocol version.
+GREETING = b"1\r\n"
+#: Longest greeting that a server reads, line end included.
+GREETING_LIMIT = 256
+#: Largest secret: the largest key file of cryptsetup(8), 8 MiB, sealed and with room to spare.
+SECRET_LIMIT = 16 * 1024 * 1024
+
+#: TLS 1.3 with raw public keys only (RFC 7250); the reference's default, manual page mandos(8).
+PRIORITY = "SECURE128:!CTYPE-X.509:+CTYPE-RAWPK:!RSA:!VERS-ALL:+VERS-TLS1.3:%PROFILE_ULTRA"
+
+#: How long the server waits for a whole greeting.
+GREETING_TIME = 10.0
+#: How long either end waits for the other during the TLS handshake.
+HANDSHAKE_TIME = 20.0
+#: How long the server tries to write a secret, and a client to read one that has begun.
+TRANSFER_TIME = 60.0
+#: How long either end waits for the other to close.
+CLOSE_TIME = 5.0
+#: How long a client waits for a TCP connection.
+CONNECT_TIME = 10.0
+#: How long a client waits for the first byte: an administrator may have to approve it first.
+APPROVAL_TIME = 3600.0
+
+SERVICE_TYPE = "_mandos._tcp"
+SERVICE_NAME = "Mandos"
