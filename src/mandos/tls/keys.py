@@ -57,12 +57,12 @@ def key_id_of_public_pem(pem: bytes) -> str:
         raise AdministratorError(f"not a PEM public key: {error}") from error
 
 
-def public_of_private_pem(pem: bytes) -> bytes:
-    """The PEM public key of a PEM private key.  Raises AdministratorError."""
+def key_id_of_private_pem(pem: bytes) -> str:
+    """The key ID of the public half of a private key file.  Raises AdministratorError."""
     try:
         with _private() as key:
             gnutls.privkey_import(key, byref(datum(pem)), gnutls.FORMAT_PEM, None, 0)
-            return _public_pem(key)
+            return key_id_of_public_pem(_public_pem(key))
     except TLSError as error:
         raise AdministratorError(f"not a PEM private key without passphrase: {error}") from error
 
