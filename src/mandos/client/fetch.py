@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client's one loop: asks every server at once and takes the first good answer.
+
+A server that hangs, lies or refuses costs the others nothing: each has its own connection and its
+own deadlines, and is asked again after the retry time, for ever.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+
+from mandos.client.attempt import Attempt
+from mandos.client.search import DirectSearch, ZeroconfSearch
+from mandos.errors import MandosError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mandos.client.search import Target
+    from mandos.client.settings import ClientSettings
+    from mandos.tls.credentials import Credentials, Priority
+
+#: How many servers are remembered and asked at most: a network can be full of lies.
+_SERVER_LIMIT = 64
+#: The longest sleep in seconds, since select(2) cannot wait for ever.
+_LONGEST_WAIT = 3600.0
+
+
+class _Server:
+    """A server, the attempt under way, when to begin the next one, and its last complaint."""
+
+    __slots__ = ("attempt", "begin", "complaint", "target")
+
+    def __init__(self, target: Target, begin: float) -> None:
+        self.target = target
+        self.attempt: Attempt | None = None
+        self.begin = begin
+        self.complaint = ""
+
+    def __str__(self) -> str:
+        host, port, scope = self.target
+        where = f"{host}%{_interface_name(scope)}" if scope else host
+        return f"[{where}]:{port}" if ":" in host else f"{where}:{port}"
+
+    @property
+    def due(self) -> float:
+        """When something has to be done about this server."""
+        return self.attempt.deadline if self.attempt else self.begin
+
+
+def _interface_name(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return str(index)
+
+
+class Fetcher:
+    """Fetches the password.
+
+    ``open_sealed`` opens what a server sends, or raises MandosError; ``say`` gets what a person
+    at the console should see, ``debug`` everything.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        tls: tuple[Priority, Credentials],
+        open_sealed: Callable[[bytes], bytes],
+        reports: tuple[Callable[[str], None], Callable[[str], None]],
+    ) -> None:
+        self._retry = settings.retry
+        self._tls = tls
+        self._open_sealed = open_sealed
+        self._say, self._debug = reports
+        self._servers: dict[Target, _Server] = {}
+        self._selector = selectors.DefaultSelector()
+        self._search: DirectSearch | ZeroconfSearch = (
+            DirectSearch(settings.connect)
+            if settings.connect
+            else ZeroconfSearch(settings.interfaces, self._selector, self._debug)
+        )
+
+    def start(self) -> None:
+        """Send the first questions, so that answers travel while the caller prepares the rest."""
+        now = time.monotonic()
+        self._learn(self._search.tick(now), now)
+        self._serve_due(now)
+
+    def run(self) -> bytes:
+        """Return the password, once some server has given it."""
+        password: bytes | None = None
+        while password is None:
+            ready = self._selector.select(self._patience(time.monotonic()))
+            password = self._turn(ready, time.monotonic())
+        return password
+
+    def close(self) -> None:
+        """Close every connection and stop searching."""
+        for server in self._servers.values():
+            if server.attempt:
+                server.attempt.close()
+        self._search.close()
+        self._selector.close()
+
+    def _patience(self, now: float) -> float:
+        due = min((server.due for server in self._servers.values()), default=now + _LONGEST_WAIT)
+        return max(0.0, min(due - now, self._search.deadline(now) - now, _LONGEST_WAIT))
+
+    def _turn(self, ready: Iterable[tuple[selectors.SelectorKey, int]], now: float) -> bytes | None:
+        for key, _events in ready:
+            if isinstance(key.data, _Server):
+                password = self._advance(key.data, now)
+                if password is not None:
+                    return password
+            else:
+                assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - narrows the type
+                self._learn(self._search.hear(key.fileobj), now)
+        self._learn(self._search.tick(now), now)
+        return self._serve_due(now)
+
+    def _learn(self, targets: Iterable[Target], now: float) -> None:
+        for target in targets:
+            server = self._servers.get(target)
+            if server is not None:
+                server.begin = now  # it announced itself anew: it may have changed its mind
+            elif len(self._servers) < _SERVER_LIMIT:
+                server = self._servers[target] = _Server(target, now)
+                self._debug(f"found the server {server}")
+
+    def _serve_due(self, now: float) -> bytes | None:
+        for server in self._servers.values():
+            if server.due <= now:
+                password = (
+                    self._advance(server, now) if server.attempt else self._begin(server, now)
+                )
+                if password is not None:
+                    return password
+        return None
+
+    def _begin(self, server: _Server, now: float) -> bytes | None:
+        self._debug(f"asking {server}")
+        try:
+            server.attempt = Attempt(server.target, *self._tls, now)
+        except (MandosError, OSError) as error:
+            self._give_up(server, str(error), now)
+            return None
+        self._selector.register(server.attempt.socket, server.attempt.waits_for, server)
+        return self._advance(server, now)
+
+    def _advance(self, server: _Server, now: float) -> bytes | None:
+        attempt = server.attempt
+        if attempt is None:
+            return None
+        try:
+            sealed = attempt.advance(now)
+            if sealed is None:
+                self._selector.modify(attempt.socket, attempt.waits_for, server)
+                return None
+            self._debug(f"{server} sent {len(sealed)} bytes")
+            return self._open_sealed(sealed)
+        except MandosError as error:
+            self._give_up(server, " - ".join(error.lines()), now)
+            return None
+
+    def _give_up(self, server: _Server, why: str, now: float) -> None:
+        if server.attempt:
+            self._selector.unregister(server.attempt.socket)
+            server.attempt.close()
+            server.attempt = None
+        server.begin = now + self._retry
+        tell = self._debug if why == server.complaint else self._say
+        tell(f"{server}: {why}; asking again in {self._retry:g} seconds")
+        server.complaint = why

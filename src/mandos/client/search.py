@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the addresses of servers come from: the command line, or Zeroconf.
+
+Both searches have the same three methods: ``tick`` does what is due, ``hear`` reads from a socket
+that the search has registered with the loop's selector, and both return the addresses that should
+be asked now; ``deadline`` says when the next ``tick`` is due.  Interfaces that appear later are
+taken in.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+
+from mandos.discovery.finder import Finder
+from mandos.discovery.sockets import usable_interfaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mandos.client.settings import Address
+
+    #: A numeric address, a port, and an interface index (0 unless the address is link-local).
+    Target = tuple[str, int, int]
+
+#: How often, in seconds, to look whether an interface has appeared.
+_LOOK_TIME = 1.0
+_FOREVER = float("inf")
+
+
+def interface_index(name: str) -> int:
+    """The index of a network interface, 0 when there is none of that name."""
+    try:
+        return socket.if_nametoindex(name) if name else 0
+    except OSError:
+        return 0
+
+
+class DirectSearch:
+    """The one server that the command line names; its interface may still have to appear."""
+
+    __slots__ = ("_address", "_due")
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._due = 0.0
+
+    def deadline(self, _now: float) -> float:
+        """When to call ``tick``."""
+        return self._due
+
+    def tick(self, now: float) -> list[Target]:
+        """Return the address, once its interface is there."""
+        if now < self._due:
+            return []
+        name = self._address.interface
+        index = interface_index(name)
+        if name and not index:
+            self._due = now + _LOOK_TIME
+            return []
+        self._due = _FOREVER
+        return [(self._address.host, self._address.port, index)]
+
+    def hear(self, _listener: socket.socket) -> list[Target]:
+        """Nothing: this search has no sockets."""
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class ZeroconfSearch:
+    """Every server that announces itself on the wanted interfaces (all usable ones by default)."""
+
+    __slots__ = ("_due", "_finder", "_interfaces", "_names")
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        selector: selectors.BaseSelector,
+        debug: Callable[[str], None],
+    ) -> None:
+        self._names = names
+        self._finder = Finder((), debug)
+        self._interfaces: set[int] = set()
+        self._due = 0.0
+        for listener in self._finder.sockets:
+            selector.register(listener, selectors.EVENT_READ)
+
+    def deadline(self, now: float) -> float:
+        """When to call ``tick``."""
+        return min(self._due, self._finder.deadline(now))
+
+    def tick(self, now: float) -> list[Target]:
+        """Take in new interfaces and send the questions that are due."""
+        if now >= self._due:
+            self._due = now + _LOOK_TIME
+            self._look()
+        self._finder.tick(now)
+        return []
+
+    def hear(self, listener: socket.socket) -> list[Target]:
+        """Read what came in; returns the servers that are new or announce themselves again."""
+        return [
+            (endpoint.address, endpoint.port, endpoint.interface)
+            for endpoint in self._finder.readable(listener)
+        ]
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._finder.close()
+
+    def _look(self) -> None:
+        usable = set(self._named() if self._names else usable_interfaces())
+        for index in usable - self._interfaces:
+            self._finder.add_interface(index)
+        self._interfaces = usable
+
+    def _named(self) -> Iterator[int]:
+        for name in self._names:
+            index = interface_index(name)
+            if index:
+                yield index

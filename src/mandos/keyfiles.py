@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the files that hold keys, with errors that an administrator can act on."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mandos.errors import AdministratorError
+
+#: No key file comes near this size, in bytes; more is a mistake, such as a device.
+LIMIT = 1 << 20
+
+_MAKE_THEM = "mandos-keygen makes all four key files"
+
+
+def read_key_file(path: str) -> bytes:
+    """The contents of a key file.  Raises AdministratorError naming the file and the reason."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too dear for early boot
+            data = file.read(LIMIT + 1)
+    except OSError as error:
+        raise AdministratorError(
+            f"cannot read the key file {path}: {error.strerror}", _MAKE_THEM
+        ) from error
+    if not data.strip():
+        raise AdministratorError(f"the key file {path} is empty", _MAKE_THEM)
+    if len(data) > LIMIT:
+        raise AdministratorError(f"{path} is too large for a key file", _MAKE_THEM)
+    return data
+
+
+def exposure(path: str) -> str | None:
+    """A warning when a file that holds a secret key can be read by other users."""
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - likewise
+    except OSError:
+        return None
+    if not mode & stat.S_IROTH:
+        return None
+    return f"everyone on this machine can read the secret key {path}; run: chmod o-rwx {path}"

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The early-boot programs' command lines, and those of mandos-client in particular."""
+
+from __future__ import annotations
+
+import pytest
+
+import mandos
+from mandos.client.settings import COMMAND_LINE, Address, ClientSettings
+from mandos.errors import UsageError
+from mandos.wire import grammar
+
+
+def _settings(*arguments: str) -> ClientSettings:
+    return ClientSettings(COMMAND_LINE.parse(arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seckey=key", "--debug"],
+        ["--seckey", "key", "--debug"],
+        ["-s", "key", "--debug"],
+        ["-skey", "--deb"],
+        ["--seckey=other", "--debug", "--seckey=key"],
+        ["--debug", "--sec=key", "--"],
+    ],
+)
+def test_forms_of_an_option(arguments: list[str]) -> None:
+    """GNU forms all mean the same, and the last value counts."""
+    settings = _settings(*arguments)
+    assert settings.seckey == "key"
+    assert settings.debug
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--nonsense"], "unknown option --nonsense"),
+        (["-x"], "unknown option -x"),
+        (["--seckey"], "--seckey needs a value"),
+        (["-s"], "--seckey needs a value"),
+        (["--debug=yes"], "--debug takes no value"),
+        (["--d"], "could mean --dh-bits, --dh-params, --delay, --debug"),
+        (["word"], "'word' is not an option"),
+        (["--", "word"], "'word' is not an option"),
+        (["--retry=soon"], "--retry takes a number of seconds, not 'soon'"),
+        (["--retry=-1"], "--retry takes a number of seconds"),
+        (["--retry=nan"], "--retry takes a number of seconds"),
+        (["--retry=inf"], "--retry takes a number of seconds"),
+        (["--delay=x"], "--delay takes a number of seconds"),
+        (["--dh-bits=many"], "--dh-bits takes a whole number"),
+    ],
+)
+def test_bad_command_line_says_what_is_wrong(arguments: list[str], complaint: str) -> None:
+    """Whatever the table does not have is refused, by name."""
+    with pytest.raises(UsageError) as caught:
+        _settings(*arguments)
+    assert complaint in str(caught.value)
+    assert caught.value.exit_code == 64
+
+
+def test_defaults_are_those_of_the_manual_page() -> None:
+    """Without options: keys from the initial RAM disk, a retry every ten seconds."""
+    settings = _settings()
+    assert settings.tls_privkey == "/conf/conf.d/mandos/tls-privkey.pem"
+    assert settings.seckey == "/conf/conf.d/mandos/seckey.txt"
+    assert (settings.retry, settings.priority) == (10.0, grammar.PRIORITY)
+    assert settings.connect is None
+    assert settings.interfaces == []
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "interface"),
+    [
+        ("192.0.2.1:4711", "192.0.2.1", 4711, ""),
+        ("fe80::aede:48ff:fe71:f6f2:4711", "fe80::aede:48ff:fe71:f6f2", 4711, ""),
+        ("fe80::1%eth0:4711", "fe80::1", 4711, "eth0"),
+        ("[fe80::1%eth0]:4711", "fe80::1", 4711, "eth0"),
+        ("::1:80", "::1", 80, ""),
+    ],
+)
+def test_connect_address(text: str, host: str, port: int, interface: str) -> None:
+    """The last colon separates the port; the interface may stand behind a percent sign."""
+    address = Address.parse(text)
+    assert (address.host, address.port, address.interface) == (host, port, interface)
+
+
+@pytest.mark.parametrize("text", ["", "host", "server:4711", "192.0.2.1", "1.2.3.4:0", "::1:99999",
+                                  "192.0.2.1:-4", "192.0.2.1:٣"])  # fmt: skip
+def test_bad_connect_address(text: str) -> None:
+    """Whatever is not a numeric address and a port is refused."""
+    with pytest.raises(UsageError, match="--connect"):
+        Address.parse(text)
+
+
+def test_interfaces_end_at_none() -> None:
+    """Interfaces add up over commas and repetitions; what follows "none" does not count."""
+    assert _settings("-i", "eth0,eth1", "-i", "eth2").interfaces == ["eth0", "eth1", "eth2"]
+    assert _settings("-i", "eth0,none,eth1", "-i", "eth2").interfaces == ["eth0"]
+
+
+def test_single_interface_is_that_of_the_connect_address() -> None:
+    """One interface given with --connect is where a link-local address is."""
+    settings = _settings("-c", "fe80::1:4711", "-i", "eth2")
+    assert settings.connect is not None
+    assert settings.connect.interface == "eth2"
+
+
+def test_help_names_every_option() -> None:
+    """The help has a line for each option; usage and version answer too."""
+    text = COMMAND_LINE.answer(COMMAND_LINE.parse(["--help"])) or ""
+    usage = COMMAND_LINE.answer(COMMAND_LINE.parse(["--usage"])) or ""
+    for option in COMMAND_LINE.options:
+        assert f"--{option.long}" in text
+        assert f"--{option.long}" in usage
+    version = COMMAND_LINE.answer(COMMAND_LINE.parse(["-V"]))
+    assert version == f"mandos-client {mandos.__version__}"
