@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Browsing for servers: packets and the time in, endpoints and queries out (RFC 6763).
+
+A server is known once its SRV record and an address of the target are; whatever is missing is asked
+for at once.  What was heard stays known until it is taken back (a goodbye) or pushed out by
+newer records: a machine that waits at boot has nothing to lose by trying an old address.
+All memory is bounded.  No socket and no clock; early boot uses it, so it imports almost nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from mandos.discovery.messages import (
+    AAAA,
+    PTR,
+    SRV,
+    A,
+    MessageError,
+    Question,
+    encode_name,
+    first_label,
+    read_message,
+    write_query,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from mandos.discovery.messages import Record
+
+PORT = 5353
+SERVICE = "_mandos._tcp.local"
+INSTANCE = "Mandos"
+
+#: Seconds from one query to the next; the last one repeats for ever.
+INTERVALS = (0.05, 0.1, 0.25, 0.6, 1.0, 2.0, 4.0, 8.0, 10.0)
+#: Questions about what a packet left out are asked at once, but no oftener than this.
+FOLLOW_UP_INTERVAL = 0.02
+
+MAX_SERVERS = 64
+MAX_ADDRESSES = 16
+MAX_QUERY = 1200  # bytes; fits every link without fragments
+
+
+class Endpoint:
+    """Where a server listens; ``interface`` is 0 unless the address is link-local IPv6."""
+
+    __slots__ = ("address", "interface", "name", "port")
+
+    def __init__(self, address: str, port: int, interface: int, name: str) -> None:
+        self.address = address
+        self.port = port
+        self.interface = interface
+        self.name = name
+
+    @property
+    def family(self) -> int:
+        """The address family of a socket to it."""
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+    @property
+    def sockaddr(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """What ``connect`` of such a socket takes."""
+        if self.family == socket.AF_INET6:
+            return (self.address, self.port, 0, self.interface)
+        return (self.address, self.port)
+
+    def _key(self) -> tuple[str, int, int, str]:
+        return (self.address, self.port, self.interface, self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        scope = f"%{self.interface}" if self.interface else ""
+        return f"<{self.name!r} at {self.address}{scope} port {self.port}>"
+
+
+class _Server:
+    """An instance on one interface: only heard of (no target), or with its SRV record."""
+
+    __slots__ = ("addresses", "instance", "interface", "port", "target")
+
+    def __init__(self, interface: int, instance: bytes, target: bytes = b"", port: int = 0) -> None:
+        self.interface = interface
+        self.instance = instance
+        self.target = target
+        self.port = port
+        self.addresses: dict[bytes, None] = {}
+
+    def key(self) -> tuple[int, bytes, bytes, int]:
+        return (self.interface, self.instance.lower(), self.target.lower(), self.port)
+
+    def missing(self) -> Iterator[Question]:
+        """What to ask so that it can be reached; over IPv6 too where only IPv4 is known."""
+        if not self.target:
+            yield Question(self.instance, SRV)
+            return
+        if not any(len(address) == 16 for address in self.addresses):
+            yield Question(self.target, AAAA)
+        if not self.addresses:
+            yield Question(self.target, A)
+
+    def endpoint(self, address: bytes) -> Endpoint:
+        family = socket.AF_INET6 if len(address) == 16 else socket.AF_INET
+        scope = self.interface if _is_link_local6(address) else 0
+        text = socket.inet_ntop(family, address)
+        return Endpoint(text, self.port, scope, first_label(self.instance))
+
+
+class Browser:
+    """All servers of a service on the links that packets come from.
+
+    It asks for every instance (PTR) and at once for the SRV record of the default one, so that
+    the usual server is found by a single answer.
+    """
+
+    __slots__ = (
+        "_follow_up_from",
+        "_instance",
+        "_interval",
+        "_next",
+        "_servers",
+        "_service",
+        "_wanted",
+    )
+
+    def __init__(self, service: str = SERVICE, default_instance: str = INSTANCE) -> None:
+        labels = service.split(".")
+        self._service = encode_name(*labels).lower()
+        self._instance = encode_name(default_instance, *labels)
+        self._servers: dict[tuple[int, bytes, bytes, int], _Server] = {}
+        self._wanted: list[_Server] = []
+        self._follow_up_from = 0.0
+        self._next = 0.0
+        self._interval = 0
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Every endpoint known now."""
+        return [
+            server.endpoint(address)
+            for server in self._servers.values()
+            for address in server.addresses
+        ]
+
+    def restart(self) -> None:
+        """Ask at once, and fast again: the network has changed."""
+        self._next = 0.0
+        self._interval = 0
+
+    def next_time(self, now: float) -> float:
+        """When :meth:`next_query` will have something to send; never before ``now``."""
+        due = min(self._next, self._follow_up_from) if self._wanted else self._next
+        return max(due, now)
+
+    def next_query(self, now: float) -> bytes | None:
+        """Return the query that is due, to be sent on every interface, if one is."""
+        if now >= self._next:
+            self._next = now + INTERVALS[self._interval]
+            self._interval = min(self._interval + 1, len(INTERVALS) - 1)
+            self._wanted.clear()
+            return self.query()
+        if self._wanted and now >= self._follow_up_from:
+            self._follow_up_from = now + FOLLOW_UP_INTERVAL
+            wanted, self._wanted = self._wanted, []
+            return write_query(_missing(wanted))
+        return None
+
+    def query(self) -> bytes:
+        """Ask for every instance, the default one, and all that is missing."""
+        basic = [Question(self._service, PTR), Question(self._instance, SRV)]
+        return write_query(basic + _missing(self._servers.values()))
+
+    def receive(self, packet: bytes, interface: int, source: tuple[str, int]) -> list[Endpoint]:
+        """Take a packet from ``source`` (address, port); return the endpoints that it adds.
+
+        What is no response of a responder (RFC 6762 section 6: from port 5353), is malformed or
+        tells nothing about the service is ignored.
+        """
+        if source[1] != PORT:
+            return []
+        try:
+            message = read_message(packet)
+        except MessageError:
+            return []
+        if not message.response:
+            return []
+        for record in message.records:
+            if record.type == PTR and record.name.lower() == self._service:
+                self._hear_instance(record, interface)
+        for record in message.records:
+            if record.type == SRV and self._is_instance(record.name):
+                self._hear_server(record, interface)
+        local = source[0] == "::1" or source[0].startswith("127.")
+        found = [
+            endpoint
+            for record in message.records
+            if record.type in {A, AAAA} and _is_usable(record.data, local=local)
+            for endpoint in self._hear_address(record, interface)
+        ]
+        self._wanted = [server for server in self._wanted if any(server.missing())]
+        return found
+
+    def _is_instance(self, name: bytes) -> bool:
+        return name[1 + name[0] :].lower() == self._service
+
+    def _of_instance(self, name: bytes, interface: int) -> list[_Server]:
+        folded = name.lower()
+        return [
+            server
+            for server in self._servers.values()
+            if server.interface == interface and server.instance.lower() == folded
+        ]
+
+    def _hear_instance(self, record: Record, interface: int) -> None:
+        known = self._of_instance(record.data, interface)
+        if not record.ttl:
+            for server in known:
+                self._forget(server)
+        elif not known and self._is_instance(record.data):
+            self._add(_Server(interface, record.data))
+
+    def _hear_server(self, record: Record, interface: int) -> None:
+        server = _Server(interface, record.name, record.data, record.port)
+        if not record.ttl:
+            self._forget(server)
+        elif record.port and server.key() not in self._servers:
+            self._forget(_Server(interface, record.name))
+            self._add(server)
+
+    def _hear_address(self, record: Record, interface: int) -> Iterator[Endpoint]:
+        owner = record.name.lower()
+        for server in self._servers.values():
+            if server.interface != interface or server.target.lower() != owner:
+                continue
+            if not record.ttl:
+                server.addresses.pop(record.data, None)
+            elif record.data not in server.addresses:
+                if len(server.addresses) == MAX_ADDRESSES:
+                    del server.addresses[next(iter(server.addresses))]
+                server.addresses[record.data] = None
+                yield server.endpoint(record.data)
+
+    def _add(self, server: _Server) -> None:
+        """Remember a server, in place of the oldest when there are too many; ask about it."""
+        if len(self._servers) == MAX_SERVERS:
+            self._forget(next(iter(self._servers.values())))
+        self._servers[server.key()] = server
+        self._wanted.append(server)
+
+    def _forget(self, server: _Server) -> None:
+        known = self._servers.pop(server.key(), None)
+        if known in self._wanted:
+            self._wanted.remove(known)
+
+
+def _missing(servers: Collection[_Server]) -> list[Question]:
+    """What to ask about these servers, the newest first, as far as it fits into a query."""
+    chosen: dict[tuple[bytes, int], Question] = {}
+    size = 0
+    for server in reversed(list(servers)):
+        for question in server.missing():
+            size += len(question.name) + 4
+            if size <= MAX_QUERY:
+                chosen[question.name, question.type] = question
+    return list(chosen.values())
+
+
+def _is_link_local6(address: bytes) -> bool:
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
+def _is_usable(address: bytes, *, local: bool) -> bool:
+    """Tell whether a connection may be tried: one host, and this one only if it said so itself."""
+    if len(address) == 4:
+        return 0 < address[0] < 224 and (local or address[0] != 127)
+    if address.startswith(bytes(10)):  # ::, ::1, and IPv4 in disguise
+        return local and address == bytes(15) + b"\x01"
+    return address[0] != 0xFF
