@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One connection of the server: one request in, at most one secret out.
+
+The TLS library works on the socket itself; this coroutine waits for the socket where the library
+cannot, and holds every wait to the conversation's deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from mandos.tls import keys
+from mandos.tls.session import Session, TLSError, WouldBlock
+from mandos.wire import grammar, key_id
+from mandos.wire.conversation import GREETING, ServerConversation
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from mandos.tls.credentials import Credentials, Priority
+
+
+_Result = TypeVar("_Result")
+
+
+class TLS(NamedTuple):
+    """What all sessions of the server share."""
+
+    priority: Priority
+    credentials: Credentials
+
+
+class Vault(Protocol):
+    """Who decides which secret goes where."""
+
+    async def judge(self, key_id: str, peer: str) -> bytes | None:
+        """The secret for the holder of this key, or None to refuse; ``peer`` is for people."""
+
+    def delivered(self, key_id: str, peer: str) -> None:
+        """The secret has been written, whole."""
+
+
+class Connection:
+    """Serves one accepted, non-blocking socket; raises PeerError when the peer is at fault."""
+
+    def __init__(self, sock: socket.socket, peer: str, tls: TLS, vault: Vault) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._peer = peer
+        self._vault = vault
+        self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
+        self._conversation = ServerConversation(self._loop.time())
+
+    def close(self) -> None:
+        """Free the session and close the socket."""
+        self._session.close()
+        self._socket.close()
+
+    async def serve(self) -> None:
+        """Hold the whole conversation."""
+        try:
+            await self._in_time(self._greeting())
+            await self._in_time(self._when_ready(self._session.handshake))
+        except TLSError as error:
+            raise self._conversation.fail(f"TLS handshake failed: {error}") from error
+        name = self._key_id()
+        self._conversation.authenticated(self._loop.time())
+        secret = await self._vault.judge(name, self._peer)
+        self._conversation.judged(granted=secret is not None, now=self._loop.time())
+        try:
+            if secret is not None:
+                await self._in_time(self._send(secret))
+                self._vault.delivered(name, self._peer)
+            await self._in_time(self._when_ready(self._session.say_goodbye))
+        except TLSError as error:
+            raise self._conversation.fail(f"the connection broke: {error}") from error
+        self._conversation.closed(self._loop.time())
+
+    def _key_id(self) -> str:
+        public = self._session.peer_key()
+        if public is None:
+            raise self._conversation.fail("the peer showed no raw public key")
+        name = keys.key_id_of(public)
+        if name == key_id.OF_NOTHING:
+            raise self._conversation.fail("the peer's key is empty")
+        return name
+
+    async def _greeting(self) -> None:
+        while self._conversation.state == GREETING:
+            try:
+                data = await self._loop.sock_recv(self._socket, grammar.GREETING_LIMIT)
+            except OSError as error:
+                raise self._conversation.hung_up() from error
+            self._conversation.receive(data, self._loop.time())
+
+    async def _send(self, secret: bytes) -> None:
+        rest = memoryview(secret)
+        while rest:
+            rest = rest[await self._when_ready(partial(self._session.send, rest)) :]
+        self._conversation.sent(self._loop.time())
+
+    async def _when_ready(self, call: Callable[[], _Result]) -> _Result:
+        while True:
+            try:
+                return call()
+            except WouldBlock:
+                await self._ready(writable=self._session.wants_write)
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
+        """Hold a piece of work to the deadline that the conversation has now."""
+        try:
+            async with asyncio.timeout_at(self._conversation.deadline):
+                await work
+        except TimeoutError:
+            self._conversation.check_time(float("inf"))
+
+    async def _ready(self, *, writable: bool) -> None:
+        descriptor = self._socket.fileno()
+        woken: asyncio.Future[None] = self._loop.create_future()
+        add, remove = (
+            (self._loop.add_writer, self._loop.remove_writer)
+            if writable
+            else (self._loop.add_reader, self._loop.remove_reader)
+        )
+        add(descriptor, _wake, woken)
+        try:
+            await woken
+        finally:
+            remove(descriptor)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accepts connections and serves each in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mandos.errors import PeerError
+from mandos.server.connection import Connection
+from mandos.server.sockets import describe
+
+if TYPE_CHECKING:
+    from mandos.server.connection import TLS, Vault
+
+log = logging.getLogger(__name__)
+
+#: Connections accepted before others get their turn.
+_BATCH = 64
+#: Seconds to wait when there is no descriptor left for another connection.
+_PAUSE = 0.5
+
+
+class Listener:
+    """Accepts connections on a listening socket and serves them until it is stopped."""
+
+    def __init__(self, listening: socket.socket, tls: TLS, vault: Vault) -> None:
+        self._listening = listening
+        self._tls = tls
+        self._vault = vault
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that clients connect to."""
+        return int(self._listening.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to accept."""
+        asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    async def stop(self) -> None:
+        """Accept nothing more and end the connections under way; harmless when repeated."""
+        if self._listening.fileno() < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _turn in range(_BATCH):
+            try:
+                sock, address = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            self._begin(sock, describe(address))
+
+    def _pause(self, error: OSError) -> None:
+        """A peer that is gone again costs nothing; a lack of descriptors needs a pause."""
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            log.debug("a connection ended before it began: %s", error.strerror)
+            return
+        log.error("cannot take more connections for a moment: %s", error.strerror)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening)
+        loop.call_later(_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if self._listening.fileno() >= 0:
+            self.start()
+
+    def _begin(self, sock: socket.socket, peer: str) -> None:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, peer, self._tls, self._vault)
+        task = asyncio.create_task(self._serve(connection, peer))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._end, connection))
+
+    def _end(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        """Free the connection, even when its task was cancelled before it began."""
+        self._tasks.discard(task)
+        connection.close()
+
+    async def _serve(self, connection: Connection, peer: str) -> None:
+        try:
+            await connection.serve()
+        except PeerError as error:
+            log.info("%s: %s", peer, error)
+        except Exception:
+            # one connection's defect must never stop the others
+            log.exception("%s: internal error", peer)

@@ -1,0 +1,294 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's connections over real sockets: honest clients, and everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import selectors
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from mandos.client.attempt import Attempt
+from mandos.errors import PeerError
+from mandos.server.connection import TLS
+from mandos.server.listener import Listener
+from mandos.tls import keys
+from mandos.tls.credentials import Credentials, Priority
+from mandos.wire import conversation, grammar
+
+SECRET = bytes(range(256)) * 300
+TLS_12 = "NORMAL:!CTYPE-X.509:+CTYPE-RAWPK:!VERS-ALL:+VERS-TLS1.2"
+
+
+class OneClient:
+    """A vault that knows one key, and records what happened."""
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        self.secret = SECRET
+        self.asked: list[str] = []
+        self.given: list[str] = []
+
+    async def judge(self, key_id: str, _peer: str) -> bytes | None:
+        """Serve the one key."""
+        self.asked.append(key_id)
+        return self.secret if key_id == self.key_id else None
+
+    def delivered(self, key_id: str, _peer: str) -> None:
+        """Record."""
+        self.given.append(key_id)
+
+
+class Server:
+    """A listening server and the client that it knows."""
+
+    def __init__(self) -> None:
+        self.key = keys.generate_tls_key("ed25519")
+        self.vault = OneClient(keys.key_id_of_public_pem(self.key[1]))
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=1024)
+        listening.settimeout(0)
+        self.address = ("::1", listening.getsockname()[1], 0)
+        tls = TLS(Priority(grammar.PRIORITY), Credentials())
+        self.listener = Listener(listening, tls, self.vault)
+
+    async def ask(
+        self, key: tuple[bytes, bytes] | None = None, priority: str = grammar.PRIORITY
+    ) -> bytes:
+        """Ask as our own client does."""
+        return await asyncio.to_thread(_ask, self.address, key or self.key, priority)
+
+    async def talk(self, peer: Callable[[socket.socket], None]) -> None:
+        """Let a peer of another kind have a connection of its own."""
+        await asyncio.to_thread(self._talk, peer)
+
+    def _talk(self, peer: Callable[[socket.socket], None]) -> None:
+        with socket.create_connection(self.address[:2], timeout=30) as sock:
+            peer(sock)
+
+
+def _attempt(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> Attempt:
+    credentials = Credentials()
+    credentials.load_raw_key(key[1], key[0])
+    return Attempt(address, Priority(priority), credentials, time.monotonic())
+
+
+def _ask(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> bytes:
+    attempt = _attempt(address, key, priority)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(attempt.socket, attempt.waits_for)
+            while True:
+                selector.select(30)
+                sealed = attempt.advance(time.monotonic())
+                if sealed is not None:
+                    return sealed
+                selector.modify(attempt.socket, attempt.waits_for)
+    finally:
+        attempt.close()
+
+
+@pytest.fixture
+async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
+    """A server on a port of its own; no task and no traceback may be left at the end."""
+    caplog.set_level(logging.INFO)
+    running = Server()
+    running.listener.start()
+    yield running
+    await running.listener.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert "internal error" not in caplog.text
+
+
+def _hung_up(sock: socket.socket) -> bool:
+    """Whether the server closes without having said anything more."""
+    try:
+        while sock.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+async def test_known_client_gets_its_secret(server: Server) -> None:
+    """The bytes arrive unchanged, and the delivery is reported once."""
+    assert await server.ask() == SECRET
+    await _until(lambda: bool(server.vault.given))
+    assert server.vault.given == [server.vault.key_id]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - a condition outside of asyncio
+            await asyncio.sleep(0)
+
+
+async def test_unknown_key_gets_nothing(server: Server) -> None:
+    """A refusal is a close without data."""
+    with pytest.raises(PeerError, match="closed the connection without a secret"):
+        await server.ask(keys.generate_tls_key("ed25519"))
+    assert len(server.vault.asked) == 1
+    assert server.vault.given == []
+
+
+async def test_many_at_once(server: Server) -> None:
+    """Sixty-four clients at the same time all get the secret."""
+    answers = await asyncio.gather(*(server.ask() for _ in range(64)))
+    assert answers == [SECRET] * 64
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "does not start with a number"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", "does not start with a number"),
+        (b"2\r\n", "version 2 is not supported"),
+        (b"1" * 1000, "longer than 256 bytes"),
+        (b"\r\n", "does not start with a number"),
+        (b"1\r\nGET / HTTP/1.1\r\n\r\n", "went on after its greeting"),
+    ],
+)
+async def test_peer_that_is_no_client(
+    server: Server, caplog: pytest.LogCaptureFixture, sent: bytes, logged: str
+) -> None:
+    """Another protocol is hung up on before TLS; one line says why."""
+    await server.talk(lambda sock: (sock.sendall(sent), _hung_up(sock))[0])
+    await _until(lambda: logged in caplog.text)
+    assert server.vault.asked == []
+    assert await server.ask() == SECRET
+
+
+async def test_flood_before_the_line_end(server: Server) -> None:
+    """A peer that sends without end is cut off, having cost next to nothing."""
+
+    def flood(sock: socket.socket) -> None:
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                sock.sendall(b"x" * 65536)
+
+    await server.talk(flood)
+    assert await server.ask() == SECRET
+
+
+async def test_garbage_after_the_greeting(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """What answers the handshake with something else than TLS is hung up on."""
+
+    def garbage(sock: socket.socket) -> None:
+        sock.sendall(b"1\r\n")
+        sock.recv(1)
+        sock.sendall(b"\0garbage" * 100)
+        _hung_up(sock)
+
+    await server.talk(garbage)
+    await _until(lambda: "TLS handshake failed" in caplog.text)
+
+
+async def test_tls_12_is_refused(server: Server) -> None:
+    """The default priority string leaves TLS 1.3 only."""
+    with pytest.raises(PeerError, match="TLS failed"):
+        await server.ask(priority=TLS_12)
+    assert server.vault.asked == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed X.509 certificate with its key, in one file."""
+    path = tmp_path_factory.mktemp("x509") / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521",
+         "-nodes", "-keyout", path, "-out", path.with_suffix(".crt"), "-subj", "/CN=x"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    return path
+
+
+async def test_x509_certificate_is_refused(
+    server: Server, certificate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An ordinary TLS server with an X.509 certificate is no Mandos client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def web_server(sock: socket.socket) -> None:
+        sock.sendall(b"1\r\n")
+        with context.wrap_socket(sock, server_side=True) as wrapped:
+            assert wrapped.recv(1) == b""
+
+    await server.talk(web_server)
+    await _until(lambda: "the peer showed no raw public key" in caplog.text)
+    assert server.vault.asked == []
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [(conversation.GREETING, b"1"), (conversation.HANDSHAKE, b"1\r\n")]
+)
+async def test_silence_is_given_up(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    state: str,
+    said: bytes,
+) -> None:
+    """A peer that stops talking is given up when the state's time is over, and no earlier."""
+    monkeypatch.setitem(conversation.SERVER_TIMES, state, 0.05)
+    await server.talk(lambda sock: (sock.sendall(said), _hung_up(sock))[0])
+    await _until(lambda: f"the peer took too long ({state})" in caplog.text)
+
+
+async def test_reader_that_never_reads_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that does not take its secret is given up, and counts as not served."""
+    monkeypatch.setitem(conversation.SERVER_TIMES, conversation.SEND, 0.05)
+    server.vault.secret = bytes(grammar.SECRET_LIMIT)
+    attempt = await asyncio.to_thread(_authenticate, server)
+    await _until(lambda: f"took too long ({conversation.SEND})" in caplog.text)
+    attempt.close()
+    assert server.vault.given == []
+
+
+def _authenticate(server: Server) -> Attempt:
+    attempt = _attempt(server.address, server.key, grammar.PRIORITY)
+    while attempt._conversation.state != conversation.RECEIVE:
+        select.select([attempt.socket], [], [], 0.01)
+        attempt.advance(time.monotonic())
+    return attempt
+
+
+async def test_silent_peers_do_not_hold_up_honest_ones(server: Server) -> None:
+    """Two hundred connections that say nothing change nothing for the others."""
+    silent = [socket.create_connection(server.address[:2]) for _ in range(200)]
+    try:
+        assert await server.ask() == SECRET
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+async def test_peers_that_vanish_leave_nothing(server: Server) -> None:
+    """Connections that end at any point of the conversation free their tasks."""
+
+    def vanish(sock: socket.socket) -> None:
+        sock.sendall(b"1\r\n")
+        sock.recv(1)
+
+    await asyncio.gather(*(server.talk(vanish) for _ in range(20)))
+    await server.talk(lambda _sock: None)
+    await _until(lambda: not server.listener._tasks)
+
+
+async def test_stop_ends_connections_under_way(server: Server) -> None:
+    """The server does not wait for anybody when it stops."""
+    with socket.create_connection(server.address[:2], timeout=30) as sock:
+        await _until(lambda: bool(server.listener._tasks))
+        await server.listener.stop()
+        assert await asyncio.to_thread(_hung_up, sock)
