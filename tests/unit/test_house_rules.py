@@ -27,7 +27,7 @@ TOO_DEAR_FOR_EARLY_BOOT = {
     "argparse", "asyncio", "dataclasses", "dbus_fast", "email", "http", "inspect", "json",
     "logging", "ssl", "subprocess", "tempfile", "typing", "urllib", "zeroconf",
 }  # fmt: skip
-EARLY_BOOT_EXTENSIONS = {"pysequoia"}
+EARLY_BOOT_EXTENSIONS = {"openpgp"}
 EARLY_BOOT_MAIN = "mandos.client.main"
 
 
