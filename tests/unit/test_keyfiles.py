@@ -21,8 +21,13 @@ def test_reads_the_whole_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "No such file"), (b"", "is empty"), (b" \n", "is empty"), (bytes(LIMIT + 1), "too large")],
-)  # fmt: skip
+    [
+        (None, "No such file"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (bytes(LIMIT + 1), "too large"),
+    ],
+)
 def test_unusable_file_is_named(tmp_path: Path, content: bytes | None, complaint: str) -> None:
     """Missing, empty and huge files are the administrator's errors, with the file's name."""
     path = tmp_path / "key"

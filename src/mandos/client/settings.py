@@ -78,7 +78,7 @@ class ClientSettings:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
     __slots__ = (
-        "connect", "debug", "dh_bits", "dh_params", "interfaces", "priority", "pubkey",
+        "connect", "debug", "delay", "dh_bits", "dh_params", "interfaces", "priority", "pubkey",
         "retry", "seckey", "tls_privkey", "tls_pubkey",
     )  # fmt: skip
 
@@ -90,6 +90,7 @@ class ClientSettings:
         self.priority = given.text("priority", grammar.PRIORITY)
         self.dh_bits = given.number("dh-bits", 0)
         self.dh_params = given.text("dh-params", "")
+        self.delay = given.seconds("delay", 2.5)
         self.retry = given.seconds("retry", 10.0)
         self.debug = "debug" in given
         self.interfaces = _interfaces(given.all("interface"))
