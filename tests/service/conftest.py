@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts and keys for the service tests, made once for each test process and ended with it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.bus import start_avahi, start_system_bus
+from harness.families import ours, reference
+from harness.host import Host, Link, why_impossible
+from harness.keys import make_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.keys import Credentials
+
+PASSWORD = b"correct horse\x00battery \xff\nstaple"
+
+
+@pytest.fixture(scope="session")
+def _possible() -> None:
+    if (reason := why_impossible()) is not None:
+        pytest.skip(reason)
+    if missing := reference().missing():
+        pytest.skip(f"the reference is not installed: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def workshop(_possible: None) -> Iterator[Host]:
+    """A host without a network where keys are made; gpg-agents end with it."""
+    with Host("workshop") as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def reference_keys(workshop: Host) -> Credentials:
+    """A client made by the reference's mandos-keygen; its secret is GnuPG's work."""
+    return make_credentials(workshop, reference(), "alpha", PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def our_keys(workshop: Host) -> Credentials:
+    """A client made by our mandos-keygen."""
+    return make_credentials(workshop, ours(), "alpha", PASSWORD)
+
+
+def _hosts(*, avahi: bool) -> Iterator[Link]:
+    with ExitStack() as stack:
+        link = Link(stack.enter_context(Host("server")), stack.enter_context(Host("client")))
+        link.server.connect(link.client)
+        if avahi:
+            start_system_bus(link.server)
+            start_avahi(link.server)
+        yield link
+
+
+@pytest.fixture(scope="session")
+def link(_possible: None) -> Iterator[Link]:
+    """Two hosts; the server's has a system bus and Avahi, which the reference needs."""
+    yield from _hosts(avahi=True)
+
+
+@pytest.fixture(scope="session")
+def bare_link(_possible: None) -> Iterator[Link]:
+    """Two hosts with neither D-Bus nor Avahi."""
+    yield from _hosts(avahi=False)

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine of its own for a test, made of namespaces: network, processes, /run, /dev, /tmp.
+
+The namespaces have no name anywhere.  They live as long as one holder process, which ends when its
+standard input does: a killed test run leaves nothing behind, and runs side by side cannot meet.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from harness.process import PATIENCE, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Printed by the holder: its process number as the test sees it, then that all is mounted.
+HOLDER = """
+read -r pid rest </proc/self/stat
+mount -t proc proc /proc
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /dev
+mkdir -m 1777 /dev/shm /run/tmp
+mknod -m 666 /dev/null c 1 3
+mknod -m 666 /dev/zero c 1 5
+mknod -m 666 /dev/full c 1 7
+mknod -m 666 /dev/random c 1 8
+mknod -m 666 /dev/urandom c 1 9
+for conf in all default lo; do echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_dad; done
+ip link set lo up
+echo "ready $pid"
+exec cat
+"""
+#: What holds the log's socket and prints what arrives there, a line for a message.
+LOG_SINK = """
+import socket, sys
+sink = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sink.bind("/dev/log")
+print("listening", flush=True)
+while True:
+    print(sink.recv(65536).rstrip(b"\\n\\0").decode(errors="replace"), flush=True)
+"""
+ISOLATE = (
+    *("unshare", "--net", "--mount", "--propagation", "private"),
+    *("--pid", "--fork", "--kill-child=KILL"),
+)
+
+
+@functools.cache
+def why_impossible() -> str | None:
+    """Say why this machine cannot make hosts; None when it can."""
+    if os.geteuid() != 0:
+        return "making network namespaces needs root"
+    missing = [name for name in ("unshare", "nsenter", "ip") if shutil.which(name) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    trial = subprocess.run(
+        [*ISOLATE, "sh", "-ec", HOLDER], capture_output=True, input=b"", check=False
+    )
+    if trial.returncode != 0:
+        return f"namespaces cannot be made here: {trial.stderr.decode().strip()}"
+    return None
+
+
+class Host:
+    """A machine of a test: ``start`` and ``run`` run programs on it, ``path`` reaches its files."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._processes: list[Process] = []
+        self._holder = Process([*ISOLATE, "sh", "-ec", HOLDER])
+        ready = self._holder.wait_for("^ready")
+        self.pid = int(self._holder.lines[ready - 1].split()[1])
+        self.syslog = self.start("/usr/bin/python3", "-I", "-S", "-c", LOG_SINK)
+        self.syslog.wait_for("^listening$")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the host and every program on it."""
+        self._holder.end()
+        for process in self._processes:
+            process.wait()
+
+    @property
+    def _entrance(self) -> tuple[str, ...]:
+        return ("nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--")
+
+    def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "HOME": "/run/tmp",
+            "TMPDIR": "/run/tmp",
+        } | dict(extra or {})
+
+    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start a program on this host; it ends with the host at the latest."""
+        process = Process(
+            command, launcher=self._entrance, environment=self._environment(environment)
+        )
+        self._processes.append(process)
+        return process
+
+    def run(self, *command: str, environment: Mapping[str, str] | None = None) -> bytes:
+        """Run a program on this host to its successful end; return its standard output."""
+        process = self.start(*command, environment=environment)
+        status = process.wait()
+        self._processes.remove(process)
+        assert status == 0, process.report(f"exit status {status}")
+        return process.stdout
+
+    def path(self, name: str) -> Path:
+        """Where the test reaches this host's file ``name`` (absolute, below /run or /dev)."""
+        return Path(f"/proc/{self.pid}/root{name}")
+
+    def connect(self, other: Host, interface: str = "eth0") -> None:
+        """Lay a cable between the two hosts; return when both ends have a usable address."""
+        # Only the network namespace is entered: the kernel looks the other host's process up.
+        entrance = ("nsenter", "--target", str(self.pid), "--net", "ip", "link", "add", interface)
+        peer = ("type", "veth", "peer", "name", interface, "netns", str(other.pid))
+        subprocess.run([*entrance, *peer], check=True)
+        for host in (self, other):
+            host.run("ip", "link", "set", interface, "up")
+        for host in (self, other):
+            host.link_local(interface)
+
+    def link_local(self, interface: str = "eth0") -> str:
+        """Return the interface's IPv6 link-local address once it is usable."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            shown = self.run("ip", "-json", "-6", "address", "show", "dev", interface)
+            for address in _addresses(json.loads(shown)):
+                if address["scope"] == "link" and not address.get("tentative"):
+                    return str(address["local"])
+            assert time.monotonic() < deadline, f"{interface} of {self.name} has no address"
+
+
+def _addresses(interfaces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [address for interface in interfaces for address in interface.get("addr_info", [])]
+
+
+class Link(NamedTuple):
+    """Two hosts on one cable."""
+
+    server: Host
+    client: Host

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers and clients of either family, started on hosts in the same words."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from harness.families import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.families import Family
+    from harness.host import Host
+    from harness.keys import Credentials
+    from harness.process import Process
+
+#: Every server has a host of its own, so they can all have the same port.
+PORT = 4711
+#: Lines by which each family says that it serves, and that it has been announced.
+LISTENING = {"reference": "Now listening on address", "ours": "listening"}
+ANNOUNCED = {"reference": "Zeroconf service established", "ours": "announc"}
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Server:
+    """A running server and where its log lines are found."""
+
+    host: Host
+    family: Family
+    process: Process
+    log: Process
+    seen: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.end()
+
+    @property
+    def address(self) -> str:
+        """What a client of the same link gives to --connect."""
+        return f"{self.host.link_local()}:{PORT}"
+
+    def wait_for(self, pattern: str) -> None:
+        """Return when a log line after those already waited for matches ``pattern``."""
+        self.seen = self.log.wait_for(pattern, after=self.seen)
+
+
+def start_server(
+    host: Host,
+    family: Family,
+    section: str,
+    *,
+    zeroconf: bool = False,
+    options: Sequence[str] = (),
+) -> Server:
+    """Start a server that serves one client; return when it listens and is announced."""
+    number = next(_numbers)
+    config, state = f"/run/config-{number}", f"/run/state-{number}"
+    host.path(config).mkdir()
+    host.path(state).mkdir()
+    shutil.chown(host.path(state), "_mandos", "_mandos")
+    host.path(f"{config}/mandos.conf").write_text("[DEFAULT]\n", encoding="ascii")
+    clients = f"[DEFAULT]\nchecker = true\n\n{section}"
+    host.path(f"{config}/clients.conf").write_text(clients, encoding="utf-8")
+    how = ("--interface", "eth0") if zeroconf else ("--no-zeroconf", "--port", str(PORT))
+    where = ("--configdir", config, "--statedir", state)
+    seen = len(host.syslog.lines)
+    process = host.start(
+        *(family.server, "--foreground", "--no-dbus", "--debuglevel", "DEBUG"),
+        *(*where, *how, *options),
+    )
+    by_syslog = family == reference()
+    server = Server(
+        host, family, process, host.syslog if by_syslog else process, seen if by_syslog else 0
+    )
+    server.wait_for(LISTENING[family.name])
+    if zeroconf:
+        server.wait_for(ANNOUNCED[family.name])
+    return server
+
+
+def start_client(
+    host: Host,
+    family: Family,
+    credentials: Credentials,
+    *,
+    connect: str | None = None,
+    options: Sequence[str] = (),
+) -> Process:
+    """Start a client with its keys; without ``connect`` it searches by Zeroconf."""
+    keys = credentials.install(host)
+    files = (
+        *("--pubkey", f"{keys}/pubkey.txt", "--seckey", f"{keys}/seckey.txt"),
+        *("--tls-pubkey", f"{keys}/tls-pubkey.pem", "--tls-privkey", f"{keys}/tls-privkey.pem"),
+    )
+    how = () if connect is None else ("--connect", connect)
+    return host.start(family.client, *files, "--interface", "eth0", "--retry", "1", *how, *options)
+
+
+def fetch(
+    host: Host,
+    family: Family,
+    credentials: Credentials,
+    *,
+    connect: str | None = None,
+    options: Sequence[str] = (),
+) -> bytes:
+    """Run a client to its successful end; return what it printed."""
+    with start_client(host, family, credentials, connect=connect, options=options) as client:
+        assert client.wait() == 0, client.report("the client failed")
+        return client.stdout

@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A program under watch: its lines as they come, its signals, and its certain end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+from threading import Condition, Thread
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: How long anything may take before a test gives up on it; reached on failure only.
+PATIENCE = 30.0
+
+
+class Process:
+    """A running program whose output is read as it comes.
+
+    It may run behind one launcher (nsenter), which hands its exit status on; signals go to the
+    program itself.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        launcher: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.command = shlex.join(command)
+        self.lines: list[str] = []
+        self.stdout = b""
+        self._launched = bool(launcher)
+        self._news = Condition()
+        self._popen = subprocess.Popen(
+            [*launcher, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        pipes = [pipe for pipe in (self._popen.stdout, self._popen.stderr) if pipe is not None]
+        self._open = len(pipes)
+        self._readers = [Thread(target=self._read, args=(pipe,), daemon=True) for pipe in pipes]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            for line in pipe:
+                self._note(line, standard_output=pipe is self._popen.stdout)
+        with self._news:
+            self._open -= 1
+            self._news.notify_all()
+
+    def _note(self, line: bytes, *, standard_output: bool) -> None:
+        with self._news:
+            if standard_output:
+                self.stdout += line
+            self.lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
+            self._news.notify_all()
+
+    @property
+    def log(self) -> str:
+        """Everything printed so far, both streams, in the order of arrival."""
+        with self._news:
+            return "\n".join(self.lines)
+
+    def wait_for(self, pattern: str, *, after: int = 0, seconds: float = PATIENCE) -> int:
+        """Return the number of lines up to the first from ``after`` on that matches ``pattern``.
+
+        Fails with the whole log when the program ends or ``seconds`` pass without such a line.
+        """
+        wanted = re.compile(pattern)
+        seen = after
+        hit = False
+
+        def decided() -> bool:
+            nonlocal seen, hit
+            while not hit and seen < len(self.lines):
+                hit = wanted.search(self.lines[seen]) is not None
+                seen += 1
+            return hit or not self._open
+
+        with self._news:
+            self._news.wait_for(decided, seconds)
+        assert hit, self.report(f"no line matched {pattern!r}")
+        return seen
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Return the exit status (negative: the signal) once the program has ended by itself."""
+        try:
+            status = self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self.report("still running")) from None
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+        for reader in self._readers:
+            reader.join(seconds)
+        return status
+
+    @property
+    def running(self) -> bool:
+        """Whether the program has not ended yet."""
+        return self._popen.poll() is None
+
+    @property
+    def pids(self) -> list[int]:
+        """The program itself, as the test's own process table names it."""
+        launcher = self._popen.pid
+        if not self._launched:
+            return [launcher]
+        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
+        return [int(pid) for pid in children.split()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program itself; one that has ended gets none."""
+        if self.running:
+            for pid in self.pids:
+                os.kill(pid, number)
+
+    def terminate(self, seconds: float = PATIENCE) -> int:
+        """Ask the program to end (SIGTERM); return its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def end(self) -> None:
+        """End the program and all that it left in its process group; harmless when it ended."""
+        if self.running:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self.wait()
+
+    def report(self, problem: str) -> str:
+        """``problem`` with the command and its whole output, for a failed assertion."""
+        return f"{problem}: {self.command}\n--- its output\n{self.log}\n---"
