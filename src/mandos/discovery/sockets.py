@@ -30,6 +30,7 @@ _SIOCGIFFLAGS, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8913, 0x8915, 0x891B  # linux/s
 _UP, _BROADCAST, _LOOPBACK, _POINTOPOINT, _RUNNING, _NOARP = 0x1, 0x2, 0x8, 0x10, 0x40, 0x80
 _FLAGS_LOOKED_AT = _UP | _BROADCAST | _LOOPBACK | _POINTOPOINT | _RUNNING | _NOARP
 _IF_INET6 = "/proc/net/if_inet6"
+_TENTATIVE = 0x40  # linux/if_addr.h
 
 
 class Channel:
@@ -115,6 +116,15 @@ def usable_interfaces() -> list[int]:
     ]
 
 
+def loopback_interfaces() -> list[int]:
+    """Indexes of the loopback interfaces that are up."""
+    return [
+        index
+        for index, name in socket.if_nameindex()
+        if _flags(name) & (_UP | _LOOPBACK) == _UP | _LOOPBACK
+    ]
+
+
 def addresses4(interface: int) -> list[tuple[bytes, bytes]]:
     """First IPv4 address of an interface with its netmask, packed; empty when it has none."""
     try:
@@ -125,7 +135,7 @@ def addresses4(interface: int) -> list[tuple[bytes, bytes]]:
 
 
 def addresses6(interface: int) -> list[tuple[bytes, bytes]]:
-    """IPv6 addresses of an interface with their netmasks, packed; empty when it has none."""
+    """IPv6 addresses of an interface with their netmasks, packed; those not usable yet excepted."""
     try:
         with open(_IF_INET6, encoding="ascii") as table:  # noqa: PTH123 - pathlib is dear at boot
             rows = [line.split() for line in table]
@@ -134,7 +144,7 @@ def addresses6(interface: int) -> list[tuple[bytes, bytes]]:
     return [
         (bytes.fromhex(row[0]), _netmask6(int(row[2], 16)))
         for row in rows
-        if int(row[1], 16) == interface
+        if int(row[1], 16) == interface and not int(row[4], 16) & _TENTATIVE
     ]
 
 
