@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client's half: opens what a server sent, with the client's secret key.
+
+The message comes from an untrusted server, so it is opened in a process of its own whose memory,
+time and output are limited: a few thousand bytes of compressed zeros can stand for gigabytes.
+Signatures are not checked: whoever can encrypt to the key can also not make a password that
+unlocks the disk.  Nor is the expiry of the key: it must still bring the machine up.
+
+Two error classes leave this room: AdministratorError when the secret key cannot be used whatever
+the message, SecretError for everything about the message.  Neither quotes decrypted bytes.
+"""
+
+from __future__ import annotations
+
+from mandos import process
+from mandos.errors import AdministratorError, MachineError, PeerError
+from mandos.openpgp import packets
+from mandos.wire import grammar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from openpgp.composed import SignedSecretKey
+    from openpgp.types import S2kParams
+
+#: Bytes of a message, and of the secret in it.
+MESSAGE_LIMIT = grammar.SECRET_LIMIT
+SECRET_LIMIT = grammar.SECRET_LIMIT
+
+#: A message of the largest size is held about ten times while it is opened.
+_MEMORY = 256 << 20
+_TIME = 30.0  # in seconds; an RSA key of 4096 bits takes 0.02 s, an emulated machine 50 times that
+
+_ARMOR = b"-----BEGIN PGP"
+_MAKE_KEYS = "mandos-keygen --force makes new keys; then seal the password again"
+_SEAL_AGAIN = "seal the password again on the client: mandos-keygen --password"
+
+
+class SecretError(PeerError):
+    """A message that cannot be opened."""
+
+
+def load() -> ModuleType:
+    """Load the OpenPGP library, if it is not yet.  Raises MachineError when it is missing."""
+    try:
+        from openpgp import composed  # noqa: PLC0415 - callers choose when to pay for it
+    except ImportError as error:
+        raise MachineError(f"the OpenPGP library cannot be loaded: {error}") from error
+    return composed
+
+
+def open_secret(message: bytes, secret_key: bytes) -> bytes:
+    """Return the exact bytes that were sealed.
+
+    ``message`` and ``secret_key`` are whole, each binary or armored.
+    Raises SecretError or, when the key file is at fault, AdministratorError.
+    """
+    key = read_secret_key(secret_key)
+    message = _binary(message)
+    try:
+        about = packets.outline(message)
+    except packets.MalformedError as error:
+        raise SecretError(f"cannot open the secret: {error}", _SEAL_AGAIN) from error
+    if about.data_packet == packets.GNUPG_OCB:
+        return _open_by_gnupg(message, secret_key, "it is a GnuPG OCB message (packet type 20)")
+    if about.data_packet == packets.SED:
+        raise SecretError("the secret has no integrity protection (packet type 9)", _SEAL_AGAIN)
+    try:
+        return _open_by_library(message, key)
+    except MachineError as error:
+        if packets.ELGAMAL in about.algorithms:
+            return _open_by_gnupg(message, secret_key, "it is encrypted to an ElGamal key")
+        raise SecretError(
+            "cannot open the secret: damaged, too large, or sealed for another key", _SEAL_AGAIN
+        ) from error
+
+
+def read_secret_key(data: bytes) -> SignedSecretKey:
+    """Read a secret key without passphrase, armored or binary.  Raises AdministratorError."""
+    composed = load()
+    try:
+        key: SignedSecretKey
+        if data.lstrip().startswith(_ARMOR):
+            key, _headers = composed.SignedSecretKey.from_armor(data.decode("ascii"))
+        else:
+            key = composed.SignedSecretKey.from_bytes(data)
+    except ValueError as error:  # the library's error class and UnicodeDecodeError are both one
+        raise AdministratorError("not an OpenPGP secret key", _MAKE_KEYS) from error
+    if all(part.usage != "unprotected" for part in _protections(key)):
+        raise AdministratorError(
+            "the OpenPGP secret key has a passphrase, which nobody could type", _MAKE_KEYS
+        )
+    return key
+
+
+def _protections(key: SignedSecretKey) -> list[S2kParams]:
+    return [key.primary_secret_s2k(), *key.secret_subkey_s2ks()]
+
+
+def _binary(message: bytes) -> bytes:
+    if len(message) > MESSAGE_LIMIT:
+        raise SecretError(f"the secret is larger than {MESSAGE_LIMIT} bytes")
+    if not message.lstrip().startswith(_ARMOR):
+        return message
+    load()
+    from openpgp import armor  # noqa: PLC0415 - as in load
+
+    try:
+        return armor.Dearmor(message, armor.DearmorOptions(MESSAGE_LIMIT)).readall()
+    except (ValueError, OSError) as error:
+        raise SecretError("the armor around the secret is damaged", _SEAL_AGAIN) from error
+
+
+def _open_by_library(message: bytes, key: SignedSecretKey) -> bytes:
+    composed = load()
+
+    def work() -> bytes:
+        opened = composed.Message.from_bytes(message).decrypt(None, key)
+        text = opened.literal_mode() != "binary"
+        data: bytes = opened.as_data_vec()
+        # Text travels with CR LF; GnuPG and so the reference's client give it back with LF.
+        return data.replace(b"\r\n", b"\n") if text else data
+
+    return process.run_isolated(work, memory=_MEMORY, size=SECRET_LIMIT, timeout=_TIME)
+
+
+def _open_by_gnupg(message: bytes, secret_key: bytes, reason: str) -> bytes:
+    from mandos.openpgp import gnupg  # noqa: PLC0415 - hardly any boot needs it
+
+    if not gnupg.available():
+        raise SecretError(
+            f"opening the secret needs gpg, which is not here: {reason}",
+            f"{_SEAL_AGAIN} (or gpg --rfc4880), or have gpg in the initramfs",
+        )
+    try:
+        return gnupg.open_secret(message, secret_key, SECRET_LIMIT)
+    except MachineError as error:
+        raise SecretError(f"gpg cannot open the secret ({reason}): {error}", error.hint) from error

@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that starts processes: other programs, and work that may not cost us too much.
+
+Argument lists only, never a shell; every process has a time limit and is gone when the call
+returns.  Input is never shown, since it may be a secret.  Early boot imports this room, so what
+is dear is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from mandos.errors import MachineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_PIECE = 1 << 16
+#: Their handlers are the parent's, and must not run in a child.
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FAILED = 1  # the child's exit status when its work raised
+
+
+class Completed:
+    """How a program ended: ``status`` is its exit status, or minus the number of a signal."""
+
+    __slots__ = ("command", "status", "stderr", "stdout")
+
+    def __init__(self, command: Sequence[str], status: int, stdout: bytes, stderr: bytes) -> None:
+        self.command = command
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def require_success(self) -> bytes:
+        """Return standard output, or raise MachineError with the command and what it said."""
+        if self.status == 0:
+            return self.stdout
+        said = self.stderr.decode(errors="replace").strip()
+        raise MachineError(
+            f"command failed with status {self.status}: {_shown(self.command)}", said or None
+        )
+
+
+def run(
+    command: Sequence[str],
+    *,
+    input: bytes = b"",  # noqa: A002 - the word of the subprocess module
+    env: Mapping[str, str] | None = None,
+    timeout: float,
+) -> Completed:
+    """Run a program to its end, at most ``timeout`` seconds.
+
+    Raises MachineError when it cannot be started or takes too long (it is then killed).
+    """
+    import subprocess  # noqa: PLC0415 - too dear for early boot, where most runs need no program
+
+    try:
+        done = subprocess.run(
+            command, input=input, env=env, timeout=timeout, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        # Without the cause: it holds what the program had printed so far.
+        raise MachineError(f"took longer than {timeout:g} s: {_shown(command)}") from None
+    return Completed(command, done.returncode, done.stdout, done.stderr)
+
+
+def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:
+    """Return what ``work`` returns in a forked child, which cannot harm this process.
+
+    The child may use ``memory`` more bytes and ``timeout`` seconds, and return ``size`` bytes;
+    it must not touch what it shares with us, such as sockets.  Whatever it prints is dropped.
+    Raises MachineError when it fails; the reason stays in the child, since it may quote secrets.
+    """
+    reading, writing = os.pipe()
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    child = _fork()
+    if child == 0:
+        _be_the_child(work, writing, memory)
+    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    os.close(writing)
+    try:
+        output = _read(reading, size, time.monotonic() + timeout)
+    except BaseException:  # also when a signal ends us: the child must not outlive the call
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.close(reading)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != 0:
+        raise MachineError("the work failed in its own process")
+    return output
+
+
+def _shown(command: Sequence[str]) -> str:
+    import shlex  # noqa: PLC0415 - only failures need it, and it brings re
+
+    return shlex.join(command)
+
+
+def _fork() -> int:
+    """Fork; later Pythons warn about threads, but the child only computes and leaves by _exit."""
+    import warnings  # noqa: PLC0415 - the interpreter has loaded it already
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _be_the_child(work: Callable[[], bytes], writing: int, memory: int) -> None:
+    """Never returns.  Catches everything, since nothing of us may run on in a second process."""
+    status = _FAILED
+    try:
+        _limit(memory)
+        output = memoryview(work())
+        while output:
+            output = output[os.write(writing, output) :]
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _limit(memory: int) -> None:
+    import resource  # noqa: PLC0415 - only the child needs it
+
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    address_space = _address_space() + memory
+    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+
+
+def _address_space() -> int:
+    """Bytes of address space in use, proc_pid_statm(5)."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _read(reading: int, size: int, deadline: float) -> bytes:
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    output = bytearray()
+    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        piece = os.read(reading, _PIECE)
+        if not piece:
+            return bytes(output)
+        output += piece
+        if len(output) > size:
+            raise MachineError(f"the work returned more than {size} bytes")
+    raise MachineError("the work took too long")
