@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program mandos-keygen: makes a client's keys, or seals its password for the server.
+
+Manual page: mandos-keygen(8).  Standard output is for the section of clients.conf alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import mandos
+from mandos.admin import keygen_password, keygen_section
+from mandos.admin.keygen_files import KeyDirectory
+from mandos.admin.keygen_ssh import checker_for_this_host
+from mandos.errors import MandosError, UsageError
+from mandos.openpgp import kinds, sealing
+from mandos.tls import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EX_INTERRUPTED = 130
+
+#: One row per option: its names, and how argparse reads it.
+_MAKING: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("-t", "--type", {"metavar": "KEYTYPE", "default": "RSA", "help": "OpenPGP key type (RSA)"}),
+    ("-l", "--length", {"metavar": "BITS", "default": "4096", "help": "its length (4096)"}),
+    ("-s", "--subtype", {"metavar": "KEYTYPE", "default": "RSA", "help": "subkey type (RSA)"}),
+    ("-L", "--sublength", {"metavar": "BITS", "default": "4096", "help": "its length (4096)"}),
+    ("-e", "--email", {"metavar": "ADDRESS", "default": "", "help": "address in the key"}),
+    ("-c", "--comment", {"metavar": "TEXT", "default": "", "help": "comment in the key"}),
+    ("-x", "--expire", {"metavar": "TIME", "default": "0", "help": "as in gpg(1) (never)"}),
+    ("-T", "--tls-keytype", {"metavar": "KEYTYPE", "default": "ed25519", "help": "TLS key type"}),
+    ("-f", "--force", {"action": "store_true", "help": "replace keys that exist"}),
+)
+_COMMON: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("-d", "--dir", {"metavar": "DIRECTORY", "type": Path, "default": Path("/etc/keys/mandos"),
+                     "help": "where the key files are (/etc/keys/mandos)"}),
+    ("-n", "--name", {"metavar": "NAME", "help": "this host's name (its full name)"}),
+)  # fmt: skip
+_SEALING: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("-p", "--password", {"action": "store_true", "help": "ask for the password to seal"}),
+    ("-F", "--passfile", {"metavar": "FILE", "help": "take it from a file, or - for stdin"}),
+    ("-S", "--no-ssh", {"action": "store_true", "help": "do not look for an SSH host key"}),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, for the program and its tests."""
+    made = _Parser(
+        "mandos-keygen",
+        description="Makes the keys of a Mandos client, or seals its password for the server.",
+    )
+    made.add_argument("-v", "--version", action="version", version=f"%(prog)s {mandos.__version__}")
+    for title, rows in (("both", _COMMON), ("keys", _MAKING), ("password", _SEALING)):
+        group = made.add_argument_group(title)
+        for short, long, how in rows:
+            group.add_argument(short, long, **how)  # type: ignore[arg-type] # one dict, many types
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run mandos-keygen; returns the exit status."""
+    try:
+        options = parser().parse_args(argv)
+        if options.password or options.passfile is not None:
+            sys.stdout.write(_sealed_section(options))
+        else:
+            _make_keys(options)
+    except MandosError as error:
+        for line in error.lines():
+            _say(line)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _EX_INTERRUPTED
+    return 0
+
+
+def _make_keys(options: argparse.Namespace) -> None:
+    """Check everything first: making an RSA key takes seconds."""
+    user_id = sealing.UserID(_name(options), options.comment, options.email)
+    primary = kinds.primary_kind(options.type, _bits(options.length))
+    subkey = kinds.subkey_kind(options.subtype, _bits(options.sublength))
+    expire = kinds.expiry(options.expire)
+    directory = KeyDirectory(options.dir)
+    missing = directory.pairs_to_make(force=options.force)
+    files: dict[str, bytes] = {}
+    if directory.TLS in missing:
+        private, public = keys.generate_tls_key(options.tls_keytype)
+        files |= dict(zip(directory.TLS, (public, private), strict=True))
+    if directory.OPENPGP in missing:
+        pair = sealing.generate_keys(user_id, primary, subkey, expire)
+        files |= dict(zip(directory.OPENPGP, (pair.public, pair.secret), strict=True))
+    directory.write(files, force=options.force)
+    _say(f"made {', '.join(sorted(files))} in {directory.path}")
+
+
+def _sealed_section(options: argparse.Namespace) -> str:
+    name = _name(options)
+    keygen_section.check_name(name)
+    client = KeyDirectory(options.dir).identity()
+    for warning in client.warnings:
+        _say(f"warning: {warning}")
+    if options.password:
+        password = keygen_password.ask()
+    else:
+        password = keygen_password.read(options.passfile)
+        if password.endswith(b"\n"):
+            _say("note: the password ends with a line break, which is sealed with it")
+    return keygen_section.section(
+        name,
+        client,
+        sealing.seal(password, client.secret_key),
+        None if options.no_ssh else checker_for_this_host(),
+    )
+
+
+def _bits(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise UsageError(f"a key length is a number of bits, not {text!r}")
+    return int(text)
+
+
+def _name(options: argparse.Namespace) -> str:
+    """The given name, or this host's full one; a host that knows itself only as localhost's."""
+    if options.name is not None:
+        return str(options.name)
+    full = socket.getfqdn()
+    return socket.gethostname() if full.startswith("localhost") else full
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"mandos-keygen: {message}\n")
+    sys.stderr.flush()
