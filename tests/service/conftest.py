@@ -4,21 +4,24 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.bus import start_avahi, start_system_bus
-from harness.families import ours, reference
+from harness.families import reference
 from harness.host import Host, Link, why_impossible
 from harness.keys import make_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from harness.families import Family
     from harness.keys import Credentials
 
+#: Every kind of byte that a program could trip over.
 PASSWORD = b"correct horse\x00battery \xff\nstaple"
 
 
@@ -38,15 +41,14 @@ def workshop(_possible: None) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def reference_keys(workshop: Host) -> Credentials:
-    """A client made by the reference's mandos-keygen; its secret is GnuPG's work."""
-    return make_credentials(workshop, reference(), "alpha", PASSWORD)
+def keys_of(workshop: Host) -> Callable[[Family], Credentials]:
+    """A function: the client that this family's mandos-keygen made."""
 
+    @functools.cache
+    def keys(family: Family) -> Credentials:
+        return make_credentials(workshop, family, "alpha", PASSWORD)
 
-@pytest.fixture(scope="session")
-def our_keys(workshop: Host) -> Credentials:
-    """A client made by our mandos-keygen."""
-    return make_credentials(workshop, ours(), "alpha", PASSWORD)
+    return keys
 
 
 def _hosts(*, avahi: bool) -> Iterator[Link]:

@@ -12,21 +12,28 @@ from harness.families import reference
 from harness.peers import fetch, start_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.families import Family
     from harness.host import Link
     from harness.keys import Credentials
+
+    Keys = Callable[[Family], Credentials]
 
 pytestmark = pytest.mark.peer
 
 
-def test_password_travels_by_connect(link: Link, reference_keys: Credentials) -> None:
+def test_password_travels_by_connect(link: Link, keys_of: Keys) -> None:
     """With --connect the password arrives byte for byte."""
-    with start_server(link.server, reference(), reference_keys.section) as server:
-        got = fetch(link.client, reference(), reference_keys, connect=server.address)
-    assert got == reference_keys.password
+    keys = keys_of(reference())
+    with start_server(link.server, reference(), keys.section) as server:
+        got = fetch(link.client, reference(), keys, connect=server.address)
+    assert got == keys.password
 
 
-def test_password_travels_by_zeroconf(link: Link, reference_keys: Credentials) -> None:
+def test_password_travels_by_zeroconf(link: Link, keys_of: Keys) -> None:
     """A server announced by Avahi is found, and the password arrives byte for byte."""
-    with start_server(link.server, reference(), reference_keys.section, zeroconf=True):
-        got = fetch(link.client, reference(), reference_keys)
-    assert got == reference_keys.password
+    keys = keys_of(reference())
+    with start_server(link.server, reference(), keys.section, zeroconf=True):
+        got = fetch(link.client, reference(), keys)
+    assert got == keys.password

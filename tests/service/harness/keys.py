@@ -59,8 +59,8 @@ class Credentials:
         if not self.maker.path(there).exists():
             self.maker.run("cp", "-a", self.directory, there)
             private = f"{there}/tls-privkey.pem"
-            making = ("certtool", "--generate-privkey", *TLS_KEY_TYPES[key_type], "--pkcs8")
-            self.maker.run(*making, "--no-text", "--null-password", "--outfile", private)
+            making = ("certtool", "--generate-privkey", *TLS_KEY_TYPES[key_type])
+            self.maker.run(*making, "--no-text", "--outfile", private)
             showing = ("certtool", "--load-privkey", private, "--pubkey-info", "--no-text")
             self.maker.run(*showing, "--outfile", f"{there}/tls-pubkey.pem")
         changed = replace(self, directory=there)
@@ -84,7 +84,7 @@ def key_id(public_key: Path) -> str:
 def make_credentials(maker: Host, family: Family, name: str, password: bytes) -> Credentials:
     """Make a client's keys and section with ``family``'s mandos-keygen on the host ``maker``."""
     directory = f"/run/{family.name}-{name}"
-    maker.path(directory).mkdir(mode=0o700)
+    maker.path(directory).mkdir(mode=0o700, exist_ok=True)
     maker.run(family.keygen, "--dir", directory, "--name", name, "--force", *SMALL_RSA)
     maker.path(f"{directory}.password").write_bytes(password)
     sealing = ("--dir", directory, "--name", name, "--no-ssh", "--passfile")

@@ -9,8 +9,6 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from harness.families import reference
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,21 +19,29 @@ if TYPE_CHECKING:
 
 #: Every server has a host of its own, so they can all have the same port.
 PORT = 4711
-#: Lines by which each family says that it serves, and that it has been announced.
-LISTENING = {"reference": "Now listening on address", "ours": "listening"}
-ANNOUNCED = {"reference": "Zeroconf service established", "ours": "announc"}
+#: Log lines by which each family says that it serves, and that it has been announced.
+LISTENING = {"reference": "Now listening on address", "ours": r"serving \d+ clients on port"}
+ANNOUNCED = {"reference": "Zeroconf service established", "ours": "announced as"}
+#: Log lines by which each family says that it has refused a client, by the cause.
+REFUSED = {
+    ("reference", "unknown"): "Client not found for key ID",
+    ("ours", "unknown"): "no client has the key ID",
+    ("reference", "disabled"): "Client alpha is disabled",
+    ("ours", "disabled"): "alpha is disabled",
+}
+#: Log lines by which each family says that it has sent a secret.
+SENT = {"reference": "Sending secret to alpha", "ours": "sent .*alpha"}
 
 _numbers = itertools.count()
 
 
 @dataclass
 class Server:
-    """A running server and where its log lines are found."""
+    """A running server and how far its lines in the host's syslog have been read."""
 
     host: Host
     family: Family
     process: Process
-    log: Process
     seen: int
 
     def __enter__(self) -> Self:
@@ -51,7 +57,7 @@ class Server:
 
     def wait_for(self, pattern: str) -> None:
         """Return when a log line after those already waited for matches ``pattern``."""
-        self.seen = self.log.wait_for(pattern, after=self.seen)
+        self.seen = self.host.syslog.wait_for(pattern, after=self.seen)
 
 
 def start_server(
@@ -78,10 +84,7 @@ def start_server(
         *(family.server, "--foreground", "--no-dbus", "--debuglevel", "DEBUG"),
         *(*where, *how, *options),
     )
-    by_syslog = family == reference()
-    server = Server(
-        host, family, process, host.syslog if by_syslog else process, seen if by_syslog else 0
-    )
+    server = Server(host, family, process, seen)
     server.wait_for(LISTENING[family.name])
     if zeroconf:
         server.wait_for(ANNOUNCED[family.name])
