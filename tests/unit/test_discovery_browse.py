@@ -91,6 +91,12 @@ def test_queries_slow_down_and_never_end() -> None:
     assert {round(b - a, 3) for a, b in pairwise(sent[9:])} == {10}
 
 
+def test_no_two_queries_are_alike() -> None:
+    """Queries differ at least in their identifier, so that no responder takes one for an echo."""
+    browser = Browser()
+    assert len({browser.query() for _ in range(100)}) > 90
+
+
 def test_restart_asks_at_once_again() -> None:
     """After a restart the schedule begins anew."""
     browser = Browser()

@@ -10,6 +10,7 @@ All memory is bounded.  No socket and no clock; early boot uses it, so it import
 
 from __future__ import annotations
 
+import os
 import socket
 
 from mandos.discovery.messages import (
@@ -170,13 +171,13 @@ class Browser:
         if self._wanted and now >= self._follow_up_from:
             self._follow_up_from = now + FOLLOW_UP_INTERVAL
             wanted, self._wanted = self._wanted, []
-            return write_query(_missing(wanted))
+            return _query(_missing(wanted))
         return None
 
     def query(self) -> bytes:
         """Ask for every instance, the default one, and all that is missing."""
         basic = [Question(self._service, PTR), Question(self._instance, SRV)]
-        return write_query(basic + _missing(self._servers.values()))
+        return _query(basic + _missing(self._servers.values()))
 
     def receive(self, packet: bytes, interface: int, source: tuple[str, int]) -> list[Endpoint]:
         """Take a packet from ``source`` (address, port); return the endpoints that it adds.
@@ -259,6 +260,11 @@ class Browser:
         known = self._servers.pop(server.key(), None)
         if known in self._wanted:
             self._wanted.remove(known)
+
+
+def _query(questions: list[Question]) -> bytes:
+    """Write a query like no other: the zeroconf library drops one that it has just seen."""
+    return write_query(questions, int.from_bytes(os.urandom(2), "big"))
 
 
 def _missing(servers: Collection[_Server]) -> list[Question]:

@@ -100,14 +100,14 @@ def first_label(name: bytes) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def write_query(questions: Iterable[Question]) -> bytes:
-    """Return a query with these questions (RFC 6762 section 18: identifier and flags are zero)."""
+def write_query(questions: Iterable[Question], identifier: int = 0) -> bytes:
+    """Return a query with these questions; who answers it directly repeats the identifier."""
     body = [
         question.name
         + _QUESTION.pack(question.type, _CLASS_IN | (_TOP_BIT if question.unicast else 0))
         for question in questions
     ]
-    return _HEADER.pack(0, 0, len(body), 0, 0, 0) + b"".join(body)
+    return _HEADER.pack(identifier, 0, len(body), 0, 0, 0) + b"".join(body)
 
 
 def read_message(packet: bytes) -> Message:
