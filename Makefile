@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/unit/test_linters.py
 
 bench: $(VENV)/.dev test-setup
-	$(BIN)/python tools/bench
+	tools/bench
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,11 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
     assert "internal error" not in caplog.text
 
 
+def _say(data: bytes, sock: socket.socket) -> None:
+    sock.sendall(data)
+    assert _hung_up(sock)
+
+
 def _hung_up(sock: socket.socket) -> bool:
     """Whether the server closes without having said anything more."""
     try:
@@ -160,7 +166,7 @@ async def test_peer_that_is_no_client(
     server: Server, caplog: pytest.LogCaptureFixture, sent: bytes, logged: str
 ) -> None:
     """Another protocol is hung up on before TLS; one line says why."""
-    await server.talk(lambda sock: (sock.sendall(sent), _hung_up(sock))[0])
+    await server.talk(partial(_say, sent))
     await _until(lambda: logged in caplog.text)
     assert server.vault.asked == []
     assert await server.ask() == SECRET
@@ -240,7 +246,7 @@ async def test_silence_is_given_up(
 ) -> None:
     """A peer that stops talking is given up when the state's time is over, and no earlier."""
     monkeypatch.setitem(conversation.SERVER_TIMES, state, 0.05)
-    await server.talk(lambda sock: (sock.sendall(said), _hung_up(sock))[0])
+    await server.talk(partial(_say, said))
     await _until(lambda: f"the peer took too long ({state})" in caplog.text)
 
 

@@ -8,20 +8,18 @@ own deadlines, and is asked again after the retry time, for ever.
 
 from __future__ import annotations
 
-import selectors
 import socket
 import time
 
 from mandos.client.attempt import Attempt
-from mandos.client.search import DirectSearch, ZeroconfSearch
 from mandos.errors import MandosError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Callable, Iterable
 
-    from mandos.client.search import Target
-    from mandos.client.settings import ClientSettings
+    from mandos.client.search import Search, Target
     from mandos.tls.credentials import Credentials, Priority
 
 #: How many servers are remembered and asked at most: a network can be full of lies.
@@ -62,28 +60,28 @@ def _interface_name(index: int) -> str:
 class Fetcher:
     """Fetches the password.
 
-    ``open_sealed`` opens what a server sends, or raises MandosError; ``say`` gets what a person
-    at the console should see, ``debug`` everything.
+    ``search`` names the servers; ``open_sealed`` opens what one of them sends, or raises
+    MandosError; the reports are for a person at the console, and for ``--debug``; ``retry`` is
+    in seconds.
     """
 
     def __init__(
         self,
-        settings: ClientSettings,
+        search: Search,
+        selector: selectors.BaseSelector,
         tls: tuple[Priority, Credentials],
         open_sealed: Callable[[bytes], bytes],
         reports: tuple[Callable[[str], None], Callable[[str], None]],
+        *,
+        retry: float,
     ) -> None:
-        self._retry = settings.retry
+        self._search = search
+        self._selector = selector
         self._tls = tls
         self._open_sealed = open_sealed
         self._say, self._debug = reports
+        self._retry = retry
         self._servers: dict[Target, _Server] = {}
-        self._selector = selectors.DefaultSelector()
-        self._search: DirectSearch | ZeroconfSearch = (
-            DirectSearch(settings.connect)
-            if settings.connect
-            else ZeroconfSearch(settings.interfaces, self._selector, self._debug)
-        )
 
     def start(self) -> None:
         """Send the first questions, so that answers travel while the caller prepares the rest."""
@@ -105,7 +103,6 @@ class Fetcher:
             if server.attempt:
                 server.attempt.close()
         self._search.close()
-        self._selector.close()
 
     def _patience(self, now: float) -> float:
         due = min((server.due for server in self._servers.values()), default=now + _LONGEST_WAIT)

@@ -8,11 +8,12 @@ It exits otherwise only when its own keys or options are unusable, or when a sig
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import sys
 
 from mandos.client.fetch import Fetcher
-from mandos.client.search import interface_index
+from mandos.client.search import DirectSearch, ZeroconfSearch, interface_index
 from mandos.client.settings import COMMAND_LINE, ClientSettings
 from mandos.errors import AdministratorError, MandosError
 from mandos.keyfiles import exposure, read_key_file
@@ -25,6 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+    from typing import TypeVar
+
+    from mandos.client.search import Search
+
+    _Result = TypeVar("_Result")
 
 _EX_TEMPFAIL = 75
 _STDOUT = 1
@@ -66,13 +72,20 @@ def _fetch(settings: ClientSettings) -> bytes:
     def open_sealed(sealed: bytes) -> bytes:
         return opening.open_secret(sealed, secret_key)
 
-    fetcher = Fetcher(settings, tls, open_sealed, (_say, debug))
-    try:
-        fetcher.start()
-        opening.load()  # takes a while, and the network is busy anyway
-        return fetcher.run()
-    finally:
-        fetcher.close()
+    with selectors.DefaultSelector() as selector:
+        search: Search = (
+            DirectSearch(settings.connect)
+            if settings.connect
+            else ZeroconfSearch(settings.interfaces, selector, debug)
+        )
+        fetcher = Fetcher(search, selector, tls, open_sealed, (_say, debug), retry=settings.retry)
+        try:
+            fetcher.start()
+            # Loading the library takes a while, and the network is busy anyway.
+            _naming(settings.seckey, opening.read_secret_key, secret_key)
+            return fetcher.run()
+        finally:
+            fetcher.close()
 
 
 def _credentials(settings: ClientSettings) -> Credentials:
@@ -102,9 +115,9 @@ def _check_pair(settings: ClientSettings, public: bytes, private: bytes) -> None
         )
 
 
-def _naming(path: str, function: Callable[[bytes], str], pem: bytes) -> str:
+def _naming(path: str, function: Callable[[bytes], _Result], data: bytes) -> _Result:
     try:
-        return function(pem)
+        return function(data)
     except AdministratorError as error:
         raise AdministratorError(f"{path}: {error}", error.hint) from error
 

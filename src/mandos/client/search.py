@@ -19,11 +19,28 @@ from mandos.discovery.sockets import usable_interfaces
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Protocol
 
     from mandos.client.settings import Address
 
     #: A numeric address, a port, and an interface index (0 unless the address is link-local).
     Target = tuple[str, int, int]
+
+    class Search(Protocol):
+        """What both searches are."""
+
+        def deadline(self, now: float) -> float:
+            """When to call ``tick``."""
+
+        def tick(self, now: float) -> list[Target]:
+            """Do what is due; return the servers to ask now."""
+
+        def hear(self, listener: socket.socket) -> list[Target]:
+            """Read from a socket that is ready; return the servers to ask now."""
+
+        def close(self) -> None:
+            """End the search."""
+
 
 #: How often, in seconds, to look whether an interface has appeared.
 _LOOK_TIME = 1.0
@@ -47,7 +64,7 @@ class DirectSearch:
         self._address = address
         self._due = 0.0
 
-    def deadline(self, _now: float) -> float:
+    def deadline(self, now: float) -> float:  # noqa: ARG002 - as the other search
         """When to call ``tick``."""
         return self._due
 
@@ -63,7 +80,7 @@ class DirectSearch:
         self._due = _FOREVER
         return [(self._address.host, self._address.port, index)]
 
-    def hear(self, _listener: socket.socket) -> list[Target]:
+    def hear(self, listener: socket.socket) -> list[Target]:  # noqa: ARG002 - likewise
         """Nothing: this search has no sockets."""
         return []
 

@@ -1,0 +1,378 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client against servers that lie, hang or send rubbish, and with keys that do not fit."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import pytest
+from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, silent, web_server
+
+from mandos.client.fetch import Fetcher
+from mandos.openpgp import opening
+from mandos.tls import keys
+from mandos.tls.credentials import Credentials, Priority
+from mandos.wire import conversation, grammar
+
+PASSWORD = b"\x00 a disk password \xff\n"
+BIN = Path(sys.executable).parent
+
+
+class Keys:
+    """A client's four key files, and what a server has to send to it."""
+
+    def __init__(self, folder: Path, password: bytes) -> None:
+        self.folder = folder
+        run = subprocess.run(
+            [BIN / "mandos-keygen", "--dir", folder, "--type", "ed25519", "--subtype", "cv25519"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        assert run.returncode == 0
+        self.sealed = self.seal(password)
+
+    def seal(self, password: bytes) -> bytes:
+        """What mandos-keygen makes of a password."""
+        done = subprocess.run(
+            [BIN / "mandos-keygen", "--dir", self.folder, "--no-ssh", "--passfile", "/dev/stdin"],
+            check=True, input=password, capture_output=True,
+        )  # fmt: skip
+        lines = done.stdout.decode().partition("secret =")[2].split()
+        return base64.b64decode("".join(lines))
+
+    def options(self, **replaced: str) -> list[str]:
+        """The command line that names the files."""
+        names = {
+            "pubkey": "pubkey.txt",
+            "seckey": "seckey.txt",
+            "tls-pubkey": "tls-pubkey.pem",
+            "tls-privkey": "tls-privkey.pem",
+        }
+        paths = {option: str(self.folder / name) for option, name in names.items()}
+        paths |= {option.replace("_", "-"): path for option, path in replaced.items()}
+        return [f"--{option}={path}" for option, path in paths.items()]
+
+
+@pytest.fixture(scope="module")
+def client_keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """One client's keys."""
+    return Keys(tmp_path_factory.mktemp("keys"), PASSWORD)
+
+
+class Client:
+    """A running mandos-client whose complaints are read line by line."""
+
+    def __init__(self, server: BadServer | None, options: Sequence[str]) -> None:
+        where = [f"--connect=[::1]:{server.port}"] if server else []
+        self.process = subprocess.Popen(
+            [BIN / "mandos-client", "--retry=0.05", *where, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            self.process.kill()
+
+    def complaint(self) -> str:
+        """The next line on standard error."""
+        assert self.process.stderr
+        return self.process.stderr.readline().decode()
+
+    def result(self) -> tuple[int, bytes, str]:
+        """Exit status, standard output, the rest of standard error; ends it if need be."""
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err.decode()
+
+    def end(self) -> tuple[int, bytes, str]:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
+
+def _run(server: BadServer | None, options: Sequence[str]) -> tuple[int, bytes, str]:
+    """Run a client to its own end."""
+    with Client(server, options) as client:
+        return client.result()
+
+
+def _never_holds_the_password(*texts: str) -> None:
+    for text in texts:
+        assert "disk password" not in text
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "complaint"),
+    [
+        (hangs_up, "hung up|connection lost|TLS failed"),
+        (web_server, "TLS failed"),
+        (sends(b""), "the server refused"),
+        (endless, "more than 16777216 bytes"),
+        (sends(b"this is no OpenPGP message"), "cannot open the secret"),
+        (sends(bytes(1000)), "cannot open the secret"),
+    ],
+    ids=["hangs-up", "web-server", "nothing", "100-mib", "text", "zeros"],
+)
+def test_bad_server_is_told_and_asked_again(
+    client_keys: Keys, behaviour: Behaviour, complaint: str
+) -> None:
+    """Whatever a server does, the client says what is wrong, prints nothing and tries again."""
+    with bad_server(behaviour) as server, Client(server, client_keys.options()) as client:
+        line = client.complaint()
+        while server.asked < 2:
+            assert client.process.poll() is None
+        status, out, rest = client.end()
+    assert re.search(complaint, line)
+    assert f"[::1]:{server.port}" in line
+    assert (status, out) == (128 + signal.SIGTERM, b"")
+    _never_holds_the_password(line, rest)
+
+
+def test_half_a_message_does_not_open(client_keys: Keys) -> None:
+    """A secret that was cut short is refused whole: nothing of it is printed."""
+    half = client_keys.sealed[: len(client_keys.sealed) // 2]
+    with bad_server(sends(half)) as server, Client(server, client_keys.options()) as client:
+        assert "cannot open the secret" in client.complaint()
+        assert client.end()[1] == b""
+
+
+def test_secret_of_another_client_does_not_open(client_keys: Keys, tmp_path: Path) -> None:
+    """A secret sealed for other keys is told as such."""
+    other = Keys(tmp_path, PASSWORD)
+    with bad_server(sends(other.sealed)) as server, Client(server, client_keys.options()) as client:
+        assert "sealed for another key" in client.complaint()
+        assert client.end()[1] == b""
+
+
+def test_same_complaint_is_told_once(client_keys: Keys) -> None:
+    """A server that refuses for hours does not fill the console."""
+    with bad_server(sends(b"")) as server, Client(server, client_keys.options()) as client:
+        client.complaint()
+        while server.asked < 4:
+            assert client.process.poll() is None
+        assert client.end()[2] == "mandos-client: ended by SIGTERM\n"
+
+
+def test_debug_tells_every_complaint(client_keys: Keys) -> None:
+    """With --debug each try is told."""
+    options = [*client_keys.options(), "--debug"]
+    with bad_server(sends(b"")) as server, Client(server, options) as client:
+        while server.asked < 4:
+            assert client.process.poll() is None
+        assert client.end()[2].count("the server refused") >= 2
+
+
+def test_password_is_printed_whole(client_keys: Keys) -> None:
+    """The plaintext comes out byte for byte, with nothing added, and status 0."""
+    with bad_server(sends(client_keys.sealed)) as server:
+        assert _run(server, client_keys.options()) == (0, PASSWORD, "")
+
+
+def test_large_key_file_is_printed_whole(client_keys: Keys) -> None:
+    """A key file of cryptsetup's largest size passes too."""
+    large = os.urandom(8 << 20)
+    with bad_server(sends(client_keys.seal(large))) as server:
+        status, out, _err = _run(server, client_keys.options())
+    assert status == 0
+    assert out == large
+
+
+def test_full_standard_output_is_no_success(client_keys: Keys) -> None:
+    """Status 0 promises that all was written."""
+    with bad_server(sends(client_keys.sealed)) as server, Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [BIN / "mandos-client", f"--connect=[::1]:{server.port}", *client_keys.options()],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 75
+    assert b"cannot write the password: No space left" in done.stderr
+
+
+class Everybody:
+    """A search that names the given servers at once."""
+
+    def __init__(self, targets: list[tuple[str, int, int]]) -> None:
+        self.targets = targets
+
+    def deadline(self, _now: float) -> float:
+        """Never."""
+        return float("inf")
+
+    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+        """All of them, once."""
+        targets, self.targets = self.targets, []
+        return targets
+
+    def hear(self, _listener: socket.socket) -> list[tuple[str, int, int]]:
+        """Nothing."""
+        return []
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _fetch(client_keys: Keys, search: Everybody, said: list[str]) -> bytes:
+    credentials = Credentials()
+    credentials.load_raw_key(
+        (client_keys.folder / "tls-pubkey.pem").read_bytes(),
+        (client_keys.folder / "tls-privkey.pem").read_bytes(),
+    )
+    secret_key = (client_keys.folder / "seckey.txt").read_bytes()
+    with selectors.DefaultSelector() as selector:
+        fetcher = Fetcher(
+            search,
+            selector,
+            (Priority(grammar.PRIORITY), credentials),
+            lambda sealed: opening.open_secret(sealed, secret_key),
+            (said.append, said.append),
+            retry=3600,
+        )
+        try:
+            fetcher.start()
+            return fetcher.run()
+        finally:
+            fetcher.close()
+
+
+def test_bad_servers_do_not_hold_up_a_good_one(client_keys: Keys) -> None:
+    """One good server among those that hang, refuse, lie and stall is enough."""
+    stalls = sends(client_keys.sealed[:100], then=lambda over: over.wait())
+    said: list[str] = []
+    with (
+        bad_server(silent) as mute,
+        bad_server(stalls) as slow,
+        bad_server(sends(b"")) as refusing,
+        bad_server(sends(b"rubbish")) as lying,
+        bad_server(sends(client_keys.sealed)) as good,
+    ):
+        targets = [server.target for server in (mute, slow, refusing, lying, good)]
+        assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
+
+
+class OneAfterTheOther(Everybody):
+    """Names the next server each time that somebody took too long."""
+
+    def __init__(self, targets: list[tuple[str, int, int]], said: list[str]) -> None:
+        super().__init__(targets)
+        self.given = 0
+        self.said = said
+
+    @property
+    def _due(self) -> bool:
+        late = sum("took too long" in line for line in self.said)
+        return self.given <= late and self.given < len(self.targets)
+
+    def deadline(self, _now: float) -> float:
+        """At once when the next one is due."""
+        return 0 if self._due else float("inf")
+
+    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+        """The next one, when it is due."""
+        if not self._due:
+            return []
+        self.given += 1
+        return [self.targets[self.given - 1]]
+
+
+def test_server_that_hangs_is_given_up(client_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each state has a time limit; a server that passes it is dropped and told."""
+    monkeypatch.setitem(conversation.CLIENT_TIMES, conversation.HANDSHAKE, 0.05)
+    said: list[str] = []
+    with bad_server(silent) as mute, bad_server(sends(client_keys.sealed)) as good:
+        search = OneAfterTheOther([mute.target, good.target], said)
+        assert _fetch(client_keys, search, said) == PASSWORD
+    assert any("the peer took too long (handshake)" in line for line in said)
+
+
+@pytest.fixture
+def rubbish(tmp_path: Path) -> str:
+    """A file that holds no key."""
+    path = tmp_path / "rubbish"
+    path.write_text("this is no key\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("seckey", "not an OpenPGP secret key"),
+        ("tls_pubkey", "not a PEM public key"),
+        ("tls_privkey", "not a PEM private key"),
+        ("dh_params", "bad Diffie-Hellman parameters"),
+    ],
+)
+def test_rubbish_key_file_ends_the_client(
+    client_keys: Keys, rubbish: str, option: str, complaint: str
+) -> None:
+    """A key file without a key is named, with what to do about it, and status 78."""
+    status, out, err = _run(None, client_keys.options(**{option: rubbish}))
+    assert (status, out) == (78, b"")
+    assert complaint in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["seckey", "tls_pubkey", "tls_privkey"])
+def test_missing_key_file_ends_the_client(client_keys: Keys, option: str) -> None:
+    """A missing key file is named."""
+    status, _out, err = _run(None, client_keys.options(**{option: "/nonexistent"}))
+    assert status == 78
+    assert "/nonexistent: No such file or directory" in err
+
+
+def test_mismatched_tls_keys_end_the_client(client_keys: Keys, tmp_path: Path) -> None:
+    """A public key of another private key would fail in every handshake: it is told at once."""
+    other = tmp_path / "tls-pubkey.pem"
+    other.write_bytes(keys.generate_tls_key("ed25519")[1])
+    status, _out, err = _run(None, client_keys.options(tls_pubkey=str(other)))
+    assert status == 78
+    assert "is not the public key of" in err
+
+
+def test_world_readable_secret_key_is_told(client_keys: Keys, tmp_path: Path) -> None:
+    """A warning, and the client goes on."""
+    exposed = tmp_path / "seckey.txt"
+    exposed.write_bytes((client_keys.folder / "seckey.txt").read_bytes())
+    exposed.chmod(0o644)
+    with bad_server(sends(client_keys.sealed)) as server:
+        status, out, err = _run(server, client_keys.options(seckey=str(exposed)))
+    assert (status, out) == (0, PASSWORD)
+    assert f"everyone on this machine can read the secret key {exposed}" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "complaint"),
+    [
+        (["--priority=NONSENSE"], 78, "bad priority string 'NONSENSE'"),
+        (["--connect=nowhere"], 64, "--connect takes ADDRESS:PORT"),
+        (["--nonsense"], 64, "unknown option --nonsense"),
+    ],
+)
+def test_bad_option_ends_the_client(
+    client_keys: Keys, options: list[str], status: int, complaint: str
+) -> None:
+    """A bad option is named, with the exit status of sysexits.h."""
+    got, out, err = _run(None, [*client_keys.options(), *options])
+    assert (got, out) == (status, b"")
+    assert complaint in err
+
+
+def test_missing_interface_is_waited_for(client_keys: Keys) -> None:
+    """An interface that is not there may still come: a warning, not the end."""
+    with Client(None, [*client_keys.options(), "--interface=nosuch0"]) as client:
+        assert "the network interface nosuch0 does not exist" in client.complaint()
+        assert client.end()[0] == 128 + signal.SIGTERM
