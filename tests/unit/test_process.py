@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes: programs that fail, hang or are missing, and work that may do us no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from mandos import process
+from mandos.errors import MachineError
+
+MEGABYTE = 1 << 20
+
+
+def test_a_program_gets_input_and_gives_output() -> None:
+    """Bytes go in and come out as they are, both outputs apart."""
+    done = process.run(["sh", "-c", "cat; echo said >&2"], input=b"a\0b\n", timeout=30)
+    assert (done.status, done.stdout, done.stderr) == (0, b"a\0b\n", b"said\n")
+    assert done.require_success() == b"a\0b\n"
+
+
+def test_a_program_gets_the_environment_that_is_named() -> None:
+    """``env`` is the whole environment."""
+    done = process.run(["/usr/bin/env"], env={"ONLY": "this"}, timeout=30)
+    assert done.stdout == b"ONLY=this\n"
+
+
+def test_a_failure_can_be_pasted_and_hides_the_input() -> None:
+    """The error quotes the command for a shell and says what the program said, not its input."""
+    done = process.run(["sh", "-c", "echo 'no way' >&2; exit 3"], input=b"hidden", timeout=30)
+    with pytest.raises(MachineError) as caught:
+        done.require_success()
+    assert caught.value.lines() == [
+        """command failed with status 3: sh -c 'echo '"'"'no way'"'"' >&2; exit 3'""",
+        "hint: no way",
+    ]
+
+
+def test_a_missing_program_is_named() -> None:
+    """A program that cannot be started is an error of the machine."""
+    with pytest.raises(MachineError, match=r"cannot run /nonexistent/program: No such file"):
+        process.run(["/nonexistent/program"], timeout=30)
+
+
+def test_a_program_that_takes_too_long_is_killed() -> None:
+    """The time limit ends the program; the error holds neither input nor output."""
+    with pytest.raises(MachineError, match=r"took longer than 0\.01 s: sleep 60") as caught:
+        process.run(["sleep", "60"], timeout=0.01)
+    assert caught.value.__cause__ is None
+
+
+def _isolated(work: object, *, memory: int = 64 * MEGABYTE, timeout: float = 30) -> bytes:
+    assert callable(work)
+    return process.run_isolated(work, memory=memory, size=MEGABYTE, timeout=timeout)
+
+
+def test_isolated_work_returns_its_bytes() -> None:
+    """Output larger than a pipe's buffer comes back whole."""
+    assert _isolated(lambda: os.getpid().to_bytes(8, "big")) != os.getpid().to_bytes(8, "big")
+    assert _isolated(lambda: bytes(range(256)) * 4096) == bytes(range(256)) * 4096
+
+
+def _children() -> set[str]:
+    """Process IDs of this thread's children: proc_pid_children(5)."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def _raise() -> NoReturn:
+    raise ValueError("the password is hunter2")
+
+
+def _die() -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+def _hang() -> bytes:
+    signal.pause()
+    return b""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [_raise, _die, lambda: b"x" * (MEGABYTE + 1), lambda: b"x" * (512 * MEGABYTE)],
+    ids=["raises", "dies", "returns too much", "takes too much memory"],
+)
+def test_isolated_work_fails_without_a_reason(
+    work: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However the work fails, this process goes on and learns nothing that could be secret."""
+    before = _children()
+    with pytest.raises(MachineError) as caught:
+        _isolated(work)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert capfd.readouterr() == ("", "")
+    assert _children() == before
+
+
+def test_isolated_work_that_hangs_is_killed() -> None:
+    """The time limit holds, and no child is left."""
+    before = _children()
+    with pytest.raises(MachineError, match="took too long"):
+        _isolated(_hang, timeout=0.01)
+    assert _children() == before
+
+
+def test_importing_the_room_is_cheap() -> None:
+    """Early boot pays for subprocess only when a program is run."""
+    code = "import mandos.process, sys; print('subprocess' in sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
