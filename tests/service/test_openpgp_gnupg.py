@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OpenPGP between GnuPG, the reference's mandos-keygen and ours: everything that clients have."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESOCB3
+
+from mandos.admin.keygen import main
+from mandos.errors import AdministratorError, MachineError
+from mandos.openpgp import gnupg, packets
+from mandos.openpgp.kinds import primary_kind, subkey_kind
+from mandos.openpgp.opening import SecretError, open_secret
+from mandos.openpgp.sealing import UserID, generate_keys, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = b"correct horse\x00battery \xff\nstaple "
+LONG_AGO = "20150102T030405"
+
+pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
+
+
+@dataclass(frozen=True)
+class GnuPG:
+    """The system's gpg with a home directory of its own."""
+
+    home: Path
+
+    def __call__(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run gpg, which must succeed."""
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", "--yes"]
+        command += ["--trust-model", "always", "--pinentry-mode", "loopback", *arguments]
+        return subprocess.run(command, input=data, capture_output=True, check=True)
+
+    def make_key(self, name: str, parameters: str, *options: str) -> bytes:
+        """Make a key whose user ID is ``name``; returns its armored secret key."""
+        lines = [*parameters.split("; "), f"Name-Real: {name}", "%commit"]
+        self("--generate-key", *options, data="\n".join(lines).encode())
+        return self("--armor", "--export-secret-keys", "--passphrase", "typed", name).stdout
+
+    def seal(self, name: str, *options: str) -> bytes:
+        """Encrypt and sign the password as the reference's mandos-keygen does."""
+        whose = ["--recipient", name, "--local-user", name]
+        return self(*whose, *options, "--sign", "--encrypt", data=PASSWORD).stdout
+
+    def open(self, message: bytes) -> bytes:
+        """Decrypt."""
+        return self("--decrypt", data=message).stdout
+
+
+@pytest.fixture(scope="module")
+def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnuPG]:
+    """One home for the module; its agent ends with it."""
+    home = tmp_path_factory.mktemp("gnupg")
+    home.chmod(0o700)
+    yield GnuPG(home)
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+
+
+RSA = "%no-protection; Key-Type: RSA; Key-Length: 2048; Subkey-Type: RSA; Subkey-Length: 2048"
+ECC = "%no-protection; Key-Type: EDDSA; Key-Curve: ed25519; Subkey-Type: ECDH; Subkey-Curve: "
+KEYS = {
+    "reference": RSA + "; Key-Usage: sign; Subkey-Usage: encrypt",
+    "all-purpose": RSA,
+    "short": RSA.replace("2048", "1024"),
+    "single": "%no-protection; Key-Type: RSA; Key-Length: 2048; Key-Usage: sign,encrypt",
+    "curve25519": ECC + "cv25519; Subkey-Usage: encrypt",
+    "nist": "%no-protection; Key-Type: ECDSA; Key-Curve: nistp384; Key-Usage: sign; "
+    "Subkey-Type: ECDH; Subkey-Curve: nistp521; Subkey-Usage: encrypt",
+    "elgamal": "%no-protection; Key-Type: DSA; Key-Length: 1024; Subkey-Type: ELG-E; "
+    "Subkey-Length: 1024",
+}
+
+
+@pytest.fixture(scope="module")
+def secret_keys(gpg: GnuPG) -> dict[str, bytes]:
+    """The armored secret keys, made by GnuPG."""
+    return {name: gpg.make_key(name, parameters) for name, parameters in KEYS.items()}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_opens_for_every_kind_of_key(gpg: GnuPG, secret_keys: dict[str, bytes], name: str) -> None:
+    """Whatever GnuPG made keys of in twenty years opens, ElGamal by gpg itself."""
+    assert open_secret(gpg.seal(name), secret_keys[name]) == PASSWORD
+
+
+@pytest.mark.parametrize("compression", ["none", "zip", "zlib", "bzip2"])
+def test_opens_every_compression(
+    gpg: GnuPG, secret_keys: dict[str, bytes], compression: str
+) -> None:
+    """GnuPG compresses by default."""
+    sealed = gpg.seal("reference", "--compress-algo", compression)
+    assert open_secret(sealed, secret_keys["reference"]) == PASSWORD
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--cipher-algo", "3DES"], ["--cipher-algo", "CAMELLIA256"], ["--armor"], ["--throw-keyids"]],
+    ids=" ".join,
+)
+def test_opens_other_forms(gpg: GnuPG, secret_keys: dict[str, bytes], options: list[str]) -> None:
+    """Old ciphers, armor, and messages that do not name their recipient."""
+    sealed = gpg.seal("reference", *options)
+    assert open_secret(sealed, secret_keys["reference"]) == PASSWORD
+
+
+def test_opens_with_text_mode_as_gnupg_does(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
+    """Text mode changes line ends on the way; both give the same bytes back."""
+    sealed = gpg.seal("reference", "--textmode")
+    assert open_secret(sealed, secret_keys["reference"]) == gpg.open(sealed)
+
+
+def test_opens_with_an_expired_key(gpg: GnuPG) -> None:
+    """The machine has to come back, whatever the calendar says."""
+    then = ["--faked-system-time", LONG_AGO]
+    key = gpg.make_key("expired", KEYS["reference"] + "; Expire-Date: 1d", *then)
+    assert open_secret(gpg.seal("expired", *then), key) == PASSWORD
+
+
+def test_opens_with_a_key_signed_by_sha1(gpg: GnuPG) -> None:
+    """The self-signatures of GnuPG 1.4 are as good as the key file that they are in."""
+    weak = ["--faked-system-time", LONG_AGO, "--cert-digest-algo", "SHA1"]
+    weak += ["--allow-weak-key-signatures"]
+    key = gpg.make_key("sha1", KEYS["reference"], *weak)
+    assert open_secret(gpg.seal("sha1"), key) == PASSWORD
+
+
+def test_refuses_a_message_without_integrity(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
+    """Packet type 9 could be changed by whoever carries it."""
+    sealed = gpg("--rfc2440", "--recipient", "reference", "--encrypt", data=b"x").stdout
+    assert packets.outline(sealed).data_packet == packets.SED
+    with pytest.raises(SecretError, match="no integrity protection"):
+        open_secret(sealed, secret_keys["reference"])
+
+
+def test_refuses_a_key_with_a_passphrase(gpg: GnuPG) -> None:
+    """It is found as a fault of the key file, with what to do."""
+    parameters = KEYS["curve25519"].removeprefix("%no-protection; ") + "; Passphrase: typed"
+    key = gpg.make_key("protected", parameters)
+    with pytest.raises(AdministratorError, match="has a passphrase"):
+        open_secret(gpg.seal("protected", "--passphrase", "typed"), key)
+
+
+def _ocb(gpg: GnuPG, name: str, plaintext: bytes) -> bytes:
+    """A message as GnuPG 2.4 makes it: draft-ietf-openpgp-rfc4880bis-10, section 5.16.
+
+    The session key and its packet come from a message that GnuPG made.
+    """
+    message = gpg("--recipient", name, "--encrypt", data=b"x").stdout
+    (_kind, body), *_rest = packets._packets(message)
+    session_key_packet = message[: message.index(body) + len(body)]
+    told = gpg("--show-session-key", "--decrypt", data=message).stderr.decode()
+    cipher, _colon, key = told.partition("session key: '")[2].partition("'")[0].partition(":")
+    literal = b"\xcb" + bytes((6 + len(plaintext),)) + b"b" + bytes(5) + plaintext
+    header = bytes((1, int(cipher), 2, 16))  # version, cipher, OCB, chunks of 4 MiB
+    vector = os.urandom(15)
+
+    def chunk(index: int, data: bytes, extra: bytes = b"") -> bytes:
+        nonce = vector[:7] + (int.from_bytes(vector[7:]) ^ index).to_bytes(8)
+        associated = b"\xd4" + header + index.to_bytes(8) + extra
+        return AESOCB3(bytes.fromhex(key)).encrypt(nonce, data, associated)
+
+    body = header + vector + chunk(0, literal) + chunk(1, b"", len(literal).to_bytes(8))
+    return session_key_packet + b"\xd4" + bytes((len(body),)) + body
+
+
+@pytest.mark.parametrize("name", ["reference", "curve25519"])
+def test_opens_ocb_by_gnupg(
+    gpg: GnuPG, secret_keys: dict[str, bytes], name: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A packet of type 20 opens by gpg, which leaves neither files nor an agent behind."""
+    sealed = _ocb(gpg, name, PASSWORD)
+    assert packets.outline(sealed).data_packet == packets.GNUPG_OCB
+    assert gpg.open(sealed) == PASSWORD
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert open_secret(sealed, secret_keys[name]) == PASSWORD
+    assert list(tmp_path.iterdir()) == []
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [command for command in running if str(tmp_path).encode() in command]
+
+
+def test_damaged_ocb_is_refused(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
+    """A refusal by gpg is an error about the message; nothing of the plaintext is in it."""
+    sealed = bytearray(_ocb(gpg, "reference", b"hunter2"))
+    sealed[-20] ^= 1
+    with pytest.raises(SecretError, match="gpg cannot open") as caught:
+        open_secret(bytes(sealed), secret_keys["reference"])
+    assert "hunter2" not in "".join(caught.value.lines())
+
+
+def test_a_bomb_is_refused_by_gnupg_too(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
+    """The second opener is bounded like the first."""
+    bomb = gpg("--recipient", "elgamal", "--encrypt", data=bytes(1 << 20)).stdout
+    with pytest.raises(MachineError):
+        gnupg.open_secret(bomb, secret_keys["elgamal"], 1 << 19)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_gnupg_opens_what_we_seal(gpg: GnuPG, secret_keys: dict[str, bytes], name: str) -> None:
+    """For every key that GnuPG made, as plain RFC 4880, with a good signature."""
+    sealed = seal(PASSWORD, secret_keys[name])
+    assert packets.outline(sealed).data_packet == packets.SEIPD
+    opened = gpg("--decrypt", data=sealed)
+    assert opened.stdout == PASSWORD
+    assert b"Good signature" in opened.stderr
+
+
+@pytest.mark.parametrize(
+    ("primary", "subkey", "expire"),
+    [
+        ("rsa", "rsa", None),
+        ("ed25519", "cv25519", None),
+        ("nistp256", "nistp384", None),
+        ("rsa", "rsa", "2y"),
+        ("ed25519", "cv25519", "2099-12-31"),
+    ],
+)
+def test_gnupg_uses_the_keys_that_we_make(
+    gpg: GnuPG, primary: str, subkey: str, expire: str | None
+) -> None:
+    """GnuPG imports them, seals for them, and opens what we seal; expiry is in the key."""
+    name = f"{primary} {subkey} {expire}"
+    kinds = primary_kind(primary, 2048), subkey_kind(subkey, 2048)
+    pair = generate_keys(UserID(name, "comment", "a@b.example"), *kinds, expire)
+    gpg("--import", data=pair.secret)
+    listed = gpg("--with-colons", "--list-keys", pair.fingerprint).stdout.decode()
+    assert f":{name} (comment) <a@b.example>:" in listed
+    fields = next(line for line in listed.splitlines() if line.startswith("pub:")).split(":")
+    assert bool(fields[6]) == (expire is not None)
+    assert open_secret(gpg.seal(pair.fingerprint), pair.secret) == PASSWORD
+    assert gpg.open(seal(PASSWORD, pair.secret)) == PASSWORD
+
+
+@pytest.mark.peer
+def test_the_references_keygen_and_ours_swap(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Keys of either one, a section of the other: the same identity, the same password."""
+    theirs = shutil.which("mandos-keygen", path="/usr/sbin")
+    if theirs is None:
+        pytest.skip("the reference's mandos-keygen is not installed")
+    passfile = tmp_path / "password"
+    passfile.write_bytes(PASSWORD)
+    small = ["--type", "RSA", "--length", "2048", "--subtype", "RSA", "--sublength", "2048"]
+    sealing = ["--name", "client", "--passfile", str(passfile), "--no-ssh"]
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    made = [theirs, "--dir", str(tmp_path / "theirs"), "--name", "client", *small]
+    subprocess.run(made, check=True, capture_output=True)
+    assert main(["--dir", str(tmp_path / "ours"), "--name", "client", *small]) == 0
+    for directory in (tmp_path / "ours", tmp_path / "theirs"):
+        command = [theirs, "--dir", str(directory), *sealing]
+        reference = subprocess.run(command, check=True, capture_output=True).stdout.decode()
+        capfd.readouterr()
+        assert main(["--dir", str(directory), *sealing]) == 0
+        own = capfd.readouterr().out
+        for section in (reference, own):
+            encoded = section.partition("secret =\n")[2]
+            key = (directory / "seckey.txt").read_bytes()
+            assert open_secret(base64.b64decode(encoded), key) == PASSWORD
+        assert own.partition("secret")[0] == reference.partition("secret")[0]

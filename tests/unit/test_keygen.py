@@ -1,0 +1,401 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mandos-keygen as an administrator meets it: keys, sections, and everything that is wrong."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import io
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mandos.admin import keygen, keygen_password
+from mandos.admin.keygen import main
+from mandos.errors import MachineError
+from mandos.openpgp.opening import open_secret
+from mandos.openpgp.sealing import fingerprint
+from mandos.tls.keys import key_id_of_private_pem
+
+FILES = ["pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"]
+FAST = ["--type", "ecc", "--subtype", "ecc"]
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key directory, to be copied by tests that change it."""
+    path = tmp_path_factory.mktemp("keygen") / "keys"
+    assert main(["--dir", str(path), "--name", "client.example", *FAST]) == 0
+    return path
+
+
+@pytest.fixture
+def keys(template: Path, tmp_path: Path) -> Path:
+    """A key directory of the test's own."""
+    shutil.copytree(template, tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def passfile(tmp_path: Path) -> Path:
+    """A file with a password."""
+    path = tmp_path / "password"
+    path.write_bytes(b" a b\0\xff ")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_ssh_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this machine has an SSH server must not matter."""
+    monkeypatch.setattr(keygen, "checker_for_this_host", lambda: None)
+
+
+def _contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def _opened(section: str, directory: Path) -> bytes:
+    secret = section.partition("secret =\n")[2]
+    return open_secret(base64.b64decode(secret), (directory / "seckey.txt").read_bytes())
+
+
+def _fails(arguments: list[str], output: Output, complaint: str, status: int = 78) -> str:
+    """Run mandos-keygen, which prints nothing but a complaint; returns what it says."""
+    output.readouterr()
+    assert main(arguments) == status
+    out, err = output.readouterr()
+    assert out == ""
+    assert re.search(complaint, err), err
+    assert all(line.startswith("mandos-keygen: ") for line in err.splitlines())
+    return err
+
+
+def test_makes_four_private_files(template: Path) -> None:
+    """Files have mode 0600 in a directory of mode 0700, and nothing else is left there."""
+    assert sorted(_contents(template)) == FILES
+    assert template.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in template.iterdir()} == {0o600}
+
+
+def test_parents_are_made(tmp_path: Path) -> None:
+    """A directory that does not exist is made with its parents."""
+    assert main(["-d", str(tmp_path / "a/b"), "-n", "x", *FAST]) == 0
+    assert sorted(_contents(tmp_path / "a/b")) == FILES
+
+
+def test_the_defaults_are_the_references() -> None:
+    """RSA 4096 twice, ed25519, no expiry, /etc/keys/mandos."""
+    options = keygen.parser().parse_args([])
+    assert (options.type, options.length) == (options.subtype, options.sublength) == ("RSA", "4096")
+    assert (options.tls_keytype, options.expire) == ("ed25519", "0")
+    assert str(options.dir) == "/etc/keys/mandos"
+
+
+def test_every_short_option_has_its_letter() -> None:
+    """The letters of the manual page mandos-keygen(8)."""
+    help_text = keygen.parser().format_help()
+    letters = "h help v version d dir n name t type l length s subtype L sublength e email "
+    letters += "c comment x expire T tls-keytype f force p password F passfile S no-ssh"
+    words = letters.split()
+    for letter, name in zip(words[::2], words[1::2], strict=True):
+        assert re.search(rf"-{letter}\b[^,\n]*, --{name}\b", help_text), name
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version(option: str, capsys: Output) -> None:
+    """Both are printed on standard output, with exit status 0."""
+    with pytest.raises(SystemExit) as caught:
+        main([option])
+    assert caught.value.code == 0
+    assert "mandos-keygen" in capsys.readouterr().out
+
+
+def test_existing_keys_stay(keys: Path, capsys: Output) -> None:
+    """Without --force nothing is replaced."""
+    before = _contents(keys)
+    err = _fails(["-d", str(keys), "-n", "x", *FAST], capsys, "exist already")
+    assert "--force" in err
+    assert _contents(keys) == before
+
+
+def test_force_replaces_all(keys: Path) -> None:
+    """With --force all four files are new, and nothing else is left."""
+    before = _contents(keys)
+    assert main(["-d", str(keys), "-n", "x", "-f", *FAST]) == 0
+    after = _contents(keys)
+    assert sorted(after) == FILES
+    assert all(after[name] != before[name] for name in FILES)
+
+
+def test_a_missing_pair_is_added(keys: Path) -> None:
+    """A client from before TLS keys gets them, and keeps its OpenPGP keys."""
+    before = _contents(keys)
+    (keys / "tls-pubkey.pem").unlink()
+    (keys / "tls-privkey.pem").unlink()
+    assert main(["-d", str(keys), "-n", "x", *FAST]) == 0
+    after = _contents(keys)
+    assert sorted(after) == FILES
+    assert after["seckey.txt"] == before["seckey.txt"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_half_a_pair_is_not_touched(keys: Path, name: str, capsys: Output) -> None:
+    """Half a pair is the remains of something: a person decides."""
+    (keys / name).unlink()
+    before = _contents(keys)
+    _fails(["-d", str(keys), "-n", "x", *FAST], capsys, "half of the pair")
+    assert _contents(keys) == before
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("failing", range(4))
+def test_all_or_nothing(
+    keys: Path, force: list[str], failing: int, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one file cannot be put in place, everything is as before."""
+    if not force:
+        for name in FILES:
+            (keys / name).unlink()
+    before = _contents(keys)
+    function = "replace" if force else "link"
+    really, calls = getattr(os, function), []
+
+    def fail_once(source: Path, target: Path, **how: bool) -> None:
+        if target.parent == keys:
+            calls.append(target)
+            if len(calls) == failing + 1:
+                raise OSError(28, "No space left on device", str(target))
+        really(source, target, **how)
+
+    monkeypatch.setattr(os, function, fail_once)
+    _fails(["-d", str(keys), "-n", "x", *force, *FAST], capsys, "cannot write .*No space left")
+    assert _contents(keys) == before
+
+
+@pytest.mark.parametrize("tls_type", ["ed448", "secp256r1", "ecdsa"])
+def test_tls_key_types(tmp_path: Path, tls_type: str) -> None:
+    """--tls-keytype chooses what GnuTLS makes."""
+    assert main(["-d", str(tmp_path / "k"), "-n", "x", "-T", tls_type, *FAST]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--type", "magic"], "no OpenPGP key of type 'magic'"),
+        (["--subtype", "DSA"], "no OpenPGP key of type 'DSA'"),
+        (["--length", "many"], "a number of bits"),
+        (["--subtype", "RSA", "--sublength", "512"], "cannot have 512 bits"),
+        (["--expire", "soon"], "does not say when"),
+        (["--tls-keytype", "magic"], "unknown TLS key type"),
+        (["--email", "a\nb"], "user ID"),
+        (["--comment", "<>"], "user ID"),
+        (["--name", "\x1b[31m"], "user ID"),
+        (["--dir"], "expected one argument"),
+        (["--unknown"], "unrecognized"),
+        (["extra"], "unrecognized"),
+    ],
+)
+def test_bad_options(tmp_path: Path, arguments: list[str], complaint: str, capsys: Output) -> None:
+    """Each is refused before any key is made, with the status of a usage error."""
+    _fails(["-d", str(tmp_path / "k"), *FAST, *arguments], capsys, complaint, 64)
+    assert not (tmp_path / "k").exists()
+
+
+def test_a_directory_that_is_a_file(passfile: Path, capsys: Output) -> None:
+    """The path and the reason are named."""
+    _fails(["-d", str(passfile), "-n", "x", *FAST], capsys, f"cannot write {passfile}")
+    _fails(["-d", str(passfile), "-n", "x", "-F", str(passfile)], capsys, "Not a directory")
+
+
+def test_the_section(keys: Path, passfile: Path, capsys: Output) -> None:
+    """Name, host, both identities, and the secret that opens to the exact bytes of the file."""
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "client.example", "-F", str(passfile)]) == 0
+    section, err = capsys.readouterr()
+    assert err == ""
+    lines = section.splitlines()
+    assert lines[:5] == [
+        "[client.example]",
+        "host = client.example",
+        f"key_id = {key_id_of_private_pem((keys / 'tls-privkey.pem').read_bytes())}",
+        f"fingerprint = {fingerprint((keys / 'pubkey.txt').read_bytes())}",
+        "secret =",
+    ]
+    assert all(re.fullmatch(r"    [A-Za-z0-9+/=]{1,64}", line) for line in lines[5:])
+    assert _opened(section, keys) == passfile.read_bytes()
+    configparser.ConfigParser().read_string(section)
+
+
+def test_percent_signs_mean_themselves(keys: Path, passfile: Path, capsys: Output) -> None:
+    """The server expands %(...)s in a section; a host's name has none."""
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "100%", "-F", str(passfile)]) == 0
+    assert "\nhost = 100%%\n" in capsys.readouterr().out
+
+
+def test_the_checker_is_part_of_the_section(
+    keys: Path, passfile: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It appears when an SSH server answered, and not with --no-ssh."""
+    monkeypatch.setattr(keygen, "checker_for_this_host", lambda: "look %%(host)s")
+    command = ["-d", str(keys), "-n", "x", "-F", str(passfile)]
+    assert main(command) == 0
+    assert "\nchecker = look %%(host)s\n" in capsys.readouterr().out
+    assert main([*command, "--no-ssh"]) == 0
+    assert "checker" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", " a", "a]", "a\nb", "DEFAULT"])
+def test_names_that_head_no_section(keys: Path, passfile: Path, name: str, capsys: Output) -> None:
+    """A name that would break clients.conf, or set everybody's defaults, is refused."""
+    _fails(["-d", str(keys), "-n", name, "-F", str(passfile)], capsys, "name|DEFAULT", 64)
+
+
+def test_a_line_break_in_a_password_file_is_noted(
+    keys: Path, passfile: Path, capsys: Output
+) -> None:
+    """It is sealed as it is, and said, since few disks have it in their passphrase."""
+    passfile.write_bytes(b"password\n")
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "x", "-F", str(passfile)]) == 0
+    section, err = capsys.readouterr()
+    assert _opened(section, keys) == b"password\n"
+    assert "ends with a line break" in err
+
+
+def _pipe(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("data", [b" a b \n", b"a b", b"a b\na b\n", b"\ta b\r\n"])
+def test_a_piped_password(
+    keys: Path, data: bytes, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, or the same twice; white space at both ends is dropped."""
+    _pipe(data, monkeypatch)
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "x", "-p"]) == 0
+    assert _opened(capsys.readouterr().out, keys) == b"a b"
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [(b"", "is empty"), (b" \n", "is empty"), (b"a\nb\n", "lines that differ")],
+)
+def test_a_bad_piped_password(
+    keys: Path, data: bytes, complaint: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sealed that no disk would accept."""
+    _pipe(data, monkeypatch)
+    _fails(["-d", str(keys), "-n", "x", "--password"], capsys, complaint)
+
+
+def test_a_password_file_on_standard_input(
+    keys: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--passfile -`` strips nothing."""
+    _pipe(b" a\nb ", monkeypatch)
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "x", "-F", "-"]) == 0
+    assert _opened(capsys.readouterr().out, keys) == b" a\nb "
+
+
+def test_bad_password_files(keys: Path, tmp_path: Path, capsys: Output) -> None:
+    """Missing, empty, too large."""
+    command = ["-d", str(keys), "-n", "x", "-F"]
+    _fails([*command, str(tmp_path / "none")], capsys, "cannot read .*none: No such file")
+    _fails([*command, os.devnull], capsys, "is empty")
+    _fails([*command, "/dev/zero"], capsys, "is longer than")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "No such file"), (b"", "is empty"), (b"rubbish\xff", r": not a")],
+)
+def test_broken_key_files(
+    keys: Path, passfile: Path, name: str, content: bytes | None, complaint: str, capsys: Output
+) -> None:
+    """Every file is checked before anything is sealed, and the broken one is named."""
+    (keys / name).unlink()
+    if content is not None:
+        (keys / name).write_bytes(content)
+    err = _fails(["-d", str(keys), "-n", "x", "-F", str(passfile)], capsys, complaint)
+    assert str(keys / name) in err
+
+
+@pytest.mark.parametrize("name", ["pubkey.txt", "tls-pubkey.pem"])
+def test_halves_that_do_not_match(
+    keys: Path, tmp_path: Path, passfile: Path, name: str, capsys: Output
+) -> None:
+    """Half a pair from another machine would fail at the next boot: it fails now."""
+    other = tmp_path / "other"
+    assert main(["-d", str(other), "-n", "x", *FAST]) == 0
+    shutil.copy(other / name, keys / name)
+    _fails(["-d", str(keys), "-n", "x", "-F", str(passfile)], capsys, "is not the public key of")
+
+
+def test_secret_keys_that_everybody_reads(keys: Path, passfile: Path, capsys: Output) -> None:
+    """A warning, and the section all the same."""
+    (keys / "seckey.txt").chmod(0o644)
+    capsys.readouterr()
+    assert main(["-d", str(keys), "-n", "x", "-F", str(passfile)]) == 0
+    assert "warning: everyone on this machine can read" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_no_traceback(
+    keys: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at the prompt ends the program quietly."""
+
+    def interrupt() -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keygen_password, "ask", interrupt)
+    _fails(["-d", str(keys), "-n", "x", "-p"], capsys, "", 130)
+
+
+def test_a_failure_of_the_machine_has_its_status(
+    keys: Path, passfile: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that cannot be loaded is not the administrator's fault."""
+
+    def missing() -> None:
+        raise MachineError("the OpenPGP library cannot be loaded", "install it")
+
+    monkeypatch.setattr("mandos.openpgp.opening.load", missing)
+    _fails(["-d", str(keys), "-n", "x", "-F", str(passfile)], capsys, "hint: install it", 69)
+
+
+@pytest.mark.parametrize(("second", "status"), [(b"a b\n", 0), (b"a c\n", 78)])
+def test_the_terminal_asks_twice(keys: Path, second: bytes, status: int) -> None:
+    """Typed passwords are not echoed, are stripped, and must agree."""
+    ours, theirs = pty.openpty()
+    program = Path(sys.executable).with_name("mandos-keygen")
+    command = [str(program), "-d", str(keys), "-n", "x", "-p", "-S"]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True
+    ) as running:
+        os.close(theirs)
+        seen = b""
+        for answer in (b" a b \n", second):
+            while not seen.endswith(b"password: "):
+                assert select.select([ours], [], [], 30)[0], seen
+                seen += os.read(ours, 1000)
+            os.write(ours, answer)
+            seen += b"\n"
+        section, _none = running.communicate(timeout=30)
+    os.close(ours)
+    assert running.returncode == status
+    assert b"a b" not in seen
+    assert (_opened(section.decode(), keys) if section else b"") == (b"a b" if not status else b"")
