@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,12 +63,11 @@ class GnuPG:
 
 
 @pytest.fixture(scope="module")
-def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GnuPG]:
-    """One home for the module; its agent ends with it."""
-    home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    yield GnuPG(home)
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+def gpg() -> Iterator[GnuPG]:
+    """One home for the module, its path short enough for a socket; its agent ends with it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        yield GnuPG(Path(home))
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
 
 
 RSA = "%no-protection; Key-Type: RSA; Key-Length: 2048; Subkey-Type: RSA; Subkey-Length: 2048"
@@ -175,21 +177,41 @@ def _ocb(gpg: GnuPG, name: str, plaintext: bytes) -> bytes:
     return session_key_packet + b"\xd4" + bytes((len(body),)) + body
 
 
+@pytest.fixture(params=["", "long/" * 30], ids=["short", "long"])
+def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for temporary files, whose path may be too long for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        place = Path(folder, request.param)
+        place.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        yield place
+
+
+def _wait_for_no_process_of(folder: Path) -> None:
+    """Wait until no process has the folder in its command line: an agent may need a moment."""
+    deadline = time.monotonic() + 30
+    while any(str(folder).encode() in command for command in _running()):
+        assert time.monotonic() < deadline, "a gpg-agent was left behind"
+        time.sleep(0.01)
+
+
+def _running() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            yield path.read_bytes()
+
+
 @pytest.mark.parametrize("name", ["reference", "curve25519"])
 def test_opens_ocb_by_gnupg(
-    gpg: GnuPG, secret_keys: dict[str, bytes], name: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    gpg: GnuPG, secret_keys: dict[str, bytes], name: str, temporary: Path
+) -> None:
     """A packet of type 20 opens by gpg, which leaves neither files nor an agent behind."""
     sealed = _ocb(gpg, name, PASSWORD)
     assert packets.outline(sealed).data_packet == packets.GNUPG_OCB
     assert gpg.open(sealed) == PASSWORD
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
     assert open_secret(sealed, secret_keys[name]) == PASSWORD
-    assert list(tmp_path.iterdir()) == []
-    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [command for command in running if str(tmp_path).encode() in command]
+    assert list(temporary.iterdir()) == []
+    _wait_for_no_process_of(temporary)
 
 
 def test_damaged_ocb_is_refused(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _OPENING_TIME = 60.0  # an emulated or overloaded machine needs seconds
 _GENERATION_TIME = 600.0  # primes of 4096 bits on the slowest machines
 _ENDING_TIME = 20.0
+#: What leaves room for the agent's socket in the 108 bytes of unix(7).
+_LONGEST_FOLDER = 60
 _OPTIONS = ("--batch", "--quiet", "--no-tty", "--no-options", "--trust-model", "always")
 #: No OCB, which the library cannot open, and no SHA-1.
 _PLAIN = ("--rfc4880", "--cipher-algo", "AES256", "--digest-algo", "SHA512")
@@ -66,7 +68,9 @@ class Home:
     def __enter__(self) -> Self:
         import tempfile  # noqa: PLC0415 - too dear for early boot, which rarely comes here
 
-        self._folder = tempfile.mkdtemp(prefix="mandos-gnupg-")
+        usual = tempfile.gettempdir()
+        folder = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp is safe
+        self._folder = tempfile.mkdtemp(prefix="mandos-gnupg-", dir=folder)
         return self
 
     def __exit__(
