@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from harness.families import Family
     from harness.keys import Credentials
 
+#: What the hosts run beside the two families.
+TOOLS = ("dbus-daemon", "avahi-daemon", "certtool", "gpg")
 #: Every kind of byte that a program could trip over.
 PASSWORD = b"correct horse\x00battery \xff\nstaple"
 
@@ -29,8 +32,9 @@ PASSWORD = b"correct horse\x00battery \xff\nstaple"
 def _possible() -> None:
     if (reason := why_impossible()) is not None:
         pytest.skip(reason)
-    if missing := reference().missing():
-        pytest.skip(f"the reference is not installed: {', '.join(missing)}")
+    missing = [name for name in TOOLS if shutil.which(name) is None] + reference().missing()
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (tools/test-setup does it when root)")
 
 
 @pytest.fixture(scope="session")
