@@ -22,7 +22,8 @@ class MandosError(Exception):
 
     def lines(self) -> list[str]:
         """What a program prints: the message, then the hint when there is one."""
-        return [str(self)] if self.hint is None else [str(self), f"hint: {self.hint}"]
+        hint = [] if self.hint is None else [f"hint: {self.hint}"]
+        return str(self).splitlines() + hint
 
 
 class AdministratorError(MandosError):

@@ -45,6 +45,8 @@ class _Ended(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run mandos-client; returns the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
         answer = COMMAND_LINE.answer(given)
@@ -66,8 +68,6 @@ def _fetch(settings: ClientSettings) -> bytes:
     secret_key = read_key_file(settings.seckey)
     _warn(settings)
     debug = _say if settings.debug else _keep_quiet
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _end)
 
     def open_sealed(sealed: bytes) -> bytes:
         return opening.open_secret(sealed, secret_key)

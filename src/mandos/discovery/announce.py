@@ -9,7 +9,7 @@ the bus itself may be missing.  Whatever fails is logged and tried again; the se
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import importlib
 import logging
 import re
 from dataclasses import dataclass
@@ -43,6 +43,12 @@ class Announcement:
     service_type: str = "_mandos._tcp"
 
 
+def load() -> None:
+    """Import the libraries, which a server that has given up root may be unable to read."""
+    for name in ("dbus_fast.aio", "zeroconf.asyncio"):
+        importlib.import_module(name)
+
+
 def alternative_name(name: str) -> str:
     """Return the name to try next when ``name`` is taken: ``Mandos #2``, ``Mandos #3``, …."""
     match = re.fullmatch(r"(.*) #([1-9][0-9]{0,8})", name, re.DOTALL)
@@ -71,13 +77,13 @@ class Announcer:
     async def start(self) -> None:
         """Begin to announce in the background."""
         self._task = asyncio.create_task(self._run(), name="announcer")
+        self._task.add_done_callback(_report)
 
     async def stop(self) -> None:
         """Take the announcement back; harmless when not started."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
             self._task = None
 
     async def _run(self) -> None:
@@ -130,3 +136,9 @@ class Announcer:
     def _established(self, name: str, by: str) -> None:
         log.info("announced as %r by %s, port %d", name, by, self._announcement.port)
         self._on_name(name)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Clients can still be served where --connect is used: a defect here ends only itself."""
+    if not task.cancelled() and task.exception():
+        log.error("announcing has failed", exc_info=task.exception())

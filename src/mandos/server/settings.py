@@ -1,0 +1,231 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's settings: manual pages mandos(8) and mandos.conf(5).
+
+One row for each option feeds the command line, the configuration file and the help.  The command
+line overrides ``mandos.conf``, which overrides the defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import ipaddress
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import mandos
+from mandos.errors import AdministratorError, UsageError
+from mandos.server.inifile import parse_boolean, read_ini
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+log = logging.getLogger(__name__)
+
+_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+_PORT_LIMIT = 65535
+_NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
+_INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What one run of the server does; valid once built."""
+
+    interface: str = ""
+    address: str = ""
+    port: int = 0
+    debug: bool = False
+    debuglevel: str = ""
+    priority: str = grammar.PRIORITY
+    servicename: str = grammar.SERVICE_NAME
+    configdir: Path = Path("/etc/mandos")
+    statedir: Path = Path("/var/lib/mandos")
+    use_dbus: bool = True
+    use_ipv6: bool = True
+    restore: bool = True
+    socket: int | None = None
+    foreground: bool = False
+    zeroconf: bool = True
+
+    def __post_init__(self) -> None:
+        """Hold the rules that tie options to each other."""
+        _check_address(self.address, use_ipv6=self.use_ipv6)
+        if not self.zeroconf and not self.port and self.socket is None:
+            raise AdministratorError(
+                "without Zeroconf clients cannot find out the port",
+                "give a port or a socket, or leave Zeroconf on",
+            )
+
+    @property
+    def log_level(self) -> int:
+        """What the server logs: everything when debugging, else what is worth knowing."""
+        default = "DEBUG" if self.debug else "INFO"
+        return int(logging.getLevelNamesMapping()[self.debuglevel or default])
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("text without control characters")
+    return value
+
+
+def _priority(value: str) -> str:
+    if not value:
+        raise ValueError("a GnuTLS priority string")
+    return _text(value)
+
+
+def _service_name(value: str) -> str:
+    if not 0 < len(value.encode()) <= _NAME_LIMIT:
+        raise ValueError(f"a name of 1 to {_NAME_LIMIT} bytes")
+    return _text(value)
+
+
+def _interface(value: str) -> str:
+    if len(value.encode()) > _INTERFACE_LIMIT or "/" in value or any(map(str.isspace, value)):
+        raise ValueError("the name of a network interface, such as eth0")
+    return _text(value)
+
+
+def _number(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError("a whole number")
+    return int(value)
+
+
+def _port(value: str) -> int:
+    if not value:
+        return 0
+    if not (value.isascii() and value.isdigit() and int(value) <= _PORT_LIMIT):
+        raise ValueError(f"a TCP port from 0 (any) to {_PORT_LIMIT}")
+    return int(value)
+
+
+def _descriptor(value: str) -> int | None:
+    return _number(value) if value else None
+
+
+def _level(value: str) -> str:
+    if value.upper() not in _LEVELS:
+        raise ValueError("one of " + ", ".join(_LEVELS))
+    return value.upper()
+
+
+def _check_address(address: str, *, use_ipv6: bool) -> None:
+    kind = ipaddress.IPv6Address if use_ipv6 else ipaddress.IPv4Address
+    try:
+        if address:
+            kind(address)
+    except ValueError as error:
+        raise AdministratorError(
+            f"address: {address!r} is not an {'IPv6' if use_ipv6 else 'IPv4'} address",
+            "write an IPv4 address as ::ffff:192.0.2.3" if use_ipv6 else None,
+        ) from error
+
+
+@dataclass(frozen=True)
+class Row:
+    """One option: where it may stand, how its text is read, and its line of help."""
+
+    name: str
+    flags: tuple[str, ...]
+    read: Callable[[str], object]
+    help: str
+    value: str | None = None
+    constant: object = None
+    in_file: bool = True
+
+
+ROWS = (
+    Row("interface", ("-i", "--interface"), _interface, "announce and listen here only", "NAME"),
+    Row("address", ("-a", "--address"), _text, "listen on this address only", "ADDRESS"),
+    Row("port", ("-p", "--port"), _port, "listen on this port", "PORT"),
+    Row("debug", ("--debug",), parse_boolean, "log all, on the console", constant=True),
+    Row("debuglevel", ("--debuglevel",), _level, "log this and above", "LEVEL", in_file=False),
+    Row("priority", ("--priority",), _priority, "GnuTLS priority string", "STRING"),
+    Row("servicename", ("--servicename",), _service_name, "name to announce", "NAME"),
+    Row("configdir", ("--configdir",), Path, "where mandos.conf is", "DIRECTORY", in_file=False),
+    Row("statedir", ("--statedir",), Path, "where the state is kept", "DIRECTORY"),
+    Row("use_dbus", ("--no-dbus",), parse_boolean, "offer no D-Bus interface", constant=False),
+    Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
+    Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
+    Row("socket", ("--socket",), _descriptor, "listen on this open descriptor", "FD"),
+    Row("foreground", ("--foreground",), parse_boolean, "stay here, no PID file", constant=True),
+    Row("zeroconf", ("--no-zeroconf",), parse_boolean, "do not announce", constant=False),
+)  # fmt: skip
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that errors look like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """A usage error."""
+        raise UsageError(message, "see mandos --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mandos",
+        description="Gives sealed disk passwords to the machines that they belong to.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--version", action="version", version=f"mandos {mandos.__version__}")
+    for row in ROWS:
+        if row.value is None:
+            parser.add_argument(
+                *row.flags, dest=row.name, action="store_const", const=row.constant, help=row.help
+            )
+        else:
+            parser.add_argument(*row.flags, dest=row.name, metavar=row.value, help=row.help)
+    return parser
+
+
+def load(arguments: Sequence[str]) -> ServerSettings:
+    """Read the command line, then ``mandos.conf``, which may be absent.
+
+    Raises UsageError or AdministratorError; exits by itself after --help and --version.
+    """
+    given = vars(_parser().parse_args(arguments))
+    named = {row.name: row for row in ROWS}
+    values: dict[str, Any] = {
+        name: _read(named[name], value, named[name].flags[-1], UsageError)
+        if isinstance(value, str)
+        else value
+        for name, value in given.items()
+    }
+    path = values.get("configdir", ServerSettings.configdir) / "mandos.conf"
+    values = {**dict(_from_file(path)), **values}
+    if values.get("debug"):
+        values["foreground"] = True
+    return ServerSettings(**values)
+
+
+def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> Any:  # noqa: ANN401
+    try:
+        return row.read(value)
+    except ValueError as problem:
+        raise error(f"{where}: expected {problem}, not {value!r}") from problem
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, object]]:
+    if not path.exists():
+        return
+    known = {row.name: row for row in ROWS if row.in_file}
+    section = _only_section(path, read_ini(path))
+    for option, value in section.items():
+        if option not in known:
+            log.info("%s: unknown option %s is ignored", path, option)
+            continue
+        where = f"{path}: [{configparser.DEFAULTSECT}] {option}"
+        yield option, _read(known[option], value, where, AdministratorError)
+
+
+def _only_section(path: Path, parser: configparser.ConfigParser) -> Mapping[str, str]:
+    for name in parser.sections():
+        log.info("%s: unknown section [%s] is ignored", path, name)
+    return parser.defaults()
