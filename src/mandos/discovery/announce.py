@@ -9,6 +9,7 @@ the bus itself may be missing.  Whatever fails is logged and tried again; the se
 from __future__ import annotations
 
 import asyncio
+import codecs
 import importlib
 import logging
 import re
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mandos.discovery.announce_avahi import Avahi
-from mandos.discovery.announce_embedded import Embedded
+from mandos.discovery.announce_embedded import Embedded, report_failure
 from mandos.discovery.messages import MAX_LABEL
 from mandos.errors import MachineError
 
@@ -47,6 +48,8 @@ def load() -> None:
     """Import the libraries, which a server that has given up root may be unable to read."""
     for name in ("dbus_fast.aio", "zeroconf.asyncio"):
         importlib.import_module(name)
+    for encoding in ("ascii", "idna", "latin-1"):
+        codecs.lookup(encoding)
 
 
 def alternative_name(name: str) -> str:
@@ -77,7 +80,7 @@ class Announcer:
     async def start(self) -> None:
         """Begin to announce in the background."""
         self._task = asyncio.create_task(self._run(), name="announcer")
-        self._task.add_done_callback(_report)
+        self._task.add_done_callback(report_failure)
 
     async def stop(self) -> None:
         """Take the announcement back; harmless when not started."""
@@ -136,9 +139,3 @@ class Announcer:
     def _established(self, name: str, by: str) -> None:
         log.info("announced as %r by %s, port %d", name, by, self._announcement.port)
         self._on_name(name)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """Clients can still be served where --connect is used: a defect here ends only itself."""
-    if not task.cancelled() and task.exception():
-        log.error("announcing has failed", exc_info=task.exception())

@@ -99,6 +99,7 @@ class Embedded:
         """Begin to announce in the background, if that was not begun yet."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(name), name="embedded announcer")
+            self._task.add_done_callback(report_failure)
 
     async def stop(self) -> None:
         """Take everything back; harmless when not started."""
@@ -191,6 +192,12 @@ class Embedded:
         if message != self._complaint:
             self._complaint = message
             log.warning("%s", message)
+
+
+def report_failure(task: asyncio.Task[None]) -> None:
+    """Clients can still be served where --connect is used: a defect here ends only itself."""
+    if not task.cancelled() and task.exception():
+        log.error("announcing has failed", exc_info=task.exception())
 
 
 def _transports(interface: int, addresses: frozenset[bytes]) -> list[str | int]:
