@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -25,12 +26,12 @@ ANNOUNCED = {"reference": "Zeroconf service established", "ours": "announced as"
 #: Log lines by which each family says that it has refused a client, by the cause.
 REFUSED = {
     ("reference", "unknown"): "Client not found for key ID",
-    ("ours", "unknown"): "no client has the key ID",
+    ("ours", "unknown"): "refused .* no client has the key ID",
     ("reference", "disabled"): "Client alpha is disabled",
-    ("ours", "disabled"): "alpha is disabled",
+    ("ours", "disabled"): "refused .* client alpha.* disabled",
 }
 #: Log lines by which each family says that it has sent a secret.
-SENT = {"reference": "Sending secret to alpha", "ours": "sent .*alpha"}
+SENT = {"reference": "Sending secret to alpha", "ours": "sent the secret of client alpha"}
 
 _numbers = itertools.count()
 
@@ -57,7 +58,11 @@ class Server:
 
     def wait_for(self, pattern: str) -> None:
         """Return when a log line after those already waited for matches ``pattern``."""
-        self.seen = self.host.syslog.wait_for(pattern, after=self.seen)
+        try:
+            self.seen = self.host.syslog.wait_for(pattern, after=self.seen)
+        except AssertionError as error:
+            error.add_note(self.process.report("the server"))
+            raise
 
 
 def start_server(
@@ -76,6 +81,7 @@ def start_server(
     shutil.chown(host.path(state), "_mandos", "_mandos")
     host.path(f"{config}/mandos.conf").write_text("[DEFAULT]\n", encoding="ascii")
     clients = f"[DEFAULT]\nchecker = true\n\n{section}"
+    host.path(f"{config}/clients.conf").touch(mode=0o600)
     host.path(f"{config}/clients.conf").write_text(clients, encoding="utf-8")
     how = ("--interface", "eth0") if zeroconf else ("--no-zeroconf", "--port", str(PORT))
     where = ("--configdir", config, "--statedir", state)
@@ -84,10 +90,12 @@ def start_server(
         *(family.server, "--foreground", "--no-dbus", "--debuglevel", "DEBUG"),
         *(*where, *how, *options),
     )
-    server = Server(host, family, process, seen)
-    server.wait_for(LISTENING[family.name])
-    if zeroconf:
-        server.wait_for(ANNOUNCED[family.name])
+    with ExitStack() as on_failure:
+        server = on_failure.enter_context(Server(host, family, process, seen))
+        server.wait_for(LISTENING[family.name])
+        if zeroconf:
+            server.wait_for(ANNOUNCED[family.name])
+        on_failure.pop_all()
     return server
 
 
