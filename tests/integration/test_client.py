@@ -263,6 +263,32 @@ def test_bad_servers_do_not_hold_up_a_good_one(client_keys: Keys) -> None:
         assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
 
 
+def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> None:
+    """A network full of announcements that lead nowhere still leaves room for a real one."""
+    said: list[str] = []
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
+        port = closed.getsockname()[1]
+    lies = [("::1", port, index) for index in range(200)]
+    with bad_server(sends(client_keys.sealed)) as good:
+        assert _fetch(client_keys, InTwoParts([lies, [good.target]]), said) == PASSWORD
+
+
+class InTwoParts(Everybody):
+    """Names one part of the servers in each turn of the loop."""
+
+    def __init__(self, parts: list[list[tuple[str, int, int]]]) -> None:
+        super().__init__([])
+        self.parts = parts
+
+    def deadline(self, _now: float) -> float:
+        """At once while something is left."""
+        return 0 if self.parts else float("inf")
+
+    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+        """The next part."""
+        return self.parts.pop(0) if self.parts else []
+
+
 class OneAfterTheOther(Everybody):
     """Names the next server each time that somebody took too long."""
 

@@ -156,7 +156,7 @@ def test_unknown_options_and_exposed_files_are_told(
     """Unknown options are ignored but logged; a file that everyone can read brings a warning."""
     caplog.set_level(logging.INFO)
     conf.chmod(0o644)
-    assert _one(conf, f"[foo]\n{GOOD}colour = red\n")
+    assert _one(conf, f"[foo]\n{GOOD}colour = red\n").name == "foo"
     assert "[foo]: unknown option colour is ignored" in caplog.text
     assert f"chmod o-rwx {conf}" in caplog.text
 

@@ -52,3 +52,14 @@ def test_shell_scripts_are_clean(script: str) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed (tools/test-setup installs it when root)")
     _run("shellcheck", script)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "man").iterdir()), ids=lambda page: page.name)
+def test_manual_pages_are_clean(page: Path) -> None:
+    """Groff has nothing to complain about in a manual page."""
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed (tools/test-setup installs it when root)")
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-z", page], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -125,9 +125,19 @@ class Fetcher:
             server = self._servers.get(target)
             if server is not None:
                 server.begin = now  # it announced itself anew: it may have changed its mind
-            elif len(self._servers) < _SERVER_LIMIT:
+            elif self._make_room():
                 server = self._servers[target] = _Server(target, now)
                 self._debug(f"found the server {server}")
+
+    def _make_room(self) -> bool:
+        """Forget a server that has failed when there are too many: lies must not keep truth out."""
+        if len(self._servers) < _SERVER_LIMIT:
+            return True
+        failed = (one for one in self._servers.values() if one.complaint and not one.attempt)
+        victim = next(failed, None)
+        if victim:
+            del self._servers[victim.target]
+        return victim is not None
 
     def _serve_due(self, now: float) -> bytes | None:
         for server in self._servers.values():
