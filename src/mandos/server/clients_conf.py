@@ -60,6 +60,11 @@ class ClientSettings:
     approved_by_default: bool = True
     enabled: bool = True
 
+    def __post_init__(self) -> None:
+        """Hold what must be true of every client."""
+        if self.interval <= timedelta(0):
+            raise AdministratorError("interval: expected more than no time, not PT0S")
+
 
 def _text(value: str) -> str:
     if "\0" in value:

@@ -44,7 +44,7 @@ def _serve(settings: ServerSettings) -> None:
     """Everything that needs root happens here, before the event loop starts."""
     now = datetime.now(UTC)
     clients = load_clients(settings.configdir / "clients.conf")
-    registry = Registry(Client(client, now) for client in clients)
+    registry = Registry(Client(client, now, watched=False) for client in clients)
     if not clients:
         log.warning("there are no clients in %s", settings.configdir / "clients.conf")
     privileges.allow_many_descriptors()

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mandos.server.client import Give, Wait
+from mandos.server.approval import Request
+from mandos.server.client import Give
 
 if TYPE_CHECKING:
+    from mandos.server.client import Client, Refuse
     from mandos.server.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -29,15 +32,13 @@ class ClientVault:
         if client is None:
             log.warning("refused %s: no client has the key ID %s", peer, key_id)
             return None
-        decision = client.ask()
-        if isinstance(decision, Wait):
-            log.info("client %s at %s waits for %s", client.name, peer, decision.delay)
-            await asyncio.sleep(decision.delay.total_seconds())
-            decision = client.decide()
+        decision = client.ask(datetime.now(UTC))
+        if isinstance(decision, Request):
+            log.info("client %s at %s waits for approval", client.name, peer)
+            decision = await _answered(client, decision)
         if isinstance(decision, Give):
             return decision.secret
-        reason = "is disabled" if not client.enabled else f"was refused: {decision.reason}"
-        log.warning("refused %s: client %s %s", peer, client.name, reason)
+        log.warning("refused %s: client %s: %s", peer, client.name, decision.reason.lower())
         return None
 
     def delivered(self, key_id: str, peer: str) -> None:
@@ -46,3 +47,17 @@ class ClientVault:
         if client is not None:
             client.secret_sent(datetime.now(UTC))
             log.info("sent the secret of client %s to %s", client.name, peer)
+
+
+async def _answered(client: Client, request: Request) -> Give | Refuse:
+    """Wait for the answer; forget the request when nobody waits for it any more."""
+    woken = asyncio.Event()
+    request.wake = woken.set
+    try:
+        while isinstance(decision := client.answer(request, datetime.now(UTC)), Request):
+            left = request.until - datetime.now(UTC)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), max(left.total_seconds(), 0))
+    finally:
+        client.withdraw(request)
+    return decision

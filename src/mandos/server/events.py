@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens in a client's life: whoever keeps, shows or acts on it listens to these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class Why(StrEnum):
+    """Who or what disabled a client."""
+
+    TIMEOUT = "timeout"
+    ADMINISTRATOR = "administrator"
+
+
+class Rejection(StrEnum):
+    """Why a request got nothing, in the words of the D-Bus signal Rejected."""
+
+    DISABLED = "Disabled"
+    DENIED = "Denied"
+    TIMED_OUT = "Approval timed out"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to the client of this name."""
+
+    client: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled(Event):
+    """Somebody enabled the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled(Event):
+    """The client is disabled; a person has to enable it again."""
+
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerWanted(Event):
+    """A checker is to be started now; its completion is reported under this run's number."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerStopped(Event):
+    """This run is to be killed; whatever becomes of it no longer counts."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerCompleted(Event):
+    """A run has ended, with this wait(2) status."""
+
+    run: int
+    wait_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOK(Event):
+    """The client was found alive, by a checker or by word of an administrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSent(Event):
+    """The client has its secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected(Event):
+    """A request got nothing."""
+
+    why: Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeeded(Event):
+    """A request waits; after the delay the default decides."""
+
+    delay: timedelta
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Event):
+    """An administrator approved or denied the client."""
+
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged(Event):
+    """These settings have new values."""
+
+    names: tuple[str, ...]

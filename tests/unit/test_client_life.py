@@ -1,0 +1,309 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client's life, step by step, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mandos.errors import AdministratorError
+from mandos.server import events
+from mandos.server.approval import Request
+from mandos.server.client import Client, Give, Refuse
+from mandos.server.clients_conf import ClientSettings
+from mandos.server.events import Rejection, Why
+
+START = datetime(2026, 11, 24, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+SECRET = b"sealed"
+
+
+class Life:
+    """A client, its clock, and what it told."""
+
+    def __init__(self, *, watched: bool = True, **values: Any) -> None:  # noqa: ANN401 - settings
+        settings = ClientSettings(name="foo", key_id="ab" * 32, secret=SECRET, **values)
+        self.now = START
+        self.client = Client(settings, self.now, watched=watched, chance=lambda: 0.5)
+        self.told: list[events.Event] = []
+        self.client.tell = self.told.append
+
+    def after(self, time: timedelta) -> Client:
+        """Turn the clock and let the client do what is due."""
+        self.now += time
+        self.client.advance(self.now)
+        return self.client
+
+    def told_of(self, kind: type[events.Event]) -> list[events.Event]:
+        """What it told of one kind."""
+        return [event for event in self.told if type(event) is kind]
+
+
+def _exit(code: int) -> int:
+    return code << 8
+
+
+def test_enabled_client_gets_its_secret() -> None:
+    """Without an approval delay an enabled client is served at once."""
+    life = Life()
+    assert life.client.ask(START) == Give(SECRET)
+    assert life.client.last_enabled == START
+    assert life.client.expires == START + timedelta(minutes=5)
+
+
+def test_disabled_client_is_refused() -> None:
+    """A client that the file disables stays so, is not checked, and is refused as Disabled."""
+    life = Life(enabled=False)
+    assert life.after(timedelta(days=1)).ask(life.now) == Refuse(Rejection.DISABLED)
+    assert life.told == [events.Rejected("foo", life.now, Rejection.DISABLED)]
+    assert life.client.deadline is None
+
+
+def test_expiry_disables() -> None:
+    """A client that no checker found alive is disabled when its timeout ends, not before."""
+    life = Life(interval=timedelta(hours=1))
+    assert life.after(timedelta(minutes=5) - SECOND).enabled
+    assert not life.after(SECOND).enabled
+    assert life.client.expires is None
+    assert life.told == [events.Disabled("foo", life.now, Why.TIMEOUT)]
+
+
+def test_request_after_expiry_is_refused_though_no_timer_fired() -> None:
+    """A request is judged by the time it comes, however late the timer is."""
+    life = Life()
+    assert life.client.ask(START + timedelta(minutes=5)) == Refuse(Rejection.DISABLED)
+    assert not life.client.enabled
+
+
+def test_client_that_nobody_checks_does_not_expire() -> None:
+    """While nobody runs checkers, there is neither expiry nor a checker to start."""
+    life = Life(watched=False)
+    assert life.client.deadline is None
+    assert life.after(timedelta(days=1000)).ask(life.now) == Give(SECRET)
+
+
+def test_first_checker_after_a_random_part_of_the_interval_then_every_interval() -> None:
+    """Half an interval (the chance of this test) passes, then whole ones."""
+    life = Life()
+    assert not life.after(MINUTE - SECOND).checker_running
+    assert life.after(SECOND).checker_running
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert not life.after(2 * MINUTE - SECOND).checker_running
+    assert life.after(SECOND).checker_running
+    assert life.told_of(events.CheckerWanted) == [
+        events.CheckerWanted("foo", START + MINUTE, 1),
+        events.CheckerWanted("foo", START + 3 * MINUTE, 2),
+    ]
+
+
+def test_never_two_checkers_at_once() -> None:
+    """While a checker runs its turn passes; after that the rhythm is kept."""
+    life = Life(timeout=timedelta(hours=1))
+    life.after(MINUTE)
+    life.after(5 * MINUTE)
+    life.client.start_checker(life.now)
+    assert len(life.told_of(events.CheckerWanted)) == 1
+    assert life.client.deadline == START + 7 * MINUTE
+
+
+def test_success_moves_expiry() -> None:
+    """Exit status 0: last_checked_ok is now, and the timeout begins anew."""
+    life = Life()
+    life.after(MINUTE)
+    life.after(SECOND).checker_completed(1, _exit(0), life.now)
+    assert life.client.last_checked_ok == life.now
+    assert life.client.expires == life.now + timedelta(minutes=5)
+    assert life.client.last_checker_status == 0
+
+
+@pytest.mark.parametrize(("wait_status", "status"), [(_exit(3), 3), (signal.SIGKILL, -1)])
+def test_failure_changes_the_status_only(wait_status: int, status: int) -> None:
+    """Another exit status is kept as it is; death by a signal is -1; neither helps the client."""
+    life = Life()
+    expires = life.after(MINUTE).expires
+    assert life.client.last_checker_status == -2
+    life.client.checker_completed(1, wait_status, life.now)
+    assert life.client.last_checker_status == status
+    assert (life.client.expires, life.client.last_checked_ok) == (expires, None)
+    assert life.told[-1] == events.CheckerCompleted("foo", life.now, 1, wait_status)
+
+
+def test_disabling_kills_the_checker_and_its_result_no_longer_counts() -> None:
+    """A late success of a killed checker does not help the client that is enabled again."""
+    life = Life()
+    life.after(MINUTE).disable(life.now, Why.ADMINISTRATOR)
+    assert life.told[-2:] == [
+        events.CheckerStopped("foo", life.now, 1),
+        events.Disabled("foo", life.now, Why.ADMINISTRATOR),
+    ]
+    life.client.enable(life.now)
+    life.after(MINUTE).checker_completed(1, _exit(0), life.now)
+    assert life.client.checker_running
+    assert life.client.last_checked_ok is None
+
+
+def test_enabling_begins_a_new_timeout() -> None:
+    """Enabling sets last_enabled and expires; enabling twice changes nothing."""
+    life = Life()
+    life.client.disable(START, Why.ADMINISTRATOR)
+    life.after(timedelta(days=1)).enable(life.now)
+    assert life.client.last_enabled == life.now
+    assert life.client.expires == life.now + timedelta(minutes=5)
+    life.client.enable(life.now + SECOND)
+    assert life.client.last_enabled == life.now
+    assert len(life.told_of(events.Enabled)) == 1
+
+
+def test_checked_by_hand_while_disabled() -> None:
+    """As with the reference: a disabled client may be checked, which does not enable it."""
+    life = Life(enabled=False)
+    life.client.start_checker(START)
+    assert life.client.checker_running
+    life.client.checker_completed(1, _exit(0), START)
+    assert life.client.last_checked_ok == START
+    assert (life.client.enabled, life.client.expires) == (False, None)
+
+
+def test_secret_sent_gives_the_extended_timeout() -> None:
+    """After the secret was sent the client has 15 minutes; the next success is as usual."""
+    life = Life(interval=timedelta(hours=1))
+    life.after(MINUTE).secret_sent(life.now)
+    assert life.client.expires == life.now + timedelta(minutes=15)
+    life.after(10 * MINUTE).checked_ok(life.now)
+    assert life.client.expires == life.now + timedelta(minutes=5)
+
+
+def test_secret_sent_does_not_revive() -> None:
+    """A secret whose sending ended after expiry does not keep the client enabled."""
+    life = Life()
+    life.client.secret_sent(START + timedelta(minutes=5))
+    assert not life.client.enabled
+    assert life.told_of(events.SecretSent)
+
+
+def test_new_timeout_moves_expiry_by_the_difference() -> None:
+    """As with the reference: the time that has passed since the last success still counts."""
+    life = Life()
+    life.after(MINUTE).change(life.now, timeout=timedelta(hours=1))
+    assert life.client.expires == START + timedelta(hours=1)
+    assert life.told_of(events.SettingsChanged) == [
+        events.SettingsChanged("foo", life.now, ("timeout",))
+    ]
+
+
+def test_new_timeout_that_has_passed_disables_at_once() -> None:
+    """As with the reference: a shorter timeout that is over already disables the client."""
+    life = Life()
+    life.after(MINUTE).change(life.now, timeout=MINUTE)
+    assert not life.client.enabled
+
+
+def test_new_interval_moves_the_next_checker_by_the_difference() -> None:
+    """The next checker comes as if the new interval had always been there."""
+    life = Life(timeout=timedelta(hours=9))
+    life.after(MINUTE).change(life.now, interval=timedelta(minutes=10))
+    assert life.client.deadline == START + timedelta(minutes=11)
+
+
+def test_settings_that_cannot_be_change_nothing() -> None:
+    """An interval of nothing is refused, and the old one stays."""
+    life = Life()
+    with pytest.raises(AdministratorError, match="interval"):
+        life.client.change(START, interval=timedelta(0))
+    assert life.client.settings.interval == timedelta(minutes=2)
+    assert life.told == []
+
+
+def _waiting(life: Life) -> Request:
+    decision = life.client.ask(life.now)
+    assert isinstance(decision, Request)
+    return decision
+
+
+def _approval(**values: Any) -> Life:  # noqa: ANN401 - settings
+    return Life(approval_delay=30 * SECOND, approval_duration=10 * SECOND, **values)
+
+
+def test_request_waits_for_approval() -> None:
+    """A request waits for the approval delay and then the default, yes, decides."""
+    life = _approval()
+    request = _waiting(life)
+    assert life.client.approval_pending
+    assert life.client.last_approval_request == START
+    assert life.told == [events.ApprovalNeeded("foo", START, 30 * SECOND, default=True)]
+    assert life.after(29 * SECOND).answer(request, life.now) is request
+    assert life.after(SECOND).answer(request, life.now) == Give(SECRET)
+    assert not life.client.approval_pending
+
+
+def test_wait_ends_with_a_negative_default() -> None:
+    """When the default is no, the end of the delay is a rejection as timed out."""
+    life = _approval(approved_by_default=False)
+    request = _waiting(life)
+    answer = life.after(30 * SECOND).answer(request, life.now)
+    assert answer == Refuse(Rejection.TIMED_OUT)
+    assert life.told_of(events.Rejected) == [events.Rejected("foo", life.now, Rejection.TIMED_OUT)]
+
+
+def test_negative_default_without_delay() -> None:
+    """Without a delay its end is now."""
+    life = Life(approved_by_default=False)
+    assert life.client.ask(START) == Refuse(Rejection.TIMED_OUT)
+
+
+@pytest.mark.parametrize(
+    ("approved", "answer"), [(True, Give(SECRET)), (False, Refuse(Rejection.DENIED))]
+)
+def test_verdict_settles_all_that_wait_and_stays_in_force(
+    approved: bool,  # noqa: FBT001 - a parameter of the test
+    answer: Give | Refuse,
+) -> None:
+    """All waiting requests are woken and answered; new ones too, until the duration has passed."""
+    life = _approval(approved_by_default=not approved)
+    woken: list[int] = []
+    requests = [_waiting(life), _waiting(life)]
+    for number, request in enumerate(requests):
+        request.wake = lambda number=number: woken.append(number)  # type: ignore[misc]
+    life.after(SECOND).judge(life.now, approved=approved)
+    assert woken == [0, 1]
+    assert [life.client.answer(request, life.now) for request in requests] == [answer, answer]
+    assert life.after(9 * SECOND).ask(life.now) == answer
+    assert isinstance(life.after(SECOND).ask(life.now), Request)
+    assert len(life.told_of(events.Rejected)) == (0 if approved else 3)
+
+
+def test_approved_while_the_loop_was_late_still_counts() -> None:
+    """A request that was approved keeps its answer after the approval itself has ended."""
+    life = _approval(approved_by_default=False)
+    request = _waiting(life)
+    life.client.judge(START, approved=True)
+    assert life.after(MINUTE).answer(request, life.now) == Give(SECRET)
+
+
+def test_disabled_while_waiting_or_just_approved() -> None:
+    """Disabling refuses what waits, and what was approved but not yet answered, and the verdict."""
+    life = _approval()
+    waiting = _waiting(life)
+    life.client.disable(START, Why.ADMINISTRATOR)
+    assert life.client.answer(waiting, START) == Refuse(Rejection.DISABLED)
+    life.client.enable(START)
+    approved = _waiting(life)
+    life.client.judge(START, approved=True)
+    life.client.disable(START, Why.ADMINISTRATOR)
+    assert life.client.answer(approved, START) == Refuse(Rejection.DISABLED)
+    life.client.enable(START)
+    assert isinstance(life.client.ask(START), Request)
+
+
+def test_peer_that_goes_away_no_longer_waits() -> None:
+    """A withdrawn request leaves no approval pending, and withdrawing twice is harmless."""
+    life = _approval()
+    request = _waiting(life)
+    life.client.withdraw(request)
+    life.client.withdraw(request)
+    assert not life.client.approval_pending
