@@ -66,6 +66,8 @@ def test_earlier_deadlines_are_noticed() -> None:
     assert registry.next_deadline() == START + MINUTE
     client.disable(START, Why.ADMINISTRATOR)
     client.enable(START + MINUTE)
+    registry.advance(START + MINUTE)
+    assert client.enabled
     assert registry.next_deadline() == START + 2 * MINUTE
 
 
