@@ -91,9 +91,7 @@ def sends(data: bytes, *, then: Callable[[threading.Event], object] | None = Non
     """Hold the conversation properly, but send this; ``then`` may hold the connection open."""
 
     def behave(sock: socket.socket, over: threading.Event) -> None:
-        greeting = b""
-        while not greeting.endswith(b"\n"):
-            greeting += sock.recv(1)
+        sock.recv(len(grammar.GREETING), socket.MSG_WAITALL)
         sock.settimeout(0)
         with contextlib.closing(_session(sock)) as session:
             _patiently(sock, session, session.handshake, over)
