@@ -33,9 +33,9 @@ class BadServer:
         self._threads[0].start()
 
     @property
-    def target(self) -> tuple[str, int, int]:
+    def target(self) -> tuple[str, int, int, str]:
         """What a search would return."""
-        return ("::1", self.port, 0)
+        return ("::1", self.port, 0, "")
 
     def close(self) -> None:
         """End every connection and the server itself."""

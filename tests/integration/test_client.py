@@ -69,6 +69,10 @@ def client_keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(tmp_path_factory.mktemp("keys"), PASSWORD)
 
 
+#: What a search names: address, port, interface index, name of the service.
+Target = tuple[str, int, int, str]
+
+
 class Client:
     """A running mandos-client whose complaints are read line by line."""
 
@@ -205,19 +209,19 @@ def test_full_standard_output_is_no_success(client_keys: Keys) -> None:
 class Everybody:
     """A search that names the given servers at once."""
 
-    def __init__(self, targets: list[tuple[str, int, int]]) -> None:
+    def __init__(self, targets: list[Target]) -> None:
         self.targets = targets
 
     def deadline(self, _now: float) -> float:
         """Never."""
         return float("inf")
 
-    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+    def tick(self, _now: float) -> list[Target]:
         """All of them, once."""
         targets, self.targets = self.targets, []
         return targets
 
-    def hear(self, _listener: socket.socket) -> list[tuple[str, int, int]]:
+    def hear(self, _listener: socket.socket) -> list[Target]:
         """Nothing."""
         return []
 
@@ -268,15 +272,32 @@ def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> Non
     said: list[str] = []
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
         port = closed.getsockname()[1]
-    lies = [("::1", port, index) for index in range(200)]
+    lies = [("::1", port, index, "") for index in range(200)]
     with bad_server(sends(client_keys.sealed)) as good:
         assert _fetch(client_keys, InTwoParts([lies, [good.target]]), said) == PASSWORD
+
+
+def test_second_address_of_a_server_waits_a_moment(client_keys: Keys) -> None:
+    """A server with two addresses is asked once, when the first address works."""
+    said: list[str] = []
+    with bad_server(sends(client_keys.sealed)) as good, bad_server(silent) as other:
+        targets = [(*good.target[:3], "Mandos"), (*other.target[:3], "Mandos")]
+        assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
+        assert other.asked == 0
+
+
+def test_second_address_helps_when_the_first_hangs(client_keys: Keys) -> None:
+    """The moment is short, and does not wait for the first address to fail."""
+    said: list[str] = []
+    with bad_server(silent) as first, bad_server(sends(client_keys.sealed)) as second:
+        targets = [(*first.target[:3], "Mandos"), (*second.target[:3], "Mandos")]
+        assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
 
 
 class InTwoParts(Everybody):
     """Names one part of the servers in each turn of the loop."""
 
-    def __init__(self, parts: list[list[tuple[str, int, int]]]) -> None:
+    def __init__(self, parts: list[list[Target]]) -> None:
         super().__init__([])
         self.parts = parts
 
@@ -284,7 +305,7 @@ class InTwoParts(Everybody):
         """At once while something is left."""
         return 0 if self.parts else float("inf")
 
-    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+    def tick(self, _now: float) -> list[Target]:
         """The next part."""
         return self.parts.pop(0) if self.parts else []
 
@@ -292,7 +313,7 @@ class InTwoParts(Everybody):
 class OneAfterTheOther(Everybody):
     """Names the next server each time that somebody took too long."""
 
-    def __init__(self, targets: list[tuple[str, int, int]], said: list[str]) -> None:
+    def __init__(self, targets: list[Target], said: list[str]) -> None:
         super().__init__(targets)
         self.given = 0
         self.said = said
@@ -306,7 +327,7 @@ class OneAfterTheOther(Everybody):
         """At once when the next one is due."""
         return 0 if self._due else float("inf")
 
-    def tick(self, _now: float) -> list[tuple[str, int, int]]:
+    def tick(self, _now: float) -> list[Target]:
         """The next one, when it is due."""
         if not self._due:
             return []

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How many servers are remembered and asked at most: a network can be full of lies.
 _SERVER_LIMIT = 64
+#: Seconds until the next address of the same server is tried too (RFC 8305, section 5).
+_NEXT_ADDRESS = 0.25
 #: The longest sleep in seconds, since select(2) cannot wait for ever.
 _LONGEST_WAIT = 3600.0
 
@@ -40,7 +42,7 @@ class _Server:
         self.complaint = ""
 
     def __str__(self) -> str:
-        host, port, scope = self.target
+        host, port, scope, _name = self.target
         where = f"{host}%{_interface_name(scope)}" if scope else host
         return f"[{where}]:{port}" if ":" in host else f"{where}:{port}"
 
@@ -126,8 +128,14 @@ class Fetcher:
             if server is not None:
                 server.begin = now  # it announced itself anew: it may have changed its mind
             elif self._make_room():
-                server = self._servers[target] = _Server(target, now)
+                server = self._servers[target] = _Server(target, now + self._courtesy(target))
                 self._debug(f"found the server {server}")
+
+    def _courtesy(self, target: Target) -> float:
+        """How long to wait because another address of the same server is being asked."""
+        name = target[3]
+        asked = any(one.target[3] == name and not one.complaint for one in self._servers.values())
+        return _NEXT_ADDRESS if name and asked else 0.0
 
     def _make_room(self) -> bool:
         """Forget a server that has failed when there are too many: lies must not keep truth out."""
@@ -152,7 +160,7 @@ class Fetcher:
     def _begin(self, server: _Server, now: float) -> bytes | None:
         self._debug(f"asking {server}")
         try:
-            server.attempt = Attempt(server.target, *self._tls, now)
+            server.attempt = Attempt(server.target[:3], *self._tls, now)
         except (MandosError, OSError) as error:
             self._give_up(server, str(error), now)
             return None

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from mandos.client.settings import Address
 
-    #: A numeric address, a port, and an interface index (0 unless the address is link-local).
-    Target = tuple[str, int, int]
+    #: A numeric address, a port, an interface index (0 unless the address is link-local), and
+    #: the name of the service: one server may have several addresses.
+    Target = tuple[str, int, int, str]
 
     class Search(Protocol):
         """What both searches are."""
@@ -78,7 +79,7 @@ class DirectSearch:
             self._due = now + _LOOK_TIME
             return []
         self._due = _FOREVER
-        return [(self._address.host, self._address.port, index)]
+        return [(self._address.host, self._address.port, index, "")]
 
     def hear(self, listener: socket.socket) -> list[Target]:  # noqa: ARG002 - likewise
         """Nothing: this search has no sockets."""
@@ -121,7 +122,7 @@ class ZeroconfSearch:
     def hear(self, listener: socket.socket) -> list[Target]:
         """Read what came in; returns the servers that are new or announce themselves again."""
         return [
-            (endpoint.address, endpoint.port, endpoint.interface)
+            (endpoint.address, endpoint.port, endpoint.interface, endpoint.name)
             for endpoint in self._finder.readable(listener)
         ]
 
