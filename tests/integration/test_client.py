@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import select
 import selectors
 import signal
 import socket
@@ -19,6 +20,7 @@ from typing import Self
 import pytest
 from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, silent, web_server
 
+from mandos.client.attempt import Attempt
 from mandos.client.fetch import Fetcher
 from mandos.openpgp import opening
 from mandos.tls import keys
@@ -275,6 +277,26 @@ def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> Non
     lies = [("::1", port, index, "") for index in range(200)]
     with bad_server(sends(client_keys.sealed)) as good:
         assert _fetch(client_keys, InTwoParts([lies, [good.target]]), said) == PASSWORD
+
+
+def test_answer_that_comes_at_once_is_not_lost(
+    client_keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may be so near that all is done before the loop begins."""
+    step = Attempt.advance
+
+    def to_the_end(attempt: Attempt, now: float) -> bytes | None:
+        while True:
+            select.select([attempt.socket], [], [], 0.01)
+            sealed = step(attempt, now)
+            if sealed is not None:
+                return sealed
+
+    monkeypatch.setattr(Attempt, "advance", to_the_end)
+    said: list[str] = []
+    with bad_server(sends(client_keys.sealed)) as good:
+        assert _fetch(client_keys, Everybody([good.target]), said) == PASSWORD
+        assert good.asked == 1
 
 
 def test_second_address_of_a_server_waits_a_moment(client_keys: Keys) -> None:

@@ -84,20 +84,18 @@ class Fetcher:
         self._say, self._debug = reports
         self._retry = retry
         self._servers: dict[Target, _Server] = {}
+        self._password: bytes | None = None
 
     def start(self) -> None:
         """Send the first questions, so that answers travel while the caller prepares the rest."""
-        now = time.monotonic()
-        self._learn(self._search.tick(now), now)
-        self._serve_due(now)
+        self._password = self._turn((), time.monotonic())
 
     def run(self) -> bytes:
-        """Return the password, once some server has given it."""
-        password: bytes | None = None
-        while password is None:
+        """Return the password, once some server has given it; a near one may have already."""
+        while self._password is None:
             ready = self._selector.select(self._patience(time.monotonic()))
-            password = self._turn(ready, time.monotonic())
-        return password
+            self._password = self._turn(ready, time.monotonic())
+        return self._password
 
     def close(self) -> None:
         """Close every connection and stop searching."""

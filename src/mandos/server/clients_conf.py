@@ -3,31 +3,33 @@
 """The file ``clients.conf``: manual page mandos-clients.conf(5).
 
 Every value is read and checked here, once; what comes out is valid.  The checker is expanded a
-second time when it runs, so that second expansion is tried here already.
+second time when it runs; whether that can go well is checked here already.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import configparser
 import logging
 import os
 import re
 import stat
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mandos.durations import parse_duration
 from mandos.errors import AdministratorError
-from mandos.server.inifile import parse_boolean, read_ini
+from mandos.server.inifile import expand, parse_boolean, read_ini
 from mandos.wire import grammar
 from mandos.wire.key_id import parse_key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    from mandos.server.inifile import IniFile, Section, Value
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,11 @@ RUNTIME_NAMES = frozenset((
 ))  # fmt: skip
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,128}")
+_RUNTIME_REFERENCE = re.compile(r"%(?:%|\(([^()]*)\)s|)")
 _SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClientSettings:
     """One client as ``clients.conf`` has it; the secret never shows in a log."""
 
@@ -83,17 +86,28 @@ def _key_id(value: str) -> str:
     return parse_key_id(value) if value.strip() else ""
 
 
+@lru_cache(maxsize=1024)
 def _checker(value: str) -> str:
-    """Expand with every name that there will be, and see whether it goes well."""
-    try:
-        _ = _text(value) % dict.fromkeys(RUNTIME_NAMES, "")
-    except KeyError as error:
-        raise ValueError(
-            f"a name that can be expanded ({', '.join(sorted(RUNTIME_NAMES))}) instead of {error}"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ValueError("%%(name)s, and %%%% for a percent sign") from error
+    """Take a command whose second expansion, when it runs, will find all names."""
+    for match in _RUNTIME_REFERENCE.finditer(_text(value)):
+        name = match[1]
+        if match[0] == "%":
+            raise ValueError("%%(name)s after a percent sign, or %%%% for the sign itself")
+        if name is not None and name not in RUNTIME_NAMES:
+            raise ValueError(f"one of {', '.join(sorted(RUNTIME_NAMES))} in %%({name})s")
     return value
+
+
+@lru_cache(maxsize=1024)
+def _duration(value: str) -> timedelta:
+    return parse_duration(value)
+
+
+@lru_cache(maxsize=1024)
+def _interval(value: str) -> timedelta:
+    if not parse_duration(value):
+        raise ValueError("more than no time")
+    return parse_duration(value)
 
 
 READERS: Mapping[str, Callable[[str], object]] = {
@@ -101,37 +115,33 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "fingerprint": _fingerprint,
     "host": _text,
     "checker": _checker,
-    "timeout": parse_duration,
-    "extended_timeout": parse_duration,
-    "interval": parse_duration,
-    "approval_delay": parse_duration,
-    "approval_duration": parse_duration,
+    "timeout": _duration,
+    "extended_timeout": _duration,
+    "interval": _interval,
+    "approval_delay": _duration,
+    "approval_duration": _duration,
     "approved_by_default": parse_boolean,
     "enabled": parse_boolean,
 }
+_KNOWN = READERS.keys() | {"secret", "secfile"}
 
 
 def load_clients(path: Path) -> list[ClientSettings]:
     """Read all clients, in the order of the file.
 
-    Raises AdministratorError with every problem that was found, each naming file, section,
+    Raises AdministratorError with every problem that was found, each naming file, line, section,
     option and what is expected.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise AdministratorError(
             f"{path} does not exist", f"create it, mode 0600, with a section per client; {_SEAL}"
         )
-    parser = read_ini(path)
+    file = read_ini(path)
     _warn_of_exposed(path)
-    problems: list[str] = []
-    clients = [
-        client
-        for name in parser.sections()
-        if (client := _client(path, parser[name], problems)) is not None
-    ]
-    problems += _shared_key_ids(path, clients)
-    if problems:
-        raise AdministratorError("\n".join(problems), "mend the file and start again")
+    reading = _Reading(path, file)
+    clients = [client for section in file.sections if (client := reading.client(section))]
+    if reading.problems:
+        raise AdministratorError("\n".join(reading.problems), "mend the file and start again")
     return clients
 
 
@@ -140,90 +150,106 @@ def _warn_of_exposed(path: Path) -> None:
         log.warning("everyone can read %s, which holds secrets; run: chmod o-rwx %s", path, path)
 
 
-def _client(
-    path: Path, section: configparser.SectionProxy, problems: list[str]
-) -> ClientSettings | None:
-    before = len(problems)
-    where = f"{path}: [{section.name}]"
-    values: dict[str, Any] = {}
-    for option in section:
-        value = _expanded(section, option, where, problems)
-        if option in READERS and value is not None:
-            _take(values, option, value, where, problems)
-        elif option not in ("secret", "secfile"):
-            log.info("%s: unknown option %s is ignored", where, option)
-    if not (values.get("key_id") or values.get("fingerprint")):
-        problems.append(f"{where}: key_id is missing; {_SEAL}")
-    try:
-        values["secret"] = _secret(section)
-    except (AdministratorError, configparser.Error) as error:
-        problems.append(f"{where} {str(error).splitlines()[0]}")
-    return ClientSettings(name=section.name, **values) if len(problems) == before else None
+class _Reading:
+    """One pass over the sections of a file; collects problems instead of stopping at the first."""
 
+    def __init__(self, path: Path, file: IniFile) -> None:
+        self.problems: list[str] = []
+        self._path = path
+        self._defaults = file.defaults
+        self._owners: dict[str, Section] = {}
+        self._tell_unknown(file)
 
-def _expanded(
-    section: configparser.SectionProxy, option: str, where: str, problems: list[str]
-) -> str | None:
-    try:
-        return section[option]
-    except configparser.InterpolationMissingOptionError as error:
-        problems.append(
-            f"{where} {option}: there is no option {error.reference}; %% stands for a percent sign"
-        )
-    except configparser.InterpolationError:
-        problems.append(
-            f"{where} {option}: expected %(name)s after a percent sign; %% stands for the sign"
-        )
-    return None
+    def client(self, section: Section) -> ClientSettings | None:
+        """The client that a section describes, or None when it has a problem."""
+        known = len(self.problems)
+        if not section.name.isprintable():
+            self._problem(section, "", section.line, "expected a name without control characters")
+        options = {**self._defaults, **section.options}
+        values = {
+            name: self._value(section, name, read, options)
+            for name, read in READERS.items()
+            if name in options
+        }
+        values["secret"] = self._secret(section, options)
+        if not (values.get("key_id") or values.get("fingerprint")):
+            self._problem(section, "", section.line, f"key_id is missing; {_SEAL}")
+        if values.get("key_id"):
+            self._own(section, values["key_id"])
+        return ClientSettings(name=section.name, **values) if len(self.problems) == known else None
 
+    def _value(
+        self,
+        section: Section,
+        name: str,
+        read: Callable[[str], object],
+        options: Mapping[str, Value],
+    ) -> Any:  # noqa: ANN401 - the option decides the type
+        value = options[name]
+        try:
+            return read(expand(value.text, options))
+        except AdministratorError as error:
+            self._problem(section, name, value.line, str(error))
+        except ValueError as error:
+            shown = f", not {value.text[:80]!r}" if name != "secret" else ""
+            self._problem(section, name, value.line, f"expected {error}{shown}")
+        return None
 
-def _take(values: dict[str, Any], option: str, value: str, where: str, problems: list[str]) -> None:
-    try:
-        values[option] = READERS[option](value)
-    except AdministratorError as error:
-        problems.append(f"{where} {option}: {error}")
-    except ValueError as error:
-        problems.append(f"{where} {option}: expected {error}, not {value[:80]!r}")
+    def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
+        for name, read in (("secret", _decoded), ("secfile", _from_file)):
+            if name in options:
+                return self._value(section, name, read, options)
+        self._problem(section, "", section.line, f"secret (or secfile) is missing; {_SEAL}")
+        return None
 
+    def _own(self, section: Section, key_id: str) -> None:
+        first = self._owners.setdefault(key_id, section)
+        if first is not section:
+            line = section.options["key_id"].line if "key_id" in section.options else section.line
+            problem = f"the same as that of [{first.name}], line {first.line}"
+            self._problem(section, "key_id", line, problem)
 
-def _secret(section: configparser.SectionProxy) -> bytes:
-    if "secret" in section:
-        secret = _decoded(section["secret"])
-    elif "secfile" in section:
-        secret = _from_file(section["secfile"])
-    else:
-        raise AdministratorError(f"secret (or secfile) is missing; {_SEAL}")
-    if len(secret) > grammar.SECRET_LIMIT:
-        raise AdministratorError(f"secret: larger than {grammar.SECRET_LIMIT} bytes")
-    return secret
+    def _problem(self, section: Section, option: str, line: int, problem: str) -> None:
+        where = f"{self._path}: line {line}: [{section.name}]"
+        self.problems.append(f"{where} {option}: {problem}" if option else f"{where} {problem}")
+
+    def _tell_unknown(self, file: IniFile) -> None:
+        """Unknown options are ignored, though others may refer to them."""
+        for options in (file.defaults, *(section.options for section in file.sections)):
+            for name in options.keys() - _KNOWN:
+                log.info(
+                    "%s: line %d: unknown option %s is ignored",
+                    self._path,
+                    options[name].line,
+                    name,
+                )
 
 
 def _decoded(text: str) -> bytes:
     try:
         secret = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise AdministratorError(f"secret: expected base64 lines ({error}); {_SEAL}") from error
+        raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
     if not secret:
-        raise AdministratorError(f"secret: is empty; {_SEAL}")
-    return secret
+        raise AdministratorError(f"is empty; {_SEAL}")
+    return _bounded(secret)
 
 
 def _from_file(name: str) -> bytes:
     path = Path(os.path.expandvars(os.path.expanduser(name)))  # noqa: PTH111 - both in one form
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise AdministratorError(f"{path} is not a regular file")
         with path.open("rb") as file:
             secret = file.read(grammar.SECRET_LIMIT + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise AdministratorError(f"secfile: cannot read {path}: {reason}") from error
+    except OSError as error:
+        raise AdministratorError(f"cannot read {path}: {error.strerror}") from error
     if not secret:
-        raise AdministratorError(f"secfile: {path} is empty")
+        raise AdministratorError(f"{path} is empty")
+    return _bounded(secret)
+
+
+def _bounded(secret: bytes) -> bytes:
+    if len(secret) > grammar.SECRET_LIMIT:
+        raise AdministratorError(f"is larger than {grammar.SECRET_LIMIT} bytes")
     return secret
-
-
-def _shared_key_ids(path: Path, clients: Sequence[ClientSettings]) -> Iterator[str]:
-    owners: dict[str, str] = {}
-    for client in clients:
-        first = owners.setdefault(client.key_id or client.name, client.name)
-        if first != client.name:
-            yield f"{path}: [{client.name}] has the same key_id as [{first}]"

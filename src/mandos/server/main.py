@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load(sys.argv[1:] if arguments is None else arguments)
         logs.set_up(settings.log_level, foreground=settings.foreground)
+        for notice in settings.notices:
+            log.info(notice)
         _serve(settings)
     except MandosError as error:
         for line in error.lines():

@@ -9,32 +9,36 @@ line overrides ``mandos.conf``, which overrides the defaults.
 from __future__ import annotations
 
 import argparse
-import configparser
 import ipaddress
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mandos
 from mandos.errors import AdministratorError, UsageError
-from mandos.server.inifile import parse_boolean, read_ini
+from mandos.server.inifile import DEFAULT, parse_boolean, read_ini
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-log = logging.getLogger(__name__)
-
+_CONFIGDIR = "/etc/mandos"
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 _PORT_LIMIT = 65535
+_DESCRIPTOR_LIMIT = 1 << 20  # Linux's fs.nr_open
+_DIGITS = 10
 _NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
 _INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What one run of the server does; valid once built."""
+    """What one run of the server does; valid once built.
+
+    ``notices`` are remarks on the file, to be logged once the log is open.
+    """
 
     interface: str = ""
     address: str = ""
@@ -43,7 +47,7 @@ class ServerSettings:
     debuglevel: str = ""
     priority: str = grammar.PRIORITY
     servicename: str = grammar.SERVICE_NAME
-    configdir: Path = Path("/etc/mandos")
+    configdir: Path = Path(_CONFIGDIR)
     statedir: Path = Path("/var/lib/mandos")
     use_dbus: bool = True
     use_ipv6: bool = True
@@ -51,6 +55,7 @@ class ServerSettings:
     socket: int | None = None
     foreground: bool = False
     zeroconf: bool = True
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold the rules that tie options to each other."""
@@ -81,33 +86,42 @@ def _priority(value: str) -> str:
 
 
 def _service_name(value: str) -> str:
-    if not 0 < len(value.encode()) <= _NAME_LIMIT:
+    if not 0 < len(_text(value).encode()) <= _NAME_LIMIT:
         raise ValueError(f"a name of 1 to {_NAME_LIMIT} bytes")
-    return _text(value)
+    return value
 
 
 def _interface(value: str) -> str:
-    if len(value.encode()) > _INTERFACE_LIMIT or "/" in value or any(map(str.isspace, value)):
+    if len(os.fsencode(_text(value))) > _INTERFACE_LIMIT or "/" in value or " " in value:
         raise ValueError("the name of a network interface, such as eth0")
-    return _text(value)
+    return value
 
 
-def _number(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise ValueError("a whole number")
+def _directory(value: str) -> Path:
+    if not value or "\0" in value:
+        raise ValueError("a directory")
+    return Path(value)
+
+
+def _number(value: str, limit: int) -> int | None:
+    """Plain decimal digits only: what Python takes beyond them (``+1``, ``1_0``) nobody means."""
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and int(value) <= limit):
+        return None
     return int(value)
 
 
 def _port(value: str) -> int:
-    if not value:
-        return 0
-    if not (value.isascii() and value.isdigit() and int(value) <= _PORT_LIMIT):
+    port = _number(value or "0", _PORT_LIMIT)
+    if port is None:
         raise ValueError(f"a TCP port from 0 (any) to {_PORT_LIMIT}")
-    return int(value)
+    return port
 
 
 def _descriptor(value: str) -> int | None:
-    return _number(value) if value else None
+    descriptor = _number(value, _DESCRIPTOR_LIMIT)
+    if value and descriptor is None:
+        raise ValueError("the number of an open file descriptor")
+    return descriptor
 
 
 def _level(value: str) -> str:
@@ -149,8 +163,8 @@ ROWS = (
     Row("debuglevel", ("--debuglevel",), _level, "log this and above", "LEVEL", in_file=False),
     Row("priority", ("--priority",), _priority, "GnuTLS priority string", "STRING"),
     Row("servicename", ("--servicename",), _service_name, "name to announce", "NAME"),
-    Row("configdir", ("--configdir",), Path, "where mandos.conf is", "DIRECTORY", in_file=False),
-    Row("statedir", ("--statedir",), Path, "where the state is kept", "DIRECTORY"),
+    Row("configdir", ("--configdir",), _directory, "where mandos.conf is", "DIRECTORY", in_file=False),
+    Row("statedir", ("--statedir",), _directory, "where the state is kept", "DIRECTORY"),
     Row("use_dbus", ("--no-dbus",), parse_boolean, "offer no D-Bus interface", constant=False),
     Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
     Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
@@ -174,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Gives sealed disk passwords to the machines that they belong to.",
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--version", action="version", version=f"mandos {mandos.__version__}")
+    parser.add_argument("-v", "--version", action="version", version=f"mandos {mandos.__version__}")
     for row in ROWS:
         if row.value is None:
             parser.add_argument(
@@ -198,11 +212,12 @@ def load(arguments: Sequence[str]) -> ServerSettings:
         else value
         for name, value in given.items()
     }
-    path = values.get("configdir", ServerSettings.configdir) / "mandos.conf"
-    values = {**dict(_from_file(path)), **values}
+    path = values.get("configdir", Path(_CONFIGDIR)) / "mandos.conf"
+    notices: list[str] = []
+    values = {**dict(_from_file(path, notices)), **values}
     if values.get("debug"):
         values["foreground"] = True
-    return ServerSettings(**values)
+    return ServerSettings(**values, notices=tuple(notices))
 
 
 def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> Any:  # noqa: ANN401
@@ -212,20 +227,17 @@ def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> 
         raise error(f"{where}: expected {problem}, not {value!r}") from problem
 
 
-def _from_file(path: Path) -> Iterator[tuple[str, object]]:
-    if not path.exists():
+def _from_file(path: Path, notices: list[str]) -> Iterator[tuple[str, object]]:
+    """Values are taken as they are: a priority string has percent signs of its own."""
+    if not os.path.lexists(path):
         return
     known = {row.name: row for row in ROWS if row.in_file}
-    section = _only_section(path, read_ini(path))
-    for option, value in section.items():
-        if option not in known:
-            log.info("%s: unknown option %s is ignored", path, option)
-            continue
-        where = f"{path}: [{configparser.DEFAULTSECT}] {option}"
-        yield option, _read(known[option], value, where, AdministratorError)
-
-
-def _only_section(path: Path, parser: configparser.ConfigParser) -> Mapping[str, str]:
-    for name in parser.sections():
-        log.info("%s: unknown section [%s] is ignored", path, name)
-    return parser.defaults()
+    file = read_ini(path)
+    for section in file.sections:
+        notices.append(f"{path}: line {section.line}: unknown section {section.name!r} is ignored")
+    for option, (value, line) in file.defaults.items():
+        if option in known:
+            where = f"{path}: line {line}: [{DEFAULT}] {option}"
+            yield option, _read(known[option], value, where, AdministratorError)
+        else:
+            notices.append(f"{path}: line {line}: unknown option {option!r} is ignored")
