@@ -172,7 +172,7 @@ class _Reading:
             if name in options
         }
         values["secret"] = self._secret(section, options)
-        if not (values.get("key_id") or values.get("fingerprint")):
+        if (values.get("key_id", ""), values.get("fingerprint", "")) == ("", ""):
             self._problem(section, "", section.line, f"key_id is missing; {_SEAL}")
         if values.get("key_id"):
             self._own(section, values["key_id"])
@@ -218,7 +218,7 @@ class _Reading:
         for options in (file.defaults, *(section.options for section in file.sections)):
             for name in options.keys() - _KNOWN:
                 log.info(
-                    "%s: line %d: unknown option %s is ignored",
+                    "%s: line %d: unknown option %.40s is ignored",
                     self._path,
                     options[name].line,
                     name,

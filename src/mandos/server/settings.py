@@ -163,8 +163,8 @@ ROWS = (
     Row("debuglevel", ("--debuglevel",), _level, "log this and above", "LEVEL", in_file=False),
     Row("priority", ("--priority",), _priority, "GnuTLS priority string", "STRING"),
     Row("servicename", ("--servicename",), _service_name, "name to announce", "NAME"),
-    Row("configdir", ("--configdir",), _directory, "where mandos.conf is", "DIRECTORY", in_file=False),
-    Row("statedir", ("--statedir",), _directory, "where the state is kept", "DIRECTORY"),
+    Row("configdir", ("--configdir",), _directory, "where mandos.conf is", "DIR", in_file=False),
+    Row("statedir", ("--statedir",), _directory, "where the state is kept", "DIR"),
     Row("use_dbus", ("--no-dbus",), parse_boolean, "offer no D-Bus interface", constant=False),
     Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
     Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
@@ -233,8 +233,10 @@ def _from_file(path: Path, notices: list[str]) -> Iterator[tuple[str, object]]:
         return
     known = {row.name: row for row in ROWS if row.in_file}
     file = read_ini(path)
-    for section in file.sections:
-        notices.append(f"{path}: line {section.line}: unknown section {section.name!r} is ignored")
+    notices += (
+        f"{path}: line {section.line}: unknown section {section.name!r} is ignored"
+        for section in file.sections
+    )
     for option, (value, line) in file.defaults.items():
         if option in known:
             where = f"{path}: line {line}: [{DEFAULT}] {option}"
