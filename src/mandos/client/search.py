@@ -13,9 +13,6 @@ from __future__ import annotations
 import selectors
 import socket
 
-from mandos.discovery.finder import Finder
-from mandos.discovery.sockets import usable_interfaces
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +89,7 @@ class DirectSearch:
 class ZeroconfSearch:
     """Every server that announces itself on the wanted interfaces (all usable ones by default)."""
 
-    __slots__ = ("_due", "_finder", "_interfaces", "_names")
+    __slots__ = ("_due", "_finder", "_interfaces", "_names", "_usable_interfaces")
 
     def __init__(
         self,
@@ -100,8 +97,11 @@ class ZeroconfSearch:
         selector: selectors.BaseSelector,
         debug: Callable[[str], None],
     ) -> None:
+        from mandos.discovery import finder, sockets  # noqa: PLC0415 - --connect does without
+
         self._names = names
-        self._finder = Finder((), debug)
+        self._usable_interfaces = sockets.usable_interfaces
+        self._finder = finder.Finder((), debug)
         self._interfaces: set[int] = set()
         self._due = 0.0
         for listener in self._finder.sockets:
@@ -131,7 +131,7 @@ class ZeroconfSearch:
         self._finder.close()
 
     def _look(self) -> None:
-        usable = set(self._named() if self._names else usable_interfaces())
+        usable = set(self._named() if self._names else self._usable_interfaces())
         for index in usable - self._interfaces:
             self._finder.add_interface(index)
         self._interfaces = usable
