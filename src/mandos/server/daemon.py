@@ -25,28 +25,32 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: How often, in seconds, to look for an interface that is not there yet.
+_LOOK_TIME = 2.0
+
 
 async def run(settings: ServerSettings, registry: Registry, listening: socket.socket) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP."""
     tls = TLS(Priority(settings.priority), Credentials())
     listener = Listener(listening, tls, ClientVault(registry))
-    announcer = _announcer(settings, listener.port) if settings.zeroconf else None
     ended = _end_signal()
     listener.start()
     log.info("serving %d clients on port %d", len(registry), listener.port)
-    if announcer:
-        await announcer.start()
+    announcing = asyncio.create_task(_announce(settings, listener.port))
     try:
         log.info("ending because of %s", (await ended).name)
     finally:
-        if announcer:
-            await announcer.stop()
+        announcing.cancel()
+        await asyncio.wait([announcing])
         await listener.stop()
 
 
-def _announcer(settings: ServerSettings, port: int) -> Announcer:
-    interfaces = (socket.if_nametoindex(settings.interface),) if settings.interface else ()
-    return Announcer(
+async def _announce(settings: ServerSettings, port: int) -> None:
+    """Announce the server until cancelled, once the interface that it shall use is there."""
+    if not settings.zeroconf:
+        return
+    interfaces = (await _interface_index(settings.interface),) if settings.interface else ()
+    announcer = Announcer(
         Announcement(
             port=port,
             name=settings.servicename,
@@ -55,6 +59,23 @@ def _announcer(settings: ServerSettings, port: int) -> Announcer:
             ipv4=not settings.address or "." in settings.address,
         )
     )
+    await announcer.start()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await announcer.stop()
+
+
+async def _interface_index(name: str) -> int:
+    told = False
+    while True:
+        try:
+            return socket.if_nametoindex(name)
+        except OSError:
+            if not told:
+                log.warning("the network interface %s does not exist; waiting for it", name)
+            told = True
+            await asyncio.sleep(_LOOK_TIME)
 
 
 def _end_signal() -> asyncio.Future[signal.Signals]:

@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program mandos as its users start it: what it says when something is wrong, how it ends."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+MANDOS = Path(sys.executable).parent / "mandos"
+SECTION = f"[foo]\nkey_id = {'ab' * 32}\nsecret = {base64.b64encode(b'sealed').decode()}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A configuration directory with one client."""
+    conf = tmp_path / "clients.conf"
+    conf.write_text(SECTION)
+    conf.chmod(0o600)
+    return tmp_path
+
+
+class Program:
+    """A running server whose log lines are read one by one."""
+
+    def __init__(self, folder: Path, *options: str, descriptors: tuple[int, ...] = ()) -> None:
+        where = ["--configdir", folder, "--statedir", folder, "--foreground"]
+        self.process: subprocess.Popen[str] = subprocess.Popen(
+            [MANDOS, *where, *options], stderr=subprocess.PIPE, text=True, pass_fds=descriptors
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            self.process.kill()
+
+    def wait_for(self, text: str) -> str:
+        """The first line from here on that holds this text."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if text in line:
+                return line
+        raise AssertionError(f"the server ended without saying {text!r}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def _fails(folder: Path, *options: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [MANDOS, "--foreground", "--configdir", folder, *options],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_end_the_server(folder: Path, number: signal.Signals) -> None:
+    """It says that it ends, and why, with status 0."""
+    with Program(folder, "--no-zeroconf", "--port", "0", "--socket", "0") as refused:
+        assert refused.process.wait(30) == 78
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as inherited:
+        options = ("--no-zeroconf", "--socket", str(inherited.fileno()))
+        with Program(folder, *options, descriptors=(inherited.fileno(),)) as server:
+            server.wait_for("serving 1 clients")
+            assert server.end(number) == 0
+
+
+def test_inherited_socket_is_served(folder: Path) -> None:
+    """A socket that a supervisor opened takes connections; its port is the one that is told."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as inherited:
+        port = inherited.getsockname()[1]
+        options = ("--no-zeroconf", "--socket", str(inherited.fileno()))
+        with Program(folder, *options, descriptors=(inherited.fileno(),)) as server:
+            assert f"on port {port}" in server.wait_for("serving")
+            with socket.create_connection(("::1", port)) as sock:
+                sock.sendall(b"HELO\r\n")
+                server.wait_for("does not start with a number")
+
+
+def test_port_that_is_taken(folder: Path) -> None:
+    """The message names the port and how to find who has it."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        status, said = _fails(folder, "--no-zeroconf", "--port", str(port))
+    assert status == 69
+    assert f"cannot listen on any address port {port}: Address already in use" in said
+    assert "ss -ltnp" in said
+
+
+def test_address_that_is_not_here(folder: Path) -> None:
+    """An address of no interface is the machine's refusal, with a hint."""
+    status, said = _fails(folder, "--no-zeroconf", "--port", "1", "--address", "2001:db8::1")
+    assert status == 69
+    assert "no interface of this machine has that address" in said
+
+
+def test_interface_that_is_not_there_is_waited_for(folder: Path) -> None:
+    """As in the reference it is not fatal: the server listens, and announces when it can."""
+    with Program(folder, "--interface", "nosuch0") as server:
+        server.wait_for("cannot bind to the network interface nosuch0")
+        server.wait_for("serving 1 clients")
+        server.wait_for("the network interface nosuch0 does not exist; waiting for it")
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "complaint"),
+    [
+        (("--priority", "NONSENSE", "--port", "0"), 78, "bad priority string 'NONSENSE'"),
+        (("--no-zeroconf",), 78, "without Zeroconf clients cannot find out the port"),
+        (("--socket", "99"), 78, "--socket 99 is not an open socket"),
+        (("--nonsense",), 64, "--nonsense"),
+        (("--configdir", "/nonexistent"), 78, "/nonexistent/clients.conf does not exist"),
+    ],
+)
+def test_bad_settings_end_the_server(
+    folder: Path, options: tuple[str, ...], status: int, complaint: str
+) -> None:
+    """Each with its own message, what to do, and the exit status of sysexits.h."""
+    got, said = _fails(folder, *options)
+    assert got == status
+    assert complaint in said
+
+
+def test_all_problems_of_the_clients_file_are_shown(folder: Path) -> None:
+    """A line for each, with the program's name in front."""
+    (folder / "clients.conf").write_text("[a]\ntimeout = x\n[b]\n")
+    status, said = _fails(folder, "--port", "0")
+    assert status == 78
+    assert all(line.startswith("mandos: ") for line in said.splitlines())
+    assert "[a] timeout: 'x' is not a duration" in said
+    assert "[b] secret (or secfile) is missing" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+def test_root_is_given_up(folder: Path) -> None:
+    """Once it serves, nothing of root is left: every user and group ID is the server's own."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as inherited:
+        options = ("--no-zeroconf", "--socket", str(inherited.fileno()))
+        with Program(folder, *options, descriptors=(inherited.fileno(),)) as server:
+            server.wait_for("serving")
+            status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    users = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+    assert len(set(users)) == 1
+    assert pwd.getpwuid(int(users[0])).pw_name in ("_mandos", "mandos", "nobody")
+    capabilities = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    assert int(capabilities.split()[1], 16) == 0
