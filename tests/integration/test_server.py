@@ -33,7 +33,7 @@ class Program:
     """A running server whose log lines are read one by one."""
 
     def __init__(self, folder: Path, *options: str, descriptors: tuple[int, ...] = ()) -> None:
-        where = ["--configdir", folder, "--statedir", folder, "--foreground"]
+        where = ("--configdir", str(folder), "--statedir", str(folder), "--foreground")
         self.process: subprocess.Popen[str] = subprocess.Popen(
             [MANDOS, *where, *options], stderr=subprocess.PIPE, text=True, pass_fds=descriptors
         )
