@@ -71,6 +71,7 @@ class Life(RuleBasedStateMachine):
             self.running = None
         elif isinstance(event, events.Disabled):
             assert self.enabled
+            assert self.running is None, "a disabled client's checker runs on"
             self.enabled = False
         elif isinstance(event, events.Enabled):
             assert self.enabling, "nothing but an explicit act enables"
@@ -146,7 +147,8 @@ class Life(RuleBasedStateMachine):
         self.settle()
         waiting, enabled = self.waiting, self.client.enabled
         self.client.judge(self.now, approved=approved)
-        self.verdict = (self.now + self.client.settings.approval_duration, approved)
+        if enabled:
+            self.verdict = (self.now + self.client.settings.approval_duration, approved)
         for request in waiting:
             expected = approved and enabled
             assert isinstance(self.client.answer(request, self.now), Give) == expected
@@ -182,6 +184,23 @@ class Life(RuleBasedStateMachine):
     def secret_sent(self) -> None:
         """A secret has been written."""
         self.client.secret_sent(self.now)
+
+    @rule(time=SECONDS, act=st.sampled_from(["ask", "checked_ok", "secret_sent", "complete"]))
+    def act_before_the_late_timer(self, time: timedelta, act: str) -> None:
+        """Whatever happens after expiry cannot save the client, however late its timer is."""
+        expires = self.client.expires
+        self.now += time
+        if act == "ask":
+            decision = self.client.ask(self.now)
+            assert self.check(decision) or self.client.approval_pending
+            if isinstance(decision, Request):
+                self.waiting.append(decision)
+        elif act == "complete":
+            self.client.checker_completed(self.runs, 0, self.now)
+        else:
+            getattr(self.client, act)(self.now)
+        self.settle()
+        assert expires is None or expires > self.now or not self.client.enabled
 
     def settle(self) -> None:
         """Let what is due be done, then look at every request that waited."""

@@ -300,6 +300,15 @@ def test_disabled_while_waiting_or_just_approved() -> None:
     assert isinstance(life.client.ask(START), Request)
 
 
+def test_verdict_on_a_disabled_client_has_no_effect() -> None:
+    """An approval given while the client was disabled does not wait for it to be enabled."""
+    life = _approval(enabled=False)
+    life.client.judge(START, approved=True)
+    life.client.enable(START)
+    assert isinstance(life.client.ask(START), Request)
+    assert life.told_of(events.Judged) == []
+
+
 def test_peer_that_goes_away_no_longer_waits() -> None:
     """A withdrawn request leaves no approval pending, and withdrawing twice is harmless."""
     life = _approval()

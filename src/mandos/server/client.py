@@ -199,8 +199,13 @@ class Client:
         self._approval.withdraw(request)
 
     def judge(self, now: datetime, *, approved: bool) -> None:
-        """Approve or deny all that wait, and all that ask within the approval duration."""
+        """Approve or deny all that wait, and all that ask within the approval duration.
+
+        Without effect on a disabled client: enabling it later must not find an old verdict.
+        """
         self.advance(now)
+        if not self.enabled:
+            return
         self.tell(events.Judged(self.name, now, approved))
         waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
         self._reject(0 if approved else waited, Rejection.DENIED, now)
