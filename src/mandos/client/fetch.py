@@ -13,6 +13,7 @@ import time
 
 from mandos.client.attempt import Attempt
 from mandos.errors import MandosError
+from mandos.interfaces import interface_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,20 +44,13 @@ class _Server:
 
     def __str__(self) -> str:
         host, port, scope, _name = self.target
-        where = f"{host}%{_interface_name(scope)}" if scope else host
+        where = f"{host}%{interface_name(scope)}" if scope else host
         return f"[{where}]:{port}" if ":" in host else f"{where}:{port}"
 
     @property
     def due(self) -> float:
         """When something has to be done about this server."""
         return self.attempt.deadline if self.attempt else self.begin
-
-
-def _interface_name(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return str(index)
 
 
 class Fetcher:

@@ -13,9 +13,10 @@ import signal
 import sys
 
 from mandos.client.fetch import Fetcher
-from mandos.client.search import DirectSearch, ZeroconfSearch, interface_index
+from mandos.client.search import DirectSearch, ZeroconfSearch
 from mandos.client.settings import COMMAND_LINE, ClientSettings
 from mandos.errors import AdministratorError, MandosError
+from mandos.interfaces import interface_index
 from mandos.keyfiles import exposure, read_key_file
 from mandos.openpgp import opening
 from mandos.tls import keys

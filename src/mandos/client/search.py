@@ -11,10 +11,12 @@ taken in.
 from __future__ import annotations
 
 import selectors
-import socket
+
+from mandos.interfaces import interface_index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Sequence
     from typing import Protocol
 
@@ -43,14 +45,6 @@ if TYPE_CHECKING:
 #: How often, in seconds, to look whether an interface has appeared.
 _LOOK_TIME = 1.0
 _FOREVER = float("inf")
-
-
-def interface_index(name: str) -> int:
-    """The index of a network interface, 0 when there is none of that name."""
-    try:
-        return socket.if_nametoindex(name) if name else 0
-    except OSError:
-        return 0
 
 
 class DirectSearch:

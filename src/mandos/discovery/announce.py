@@ -20,6 +20,7 @@ from mandos.discovery.announce_avahi import Avahi
 from mandos.discovery.announce_embedded import Embedded, report_failure
 from mandos.discovery.messages import MAX_LABEL
 from mandos.errors import MachineError
+from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +38,11 @@ class Announcement:
     """What to announce, on which interfaces (indexes; none means all), for which families."""
 
     port: int
-    name: str = "Mandos"
+    name: str = grammar.SERVICE_NAME
     interfaces: tuple[int, ...] = ()
     ipv6: bool = True
     ipv4: bool = False
-    service_type: str = "_mandos._tcp"
+    service_type: str = grammar.SERVICE_TYPE
 
 
 def load() -> None:

@@ -25,6 +25,7 @@ from mandos.discovery.messages import (
     read_message,
     write_query,
 )
+from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from mandos.discovery.messages import Record
 
 PORT = 5353
-SERVICE = "_mandos._tcp.local"
-INSTANCE = "Mandos"
+SERVICE = f"{grammar.SERVICE_TYPE}.local"
+INSTANCE = grammar.SERVICE_NAME
 
 #: Seconds from one query to the next; the last one repeats for ever.
 INTERVALS = (0.05, 0.1, 0.25, 0.6, 1.0, 2.0, 4.0, 8.0, 10.0)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 from mandos.discovery.announce import Announcement, Announcer
+from mandos.interfaces import interface_index
 from mandos.server.connection import TLS
 from mandos.server.listener import Listener
 from mandos.server.vault import ClientVault
 from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
+    import socket
+
     from mandos.server.registry import Registry
     from mandos.server.settings import ServerSettings
 
@@ -67,15 +69,11 @@ async def _announce(settings: ServerSettings, port: int) -> None:
 
 
 async def _interface_index(name: str) -> int:
-    told = False
-    while True:
-        try:
-            return socket.if_nametoindex(name)
-        except OSError:
-            if not told:
-                log.warning("the network interface %s does not exist; waiting for it", name)
-            told = True
-            await asyncio.sleep(_LOOK_TIME)
+    if not interface_index(name):
+        log.warning("the network interface %s does not exist; waiting for it", name)
+    while not (index := interface_index(name)):  # noqa: ASYNC110 - the kernel sets no event
+        await asyncio.sleep(_LOOK_TIME)
+    return index
 
 
 def _end_signal() -> asyncio.Future[signal.Signals]:

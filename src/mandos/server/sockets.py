@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError, MachineError
+from mandos.interfaces import interface_index
 
 if TYPE_CHECKING:
     from mandos.server.settings import ServerSettings
@@ -85,14 +86,7 @@ def _socket_address(settings: ServerSettings) -> tuple[str, int] | tuple[str, in
     host, _percent, scope = settings.address.partition("%")
     if not settings.use_ipv6:
         return (host, settings.port)
-    return (host or "::", settings.port, 0, _scope(scope or settings.interface))
-
-
-def _scope(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface) if interface else 0
-    except OSError:
-        return 0
+    return (host or "::", settings.port, 0, interface_index(scope or settings.interface))
 
 
 def _cannot_listen(settings: ServerSettings, error: OSError) -> MachineError:
