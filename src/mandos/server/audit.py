@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an administrator may want to know afterwards: one record for each thing that happened.
+
+Records are kept in the state's database and written to the log; both know only this type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    SECRET_SENT = "secret-sent"
+    UNDELIVERED = "undelivered"
+    REJECTED = "rejected"
+    UNKNOWN_KEY = "unknown-key"
+    APPROVAL_NEEDED = "approval-needed"
+    APPROVED = "approved"
+    DENIED = "denied"
+    CHANGED = "changed"
+    ADDED = "added"
+    REMOVED = "removed"
+    STATE_LOST = "state-lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of the audit trail; what does not apply is empty.
+
+    ``detail`` is the reason or the names of changed settings, ``by`` who did it.
+    """
+
+    kind: Kind
+    at: datetime
+    client: str = ""
+    key_id: str = ""
+    address: str = ""
+    interface: str = ""
+    detail: str = ""
+    by: str = ""
