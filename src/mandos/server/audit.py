@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
-    SECRET_SENT = "secret-sent"
+    SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
