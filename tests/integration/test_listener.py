@@ -22,6 +22,7 @@ from mandos.client.attempt import Attempt
 from mandos.errors import PeerError
 from mandos.server.connection import TLS
 from mandos.server.listener import Listener
+from mandos.server.sockets import Peer
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, WouldBlock
@@ -40,12 +41,12 @@ class OneClient:
         self.asked: list[str] = []
         self.given: list[str] = []
 
-    async def judge(self, key_id: str, _peer: str) -> bytes | None:
+    async def judge(self, key_id: str, _peer: Peer) -> bytes | None:
         """Serve the one key."""
         self.asked.append(key_id)
         return self.secret if key_id == self.key_id else None
 
-    def delivered(self, key_id: str, _peer: str) -> None:
+    def delivered(self, key_id: str, _peer: Peer) -> None:
         """Record."""
         self.given.append(key_id)
 

@@ -12,10 +12,11 @@ from mandos.server.client import Client
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Why
 from mandos.server.registry import Registry
+from mandos.server.sockets import Peer
 from mandos.server.vault import ClientVault
 
 KEY = "ab" * 32
-PEER = "[fe80::1]:4711"
+PEER = Peer("fe80::1", 4711, "eth0")
 
 
 def _client(delay: timedelta = timedelta(0)) -> Client:

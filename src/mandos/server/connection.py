@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
 
+    from mandos.server.sockets import Peer
     from mandos.tls.credentials import Credentials, Priority
 
 
@@ -37,17 +38,17 @@ class TLS(NamedTuple):
 class Vault(Protocol):
     """Who decides which secret goes where."""
 
-    async def judge(self, key_id: str, peer: str) -> bytes | None:
+    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
         """The secret for the holder of this key, or None to refuse; ``peer`` is for people."""
 
-    def delivered(self, key_id: str, peer: str) -> None:
+    def delivered(self, key_id: str, peer: Peer) -> None:
         """The secret has been written, whole."""
 
 
 class Connection:
     """Serves one accepted, non-blocking socket; raises PeerError when the peer is at fault."""
 
-    def __init__(self, sock: socket.socket, peer: str, tls: TLS, vault: Vault) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer, tls: TLS, vault: Vault) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._peer = peer

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import PeerError
 from mandos.server.connection import Connection
-from mandos.server.sockets import describe
+from mandos.server.sockets import peer_of
 
 if TYPE_CHECKING:
     from mandos.server.connection import TLS, Vault
+    from mandos.server.sockets import Peer
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Listener:
             except OSError as error:
                 self._pause(error)
                 return
-            self._begin(sock, describe(address))
+            self._begin(sock, peer_of(sock, address))
 
     def _pause(self, error: OSError) -> None:
         """A peer that is gone again costs nothing; a lack of descriptors needs a pause."""
@@ -79,7 +80,7 @@ class Listener:
         if self._listening.fileno() >= 0:
             self.start()
 
-    def _begin(self, sock: socket.socket, peer: str) -> None:
+    def _begin(self, sock: socket.socket, peer: Peer) -> None:
         sock.settimeout(0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, peer, self._tls, self._vault)
@@ -92,7 +93,7 @@ class Listener:
         self._tasks.discard(task)
         connection.close()
 
-    async def _serve(self, connection: Connection, peer: str) -> None:
+    async def _serve(self, connection: Connection, peer: Peer) -> None:
         try:
             await connection.serve()
         except PeerError as error:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The listening socket, as the settings ask for it, and peers' addresses as people write them."""
+"""The listening socket, as the settings ask for it, and who is at the other end of a connection."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import errno
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError, MachineError
-from mandos.interfaces import interface_index
+from mandos.interfaces import interface_index, interface_name
 
 if TYPE_CHECKING:
     from mandos.server.settings import ServerSettings
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+
+_IP_PKTINFO, _IP_PKTOPTIONS = 8, 9  # linux/in.h
+_IPV6_2292PKTOPTIONS = 6  # linux/in6.h; RFC 2292 section 4.1
+_CONTROL = struct.Struct("@Nii")  # struct cmsghdr, cmsg(3)
+_INTERFACE = struct.Struct("@i")
+_CONTROL_LIMIT = 256
+
+
+class Peer(NamedTuple):
+    """Who is at the other end: address without port and scope, port, our interface's name.
+
+    An IPv4 address has its own form even over an IPv6 socket.  The interface is the one that the
+    connection came in on, "" when the kernel does not tell.
+    """
+
+    address: str
+    port: int
+    interface: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
 
 
 def open_socket(settings: ServerSettings) -> socket.socket:
@@ -52,7 +75,8 @@ def _inherited(descriptor: int) -> socket.socket:
             f"--socket {descriptor} is not an open socket: {error.strerror}",
             "name a descriptor that the program inherits, such as 3",
         ) from error
-    if listening.type != socket.SOCK_STREAM:
+    family, kind = listening.family, listening.type
+    if kind != socket.SOCK_STREAM or family not in (socket.AF_INET, socket.AF_INET6):
         listening.close()
         raise AdministratorError(f"--socket {descriptor} is not a TCP socket")
     listening.listen(_BACKLOG)
@@ -100,9 +124,41 @@ def _cannot_listen(settings: ServerSettings, error: OSError) -> MachineError:
     return MachineError(f"cannot listen on {where}: {error.strerror}", hints.get(error.errno or 0))
 
 
-def describe(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    """A peer's address as people write it; IPv4 in its own form even over an IPv6 socket."""
-    host, port = address[0].removeprefix("::ffff:"), address[1]
-    if ":" not in host:
-        return f"{host}:{port}"
-    return f"[{host}]:{port}"
+def peer_of(sock: socket.socket, address: tuple[str, int] | tuple[str, int, int, int]) -> Peer:
+    """The peer of an accepted connection, from what accept(2) said and what the kernel knows."""
+    index = _scope(address) or _arrived_on(sock)
+    return Peer(_plain(address[0]), address[1], interface_name(index) if index else "")
+
+
+def _scope(address: tuple[str, int] | tuple[str, int, int, int]) -> int:
+    """The interface of a link-local address, 0 for any other (ipv6(7), sin6_scope_id)."""
+    return address[3] if len(address) == 4 else 0
+
+
+def _plain(host: str) -> str:
+    """An address without its scope; an IPv4-mapped one (RFC 4291 section 2.5.5.2) without that."""
+    host = host.partition("%")[0]
+    inner = host.removeprefix("::ffff:")
+    return inner if "." in inner and ":" not in inner else host
+
+
+def _arrived_on(sock: socket.socket) -> int:
+    """Index of the interface that a connection came in on, 0 when the kernel does not tell."""
+    over6 = sock.family == socket.AF_INET6
+    level = socket.IPPROTO_IPV6 if over6 else socket.IPPROTO_IP
+    wanted, asked, told, offset = (
+        (socket.IPV6_RECVPKTINFO, _IPV6_2292PKTOPTIONS, socket.IPV6_PKTINFO, 16)
+        if over6
+        else (_IP_PKTINFO, _IP_PKTOPTIONS, _IP_PKTINFO, 0)
+    )
+    try:
+        sock.setsockopt(level, wanted, 1)
+        options = sock.getsockopt(level, asked, _CONTROL_LIMIT)
+    except OSError:
+        return 0
+    offset += _CONTROL.size
+    if len(options) < offset + _INTERFACE.size:
+        return 0
+    if _CONTROL.unpack_from(options)[1:] != (level, told):
+        return 0
+    return int(_INTERFACE.unpack_from(options, offset)[0])

@@ -16,6 +16,7 @@ from mandos.server.client import Give
 if TYPE_CHECKING:
     from mandos.server.client import Client, Refuse
     from mandos.server.registry import Registry
+    from mandos.server.sockets import Peer
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class ClientVault:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def judge(self, key_id: str, peer: str) -> bytes | None:
+    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
         """The secret for the holder of this key, or None to refuse."""
         client = self._registry.find(key_id)
         if client is None:
@@ -41,7 +42,7 @@ class ClientVault:
         log.warning("refused %s: client %s: %s", peer, client.name, decision.reason.lower())
         return None
 
-    def delivered(self, key_id: str, peer: str) -> None:
+    def delivered(self, key_id: str, peer: Peer) -> None:
         """Note that the client has its secret."""
         client = self._registry.find(key_id)
         if client is not None:
