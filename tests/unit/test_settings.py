@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
 from mandos.errors import AdministratorError, UsageError
-from mandos.server.settings import ROWS, ServerSettings, load
+from mandos.server.settings import ROWS, LinkLoss, ServerSettings, load
 from mandos.wire import grammar
 
 
@@ -45,13 +46,14 @@ def test_every_key_of_the_file(tmp_path: Path) -> None:
         tmp_path,
         "interface = eth0\nADDRESS: fe80::1%eth0\nport = 1025\ndebug = yes\n"
         "priority = NORMAL:%PROFILE_ULTRA\nservicename = Daena\nuse_dbus = off\nuse_ipv6 = 1\n"
-        "restore = no\nstatedir = /srv/state\nsocket = 3\nforeground = TRUE\nzeroconf = 0\n",
+        "restore = no\nstatedir = /srv/state\nsocket = 3\nforeground = TRUE\nzeroconf = 0\n"
+        "link_loss = Hold\ncheckers = 4096\naudit_records = 1000\n",
     )
     assert settings == ServerSettings(
         interface="eth0", address="fe80::1%eth0", port=1025, debug=True,
         priority="NORMAL:%PROFILE_ULTRA", servicename="Daena", use_dbus=False, use_ipv6=True,
         restore=False, statedir=Path("/srv/state"), socket=3, foreground=True, zeroconf=False,
-        configdir=tmp_path,
+        link_loss=LinkLoss.HOLD, checkers=4096, audit_records=1000, configdir=tmp_path,
     )  # fmt: skip
 
 
@@ -61,13 +63,13 @@ def test_every_option_of_the_command_line(tmp_path: Path) -> None:
         "--interface=eth0", "--address=192.0.2.3", "--port=1025", "--debug", "--debuglevel=error",
         "--priority=NORMAL", "--servicename=Daena", f"--configdir={tmp_path}", "--no-dbus",
         "--no-ipv6", "--no-restore", "--socket=3", "--statedir=/srv/state", "--foreground",
-        "--no-zeroconf",
+        "--no-zeroconf", "--link-loss=hold", "--checkers=1", "--audit-records=10000000", "--check",
     ])  # fmt: skip
     assert settings == ServerSettings(
         interface="eth0", address="192.0.2.3", port=1025, debug=True, debuglevel="ERROR",
         priority="NORMAL", servicename="Daena", configdir=tmp_path, use_dbus=False,
         use_ipv6=False, restore=False, socket=3, statedir=Path("/srv/state"), foreground=True,
-        zeroconf=False,
+        zeroconf=False, link_loss=LinkLoss.HOLD, checkers=1, audit_records=10_000_000, check=True,
     )  # fmt: skip
     assert settings.log_level == logging.ERROR
 
@@ -107,25 +109,45 @@ def test_unknown_keys_are_noted(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        *[
-            (f"port = {port}", "expected a TCP port from 0 (any) to 65535")
-            for port in ("0x10", "70000", "-1", "٣", "1_0", "+1", "1.0", "http", "9" * 5000)
-        ],
-        *[(f"socket = {text}", "expected the number of an open") for text in ("x", "-1", "9" * 9)],
-        ("debug = maybe", "expected 1, yes, true, on, 0, no, false or off, not 'maybe'"),
-        ("use_ipv6 =", "expected 1, yes, true"),
-        ("interface = a-name-that-is-too-long", "expected the name of a network interface"),
-        ("interface = a/b", "expected the name of a network interface"),
-        ("servicename =", "expected a name of 1 to 63 bytes"),
-        ("servicename = " + "ä" * 32, "expected a name of 1 to 63 bytes"),
-        ("servicename = a\n b", "expected text without control characters"),
-        ("priority =", "expected a GnuTLS priority string"),
-        ("statedir =", "expected a directory"),
+WRONG_LINES = [
+    *[
+        (f"port = {port}", "expected a TCP port from 0 (any) to 65535")
+        for port in ("0x10", "70000", "-1", "٣", "1_0", "+1", "1.0", "http", "9" * 5000)
     ],
-)
+    *[(f"socket = {text}", "expected the number of an open") for text in ("x", "-1", "9" * 9)],
+    ("debug = maybe", "expected 1, yes, true, on, 0, no, false or off, not 'maybe'"),
+    ("use_ipv6 =", "expected 1, yes, true"),
+    ("interface = a-name-that-is-too-long", "expected the name of a network interface"),
+    ("interface = a/b", "expected the name of a network interface"),
+    ("servicename =", "expected a name of 1 to 63 bytes"),
+    ("servicename = " + "ä" * 32, "expected a name of 1 to 63 bytes"),
+    ("servicename = a\n b", "expected text without control characters"),
+    ("priority =", "expected a GnuTLS priority string"),
+    ("statedir =", "expected a directory"),
+    *[
+        (f"checkers = {text}", "expected a whole number from 1 to 4096, not ")
+        for text in ("", "0", "4097", "-1", "1e3", "0x10", "٣", "many", "9" * 5000)
+    ],
+    *[
+        (f"audit_records = {text}", "expected a whole number from 1000 to 10000000, not ")
+        for text in ("", "0", "999", "10000001", "1_000_000", "1000.0")
+    ],
+    *[
+        (f"link_loss = {text}", f"expected expire or hold, not '{text}'")
+        for text in ("", "yes", "holds")
+    ],
+    *[
+        (f"{key} = 2", "expected 1, yes, true, on, 0, no, false or off, not '2'")
+        for key in ("debug", "use_dbus", "use_ipv6", "restore", "foreground", "zeroconf")
+    ],
+    *[
+        (f"address = {text}", f"expected an IPv6 address, not '{text}'")
+        for text in ("192.0.2.3", "localhost", "::g", "[::1]", "fe80::1%")
+    ],
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), WRONG_LINES)
 def test_wrong_values_in_the_file(tmp_path: Path, line: str, expected: str) -> None:
     """An error names file, line, section, option and what is expected."""
     with pytest.raises(AdministratorError) as caught:
@@ -136,14 +158,17 @@ def test_wrong_values_in_the_file(tmp_path: Path, line: str, expected: str) -> N
     assert not isinstance(caught.value, UsageError)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--port", "70000"], ["--port", "0x10"], ["--port"], ["--socket", "x"], ["--socket=-1"],
-        ["--debuglevel", "LOUD"], ["--nosuch"], ["rest"], ["--debug=1"], ["--interface", "a b"],
-        ["--priority", ""], ["--statedir", ""], ["--servicename", "\udcff"],
-    ],
-)  # fmt: skip
+WRONG_COMMANDS = [
+    ["--port", "70000"], ["--port", "0x10"], ["--port"], ["--socket", "x"], ["--socket=-1"],
+    ["--debuglevel", "LOUD"], ["--nosuch"], ["rest"], ["--debug=1"], ["--interface", "a b"],
+    ["--priority", ""], ["--statedir", ""], ["--configdir", ""], ["--servicename", "\udcff"],
+    ["--servicename", ""], ["--checkers", "0"], ["--checkers=4097"], ["--link-loss", "no"],
+    ["--link-loss="], ["--audit-records", "999"], ["--audit-records=1e6"], ["--check=yes"],
+    ["--address", "192.0.2.3"], ["-a", "::1", "--no-ipv6"], ["--interface", "x" * 16],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", WRONG_COMMANDS)
 def test_wrong_command_lines(tmp_path: Path, arguments: list[str]) -> None:
     """A wrong command line is a usage error that names the option."""
     with pytest.raises(UsageError) as caught:
@@ -157,19 +182,85 @@ def test_ipv6_addresses(tmp_path: Path, address: str) -> None:
     assert _load(tmp_path, "", "-a", address).address == address
 
 
-@pytest.mark.parametrize("address", ["192.0.2.3", "localhost", "::g", "[::1]", "fe80::1%"])
-def test_what_is_no_ipv6_address(tmp_path: Path, address: str) -> None:
-    """Names and plain IPv4 addresses are refused, with the form that is right."""
-    with pytest.raises(AdministratorError, match="is not an IPv6 address") as caught:
-        _load(tmp_path, f"address = {address}")
+def test_what_is_no_ipv6_address(tmp_path: Path) -> None:
+    """A plain IPv4 address is refused with the form that is right."""
+    with pytest.raises(AdministratorError) as caught:
+        _load(tmp_path, "address = 192.0.2.3")
     assert caught.value.hint == "write an IPv4 address as ::ffff:192.0.2.3"
 
 
 def test_ipv4_address_only_without_ipv6(tmp_path: Path) -> None:
     """Without IPv6 the address is an IPv4 address, wherever each of the two is set."""
     assert _load(tmp_path, "address = 192.0.2.3", "--no-ipv6").address == "192.0.2.3"
-    with pytest.raises(AdministratorError, match="is not an IPv4 address"):
-        _load(tmp_path, "address = ::1\nuse_ipv6 = no")
+    with pytest.raises(AdministratorError) as caught:
+        _load(tmp_path, "use_ipv6 = no\naddress = ::1")
+    assert str(caught.value) == (
+        f"{tmp_path}/mandos.conf: line 3: [DEFAULT] address: expected an IPv4 address, not '::1'"
+    )
+
+
+def test_all_wrong_values_of_the_file_are_shown_together(tmp_path: Path) -> None:
+    """One start shows every mistake."""
+    with pytest.raises(AdministratorError) as caught:
+        _load(tmp_path, "port = x\nrestore = no\ncheckers = 0")
+    assert [line.split(": ")[1] for line in caught.value.lines()[:-1]] == ["line 2", "line 4"]
+    assert caught.value.hint == "see mandos.conf(5)"
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS])
+def test_every_option_has_a_test_of_its_wrong_values(name: str) -> None:
+    """No option of the table can be forgotten by the tests of wrong values above."""
+    (row,) = (row for row in ROWS if row.name == name)
+    if row.in_file:
+        assert any(line.startswith(f"{name} =") for line, _expected in WRONG_LINES)
+    if row.value is not None:
+        assert any(command[0].startswith(row.flags) for command in WRONG_COMMANDS)
+
+
+def test_check_is_for_the_command_line_only(tmp_path: Path) -> None:
+    """--check in the file would keep the server from ever starting."""
+    assert load(["--configdir", str(tmp_path), "--check"]).check
+    settings = _load(tmp_path, "check = yes\ndebuglevel = DEBUG\nconfigdir = /x")
+    assert not settings.check
+    assert len(settings.notices) == 3
+
+
+#: Every key of the reference's own file, with what it holds there, no longer commented out.
+REFERENCE_FILE = """interface =
+address =
+port =
+debug = False
+priority = SECURE256:!CTYPE-X.509:+CTYPE-OPENPGP:!RSA:+SIGN-DSA-SHA256
+servicename = Mandos
+use_dbus = True
+use_ipv6 = True
+restore = True
+statedir = /var/lib/mandos
+foreground = False
+socket =
+zeroconf = True
+"""
+
+
+def test_the_reference_s_file_means_the_defaults(tmp_path: Path) -> None:
+    """A file for the reference, every key of it in use, is read without a remark."""
+    settings = _load(tmp_path, REFERENCE_FILE)
+    priority = "SECURE256:!CTYPE-X.509:+CTYPE-OPENPGP:!RSA:+SIGN-DSA-SHA256"
+    assert settings == ServerSettings(configdir=tmp_path, priority=priority)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("used", [False, True], ids=["commented out", "in use"])
+def test_the_installed_file_of_the_reference(tmp_path: Path, used: bool) -> None:  # noqa: FBT001
+    """The file of Debian's package, as it is and with all its keys in use."""
+    path = Path("/etc/mandos/mandos.conf")
+    if not path.exists():
+        pytest.skip("the Debian package mandos is not installed")
+    text = path.read_text(encoding="utf-8")
+    (tmp_path / "mandos.conf").write_text(
+        re.sub("^;", "", text, flags=re.MULTILINE) if used else text, encoding="utf-8"
+    )
+    assert load(["--configdir", str(tmp_path)]).notices == ()
 
 
 def test_without_zeroconf_a_port_or_a_socket_is_required(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import ipaddress
 import logging
 import os
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,21 +23,34 @@ from mandos.server.inifile import DEFAULT, parse_boolean, read_ini
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from mandos.server.inifile import IniFile
 
 _CONFIGDIR = "/etc/mandos"
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 _PORT_LIMIT = 65535
 _DESCRIPTOR_LIMIT = 1 << 20  # Linux's fs.nr_open
 _DIGITS = 10
+_SHOWN = 80  # characters of a wrong value
 _NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
 _INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
+_CHECKERS_LIMIT = 4096  # as many processes fit any pid_max (proc(5): 32768 at least)
+_LEAST_RECORDS, _MOST_RECORDS = 1000, 10_000_000
+
+
+class LinkLoss(Enum):
+    """What the clients' timeouts do while the server itself has no link."""
+
+    EXPIRE = "expire"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """What one run of the server does; valid once built.
 
+    ``checkers`` is how many of them may run at once, ``audit_records`` how many are kept.
     ``notices`` are remarks on the file, to be logged once the log is open.
     """
 
@@ -55,6 +69,10 @@ class ServerSettings:
     socket: int | None = None
     foreground: bool = False
     zeroconf: bool = True
+    link_loss: LinkLoss = LinkLoss.EXPIRE
+    checkers: int = 128
+    audit_records: int = 100_000
+    check: bool = False
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -124,22 +142,50 @@ def _descriptor(value: str) -> int | None:
     return descriptor
 
 
+def _between(value: str, least: int, most: int) -> int:
+    number = _number(value, most)
+    if number is None or number < least:
+        raise ValueError(f"a whole number from {least} to {most}")
+    return number
+
+
+def _checkers(value: str) -> int:
+    return _between(value, 1, _CHECKERS_LIMIT)
+
+
+def _records(value: str) -> int:
+    return _between(value, _LEAST_RECORDS, _MOST_RECORDS)
+
+
+def _link_loss(value: str) -> LinkLoss:
+    try:
+        return LinkLoss(value.lower())
+    except ValueError:
+        raise ValueError("expire or hold") from None
+
+
 def _level(value: str) -> str:
     if value.upper() not in _LEVELS:
         raise ValueError("one of " + ", ".join(_LEVELS))
     return value.upper()
 
 
-def _check_address(address: str, *, use_ipv6: bool) -> None:
+def _check_address(
+    address: str,
+    *,
+    use_ipv6: bool,
+    where: str = "address",
+    error: type[AdministratorError] = AdministratorError,
+) -> None:
     kind = ipaddress.IPv6Address if use_ipv6 else ipaddress.IPv4Address
     try:
         if address:
             kind(address)
-    except ValueError as error:
-        raise AdministratorError(
-            f"address: {address!r} is not an {'IPv6' if use_ipv6 else 'IPv4'} address",
+    except ValueError as problem:
+        raise error(
+            f"{where}: expected an {'IPv6' if use_ipv6 else 'IPv4'} address, not {address!r}",
             "write an IPv4 address as ::ffff:192.0.2.3" if use_ipv6 else None,
-        ) from error
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -171,6 +217,10 @@ ROWS = (
     Row("socket", ("--socket",), _descriptor, "listen on this open descriptor", "FD"),
     Row("foreground", ("--foreground",), parse_boolean, "stay here, no PID file", constant=True),
     Row("zeroconf", ("--no-zeroconf",), parse_boolean, "do not announce", constant=False),
+    Row("link_loss", ("--link-loss",), _link_loss, "timeouts without a link", "expire|hold"),
+    Row("checkers", ("--checkers",), _checkers, "checkers that may run at once", "N"),
+    Row("audit_records", ("--audit-records",), _records, "audit records that are kept", "N"),
+    Row("check", ("--check",), parse_boolean, "test this setup", constant=True, in_file=False),
 )  # fmt: skip
 
 
@@ -199,47 +249,74 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_BY_NAME = {row.name: row for row in ROWS}
+
+
 def load(arguments: Sequence[str]) -> ServerSettings:
     """Read the command line, then ``mandos.conf``, which may be absent.
 
     Raises UsageError or AdministratorError; exits by itself after --help and --version.
     """
-    given = vars(_parser().parse_args(arguments))
-    named = {row.name: row for row in ROWS}
-    values: dict[str, Any] = {
-        name: _read(named[name], value, named[name].flags[-1], UsageError)
+    given = {
+        name: _read(_BY_NAME[name], value, _BY_NAME[name].flags[-1], UsageError)
         if isinstance(value, str)
         else value
-        for name, value in given.items()
+        for name, value in vars(_parser().parse_args(arguments)).items()
     }
-    path = values.get("configdir", Path(_CONFIGDIR)) / "mandos.conf"
-    notices: list[str] = []
-    values = {**dict(_from_file(path, notices)), **values}
+    file = _File(given.get("configdir", Path(_CONFIGDIR)) / "mandos.conf")
+    values = {**file.values, **given}
+    _check_address(
+        values.get("address", ""),
+        use_ipv6=values.get("use_ipv6", True),
+        where="--address" if "address" in given else file.where("address"),
+        error=UsageError if "address" in given else AdministratorError,
+    )
     if values.get("debug"):
         values["foreground"] = True
-    return ServerSettings(**values, notices=tuple(notices))
+    return ServerSettings(**values, notices=tuple(file.notices))
 
 
 def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> Any:  # noqa: ANN401
     try:
         return row.read(value)
     except ValueError as problem:
-        raise error(f"{where}: expected {problem}, not {value!r}") from problem
+        raise error(f"{where}: expected {problem}, not {value[:_SHOWN]!r}") from problem
 
 
-def _from_file(path: Path, notices: list[str]) -> Iterator[tuple[str, object]]:
-    """Values are taken as they are: a priority string has percent signs of its own."""
-    if not os.path.lexists(path):
-        return
-    known = {row.name: row for row in ROWS if row.in_file}
-    file = read_ini(path)
-    notices += (
-        f"{path}: line {section.line}: unknown section {section.name!r} is ignored"
-        for section in file.sections
-    )
-    for option, (value, line) in file.defaults.items():
-        if option in known:
-            where = f"{path}: line {line}: [{DEFAULT}] {option}"
-            yield option, _read(known[option], value, where, AdministratorError)
-        else:
-            notices.append(f"{path}: line {line}: unknown option {option!r} is ignored")
+class _File:
+    """The values of ``mandos.conf``, as they are: a priority string has percent signs of its own.
+
+    Raises AdministratorError with every problem of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.values: dict[str, Any] = {}
+        self.notices: list[str] = []
+        self._path = path
+        self._lines: dict[str, int] = {}
+        if os.path.lexists(path):
+            self._take(read_ini(path))
+
+    def where(self, option: str) -> str:
+        """Where an option stands, as errors show it."""
+        return f"{self._path}: line {self._lines.get(option, 0)}: [{DEFAULT}] {option}"
+
+    def _take(self, file: IniFile) -> None:
+        problems = []
+        for section in file.sections:
+            self._notice(section.line, f"unknown section {section.name!r}")
+        for option, (text, line) in file.defaults.items():
+            row = _BY_NAME.get(option)
+            self._lines[option] = line
+            if row is None or not row.in_file:
+                self._notice(line, f"unknown option {option!r}")
+                continue
+            try:
+                self.values[option] = _read(row, text, self.where(option), AdministratorError)
+            except AdministratorError as problem:
+                problems.append(str(problem))
+        if problems:
+            raise AdministratorError("\n".join(problems), "see mandos.conf(5)")
+
+    def _notice(self, line: int, what: str) -> None:
+        self.notices.append(f"{self._path}: line {line}: {what} is ignored")
