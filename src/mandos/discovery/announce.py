@@ -83,6 +83,10 @@ class Announcer:
         self._task = asyncio.create_task(self._run(), name="announcer")
         self._task.add_done_callback(report_failure)
 
+    def look_again(self) -> None:
+        """The interfaces, or their addresses, have changed: do not wait to find out."""
+        self._embedded.look_again()
+
     async def stop(self) -> None:
         """Take the announcement back; harmless when not started."""
         if self._task is not None:

@@ -3,7 +3,8 @@
 """Announcing without Avahi: the ``zeroconf`` library, one responder for each interface.
 
 So each interface announces its own addresses only.  Interfaces and addresses may come, change and
-go: they are looked at every few seconds, and what has changed is announced anew.
+go: they are looked at every few seconds, or when :meth:`Embedded.look_again` says so, and what has
+changed is announced anew.
 """
 
 from __future__ import annotations
@@ -94,12 +95,17 @@ class Embedded:
         self._responders: dict[int, _Responder] = {}
         self._task: asyncio.Task[None] | None = None
         self._complaint = ""
+        self._look = asyncio.Event()
 
     def start(self, name: str) -> None:
         """Begin to announce in the background, if that was not begun yet."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(name), name="embedded announcer")
             self._task.add_done_callback(report_failure)
+
+    def look_again(self) -> None:
+        """Look at the interfaces now."""
+        self._look.set()
 
     async def stop(self) -> None:
         """Take everything back; harmless when not started."""
@@ -113,14 +119,20 @@ class Embedded:
 
         try:
             while True:
+                self._look.clear()
                 try:
                     name = await self._update(name)
                 except (OSError, RuntimeError, Error) as error:
                     self._complain(f"cannot announce without Avahi: {error}")
                     await self._close(list(self._responders))
-                await asyncio.sleep(LOOK_TIME)
+                await self._pause()
         finally:
             await self._close(list(self._responders))
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_TIME):
+                await self._look.wait()
 
     async def _update(self, name: str) -> str:
         """Make the announcements match the interfaces; return the name in force."""

@@ -16,6 +16,8 @@ from mandos.server.connection import Connection
 from mandos.server.sockets import peer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mandos.server.connection import TLS, Vault
     from mandos.server.sockets import Peer
 
@@ -44,6 +46,21 @@ class Listener:
     def start(self) -> None:
         """Begin to accept."""
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def renew(self, find: Callable[[socket.socket], socket.socket | None]) -> bool:
+        """Go on with the socket that ``find`` returns for the present one: None for no change.
+
+        Connections under way are kept.  Tells whether it changed; raises what ``find`` raises.
+        """
+        if self._listening.fileno() < 0:
+            return False
+        fresh = find(self._listening)
+        if fresh is not None and fresh is not self._listening:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = fresh
+            self.start()
+        return fresh is not None
 
     async def stop(self) -> None:
         """Accept nothing more and end the connections under way; harmless when repeated."""

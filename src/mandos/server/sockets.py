@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError, MachineError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+_NAME_SIZE = 16  # IFNAMSIZ, netdevice(7)
 
 _IP_PKTINFO, _IP_PKTOPTIONS = 8, 9  # linux/in.h
 _IPV6_2292PKTOPTIONS = 6  # linux/in6.h; RFC 2292 section 4.1
@@ -51,20 +53,67 @@ def open_socket(settings: ServerSettings) -> socket.socket:
     """
     if settings.socket is not None:
         return _inherited(settings.socket)
-    family = socket.AF_INET6 if settings.use_ipv6 else socket.AF_INET
+    listening = _new(settings)
     try:
-        listening = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise MachineError(
-            f"this machine has no {'IPv6' if settings.use_ipv6 else 'IPv4'}: {error.strerror}",
-            "set use_ipv6 = no in mandos.conf" if settings.use_ipv6 else None,
-        ) from error
-    try:
+        if settings.interface:
+            _try_to_bind(listening, settings.interface)
         _configure(listening, settings)
     except BaseException:
         listening.close()
         raise
     return listening
+
+
+def follow_interface(settings: ServerSettings, listening: socket.socket) -> socket.socket | None:
+    """The socket to go on with when the interface of the settings has come, or come back.
+
+    A socket is bound to an interface's index, so it is deaf once that interface has gone, even
+    when another takes its name.  Returns this socket, bound by now; or a new one on the same port,
+    beside this one; or None when there is nothing to do.  Raises MachineError when neither works.
+    """
+    index, bound = interface_index(settings.interface), _bound_to(listening)
+    if not index or index == bound:
+        return None
+    try:
+        _bind_to_interface(listening, settings.interface)
+    except MachineError:
+        if bound:
+            return _open_beside(settings, listening)
+        raise
+    return listening
+
+
+def _open_beside(settings: ServerSettings, listening: socket.socket) -> socket.socket:
+    """Another socket on the port of one that is bound to an interface that has gone."""
+    fresh = _new(settings)
+    try:
+        _bind_to_interface(fresh, settings.interface)
+        _configure(fresh, replace(settings, port=listening.getsockname()[1]))
+    except BaseException:
+        fresh.close()
+        raise
+    return fresh
+
+
+def _bound_to(listening: socket.socket) -> int:
+    """Index of the interface that a socket is bound to, 0 for none, -1 for one that has gone."""
+    try:
+        name = listening.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _NAME_SIZE)
+    except OSError:
+        return -1
+    name = name.partition(b"\0")[0]
+    return (interface_index(os.fsdecode(name)) or -1) if name else 0
+
+
+def _new(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if settings.use_ipv6 else socket.AF_INET
+    try:
+        return socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise MachineError(
+            f"this machine has no {'IPv6' if settings.use_ipv6 else 'IPv4'}: {error.strerror}",
+            "set use_ipv6 = no in mandos.conf" if settings.use_ipv6 else None,
+        ) from error
 
 
 def _inherited(descriptor: int) -> socket.socket:
@@ -88,8 +137,6 @@ def _configure(listening: socket.socket, settings: ServerSettings) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if settings.use_ipv6:
         listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    if settings.interface:
-        _bind_to_interface(listening, settings.interface)
     try:
         listening.bind(_socket_address(settings))
     except OSError as error:
@@ -98,12 +145,24 @@ def _configure(listening: socket.socket, settings: ServerSettings) -> None:
     listening.settimeout(0)
 
 
-def _bind_to_interface(listening: socket.socket, name: str) -> None:
+def _try_to_bind(listening: socket.socket, interface: str) -> None:
     """Not fatal, as in the reference: manual page mandos(8), option --interface."""
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(name) + b"\0")
+        _bind_to_interface(listening, interface)
+    except MachineError as error:
+        log.warning("%s", error)
+
+
+def _bind_to_interface(listening: socket.socket, interface: str) -> None:
+    """SO_BINDTODEVICE, socket(7); without rights only once, and since Linux 5.7."""
+    name = os.fsencode(interface) + b"\0"
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
     except OSError as error:
-        log.warning("cannot bind to the network interface %s: %s", name, error.strerror)
+        raise MachineError(
+            f"cannot bind to the network interface {interface}: {error.strerror}",
+            "Linux before 5.7 lets only root do so" if error.errno == errno.EPERM else None,
+        ) from error
 
 
 def _socket_address(settings: ServerSettings) -> tuple[str, int] | tuple[str, int, int, int]:
@@ -118,7 +177,7 @@ def _cannot_listen(settings: ServerSettings, error: OSError) -> MachineError:
     hints = {
         errno.EADDRINUSE: f"another program has it; see: ss -ltnp sport = :{settings.port}",
         errno.EADDRNOTAVAIL: "no interface of this machine has that address; see: ip address",
-        errno.EACCES: "ports below 1024 need root",
+        errno.EACCES: "ports below 1024 need root, or CAP_NET_BIND_SERVICE",
         errno.EINVAL: "a link-local address needs --interface",
     }
     return MachineError(f"cannot listen on {where}: {error.strerror}", hints.get(error.errno or 0))
