@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service manager that started us, when one did: sd_notify(3), sd_listen_fds(3).
+
+It hears by datagram how we are, hands us sockets, and expects a sign of life from time to time
+(sd_watchdog_enabled(3)).  Without a manager everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from mandos.errors import AdministratorError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_VARIABLES = (
+    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+)  # fmt: skip
+_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
+_DIGITS = 19  # what fits into 64 bits
+#: Bytes of a status text; the manager reads 4096 of a message.
+_STATUS_LIMIT = 1024
+#: Seconds that a message may wait for a busy manager; then it is dropped.
+_PATIENCE = 0.5
+_ONE_SOCKET = "name one ListenStream= in the socket unit, and no other Listen...="
+
+
+class ServiceManager:
+    """Whom to tell how we are; built once, from the environment.
+
+    ``watchdog_interval`` is how often, in seconds, ``watchdog`` must be called: half the time
+    after which the manager takes us for dead; None when it does not watch.  ``passed_sockets``
+    are the descriptors of the listening sockets that it opened for us, none or one.
+    """
+
+    def __init__(
+        self,
+        address: bytes | None = None,
+        watchdog_interval: float | None = None,
+        passed_sockets: tuple[int, ...] = (),
+    ) -> None:
+        self.watchdog_interval: Final = watchdog_interval
+        self.passed_sockets: Final = passed_sockets
+        self._address = address
+        self._socket = None if address is None else _datagram_socket()
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str]) -> ServiceManager:
+        """Take what a manager left in the environment, where checkers must not find it.
+
+        Raises AdministratorError when it passed us something else than one listening socket.
+        """
+        told = {name: environ.pop(name, "") for name in _VARIABLES}
+        return cls(
+            _address(told["NOTIFY_SOCKET"]),
+            _watchdog_interval(told["WATCHDOG_USEC"], told["WATCHDOG_PID"]),
+            _passed_sockets(told["LISTEN_PID"], told["LISTEN_FDS"]),
+        )
+
+    def ready(self, status: str) -> None:
+        """Say that we serve, at start and again after a reload."""
+        self._tell("READY=1", _status(status))
+
+    def status(self, text: str) -> None:
+        """Say how we are, for ``systemctl status``: one line, cut to 1024 bytes."""
+        self._tell(_status(text))
+
+    def reloading(self) -> None:
+        """Say that the configuration is being read again; ``ready`` must follow."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Say that we are about to end."""
+        self._tell("STOPPING=1")
+
+    def watchdog(self) -> None:
+        """Give a sign of life."""
+        self._tell("WATCHDOG=1")
+
+    def close(self) -> None:
+        """Say no more."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def _tell(self, *assignments: str) -> None:
+        """Send them as one message; a manager that is gone or deaf is nothing to fail over."""
+        if self._socket is None or self._address is None:
+            return
+        with contextlib.suppress(OSError):
+            self._socket.sendto("\n".join(assignments).encode(), self._address)
+
+
+def _datagram_socket() -> socket.socket:
+    sending = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sending.settimeout(_PATIENCE)
+    return sending
+
+
+def _address(name: str) -> bytes | None:
+    """A path, or an abstract address after an at sign; other kinds are not for services."""
+    if not name.startswith(("/", "@")):
+        return None
+    address = os.fsencode(name)
+    return b"\0" + address[1:] if name.startswith("@") else address
+
+
+def _status(text: str) -> str:
+    line = " ".join(text.split()).encode(errors="replace")[:_STATUS_LIMIT]
+    return "STATUS=" + line.decode(errors="ignore")
+
+
+def _number(text: str) -> int | None:
+    plain = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return int(text) if plain else None
+
+
+def _watchdog_interval(microseconds: str, pid: str) -> float | None:
+    if pid and _number(pid) != os.getpid():
+        return None
+    return (_number(microseconds) or 0) / 2e6 or None
+
+
+def _passed_sockets(pid: str, count: str) -> tuple[int, ...]:
+    if _number(pid) != os.getpid():
+        return ()
+    passed = _number(count)
+    if passed is None or passed > 1:
+        raise AdministratorError(
+            f"the service manager passed {count} sockets, not one", _ONE_SOCKET
+        )
+    if not passed:
+        return ()
+    _check_listening(_FIRST_DESCRIPTOR)
+    os.set_inheritable(_FIRST_DESCRIPTOR, False)  # noqa: FBT003 - its only parameter
+    return (_FIRST_DESCRIPTOR,)
+
+
+def _check_listening(descriptor: int) -> None:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as passed:
+            listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            internet = passed.family in (socket.AF_INET, socket.AF_INET6)
+            stream = passed.type == socket.SOCK_STREAM
+    except OSError as error:
+        raise AdministratorError(
+            f"what the service manager passed is no open socket: {error.strerror}", _ONE_SOCKET
+        ) from error
+    if not (listens and internet and stream):
+        raise AdministratorError(
+            "what the service manager passed is no listening TCP socket", _ONE_SOCKET
+        )
