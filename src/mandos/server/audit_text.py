@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records of the audit trail as lines for a person: what happened, and what to do about it."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from typing import TYPE_CHECKING
+
+from mandos.server.audit import Kind
+from mandos.server.events import Why
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mandos.server.audit import Record
+
+
+def describe_record(record: Record) -> tuple[int, str]:
+    """The level and the text of the log line about a record."""
+    level, describe = _LINES[record.kind]
+    return level, describe(record)
+
+
+def _enabled(record: Record) -> str:
+    return f"client {record.client} is enabled{_by(record)}"
+
+
+def _disabled(record: Record) -> str:
+    text = f"client {record.client} is disabled{_why(record)}{_by(record)}"
+    if record.detail != Why.TIMEOUT:
+        return text
+    return f"{text}; enable it with mandos-ctl --enable {_quoted(record)} when it is back"
+
+
+def _secret_sent(record: Record) -> str:
+    return f"sent the secret of client {record.client} to {record.address}{_on(record)}"
+
+
+def _undelivered(record: Record) -> str:
+    where = f"{record.address}{_on(record)}"
+    return f"the secret of client {record.client} did not reach {where}{_why(record)}"
+
+
+def _rejected(record: Record) -> str:
+    why = record.detail.lower() or "not allowed"
+    return f"refused {record.address}{_on(record)}: client {record.client}: {why}"
+
+
+def _unknown_key(record: Record) -> str:
+    return f"refused {record.address}{_on(record)}: no client has the key ID {record.key_id}"
+
+
+def _approval_needed(record: Record) -> str:
+    where = f" at {record.address}{_on(record)}" if record.address else ""
+    text = f"client {record.client}{where} waits for approval{_why(record)}"
+    return f"{text}; let it through with mandos-ctl --approve {_quoted(record)}"
+
+
+def _approved(record: Record) -> str:
+    return f"client {record.client} is approved{_by(record)}"
+
+
+def _denied(record: Record) -> str:
+    return f"client {record.client} is denied{_by(record)}"
+
+
+def _changed(record: Record) -> str:
+    return f"client {record.client} has new settings{_why(record)}{_by(record)}"
+
+
+def _added(record: Record) -> str:
+    return f"client {record.client} is new{_why(record)}{_by(record)}"
+
+
+def _removed(record: Record) -> str:
+    return f"client {record.client} is removed{_why(record)}{_by(record)}"
+
+
+def _state_lost(record: Record) -> str:
+    whose = f" of client {record.client}" if record.client else ""
+    return f"the saved state{whose} is lost{_why(record)}"
+
+
+_LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
+    Kind.ENABLED: (logging.INFO, _enabled),
+    Kind.DISABLED: (logging.WARNING, _disabled),
+    Kind.SECRET_SENT: (logging.INFO, _secret_sent),
+    Kind.UNDELIVERED: (logging.WARNING, _undelivered),
+    Kind.REJECTED: (logging.WARNING, _rejected),
+    Kind.UNKNOWN_KEY: (logging.WARNING, _unknown_key),
+    Kind.APPROVAL_NEEDED: (logging.INFO, _approval_needed),
+    Kind.APPROVED: (logging.INFO, _approved),
+    Kind.DENIED: (logging.INFO, _denied),
+    Kind.CHANGED: (logging.INFO, _changed),
+    Kind.ADDED: (logging.INFO, _added),
+    Kind.REMOVED: (logging.INFO, _removed),
+    Kind.STATE_LOST: (logging.ERROR, _state_lost),
+}
+
+
+def _why(record: Record) -> str:
+    return f": {record.detail}" if record.detail else ""
+
+
+def _by(record: Record) -> str:
+    return f" (by {record.by})" if record.by else ""
+
+
+def _on(record: Record) -> str:
+    return f" on {record.interface}" if record.interface else ""
+
+
+def _quoted(record: Record) -> str:
+    """The client's name as a shell takes it."""
+    return shlex.quote(record.client)
