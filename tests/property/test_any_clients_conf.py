@@ -87,4 +87,4 @@ def test_rubbish_raises_one_error_class(content: bytes) -> None:
         path.write_bytes(content)
         path.chmod(0o600)
         with contextlib.suppress(AdministratorError):
-            assert all(client.secret for client in load_clients(path))
+            assert all(client.secret for client in load_clients(path.parent))

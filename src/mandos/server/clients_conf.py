@@ -1,35 +1,45 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file ``clients.conf``: manual page mandos-clients.conf(5).
+"""The files ``clients.conf`` and ``clients.d/*.conf``: manual page mandos-clients.conf(5).
 
 Every value is read and checked here, once; what comes out is valid.  The checker is expanded a
-second time when it runs; whether that can go well is checked here already.
+second time when it runs; whether that can go well is checked here already.  All mistakes of all
+files are told together.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
+import contextlib
 import logging
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.durations import parse_duration
 from mandos.errors import AdministratorError
-from mandos.server.inifile import expand, parse_boolean, read_ini
+from mandos.server.files import in_one_line, is_there, list_folder, read_file, shown
+from mandos.server.inifile import (
+    DEFAULT,
+    FILE_LIMIT,
+    decode,
+    expand,
+    label,
+    parse_boolean,
+    parse_ini,
+    plain_name,
+)
 from mandos.wire import grammar
 from mandos.wire.key_id import parse_key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from mandos.server.inifile import IniFile, Section, Value
+    from mandos.server.inifile import Section, Value
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +52,23 @@ RUNTIME_NAMES = frozenset((
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,128}")
 _RUNTIME_REFERENCE = re.compile(r"%(?:%|\(([^()]*)\)s|)")
+#: How often the files are read anew when one of them vanishes meanwhile.
+_TRIES = 5
+#: How many different remarks, problems, names, and characters of a value are shown.
+_SHOWN = 100
+_NAMES_SHOWN = 10
+_VALUE_SHOWN = 80
 _SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
+
+
+class _Default(NamedTuple):
+    """An option of a [DEFAULT], and its file."""
+
+    value: Value
+    where: str
+
+
+_Defaults = dict[str, _Default]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,57 +152,214 @@ READERS: Mapping[str, Callable[[str], object]] = {
 _KNOWN = READERS.keys() | {"secret", "secfile"}
 
 
-def load_clients(path: Path) -> list[ClientSettings]:
-    """Read all clients, in the order of the file.
+def load_clients(configdir: Path) -> list[ClientSettings]:
+    """Read all clients: ``clients.conf``, then ``clients.d/*.conf`` sorted by their names.
 
-    Raises AdministratorError with every problem that was found, each naming file, line, section,
-    option and what is expected.
+    Either may be missing, but not both.  Raises AdministratorError with every problem that was
+    found, each naming file, line, section, option and what is expected.  Logs remarks.
     """
-    if not os.path.lexists(path):
+    for _ in range(_TRIES):
+        findings = _Findings()
+        try:
+            _read_all(configdir, findings)
+        except _VanishedError:
+            continue
+        return findings.conclude()
+    raise AdministratorError(f"files in {shown(configdir)} come and go", "wait until they stay")
+
+
+class _VanishedError(Exception):
+    """A file is gone since its directory was listed; it may have another name now."""
+
+
+def _read_all(configdir: Path, findings: _Findings) -> None:
+    main, folder = configdir / "clients.conf", configdir / "clients.d"
+    drop_ins = _drop_ins(folder, findings)
+    defaults: _Defaults | None = {}
+    if is_there(main):
+        defaults = _read_file(main, defaults, findings)
+    elif not drop_ins:
         raise AdministratorError(
-            f"{path} does not exist", f"create it, mode 0600, with a section per client; {_SEAL}"
+            f"{shown(main)} does not exist",
+            f"create it, mode 0600, with a section per client; {_SEAL}",
         )
-    file = read_ini(path)
-    _warn_of_exposed(path)
-    reading = _Reading(path, file)
-    clients = [client for section in file.sections if (client := reading.client(section))]
-    if reading.problems:
-        raise AdministratorError("\n".join(reading.problems), "mend the file and start again")
-    return clients
+    for path in drop_ins:
+        _read_file(path, defaults, findings)
 
 
-def _warn_of_exposed(path: Path) -> None:
-    if path.stat().st_mode & stat.S_IROTH:
-        log.warning("everyone can read %s, which holds secrets; run: chmod o-rwx %s", path, path)
+def _drop_ins(folder: Path, findings: _Findings) -> list[Path]:
+    drop_ins = []
+    for name in list_folder(folder):
+        path = folder / name
+        if name.endswith(".conf") and not name.startswith("."):
+            drop_ins.append(path)
+        else:
+            text = f"{shown(path)} is ignored: only *.conf is read, and no dot files"
+            findings.notices.add(logging.INFO, "name", text)
+    return drop_ins
 
 
-class _Reading:
-    """One pass over the sections of a file; collects problems instead of stopping at the first."""
+def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> _Defaults | None:
+    """Read the clients of a file; returns all defaults that hold there, None when nobody knows."""
+    where = shown(path)
+    try:
+        file = parse_ini(_text_of(path, findings), base64_option="secret")
+    except AdministratorError as error:
+        if not is_there(path):
+            raise _VanishedError from error
+        findings.problems.add(in_one_line(error))
+        return None
+    for problem in file.problems:
+        findings.problems.add(f"{where}: line {problem.line}: {problem.text}")
+    if inherited is None or not file.sound:
+        return None
+    own = {name: _Default(value, where) for name, value in file.defaults.items()}
+    defaults = {**inherited, **own}
+    _tell_unknown(where, file.defaults, findings.notices)
+    reader = _SectionReader(where, defaults, findings)
+    file.sections.reverse()
+    while file.sections:  # each is forgotten once it is read: together they are large
+        section = file.sections.pop()
+        _tell_unknown(where, section.options, findings.notices)
+        reader.read(section)
+    return defaults
 
-    def __init__(self, path: Path, file: IniFile) -> None:
-        self.problems: list[str] = []
-        self._path = path
-        self._defaults = file.defaults
-        self._owners: dict[str, Section] = {}
-        self._tell_unknown(file)
 
-    def client(self, section: Section) -> ClientSettings | None:
-        """The client that a section describes, or None when it has a problem."""
-        known = len(self.problems)
-        if not section.name.isprintable():
-            self._problem(section, "", section.line, "expected a name without control characters")
-        options = {**self._defaults, **section.options}
-        values = {
-            name: self._value(section, name, read, options)
-            for name, read in READERS.items()
-            if name in options
-        }
+def _text_of(path: Path, findings: _Findings) -> str:
+    contents = read_file(path, FILE_LIMIT)
+    if contents.exposed:
+        what = (
+            f"everyone can read {shown(path)}, which holds secrets; run: chmod o-rwx {shown(path)}"
+        )
+        findings.notices.add(logging.WARNING, "exposed", what)
+    return decode(contents.data, shown(path))
+
+
+def _tell_unknown(where: str, options: Mapping[str, Value], notices: _Notices) -> None:
+    """Unknown options are ignored, though others may refer to them."""
+    if options.keys() <= _KNOWN:
+        return
+    for previous, (name, value) in zip(("", *options), options.items(), strict=False):
+        if name in _KNOWN:
+            continue
+        place = f"{where}: line {value.line}"
+        if previous == "secret" and value.text in {"", "="}:
+            what = f"{place}: unknown option; is this a continuation of secret? then indent it"
+            notices.add(logging.WARNING, "misplaced", what)
+        else:
+            what = plain_name(name)
+            notices.add(logging.INFO, what, f"{place}: unknown option {what} is ignored")
+
+
+class _Notices:
+    """Remarks, one for each kind: the first, and how many there are."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str, int]] = {}
+
+    def add(self, level: int, kind: str, text: str) -> None:
+        if len(self._found) >= _SHOWN and kind not in self._found:
+            kind, text = "more", "there is more of this"
+        level, text, count = self._found.get(kind, (level, text, 0))
+        self._found[kind] = (level, text, count + 1)
+
+    def tell(self) -> None:
+        for level, text, count in self._found.values():
+            log.log(level, "%s%s", text, f" (and {count - 1} more of these)" if count > 1 else "")
+
+
+class _Problems:
+    """All mistakes: so many in words, and the number of the others."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._told: set[str] = set()
+        self._more = 0
+
+    def add(self, text: str) -> None:
+        """Note a problem; what [DEFAULT] has wrong is the same for every client, so once."""
+        if text in self._told:
+            return
+        if len(self._texts) == _SHOWN:
+            self._more += 1
+            return
+        self._texts.append(text)
+        self._told.add(text)
+
+    def complain(self) -> None:
+        if not self._texts:
+            return
+        more = [f"and {self._more} more"] if self._more else []
+        raise AdministratorError(
+            "\n".join(self._texts + more),
+            "mend this, then start or reload the server; see mandos-clients.conf(5)",
+        )
+
+
+class _Findings:
+    """What all files hold together; a place is a file and a line."""
+
+    def __init__(self) -> None:
+        self.notices = _Notices()
+        self.problems = _Problems()
+        self.places: dict[str, tuple[str, int]] = {}
+        self.owners: dict[str, str] = {}
+        self._clients: list[ClientSettings] = []
+        self._never: list[str] = []
+
+    def take(self, client: ClientSettings) -> None:
+        self._clients.append(client)
+        if not client.approved_by_default and not client.approval_delay:
+            self._never.append(client.name)
+
+    def conclude(self) -> list[ClientSettings]:
+        """Tell the remarks, then raise the problems or return the clients."""
+        self.notices.tell()
+        self.problems.complain()
+        if self._never:
+            more = len(self._never) - _NAMES_SHOWN
+            log.warning(
+                "approved_by_default is off and approval_delay is none: unless somebody approves "
+                "it within approval_duration before it asks, nothing is ever sent to %s%s",
+                ", ".join(self._never[:_NAMES_SHOWN]),
+                f" and {more} more" if more > 0 else "",
+            )
+        return self._clients
+
+
+class _SectionReader:
+    """Turns the sections of one file into clients."""
+
+    def __init__(self, where: str, defaults: _Defaults, findings: _Findings) -> None:
+        self._where = where
+        self._defaults = defaults
+        self._values = {name: default.value for name, default in defaults.items()}
+        self._constants = dict(self._constant_defaults())
+        self._varying = self._values.keys() & READERS.keys() - self._constants.keys()
+        self._findings = findings
+        self._sound = True
+
+    def read(self, section: Section) -> None:
+        """Take the client that a section describes, or note what is wrong with it."""
+        self._sound = True
+        options = {**self._values, **section.options}
+        values: dict[str, Any] = dict(self._constants)
+        for name in (*section.options, *(self._varying - section.options.keys())):
+            if name in READERS:
+                values[name] = self._value(section, name, READERS[name], options)
         values["secret"] = self._secret(section, options)
+        self._claim(section, values.get("key_id", ""))
         if (values.get("key_id", ""), values.get("fingerprint", "")) == ("", ""):
-            self._problem(section, "", section.line, f"key_id is missing; {_SEAL}")
-        if values.get("key_id"):
-            self._own(section, values["key_id"])
-        return ClientSettings(name=section.name, **values) if len(self.problems) == known else None
+            self._problem(section, section.line, f"key_id is missing; {_SEAL}")
+        if self._sound:
+            self._findings.take(ClientSettings(name=section.name, **values))
+
+    def _constant_defaults(self) -> Iterator[tuple[str, object]]:
+        """Read what is the same for all clients once; what is wrong there is told when used."""
+        for name, value in self._values.items():
+            if name in READERS and "%" not in value.text.replace("%%", ""):
+                with contextlib.suppress(AdministratorError, ValueError):
+                    yield name, READERS[name](expand(value.text, {}))
 
     def _value(
         self,
@@ -189,45 +372,69 @@ class _Reading:
         try:
             return read(expand(value.text, options))
         except AdministratorError as error:
-            self._problem(section, name, value.line, str(error))
+            self._wrong(section, name, value, _reason(name, value, error))
         except ValueError as error:
-            shown = f", not {value.text[:80]!r}" if name != "secret" else ""
-            self._problem(section, name, value.line, f"expected {error}{shown}")
+            quoted = "" if name == "secret" else f", not {_first_line(value)!r}"
+            self._wrong(section, name, value, f"expected {error}{quoted}")
         return None
 
     def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
         for name, read in (("secret", _decoded), ("secfile", _from_file)):
             if name in options:
                 return self._value(section, name, read, options)
-        self._problem(section, "", section.line, f"secret (or secfile) is missing; {_SEAL}")
+        self._problem(section, section.line, f"secret (or secfile) is missing; {_SEAL}")
         return None
 
-    def _own(self, section: Section, key_id: str) -> None:
-        first = self._owners.setdefault(key_id, section)
-        if first is not section:
-            line = section.options["key_id"].line if "key_id" in section.options else section.line
-            problem = f"the same as that of [{first.name}], line {first.line}"
-            self._problem(section, "key_id", line, problem)
+    def _claim(self, section: Section, key_id: str | None) -> None:
+        """Note where a name and a key ID are used; each may be used once in all files."""
+        if not section.name.isprintable():
+            self._problem(section, section.line, "expected a name without control characters")
+        place = (self._where, section.line)
+        first = self._findings.places.setdefault(section.name, place)
+        if first is not place:
+            what = "there is a client of this name already: {}: line {}".format(*first)
+            self._problem(section, section.line, what)
+        elif key_id:
+            self._claim_key_id(section, key_id)
 
-    def _problem(self, section: Section, option: str, line: int, problem: str) -> None:
-        where = f"{self._path}: line {line}: [{section.name}]"
-        self.problems.append(f"{where} {option}: {problem}" if option else f"{where} {problem}")
+    def _claim_key_id(self, section: Section, key_id: str) -> None:
+        owner = self._findings.owners.setdefault(key_id, section.name)
+        if owner != section.name:
+            own = section.options.get("key_id")
+            first = "{}: line {}: {}".format(*self._findings.places[owner], label(owner))
+            line = own.line if own else section.line
+            self._problem(section, line, f"key_id: the same as that of {first}")
 
-    def _tell_unknown(self, file: IniFile) -> None:
-        """Unknown options are ignored, though others may refer to them."""
-        for options in (file.defaults, *(section.options for section in file.sections)):
-            for name in options.keys() - _KNOWN:
-                log.info(
-                    "%s: line %d: unknown option %.40s is ignored",
-                    self._path,
-                    options[name].line,
-                    name,
-                )
+    def _wrong(self, section: Section, name: str, value: Value, reason: str) -> None:
+        """Note a wrong value at the place where it stands."""
+        if value is section.options.get(name):
+            self._problem(section, value.line, f"{name}: {reason}")
+            return
+        self._sound = False
+        place = f"{self._defaults[name].where}: line {value.line}: [{DEFAULT}]"
+        whose = f" (for {label(section.name)})" if "%" in value.text else ""
+        self._findings.problems.add(f"{place} {name}: {reason}{whose}")
+
+    def _problem(self, section: Section, line: int, problem: str) -> None:
+        self._sound = False
+        self._findings.problems.add(f"{self._where}: line {line}: {label(section.name)} {problem}")
+
+
+def _reason(name: str, value: Value, error: AdministratorError) -> str:
+    """What an error says, unless it might quote what stands on other lines."""
+    if name in {"secret", "secfile"} or not {"\n", "%"} & set(value.text):
+        return in_one_line(error) if name == "secfile" else str(error)
+    return f"{_first_line(value)!r} is not valid"
+
+
+def _first_line(value: Value) -> str:
+    """The part of a value that may be shown: further lines are more likely a misplaced secret."""
+    return value.text.partition("\n")[0][:_VALUE_SHOWN]
 
 
 def _decoded(text: str) -> bytes:
     try:
-        secret = base64.b64decode("".join(text.split()), validate=True)
+        secret = binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
     if not secret:
@@ -236,17 +443,13 @@ def _decoded(text: str) -> bytes:
 
 
 def _from_file(name: str) -> bytes:
+    if "\n" in name:
+        raise AdministratorError("expected the name of a file; base64 lines belong to secret")
     path = Path(os.path.expandvars(os.path.expanduser(name)))  # noqa: PTH111 - both in one form
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise AdministratorError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            secret = file.read(grammar.SECRET_LIMIT + 1)
-    except OSError as error:
-        raise AdministratorError(f"cannot read {path}: {error.strerror}") from error
+    secret = read_file(path, grammar.SECRET_LIMIT).data
     if not secret:
-        raise AdministratorError(f"{path} is empty")
-    return _bounded(secret)
+        raise AdministratorError(f"{shown(path)} is empty")
+    return secret
 
 
 def _bounded(secret: bytes) -> bytes:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import mandos
 from mandos.errors import AdministratorError, UsageError
+from mandos.server.files import is_there
 from mandos.server.inifile import DEFAULT, parse_boolean, read_ini
 from mandos.wire import grammar
 
@@ -294,7 +295,7 @@ class _File:
         self.notices: list[str] = []
         self._path = path
         self._lines: dict[str, int] = {}
-        if os.path.lexists(path):
+        if is_there(path):
             self._take(read_ini(path))
 
     def where(self, option: str) -> str:
