@@ -3,8 +3,8 @@
 """The only place that starts processes: other programs, and work that may not cost us too much.
 
 Argument lists only, never a shell; every process has a time limit and is gone when the call
-returns.  Input is never shown, since it may be a secret.  Early boot imports this room, so what
-is dear is imported where it is used.
+returns, but for those that ``spawn`` leaves to its caller.  Input is never shown, since it may be a
+secret.  Early boot imports this room, so what is dear is imported where it is used.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 #: Their handlers are the parent's, and must not run in a child.
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Python ignores these; a program that expects their default action must find it.
+_RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -70,6 +72,26 @@ def run(
         # Without the cause: it holds what the program had printed so far.
         raise MachineError(f"took longer than {timeout:g} s: {_shown(command)}") from None
     return Completed(command, done.returncode, done.stdout, done.stderr)
+
+
+def spawn(command: Sequence[str]) -> int:
+    """Start a program in a session of its own, without input and output; returns its process ID.
+
+    The caller has to reap it.  Raises MachineError when it cannot be started.
+    """
+    null = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
+    try:
+        return os.posix_spawn(
+            command[0],
+            command,
+            os.environ,
+            file_actions=null,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_RESTORED_SIGNALS,
+        )
+    except OSError as error:
+        raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
 
 
 def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:

@@ -40,6 +40,7 @@ class OneClient:
         self.secret = SECRET
         self.asked: list[str] = []
         self.given: list[str] = []
+        self.lost: list[str] = []
 
     async def judge(self, key_id: str, _peer: Peer) -> bytes | None:
         """Serve the one key."""
@@ -49,6 +50,10 @@ class OneClient:
     def delivered(self, key_id: str, _peer: Peer) -> None:
         """Record."""
         self.given.append(key_id)
+
+    def undelivered(self, key_id: str, _peer: Peer) -> None:
+        """Record."""
+        self.lost.append(key_id)
 
 
 class Server:

@@ -11,29 +11,35 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 MANDOS = Path(sys.executable).parent / "mandos"
+CAP_NET_RAW = 13  # capabilities(7)
 SECTION = f"[foo]\nkey_id = {'ab' * 32}\nsecret = {base64.b64encode(b'sealed').decode()}\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A configuration directory with one client."""
-    conf = tmp_path / "clients.conf"
-    conf.write_text(SECTION)
-    conf.chmod(0o600)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """A configuration directory with one client; the server's user can get below it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        conf = folder / "clients.conf"
+        conf.write_text(SECTION)
+        conf.chmod(0o600)
+        yield folder
 
 
 class Program:
     """A running server whose log lines are read one by one."""
 
     def __init__(self, folder: Path, *options: str, descriptors: tuple[int, ...] = ()) -> None:
-        where = ("--configdir", str(folder), "--statedir", str(folder), "--foreground")
+        where = ("--configdir", str(folder), "--statedir", str(folder / "state"), "--foreground")
         self.process: subprocess.Popen[str] = subprocess.Popen(
             [MANDOS, *where, *options], stderr=subprocess.PIPE, text=True, pass_fds=descriptors
         )
@@ -61,14 +67,14 @@ class Program:
 
 def _fails(folder: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
-        [MANDOS, "--foreground", "--configdir", folder, *options],
+        [MANDOS, "--foreground", "--configdir", folder, "--statedir", folder / "state", *options],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_the_server(folder: Path, number: signal.Signals) -> None:
     """It says that it ends, and why, with status 0."""
     with Program(folder, "--no-zeroconf", "--port", "0", "--socket", "0") as refused:
@@ -149,7 +155,7 @@ def test_all_problems_of_the_clients_file_are_shown(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
 def test_root_is_given_up(folder: Path) -> None:
-    """Once it serves, nothing of root is left: every user and group ID is the server's own."""
+    """Once it serves, all that is left of root is what lets checkers ping."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as inherited:
         options = ("--no-zeroconf", "--socket", str(inherited.fileno()))
         with Program(folder, *options, descriptors=(inherited.fileno(),)) as server:
@@ -159,4 +165,4 @@ def test_root_is_given_up(folder: Path) -> None:
     assert len(set(users)) == 1
     assert pwd.getpwuid(int(users[0])).pw_name in ("_mandos", "mandos", "nobody")
     capabilities = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    assert int(capabilities.split()[1], 16) == 0
+    assert int(capabilities.split()[1], 16) in (0, 1 << CAP_NET_RAW)

@@ -32,11 +32,11 @@ class Life(RuleBasedStateMachine):
     @initialize(
         enabled=st.booleans(), timeout=SECONDS, extended=SECONDS, interval=INTERVALS,
         delay=SECONDS, duration=SECONDS, default=st.booleans(),
-        chance=st.floats(0, 1, exclude_max=True),
+        chance=st.floats(0, 1, exclude_max=True), prompt=st.booleans(),
     )  # fmt: skip
     def begin(  # noqa: D102
         self, *, enabled: bool, timeout: timedelta, extended: timedelta, interval: timedelta,
-        delay: timedelta, duration: timedelta, default: bool, chance: float,
+        delay: timedelta, duration: timedelta, default: bool, chance: float, prompt: bool,
     ) -> None:  # fmt: skip
         self.now = START
         self.client = Client(
@@ -51,6 +51,8 @@ class Life(RuleBasedStateMachine):
         self.registry = Registry([self.client])
         self.registry.listen(self.hear)
         self.enabled = enabled
+        self.prompt = prompt
+        self.begun = 0
         self.running: int | None = None
         self.runs = 0
         self.verdict: tuple[datetime, bool] | None = None
@@ -66,6 +68,11 @@ class Life(RuleBasedStateMachine):
             assert self.running is None, "two checkers at once"
             assert event.run > self.runs
             self.running = self.runs = event.run
+            if self.prompt:
+                self.client.checker_began(event.run, self.now, "true")
+        elif isinstance(event, events.CheckerBegan):
+            assert event.run == self.running
+            self.begun = event.run
         elif isinstance(event, events.CheckerStopped | events.CheckerCompleted):
             assert event.run == self.running
             self.running = None
@@ -108,6 +115,16 @@ class Life(RuleBasedStateMachine):
     def start_checker(self) -> None:
         """An administrator wants a checker now."""
         self.client.start_checker(self.now)
+
+    @rule(back=st.integers(0, 1))
+    def begin_checker(self, back: int) -> None:
+        """It is a checker's turn."""
+        self.client.checker_began(self.runs - back, self.now, "true")
+
+    @property
+    def waits_for_turn(self) -> bool:
+        """Whether a checker is wanted that does not run yet."""
+        return self.running is not None and self.begun != self.running
 
     @rule()
     def stop_checker(self) -> None:
@@ -200,7 +217,8 @@ class Life(RuleBasedStateMachine):
         else:
             getattr(self.client, act)(self.now)
         self.settle()
-        assert expires is None or expires > self.now or not self.client.enabled
+        if not self.waits_for_turn:
+            assert expires is None or expires > self.now or not self.client.enabled
 
     def settle(self) -> None:
         """Let what is due be done, then look at every request that waited."""
@@ -235,7 +253,8 @@ class Life(RuleBasedStateMachine):
         """Once the timer has fired, no enabled client has expired."""
         if hasattr(self, "client"):
             self.registry.advance(self.now)
-            assert self.client.expires is None or self.client.expires > self.now
+            expires = self.client.expires
+            assert expires is None or expires > self.now or self.waits_for_turn
             if not self.client.enabled:
                 self.verdict = None
                 assert not self.client.approval_pending

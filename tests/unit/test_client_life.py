@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from mandos.errors import AdministratorError
 from mandos.server import events
 from mandos.server.approval import Request
-from mandos.server.client import Client, Give, Refuse
+from mandos.server.client import Client, Give, Memory, Refuse
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Rejection, Why
 
@@ -24,14 +25,27 @@ SECRET = b"sealed"
 
 
 class Life:
-    """A client, its clock, and what it told."""
+    """A client, its clock, and what it told; its checkers begin at once unless they are busy."""
 
-    def __init__(self, *, watched: bool = True, **values: Any) -> None:  # noqa: ANN401 - settings
+    def __init__(
+        self,
+        *,
+        memory: Memory | None = None,
+        busy: bool = False,
+        **values: Any,  # noqa: ANN401 - settings
+    ) -> None:
         settings = ClientSettings(name="foo", key_id="ab" * 32, secret=SECRET, **values)
         self.now = START
-        self.client = Client(settings, self.now, watched=watched, chance=lambda: 0.5)
+        self.client = Client(settings, self.now, memory=memory, chance=lambda: 0.5)
         self.told: list[events.Event] = []
-        self.client.tell = self.told.append
+        self.busy = busy
+        self.client.tell = self.hear
+
+    def hear(self, event: events.Event) -> None:
+        """Keep what is told, and begin a checker that is wanted."""
+        self.told.append(event)
+        if isinstance(event, events.CheckerWanted) and not self.busy:
+            self.client.checker_began(event.run, self.now, "true")
 
     def after(self, time: timedelta) -> Client:
         """Turn the clock and let the client do what is due."""
@@ -80,13 +94,6 @@ def test_request_after_expiry_is_refused_though_no_timer_fired() -> None:
     assert not life.client.enabled
 
 
-def test_client_that_nobody_checks_does_not_expire() -> None:
-    """While nobody runs checkers, there is neither expiry nor a checker to start."""
-    life = Life(watched=False)
-    assert life.client.deadline is None
-    assert life.after(timedelta(days=1000)).ask(life.now) == Give(SECRET)
-
-
 def test_first_checker_after_a_random_part_of_the_interval_then_every_interval() -> None:
     """Half an interval (the chance of this test) passes, then whole ones."""
     life = Life()
@@ -130,7 +137,7 @@ def test_failure_changes_the_status_only(wait_status: int, status: int) -> None:
     life.client.checker_completed(1, wait_status, life.now)
     assert life.client.last_checker_status == status
     assert (life.client.expires, life.client.last_checked_ok) == (expires, None)
-    assert life.told[-1] == events.CheckerCompleted("foo", life.now, 1, wait_status)
+    assert life.told[-1] == events.CheckerCompleted("foo", life.now, 1, wait_status, "")
 
 
 def test_disabling_kills_the_checker_and_its_result_no_longer_counts() -> None:
@@ -316,3 +323,119 @@ def test_peer_that_goes_away_no_longer_waits() -> None:
     life.client.withdraw(request)
     life.client.withdraw(request)
     assert not life.client.approval_pending
+
+
+def _memory(**values: Any) -> Memory:  # noqa: ANN401 - fields
+    return Memory(**{"created": START - 9 * MINUTE, "enabled": True, **values})
+
+
+def test_waiting_for_a_checkers_turn_is_not_held_against_the_client() -> None:
+    """While its checker waits a client cannot expire; its timeout goes on when the checker runs."""
+    life = Life(busy=True)
+    life.after(MINUTE)
+    assert life.told == [events.CheckerWanted("foo", life.now, 1)]
+    assert life.after(timedelta(hours=1)).enabled
+    life.client.checker_began(1, life.now, "true")
+    assert life.client.expires == life.now + 4 * MINUTE
+    assert not life.after(4 * MINUTE).enabled
+
+
+def test_stopping_a_checker_that_waits_ends_the_grace() -> None:
+    """Without a checker to wait for, the timeout counts as ever."""
+    life = Life(busy=True)
+    life.after(timedelta(hours=1)).stop_checker(life.now)
+    assert not life.after(SECOND).enabled
+
+
+def test_begin_of_another_run_says_nothing() -> None:
+    """Only the run that was wanted last can begin, and only once."""
+    life = Life(busy=True)
+    expires = life.client.expires
+    life.after(MINUTE).checker_began(7, life.now, "true")
+    assert life.client.expires == expires
+    life.client.checker_began(1, life.now, "true")
+    life.client.checker_began(1, life.now + MINUTE, "true")
+    assert life.client.expires == expires
+
+
+@pytest.mark.parametrize(("status", "enabled"), [(0, True), (1, False), (-1, False), (-2, False)])
+def test_expired_while_the_server_was_down(status: int, *, enabled: bool) -> None:
+    """Only a client whose last checker succeeded stays enabled, with a whole timeout."""
+    life = Life(memory=_memory(expires=START - SECOND, last_checker_status=status))
+    assert life.client.enabled is enabled
+    assert life.client.expires == (START + 5 * MINUTE if enabled else None)
+    assert life.client.disabled_why == (None if enabled else Why.TIMEOUT)
+
+
+def test_restart_leaves_the_rest_of_the_timeout() -> None:
+    """A client goes on with what was left, and is checked in time even if that is little."""
+    life = Life(memory=_memory(expires=START + 10 * SECOND))
+    assert life.client.expires == START + 10 * SECOND
+    assert life.client.deadline == START + 2.5 * SECOND
+    assert not life.after(10 * SECOND).enabled
+
+
+def test_date_far_in_the_future_counts_no_longer_than_a_new_timeout() -> None:
+    """The date was wrong when it was saved: nobody is served for years because of that."""
+    life = Life(memory=_memory(expires=START + timedelta(days=1000)))
+    assert life.client.expires == START + 15 * MINUTE
+
+
+def test_disabled_client_stays_so_over_a_restart() -> None:
+    """It is neither checked nor served, though its settings say that it begins enabled."""
+    life = Life(memory=_memory(enabled=False, disabled_at=START, disabled_why=Why.TIMEOUT))
+    assert life.client.deadline is None
+    assert life.client.ask(life.now) == Refuse(Rejection.DISABLED)
+
+
+def test_memory_is_all_that_a_client_goes_on_with() -> None:
+    """What is remembered comes out again as it went in."""
+    memory = _memory(
+        expires=START + MINUTE, last_enabled=START - MINUTE, last_checked_ok=START - MINUTE,
+        last_checker_status=0, last_approval_request=START - SECOND,
+    )  # fmt: skip
+    assert Life(memory=memory).client.memory == memory
+    moved = memory.dated(lambda moment: moment + MINUTE)
+    assert moved.created == memory.created + MINUTE
+    assert moved.expires == START + 2 * MINUTE
+    assert moved.disabled_at is None
+
+
+def test_configuration_wins_where_it_has_changed() -> None:
+    """What the files change is taken over; what was changed at run time otherwise stays."""
+    life = Life()
+    life.client.change(life.now, host="a", timeout=10 * MINUTE)
+    configured = replace(life.client.configured, host="b", enabled=False)
+    life.client.reconfigure(configured, life.now)
+    assert life.client.settings.host == "b"
+    assert life.client.settings.timeout == 10 * MINUTE
+    assert not life.client.enabled
+    assert life.client.disabled_why == Why.CONFIGURATION
+    life.client.reconfigure(replace(configured, enabled=True), life.now)
+    assert life.client.enabled
+    assert life.told_of(events.Enabled) == [events.Enabled("foo", life.now, Why.CONFIGURATION)]
+
+
+def test_configuration_that_stays_changes_nothing() -> None:
+    """Reading the same files again neither enables a client nor takes back a change."""
+    life = Life()
+    life.client.change(life.now, host="a")
+    life.client.disable(life.now, Why.ADMINISTRATOR, "root")
+    told = len(life.told)
+    life.client.reconfigure(replace(life.client.configured), life.now)
+    assert len(life.told) == told
+    assert not life.client.enabled
+    assert life.client.settings.host == "a"
+
+
+def test_retired_client_ends_quietly() -> None:
+    """Its checker is stopped, whoever waits is refused, and nothing is due any more."""
+    life = Life(approval_delay=MINUTE)
+    life.after(MINUTE)
+    request = life.client.ask(life.now)
+    assert isinstance(request, Request)
+    life.client.retire(life.now)
+    assert life.client.deadline is None
+    assert life.client.answer(request, life.now) == Refuse(Rejection.DISABLED)
+    assert not life.told_of(events.Disabled)
+    assert life.told_of(events.CheckerStopped)

@@ -1,15 +1,22 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vault: what a request gets, and how it waits for a person."""
+"""The vault: what a request gets, what it leaves in the trail, and how it waits for a person."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import NamedTuple
 
+import pytest
+
+from mandos.errors import MachineError
+from mandos.server import vault as vault_module
+from mandos.server.audit import Kind, Record
 from mandos.server.client import Client
 from mandos.server.clients_conf import ClientSettings
+from mandos.server.clock import Clock
 from mandos.server.events import Why
 from mandos.server.registry import Registry
 from mandos.server.sockets import Peer
@@ -19,63 +26,159 @@ KEY = "ab" * 32
 PEER = Peer("fe80::1", 4711, "eth0")
 
 
-def _client(delay: timedelta = timedelta(0)) -> Client:
+class Trail:
+    """An audit trail whose disk the test rules."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.noted = asyncio.Event()
+        self.on_disk = 0
+        self.disk = asyncio.Event()
+        self.disk.set()
+        self.error: MachineError | None = None
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What was noted."""
+        return [record.kind for record in self.records]
+
+    def note(self, record: Record) -> None:
+        """Add a record."""
+        self.records.append(record)
+        self.noted.set()
+
+    async def durable(self) -> None:
+        """Wait for the disk."""
+        await self.disk.wait()
+        if self.error:
+            raise self.error
+        self.on_disk = len(self.records)
+
+
+class World(NamedTuple):
+    """A vault with one client."""
+
+    clock: Clock
+    client: Client
+    registry: Registry
+    trail: Trail
+    vault: ClientVault
+
+    async def waiting(self) -> asyncio.Task[bytes | None]:
+        """A request that waits for a person."""
+        waits = asyncio.Event()
+        self.registry.listen(lambda _event: waits.set())
+        task = asyncio.create_task(self.vault.judge(KEY, PEER))
+        await waits.wait()
+        return task
+
+
+def _world(delay: timedelta = timedelta(0)) -> World:
+    clock, trail = Clock(), Trail()
     settings = ClientSettings(name="foo", key_id=KEY, secret=b"sealed", approval_delay=delay)
-    return Client(settings, datetime.now(UTC))
-
-
-async def _waiting(client: Client) -> asyncio.Task[bytes | None]:
+    client = Client(settings, clock.now())
     registry = Registry([client])
-    waits = asyncio.Event()
-    registry.listen(lambda _event: waits.set())
-    task = asyncio.create_task(ClientVault(registry).judge(KEY, PEER))
-    await waits.wait()
-    return task
+    return World(clock, client, registry, trail, ClientVault(registry, clock, trail))
 
 
 async def test_known_enabled_client_gets_its_secret() -> None:
-    """Its own secret for a known key, nothing for any other."""
-    vault = ClientVault(Registry([_client()]))
-    assert await vault.judge(KEY, PEER) == b"sealed"
-    assert await vault.judge("0" * 64, PEER) is None
+    """Its own secret for a known key, recorded on disk with who asked from where."""
+    world = _world()
+    assert await world.vault.judge(KEY, PEER) == b"sealed"
+    (record,) = world.trail.records
+    assert (record.kind, record.client, record.key_id) == (Kind.SECRET_SENT, "foo", KEY)
+    assert (record.address, record.interface) == ("fe80::1", "eth0")
+    assert world.trail.on_disk == 1
+
+
+async def test_unknown_key_gets_nothing() -> None:
+    """Nothing but a record."""
+    world = _world()
+    assert await world.vault.judge("0" * 64, PEER) is None
+    assert [(record.kind, record.key_id) for record in world.trail.records] == [
+        (Kind.UNKNOWN_KEY, "0" * 64)
+    ]
 
 
 async def test_disabled_client_gets_nothing() -> None:
     """A disabled client is refused."""
-    client = _client()
-    client.disable(datetime.now(UTC), Why.ADMINISTRATOR)
-    assert await ClientVault(Registry([client])).judge(KEY, PEER) is None
+    world = _world()
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    assert await world.vault.judge(KEY, PEER) is None
+    assert [(record.kind, record.detail) for record in world.trail.records] == [
+        (Kind.REJECTED, "Disabled")
+    ]
+
+
+async def test_no_secret_leaves_before_its_record_is_on_disk() -> None:
+    """And whoever is disabled while the disk works gets nothing."""
+    world = _world()
+    world.trail.disk.clear()
+    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    await world.trail.noted.wait()
+    assert not task.done()
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    world.trail.disk.set()
+    assert await task is None
+    assert world.trail.kinds == [Kind.SECRET_SENT, Kind.UNDELIVERED]
+
+
+async def test_broken_disk_keeps_no_machine_from_booting() -> None:
+    """A disk that fails is worth an error in the log, not a machine that stays down."""
+    world = _world()
+    world.trail.error = MachineError("no space left on device")
+    assert await world.vault.judge(KEY, PEER) == b"sealed"
+
+
+async def test_hanging_disk_keeps_no_machine_from_booting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a disk waited for that does not answer."""
+    monkeypatch.setattr(vault_module, "_DISK_TIME", 0.0)
+    world = _world()
+    world.trail.disk.clear()
+    assert await world.vault.judge(KEY, PEER) == b"sealed"
 
 
 async def test_delivery_extends_the_timeout() -> None:
     """After the secret was sent the client has its extended timeout."""
-    client = _client()
-    before = datetime.now(UTC)
-    ClientVault(Registry([client])).delivered(KEY, PEER)
-    assert client.expires is not None
-    assert client.expires >= before + client.settings.extended_timeout
+    world = _world()
+    before = world.clock.now()
+    world.vault.delivered(KEY, PEER)
+    assert world.client.expires is not None
+    assert world.client.expires >= before + world.client.settings.extended_timeout
+
+
+async def test_broken_connection_is_recorded() -> None:
+    """The client may not have its secret: its timeout stays, the trail tells."""
+    world = _world()
+    expires = world.client.expires
+    world.vault.undelivered(KEY, PEER)
+    assert world.client.expires == expires
+    assert world.trail.kinds == [Kind.UNDELIVERED]
 
 
 async def test_verdict_ends_the_wait_at_once() -> None:
     """An approval lets the waiting request through; a denial does not."""
     for approved, secret in ((True, b"sealed"), (False, None)):
-        client = _client(timedelta(hours=1))
-        task = await _waiting(client)
-        client.judge(datetime.now(UTC), approved=approved)
+        world = _world(timedelta(hours=1))
+        task = await world.waiting()
+        world.client.judge(world.clock.now(), approved=approved)
         assert await task == secret
 
 
-async def test_wait_ends_by_itself() -> None:
+async def test_timer_ends_the_wait() -> None:
     """At the end of the delay the default decides."""
-    task = await _waiting(_client(timedelta(milliseconds=20)))
+    world = _world(timedelta(minutes=1))
+    task = await world.waiting()
+    world.registry.advance(world.clock.now() + timedelta(minutes=1))
     assert await task == b"sealed"
+    assert world.trail.kinds == [Kind.APPROVAL_NEEDED, Kind.SECRET_SENT]
 
 
 async def test_wait_that_is_given_up_leaves_nothing_pending() -> None:
     """When the peer hangs up its request is forgotten."""
-    client = _client(timedelta(hours=1))
-    task = await _waiting(client)
+    world = _world(timedelta(hours=1))
+    task = await world.waiting()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    assert not client.approval_pending
+    assert not world.client.approval_pending

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mandos.server import events
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -48,3 +50,26 @@ class Record:
     interface: str = ""
     detail: str = ""
     by: str = ""
+
+
+def record_of(event: events.Event, key_id: str = "") -> Record | None:
+    """The record of an event in a client's life, unless it is nothing to keep.
+
+    What happens to a request is recorded by who knows the peer (``vault.py``).
+    """
+    match event:
+        case events.Added():
+            kind, detail, by = Kind.ADDED, "", ""
+        case events.Removed():
+            kind, detail, by = Kind.REMOVED, "", event.by
+        case events.Enabled():
+            kind, detail, by = Kind.ENABLED, event.why, event.by
+        case events.Disabled():
+            kind, detail, by = Kind.DISABLED, event.why, event.by
+        case events.Judged():
+            kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
+        case events.SettingsChanged():
+            kind, detail, by = Kind.CHANGED, " ".join(event.names), event.by
+        case _:
+            return None
+    return Record(kind=kind, at=event.at, client=event.client, key_id=key_id, detail=detail, by=by)

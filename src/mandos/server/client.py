@@ -6,30 +6,35 @@ Methods take ``now``, an aware datetime, change this object and tell one listene
 A disabled client never gets its secret, a client that has expired is disabled, and nothing but
 ``enable`` enables one.
 
-``now`` must never go back and must count the time that the machine is suspended: callers anchor
-CLOCK_BOOTTIME to the date once, so that setting the clock neither expires a client nor saves one.
+``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A checker that
+waits for its turn is the server's fault: until it begins, its client's timeout stands still.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server import events
 from mandos.server.approval import Approval, Request
+from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Rejection, Why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from mandos.server.clients_conf import ClientSettings
-
 #: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
 NEVER_COMPLETED = -2
 SIGNALLED = -1
+
+
+#: The settings that can change at run time; ``enabled`` is only where a new client begins.
+_NAMES = tuple(
+    field.name for field in fields(ClientSettings) if field.name not in ("name", "enabled")
+)
 
 
 class Give(NamedTuple):
@@ -47,37 +52,74 @@ class Refuse(NamedTuple):
 Decision = Give | Refuse | Request
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a restart of the server must not forget of a client, beside its settings."""
+
+    created: datetime
+    enabled: bool
+    last_enabled: datetime | None = None
+    expires: datetime | None = None
+    last_checked_ok: datetime | None = None
+    last_checker_status: int = NEVER_COMPLETED
+    last_approval_request: datetime | None = None
+    disabled_at: datetime | None = None
+    disabled_why: Why | None = None
+
+    def dated(self, date: Callable[[datetime], datetime]) -> Memory:
+        """The same with the dates that people would write."""
+
+        def converted(moment: datetime | None) -> datetime | None:
+            return moment and date(moment)
+
+        return replace(
+            self,
+            created=date(self.created),
+            last_enabled=converted(self.last_enabled),
+            expires=converted(self.expires),
+            last_checked_ok=converted(self.last_checked_ok),
+            last_approval_request=converted(self.last_approval_request),
+            disabled_at=converted(self.disabled_at),
+        )
+
+
 class Client:
     """A client's settings and where it stands in its life.
 
-    ``watched`` says whether somebody runs its checkers: only then can it expire.
+    ``configured`` are the settings as the configuration files have them, ``settings`` those in
+    force.  A client without a memory is new, and enabled if its settings say so.
     """
+
+    __slots__ = (
+        "_approval", "_chance", "_checker_due", "_run", "_waits_since", "checker_running",
+        "configured", "created", "disabled_at", "disabled_why", "enabled", "expires",
+        "last_approval_request", "last_checked_ok", "last_checker_status", "last_enabled",
+        "settings", "tell",
+    )  # fmt: skip
 
     def __init__(
         self,
         settings: ClientSettings,
         now: datetime,
         *,
-        watched: bool = True,
+        configured: ClientSettings | None = None,
+        memory: Memory | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
+        self.configured = configured or settings
         self.tell: Callable[[events.Event], None] = _nobody
-        self.created = now
-        self.enabled = False
-        self.last_enabled: datetime | None = None
-        self.expires: datetime | None = None
-        self.last_checked_ok: datetime | None = None
-        self.last_checker_status = NEVER_COMPLETED
-        self.last_approval_request: datetime | None = None
         self.checker_running = False
         self._checker_due: datetime | None = None
+        self._waits_since: datetime | None = None
         self._run = 0
         self._approval = Approval()
-        self._watched = watched
         self._chance = chance
-        if settings.enabled:
-            self.enable(now)
+        self._remember(memory or Memory(created=now, enabled=False))
+        if memory is None and settings.enabled:
+            self.enable(now, Why.CONFIGURATION)
+        elif self.enabled:
+            self._resume(now)
 
     @property
     def name(self) -> str:
@@ -92,12 +134,55 @@ class Client:
     @property
     def deadline(self) -> datetime | None:
         """When ``advance`` must be called next."""
-        times = (self.expires, self._checker_due, self._approval.deadline)
+        expires = self.expires if self._waits_since is None else None
+        times = (expires, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def memory(self) -> Memory:
+        """What a restart of the server must not forget."""
+        return Memory(
+            created=self.created,
+            enabled=self.enabled,
+            last_enabled=self.last_enabled,
+            expires=self.expires,
+            last_checked_ok=self.last_checked_ok,
+            last_checker_status=self.last_checker_status,
+            last_approval_request=self.last_approval_request,
+            disabled_at=self.disabled_at,
+            disabled_why=self.disabled_why,
+        )
+
+    def _remember(self, memory: Memory) -> None:
+        self.created = memory.created
+        self.enabled = memory.enabled
+        self.last_enabled = memory.last_enabled
+        self.expires = memory.expires
+        self.last_checked_ok = memory.last_checked_ok
+        self.last_checker_status = memory.last_checker_status
+        self.last_approval_request = memory.last_approval_request
+        self.disabled_at = memory.disabled_at
+        self.disabled_why = memory.disabled_why
+
+    def _resume(self, now: datetime) -> None:
+        """Go on after a restart of the server: whoever expired meanwhile must have been well.
+
+        The first checker comes soon enough to be heard before the client is judged.
+        """
+        longest = max(self.settings.timeout, self.settings.extended_timeout)
+        if self.expires is None or self.expires <= now:
+            if self.last_checker_status != 0:
+                self.disable(now, Why.TIMEOUT)
+                return
+            self.expires = now + self.settings.timeout
+        self.expires = min(self.expires, now + longest)
+        self._checker_due = now + self._chance() * min(
+            self.settings.interval, (self.expires - now) / 2
+        )
 
     def advance(self, now: datetime) -> None:
         """Do whatever is due: expire, start a checker, end the wait for an approval."""
-        if self.expires is not None and self.expires <= now:
+        if self._waits_since is None and self.expires is not None and self.expires <= now:
             self.disable(now, Why.TIMEOUT)
         default = self.settings.approved_by_default
         timed_out = self._approval.time_out(now, default=default)
@@ -109,28 +194,40 @@ class Client:
 
     # Enabled or disabled
 
-    def enable(self, now: datetime) -> None:
-        """Begin to serve and to check the client; harmless when it is enabled."""
+    def enable(self, now: datetime, why: Why = Why.ADMINISTRATOR, by: str = "") -> None:
+        """Begin to serve and to check the client; harmless when it is enabled.
+
+        ``by`` is who wants it, for the audit trail, here and below.
+        """
         self.advance(now)
         if self.enabled:
             return
         self.enabled = True
         self.last_enabled = now
-        if self._watched:
-            self.expires = now + self.settings.timeout
-            self._checker_due = now + self._chance() * self.settings.interval
-        self.tell(events.Enabled(self.name, now))
+        self.disabled_at = self.disabled_why = None
+        self.expires = now + self.settings.timeout
+        self._checker_due = now + self._chance() * self.settings.interval
+        self.tell(events.Enabled(self.name, now, why, by))
 
-    def disable(self, now: datetime, why: Why) -> None:
+    def disable(self, now: datetime, why: Why, by: str = "") -> None:
         """Stop serving and checking the client, until somebody enables it."""
         if not self.enabled:
             return
         self.enabled = False
+        self.disabled_at, self.disabled_why = now, why
+        self._end(now)
+        self.tell(events.Disabled(self.name, now, why, by))
+
+    def retire(self, now: datetime) -> None:
+        """End the life of a client that is removed: its checker and all that wait."""
+        self.enabled = False
+        self._end(now)
+
+    def _end(self, now: datetime) -> None:
         self.expires = None
         self._checker_due = None
         self.stop_checker(now)
         self._reject(self._approval.reset(), Rejection.DISABLED, now)
-        self.tell(events.Disabled(self.name, now, why))
 
     # Checkers
 
@@ -139,33 +236,46 @@ class Client:
         if self.checker_running:
             return
         self.checker_running = True
+        self._waits_since = now
         self._run += 1
         self.tell(events.CheckerWanted(self.name, now, self._run))
+
+    def checker_began(self, run: int, now: datetime, command: str = "") -> None:
+        """The checker that was wanted runs now; its wait is not held against the client."""
+        if run == self._run and self._waits_since is not None:
+            if self.expires is not None:
+                self.expires += now - self._waits_since
+            self._waits_since = None
+            self.tell(events.CheckerBegan(self.name, now, run, command))
 
     def stop_checker(self, now: datetime) -> None:
         """Give up on the checker that runs, if any; its result will not count."""
         if self.checker_running:
             self.checker_running = False
+            self._waits_since = None
             self.tell(events.CheckerStopped(self.name, now, self._run))
 
-    def checker_completed(self, run: int, wait_status: int, now: datetime) -> None:
+    def checker_completed(
+        self, run: int, wait_status: int, now: datetime, command: str = ""
+    ) -> None:
         """Take the result of a run, as wait(2) has it; one that was stopped is ignored."""
         if not self.checker_running or run != self._run:
             return
         self.checker_running = False
+        self._waits_since = None
         self.last_checker_status = max(os.waitstatus_to_exitcode(wait_status), SIGNALLED)
-        self.tell(events.CheckerCompleted(self.name, now, run, wait_status))
+        self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
         if self.last_checker_status == 0:
             self.checked_ok(now)
 
-    def checked_ok(self, now: datetime) -> None:
+    def checked_ok(self, now: datetime, by: str = "") -> None:
         """The client is alive."""
         self.advance(now)
         self.last_checked_ok = now
         self.last_checker_status = 0
         if self.expires is not None:
             self.expires = now + self.settings.timeout
-        self.tell(events.CheckedOK(self.name, now))
+        self.tell(events.CheckedOK(self.name, now, by))
 
     # Requests and approval
 
@@ -198,7 +308,7 @@ class Client:
         """The peer has gone away: nobody waits any more."""
         self._approval.withdraw(request)
 
-    def judge(self, now: datetime, *, approved: bool) -> None:
+    def judge(self, now: datetime, *, approved: bool, by: str = "") -> None:
         """Approve or deny all that wait, and all that ask within the approval duration.
 
         Without effect on a disabled client: enabling it later must not find an old verdict.
@@ -206,7 +316,7 @@ class Client:
         self.advance(now)
         if not self.enabled:
             return
-        self.tell(events.Judged(self.name, now, approved))
+        self.tell(events.Judged(self.name, now, approved, by))
         waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
         self._reject(0 if approved else waited, Rejection.DENIED, now)
 
@@ -217,17 +327,37 @@ class Client:
             self.expires = now + self.settings.extended_timeout
         self.tell(events.SecretSent(self.name, now))
 
-    def change(self, now: datetime, **values: Any) -> None:  # noqa: ANN401 - replace() checks names
+    def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
+        """Take over what has changed in the configuration files since they were last read."""
+        if configured == self.configured:
+            return
+        wanted = merged(configured, self.configured, self.settings)
+        switched = configured.enabled != self.configured.enabled
+        self.configured = configured
+        self.tell(events.Reconfigured(self.name, now))
+        self._replace(wanted, now, "")
+        if switched and configured.enabled:
+            self.enable(now, Why.CONFIGURATION)
+        elif switched:
+            self.disable(now, Why.CONFIGURATION)
+
+    def change(self, now: datetime, by: str = "", **values: Any) -> None:  # noqa: ANN401 - replace() checks names
         """Give settings new values; what is under way moves by the difference.
 
         Raises AdministratorError for a value that cannot be.
         """
-        old, self.settings = self.settings, replace(self.settings, **values)
+        self._replace(replace(self.settings, **values), now, by)
+
+    def _replace(self, settings: ClientSettings, now: datetime, by: str) -> None:
+        old, self.settings = self.settings, settings
+        changed = differences(settings, old)
+        if not changed:
+            return
         if self.expires is not None:
             self.expires += self.settings.timeout - old.timeout
         if self._checker_due is not None:
             self._checker_due += self.settings.interval - old.interval
-        self.tell(events.SettingsChanged(self.name, now, tuple(values)))
+        self.tell(events.SettingsChanged(self.name, now, changed, by))
         self.advance(now)
 
     def _give(self) -> Give:
@@ -247,6 +377,19 @@ class Client:
         request = self._approval.wait(now + delay)
         self.tell(events.ApprovalNeeded(self.name, now, delay, default))
         return request
+
+
+def differences(one: ClientSettings, other: ClientSettings) -> tuple[str, ...]:
+    """The names of the settings that differ."""
+    return tuple(name for name in _NAMES if getattr(one, name) != getattr(other, name))
+
+
+def merged(
+    configured: ClientSettings, before: ClientSettings, in_force: ClientSettings
+) -> ClientSettings:
+    """The settings to use now: what the files have changed since ``before``, else ``in_force``."""
+    changed = differences(configured, before)
+    return replace(in_force, **{name: getattr(configured, name) for name in changed})
 
 
 def _nobody(_event: events.Event) -> None:

@@ -9,6 +9,7 @@ cannot, and holds every wait to the conversation's deadline.
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mandos.server.sockets import Peer
     from mandos.tls.credentials import Credentials, Priority
 
+
+log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
@@ -43,6 +46,9 @@ class Vault(Protocol):
 
     def delivered(self, key_id: str, peer: Peer) -> None:
         """The secret has been written, whole."""
+
+    def undelivered(self, key_id: str, peer: Peer) -> None:
+        """The connection broke before the secret had been written."""
 
 
 class Connection:
@@ -70,16 +76,47 @@ class Connection:
             raise self._conversation.fail(f"TLS handshake failed: {error}") from error
         name = self._key_id()
         self._conversation.authenticated(self._loop.time())
-        secret = await self._vault.judge(name, self._peer)
+        secret = await self._judged(name)
         self._conversation.judged(granted=secret is not None, now=self._loop.time())
         try:
             if secret is not None:
-                await self._in_time(self._send(secret))
-                self._vault.delivered(name, self._peer)
+                await self._deliver(secret, name)
             await self._in_time(self._when_ready(self._session.say_goodbye))
         except TLSError as error:
             raise self._conversation.fail(f"the connection broke: {error}") from error
         self._conversation.closed(self._loop.time())
+
+    async def _judged(self, name: str) -> bytes | None:
+        """Wait for the vault, but not longer than the peer does."""
+        descriptor = self._socket.fileno()
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._loop.add_reader(descriptor, self._listen, patience)
+                try:
+                    return await self._vault.judge(name, self._peer)
+                finally:
+                    self._loop.remove_reader(descriptor)
+        except TimeoutError as error:
+            raise self._conversation.hung_up() from error
+
+    def _listen(self, patience: asyncio.Timeout) -> None:
+        """A client has nothing to say while it waits: whatever it says but TLS's own ends it."""
+        try:
+            self._session.receive()
+        except WouldBlock:
+            return
+        except TLSError as error:
+            log.debug("%s: %s", self._peer, error)
+        self._loop.remove_reader(self._socket.fileno())
+        patience.reschedule(self._loop.time())
+
+    async def _deliver(self, secret: bytes, name: str) -> None:
+        try:
+            await self._in_time(self._send(secret))
+        except BaseException:
+            self._vault.undelivered(name, self._peer)
+            raise
+        self._vault.delivered(name, self._peer)
 
     def _key_id(self) -> str:
         public = self._session.peer_key()

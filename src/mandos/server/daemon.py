@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The composition root: wires listener, registry and announcement, and runs until told to stop.
+"""The composition root: wires everything, and runs until told to stop.
 
 Nothing else constructs collaborators.
 """
@@ -10,80 +10,192 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.discovery.announce import Announcement, Announcer
-from mandos.interfaces import interface_index
+from mandos.server import events
+from mandos.server.audit_text import describe_record
 from mandos.server.connection import TLS
+from mandos.server.keeper import Keeper
 from mandos.server.listener import Listener
+from mandos.server.network import Network, announce, keep_listening
+from mandos.server.pacemaker import Pacemaker
+from mandos.server.reload import Reloader
+from mandos.server.settings import LinkLoss
+from mandos.server.supervision import Supervision
 from mandos.server.vault import ClientVault
 from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Coroutine, Iterable
+    from typing import Any
 
+    from mandos.server.audit import Record
+    from mandos.server.clock import Clock
     from mandos.server.registry import Registry
+    from mandos.server.service_manager import ServiceManager
     from mandos.server.settings import ServerSettings
+    from mandos.server.store import Store
 
 log = logging.getLogger(__name__)
 
-#: How often, in seconds, to look for an interface that is not there yet.
-_LOOK_TIME = 2.0
+#: Seconds that changes of the status line are collected.
+_STATUS_TIME = 1.0
 
 
-async def run(settings: ServerSettings, registry: Registry, listening: socket.socket) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP."""
-    tls = TLS(Priority(settings.priority), Credentials())
-    listener = Listener(listening, tls, ClientVault(registry))
-    ended = _end_signal()
-    listener.start()
-    log.info("serving %d clients on port %d", len(registry), listener.port)
-    announcing = asyncio.create_task(_announce(settings, listener.port))
-    try:
-        log.info("ending because of %s", (await ended).name)
-    finally:
-        announcing.cancel()
-        await asyncio.wait([announcing])
-        await listener.stop()
+class Parts(NamedTuple):
+    """What was made before the event loop, some of it with root's rights.
+
+    ``past`` is what the restart itself has done to clients.
+    """
+
+    registry: Registry
+    clock: Clock
+    store: Store
+    past: Iterable[Record]
+    listening: socket.socket
+    manager: ServiceManager
 
 
-async def _announce(settings: ServerSettings, port: int) -> None:
-    """Announce the server until cancelled, once the interface that it shall use is there."""
-    if not settings.zeroconf:
-        return
-    interfaces = (await _interface_index(settings.interface),) if settings.interface else ()
-    announcer = Announcer(
-        Announcement(
-            port=port,
-            name=settings.servicename,
-            interfaces=interfaces,
-            ipv6=settings.use_ipv6,
-            ipv4=not settings.address or "." in settings.address,
+async def run(settings: ServerSettings, parts: Parts, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    ``ready`` is called once the server serves.
+    """
+    async with AsyncExitStack() as ending:
+        await Daemon(settings, parts, ending).serve(ready)
+
+
+class Daemon:
+    """All that runs while the server serves; ends with ``ending``, in reverse order."""
+
+    def __init__(self, settings: ServerSettings, parts: Parts, ending: AsyncExitStack) -> None:
+        registry, clock = parts.registry, parts.clock
+        self._settings = settings
+        self._parts = parts
+        self._ending = ending
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[signal.Signals] = self._loop.create_future()
+        self._keeper = Keeper(parts.store, registry, clock, _tell)
+        ending.push_async_callback(self._keeper.close)
+        self._reloader = Reloader(settings.configdir, registry, clock, self._keeper)
+        self._supervision = Supervision(registry, clock, settings.checkers)
+        ending.push_async_callback(self._supervision.close)
+        vault = ClientVault(registry, clock, self._keeper)
+        tls = TLS(Priority(settings.priority), Credentials())
+        self._listener = Listener(parts.listening, tls, vault)
+        ending.push_async_callback(self._listener.stop)
+        self._network = Network()
+        ending.callback(self._network.stop)
+        ending.push_async_callback(self._end_tasks)
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Serve until a signal ends it; raises MachineError when the state cannot be saved."""
+        manager, registry = self._parts.manager, self._parts.registry
+        self._heed_signals()
+        await self._take_over_the_past()
+        self._ending.callback(Pacemaker(registry, self._parts.clock).stop)
+        self._network.listen(self._heed_link)
+        self._network.start()
+        self._listener.start()
+        self._in_background(announce(self._settings, self._listener.port, self._network))
+        self._in_background(keep_listening(self._settings, self._listener, self._network))
+        if manager.watchdog_interval is not None:
+            self._in_background(_watch(manager, manager.watchdog_interval))
+        registry.listen(self._count)
+        log.info("serving %d clients on port %d", len(registry), self._listener.port)
+        manager.ready(self._status())
+        ready()
+        log.info("ending because of %s", (await self._ended).name)
+        manager.stopping()
+
+    async def _take_over_the_past(self) -> None:
+        """Nobody is served before it is on disk who may be."""
+        for record in self._parts.past:
+            self._keeper.note(record)
+        self._keeper.save_all()
+        await self._keeper.durable()
+        self._parts.clock.on_shift = self._shifted
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report)
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _heed_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _end(self, number: signal.Signals) -> None:
+        if not self._ended.done():
+            self._ended.set_result(number)
+
+    def _reload(self) -> None:
+        self._in_background(self._read_again())
+
+    async def _read_again(self) -> None:
+        self._parts.manager.reloading()
+        well = await self._reloader.try_to_reload()
+        note = "" if well else "; the last reload failed, see the log"
+        self._parts.manager.ready(self._status() + note)
+
+    def _heed_link(self) -> None:
+        """With link_loss = hold, time stands still while there is no link."""
+        clock = self._parts.clock
+        if self._settings.link_loss is not LinkLoss.HOLD:
+            return
+        if clock.held and self._network.connected(self._settings.interface):
+            log.info("the network is back: the clients' timeouts run on")
+            clock.release()
+        elif not clock.held and not self._network.connected(self._settings.interface):
+            log.warning("no network: the clients' timeouts stand still")
+            clock.hold()
+
+    def _shifted(self, seconds: float) -> None:
+        """Saved dates are wrong when time stood still, or when the machine's date was set."""
+        log.warning(
+            "time stood still here, or the date was set, by %.1f s: no client loses by it", seconds
         )
-    )
-    await announcer.start()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await announcer.stop()
+        self._keeper.save_all()
+
+    def _count(self, event: events.Event) -> None:
+        counts = isinstance(event, events.Enabled | events.Disabled | events.Added | events.Removed)
+        if counts and self._telling is None:
+            self._telling = self._loop.call_later(_STATUS_TIME, self._tell_status)
+
+    def _tell_status(self) -> None:
+        self._telling = None
+        self._parts.manager.status(self._status())
+
+    def _status(self) -> str:
+        enabled = sum(client.enabled for client in self._parts.registry)
+        disabled = len(self._parts.registry) - enabled
+        return f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
 
 
-async def _interface_index(name: str) -> int:
-    if not interface_index(name):
-        log.warning("the network interface %s does not exist; waiting for it", name)
-    while not (index := interface_index(name)):  # noqa: ASYNC110 - the kernel sets no event
-        await asyncio.sleep(_LOOK_TIME)
-    return index
+async def _watch(manager: ServiceManager, interval: float) -> None:
+    """Give a sign of life as long as the event loop lives."""
+    while True:
+        manager.watchdog()
+        await asyncio.sleep(interval)
 
 
-def _end_signal() -> asyncio.Future[signal.Signals]:
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[signal.Signals] = loop.create_future()
+def _report(task: asyncio.Task[None]) -> None:
+    """A defect in what runs beside the serving must not end the serving, but be seen."""
+    if not task.cancelled() and task.exception():
+        log.error("internal error", exc_info=task.exception())
 
-    def end(number: signal.Signals) -> None:
-        if not ended.done():
-            ended.set_result(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
-    return ended
+def _tell(record: Record) -> None:
+    level, text = describe_record(record)
+    log.log(level, "%s", text, extra={"record": record})

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 class Why(StrEnum):
-    """Who or what disabled a client."""
+    """Who or what enabled or disabled a client."""
 
     TIMEOUT = "timeout"
     ADMINISTRATOR = "administrator"
+    CONFIGURATION = "configuration"
+    STATE_LOST = "state lost"
 
 
 class Rejection(StrEnum):
@@ -36,8 +38,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Added(Event):
+    """The client is new in the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Event):
+    """The client is no longer in the registry."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Enabled(Event):
     """Somebody enabled the client."""
+
+    why: Why
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,7 @@ class Disabled(Event):
     """The client is disabled; a person has to enable it again."""
 
     why: Why
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,14 @@ class CheckerWanted(Event):
     """A checker is to be started now; its completion is reported under this run's number."""
 
     run: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerBegan(Event):
+    """This run's process has been started, with this command."""
+
+    run: int
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +93,14 @@ class CheckerCompleted(Event):
 
     run: int
     wait_status: int
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedOK(Event):
     """The client was found alive, by a checker or by word of an administrator."""
+
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +128,7 @@ class Judged(Event):
     """An administrator approved or denied the client."""
 
     approved: bool
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +136,9 @@ class SettingsChanged(Event):
     """These settings have new values."""
 
     names: tuple[str, ...]
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured(Event):
+    """The configuration files say something new of the client."""

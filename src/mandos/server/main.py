@@ -6,25 +6,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mandos.discovery import announce
 from mandos.errors import MandosError
 from mandos.server import daemon, logs, privileges
-from mandos.server.client import Client
+from mandos.server.background import Background
 from mandos.server.clients_conf import load_clients
+from mandos.server.clock import Clock
 from mandos.server.registry import Registry
+from mandos.server.service_manager import ServiceManager
 from mandos.server.settings import load
 from mandos.server.sockets import open_socket
+from mandos.server.state import restore
+from mandos.server.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
+    from collections.abc import Callable, Sequence
 
+    from mandos.server.clients_conf import ClientSettings
     from mandos.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
+
+#: Files of the server are its user's alone.
+_UMASK = 0o077
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,29 +44,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
             log.info(notice)
-        _serve(settings)
+        _start(settings)
     except MandosError as error:
-        for line in error.lines():
-            print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
-        return error.exit_code
+        return _failed(error)
     return 0
 
 
-def _serve(settings: ServerSettings) -> None:
+def _failed(error: MandosError) -> int:
+    for line in error.lines():
+        print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
+    return error.exit_code
+
+
+def _start(settings: ServerSettings) -> None:
+    """In the foreground, or in the background with a PID file."""
+    if settings.foreground:
+        _serve(settings, _nobody)
+        return
+    pid_file = privileges.PidFile()
+    background = Background()
+    pid_file.write()
+    try:
+        _serve(settings, background.ready)
+    except MandosError as error:
+        background.failed(_failed(error))
+        raise
+
+
+def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     """Everything that needs root happens here, before the event loop starts."""
-    now = datetime.now(UTC)
-    clients = load_clients(settings.configdir / "clients.conf")
-    registry = Registry(Client(client, now, watched=False) for client in clients)
-    log.warning("this version does not check its clients: one that vanishes is not disabled")
-    if not clients:
-        log.warning("there are no clients in %s", settings.configdir / "clients.conf")
+    os.umask(_UMASK)
+    manager = ServiceManager.from_environment(os.environ)
+    if manager.passed_sockets and settings.socket is None:
+        settings = replace(settings, socket=manager.passed_sockets[0])
+    configured = load_clients(settings.configdir)
+    if not configured:
+        log.warning("there are no clients in %s", settings.configdir)
     privileges.allow_many_descriptors()
+    privileges.make_state_directory(settings.statedir, privileges.server_user())
     listening = open_socket(settings)
-    if not settings.foreground:
-        pid_file = privileges.PidFile()
-        privileges.go_to_background()
-        pid_file.write()
     if settings.zeroconf:
         announce.load()
     privileges.give_up_root()
-    asyncio.run(daemon.run(settings, registry, listening))
+    store = Store(settings.statedir, settings.audit_records)
+    try:
+        parts = _parts(settings, configured, store, listening, manager)
+        asyncio.run(daemon.run(settings, parts, ready))
+    finally:
+        store.close()
+
+
+def _parts(
+    settings: ServerSettings,
+    configured: list[ClientSettings],
+    store: Store,
+    listening: socket.socket,
+    manager: ServiceManager,
+) -> daemon.Parts:
+    clock = Clock()
+    if not settings.restore:
+        store.forget()
+    state = store.load(configured)
+    clients, past = restore(configured, state, clock.now())
+    return daemon.Parts(Registry(clients), clock, store, past, listening, manager)
+
+
+def _nobody() -> None:
+    """Who waits for a server in the foreground."""

@@ -8,16 +8,19 @@ Every event of every client passes through here to whoever listens.
 from __future__ import annotations
 
 import heapq
+import sys
 from itertools import count
 from typing import TYPE_CHECKING
 
+from mandos.server import events
+from mandos.server.client import Client
 from mandos.wire import key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from mandos.server.client import Client
+    from mandos.server.clients_conf import ClientSettings
     from mandos.server.events import Event
 
 
@@ -26,11 +29,8 @@ class Registry:
 
     def __init__(self, clients: Iterable[Client]) -> None:
         self._by_name = {client.name: client for client in clients}
-        self._by_key_id = {
-            client.settings.key_id: client
-            for client in self._by_name.values()
-            if client.settings.key_id not in ("", key_id.OF_NOTHING)
-        }
+        self._by_key_id: dict[str, Client] = {}
+        self._index()
         self._listeners: list[Callable[[Event], None]] = []
         self._timers: list[tuple[datetime, int, Client]] = []
         self._earliest: dict[str, datetime] = {}
@@ -57,23 +57,66 @@ class Registry:
         """Hear every event of every client from now on."""
         self._listeners.append(listener)
 
+    def add(self, client: Client, now: datetime) -> None:
+        """Take in a new client; its name and key ID must be free."""
+        self._by_name[client.name] = client
+        client.tell = self._heard
+        self._index_one(client)
+        self._heard(events.Added(client.name, now))
+
+    def remove(self, name: str, now: datetime, by: str = "") -> None:
+        """Forget a client, after its checker and its waiting requests have ended."""
+        client = self._by_name[name]
+        client.retire(now)
+        del self._by_name[name]
+        self._earliest.pop(name, None)
+        if self._by_key_id.get(client.settings.key_id) is client:
+            del self._by_key_id[client.settings.key_id]
+        self._tell(events.Removed(name, now, by))
+
+    def configure(self, configured: Iterable[ClientSettings], now: datetime) -> None:
+        """Take over what the configuration files say now: clients added, changed and removed."""
+        wanted = {settings.name: settings for settings in configured}
+        for name in self._by_name.keys() - wanted.keys():
+            self.remove(name, now)
+        for name, settings in wanted.items():
+            if client := self._by_name.get(name):
+                client.reconfigure(settings, now)
+            else:
+                self.add(Client(settings, now), now)
+        self._index()
+
     def next_deadline(self) -> datetime | None:
         """When ``advance`` must be called next; it may turn out to have been too early."""
         return self._timers[0][0] if self._timers else None
 
-    def advance(self, now: datetime) -> None:
-        """Let every client do what is due."""
-        while self._timers and self._timers[0][0] <= now:
+    def advance(self, now: datetime, at_most: int = sys.maxsize) -> None:
+        """Let every client do what is due, but no more than so many for now."""
+        for _turn in range(at_most):
+            if not self._timers or self._timers[0][0] > now:
+                return
             time, _ticket, client = heapq.heappop(self._timers)
-            if self._earliest.get(client.name) == time:
+            if self._earliest.get(client.name) == time and self.named(client.name) is client:
                 del self._earliest[client.name]
                 client.advance(now)
                 self._schedule(client)
 
     def _heard(self, event: Event) -> None:
         self._schedule(self._by_name[event.client])
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    def _index(self) -> None:
+        self._by_key_id.clear()
+        for client in self._by_name.values():
+            self._index_one(client)
+
+    def _index_one(self, client: Client) -> None:
+        if client.settings.key_id not in ("", key_id.OF_NOTHING):
+            self._by_key_id[client.settings.key_id] = client
 
     def _schedule(self, client: Client) -> None:
         """Note a deadline that is earlier than the one noted; a later one is found in time."""

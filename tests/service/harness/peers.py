@@ -77,7 +77,7 @@ def start_server(
     number = next(_numbers)
     config, state = f"/run/config-{number}", f"/run/state-{number}"
     host.path(config).mkdir()
-    host.path(state).mkdir()
+    host.path(state).mkdir(0o700)
     shutil.chown(host.path(state), "_mandos", "_mandos")
     host.path(f"{config}/mandos.conf").write_text("[DEFAULT]\n", encoding="ascii")
     clients = f"[DEFAULT]\nchecker = true\n\n{section}"

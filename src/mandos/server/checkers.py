@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs checkers: shell commands that tell by their exit status whether a client is alive.
+
+At most so many run at once; the others wait their turn.  Each has a session of its own and is
+reaped through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD; one that is stopped
+takes with it whatever it has started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from typing import NamedTuple, Protocol
+
+from mandos.errors import MachineError
+from mandos.process import spawn
+
+log = logging.getLogger(__name__)
+
+#: Checkers started before others get their turn.
+_BATCH = 8
+#: Seconds until the next try when this machine cannot start a process.
+_RETRY = 1.0
+#: Seconds between asking a checker to end and killing it.
+_GRACE = 0.25
+
+
+class Run(NamedTuple):
+    """One run of a client's checker, by the client's name and the number of the run."""
+
+    client: str
+    number: int
+
+
+class Supervisor(Protocol):
+    """Who knows what a run has to do, and learns what becomes of it."""
+
+    def command(self, run: Run) -> str:
+        """What the shell shall do."""
+
+    def began(self, run: Run, command: str) -> None:
+        """The run's process has been started."""
+
+    def completed(self, run: Run, command: str, wait_status: int) -> None:
+        """The run's process has ended, with this wait(2) status."""
+
+
+class _Running:
+    """A process that runs, or has ended and waits to be reaped."""
+
+    __slots__ = ("command", "pid", "pidfd", "run", "stopped")
+
+    def __init__(self, run: Run, command: str, pid: int) -> None:
+        self.run = run
+        self.command = command
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.stopped = False
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal it and all that it has started; its number is its own until it is reaped."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+class Checkers:
+    """Runs what it is told to, ``limit`` at once; needs a running event loop."""
+
+    def __init__(self, supervisor: Supervisor, limit: int) -> None:
+        self._supervisor = supervisor
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[Run, None] = {}  # an ordered set
+        self._running: dict[Run, _Running] = {}
+        self._starting: asyncio.Handle | None = None
+        self._failing = False
+        self._closed = False
+        self._all_ended = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def want(self, run: Run) -> None:
+        """Start this run as soon as there is room."""
+        self._waiting[run] = None
+        self._start_soon()
+
+    def stop(self, run: Run) -> None:
+        """End a run, with all that it has started; nothing will be told of it."""
+        running = self._running.get(run)
+        if running is None:
+            self._waiting.pop(run, None)
+            return
+        running.stopped = True
+        running.signal(signal.SIGTERM)
+        self._loop.call_later(_GRACE, self._kill, running)
+
+    async def close(self) -> None:
+        """End all runs and return when they are gone."""
+        self._closed = True
+        self._waiting.clear()
+        if self._starting is not None:
+            self._starting.cancel()
+        if not self._running:
+            return
+        for running in self._running.values():
+            running.stopped = True
+            running.signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_ended.wait(), _GRACE)
+        for running in list(self._running.values()):
+            running.signal(signal.SIGKILL)
+        if self._running:
+            await self._all_ended.wait()
+
+    def _kill(self, running: _Running) -> None:
+        if self._running.get(running.run) is running:
+            running.signal(signal.SIGKILL)
+
+    def _start_soon(self) -> None:
+        if self._starting is None and self._waiting and not self._closed:
+            self._starting = self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starting = None
+        for _turn in range(_BATCH):
+            if not self._waiting or len(self._running) >= self._limit:
+                return
+            run = next(iter(self._waiting))
+            if not self._begin(run, self._supervisor.command(run)):
+                self._starting = self._loop.call_later(_RETRY, self._start)
+                return
+            self._waiting.pop(run, None)
+        self._start_soon()
+
+    def _begin(self, run: Run, command: str) -> bool:
+        try:
+            pid = spawn(("/bin/sh", "-c", command))
+        except MachineError as error:
+            self._complain(error)
+            return False
+        try:
+            running = _Running(run, command, pid)
+        except OSError as error:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._complain(MachineError(f"cannot watch a checker: {error.strerror}"))
+            return False
+        self._failing = False
+        self._running[run] = running
+        self._loop.add_reader(running.pidfd, self._ended, running)
+        self._supervisor.began(run, command)
+        return True
+
+    def _complain(self, error: MachineError) -> None:
+        """Once for a row of failures: they come every second until the machine recovers."""
+        if not self._failing:
+            log.error("cannot start checkers, will try again: %s", error)
+        self._failing = True
+
+    def _ended(self, running: _Running) -> None:
+        self._loop.remove_reader(running.pidfd)
+        os.close(running.pidfd)
+        if running.stopped:
+            running.signal(signal.SIGKILL)
+        _pid, wait_status = os.waitpid(running.pid, 0)
+        del self._running[running.run]
+        if not self._running:
+            self._all_ended.set()
+        if not running.stopped:
+            self._supervisor.completed(running.run, running.command, wait_status)
+        self._start_soon()

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The time that clients live by: it passes while the server can watch them, and only then.
+
+It follows CLOCK_BOOTTIME (clock_gettime(2)), so setting the machine's date neither expires a client
+nor saves one.  It stands still while the server is suspended, stopped or starved, and while it is
+held: whoever could not be watched is not judged for that time.  :meth:`Clock.date` gives the date
+that people would call a time.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds between two looks at the clock; whoever drives the server keeps to it.
+BEAT = 1.0
+#: Seconds without a look after which the server must have been unable to watch its clients.
+BLIND = 5.0
+#: Dates that are wrong by less are left alone, so that one date does not change from look to look.
+_TOLERANCE = timedelta(seconds=1)
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _date() -> datetime:
+    return datetime.now(UTC)
+
+
+class Clock:
+    """Counts the time during which the server could watch its clients.
+
+    ``on_shift`` is told the seconds for which it stood still, or by how many the machine's date was
+    set: dates that were written down before are then no longer right.
+    """
+
+    def __init__(
+        self, boottime: Callable[[], float] = _boottime, date: Callable[[], datetime] = _date
+    ) -> None:
+        self._boottime = boottime
+        self._date = date
+        self._start = date()
+        self._seen = boottime()
+        self._passed = 0.0
+        self._held = False
+        self._offset = self._told = timedelta(0)
+        self.on_shift: Callable[[float], None] = _nobody
+
+    @property
+    def held(self) -> bool:
+        """Whether it stands still on purpose."""
+        return self._held
+
+    def now(self) -> datetime:
+        """The time; it never goes back."""
+        boottime = self._boottime()
+        since, self._seen = boottime - self._seen, boottime
+        if not self._held and since <= BLIND:
+            self._passed += max(since, 0.0)
+        return self._start + timedelta(seconds=self._passed)
+
+    def beat(self) -> datetime:
+        """The time; notices what has made dates wrong, and tells."""
+        now = self.now()
+        offset = self._date() - now
+        if abs(offset - self._offset) > _TOLERANCE:
+            self._offset = offset
+        if not self._held and self._offset != self._told:
+            wrong, self._told = self._offset - self._told, self._offset
+            self.on_shift(wrong.total_seconds())
+        return now
+
+    def hold(self) -> None:
+        """Stand still until released."""
+        self.now()
+        self._held = True
+
+    def release(self) -> None:
+        """Go on."""
+        self.now()
+        self._held = False
+        self.beat()
+
+    def date(self, moment: datetime) -> datetime:
+        """The machine's date at a moment of this clock, as far as can be told now."""
+        return moment + self._offset
+
+
+def _nobody(_seconds: float) -> None:
+    """Whom to tell when nobody listens."""

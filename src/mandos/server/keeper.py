@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the state on disk in step with the clients, and tells when it is.
+
+What changes is collected and written by a thread, many changes in one go.  What checkers find may
+wait for a second; everything else is written at once, and whoever must not speak before it is
+safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mandos.errors import MachineError
+from mandos.server import events
+from mandos.server.audit import record_of
+from mandos.server.store import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mandos.server.audit import Record
+    from mandos.server.clock import Clock
+    from mandos.server.registry import Registry
+    from mandos.server.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds that the result of a checker may wait.
+_LAZY = 1.0
+#: Seconds until the next try when the disk fails.
+_RETRY = 5.0
+#: What happens all the time, and whose loss for a second harms nobody.
+_ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
+#: What changes nothing that is kept.
+_PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected)
+
+#: Records that wait for a disk to recover.
+_PATIENCE = 10_000
+
+
+class Keeper:
+    """Saves the clients of a registry; needs a running event loop.
+
+    ``tell`` gets every record once it has been written, or could not be.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, clock: Clock, tell: Callable[[Record], None]
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._lives: set[str] = set()
+        self._settings: set[str] = set()
+        self._removed: set[str] = set()
+        self._records: list[Record] = []
+        self._untold: list[Record] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._urgent = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
+        self._failing = False
+        self._task = asyncio.create_task(self._run(), name="keeper")
+        registry.listen(self._heard)
+
+    def note(self, record: Record) -> None:
+        """Add a record to the audit trail."""
+        record = replace(record, at=self._clock.date(record.at))
+        self._records.append(record)
+        self._untold.append(record)
+        self._urgent.set()
+
+    def save_all(self) -> None:
+        """Write every client anew: the first time, or because dates have shifted."""
+        for client in self._registry:
+            self._lives.add(client.name)
+            self._settings.add(client.name)
+        self._urgent.set()
+
+    async def durable(self) -> None:
+        """Return when all that has happened so far is on disk; raises MachineError if it fails."""
+        written = self._loop.create_future()
+        self._waiters.append(written)
+        self._urgent.set()
+        await written
+
+    async def close(self) -> None:
+        """Write what is left; harmless when repeated."""
+        if self._task.done():
+            return
+        try:
+            await self.durable()
+        except MachineError as error:
+            log.critical("the last changes are lost: %s", error)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self._later is not None:
+            self._later.cancel()
+        self._thread.shutdown()
+
+    def _heard(self, event: events.Event) -> None:
+        if isinstance(event, _PASSING):
+            return
+        if isinstance(event, events.Removed):
+            self._removed.add(event.client)
+            self._lives.discard(event.client)
+            self._settings.discard(event.client)
+        else:
+            self._lives.add(event.client)
+        if isinstance(event, events.Added | events.SettingsChanged | events.Reconfigured):
+            self._settings.add(event.client)
+            self._removed.discard(event.client)
+        client = self._registry.named(event.client)
+        record = record_of(event, client.settings.key_id if client else "")
+        if record is not None:
+            self.note(record)
+        elif not isinstance(event, _ROUTINE):
+            self._urgent.set()
+        elif self._later is None:
+            self._later = self._loop.call_later(_LAZY, self._urgent.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._urgent.wait()
+            self._urgent.clear()
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+            await self._write()
+
+    async def _write(self) -> None:
+        changes, untold, waiters = self._taken(), self._untold, self._waiters
+        self._untold, self._waiters = [], []
+        failure: MachineError | None = None
+        try:
+            await self._loop.run_in_executor(self._thread, self._store.write, changes)
+        except MachineError as error:
+            failure = error
+            self._failed(changes, error)
+        else:
+            self._failing = False
+        for record in untold:
+            self._tell(record)
+        _settle(waiters, failure)
+
+    def _failed(self, changes: Changes, error: MachineError) -> None:
+        """Keep the changes for the next try."""
+        if not self._failing:
+            for line in error.lines():
+                log.error("%s", line)
+        self._failing = True
+        self._records = (changes.records + self._records)[-_PATIENCE:]
+        self._lives |= changes.lives.keys() - self._removed
+        self._settings |= changes.settings.keys() - self._removed
+        self._removed |= changes.removed - self._lives
+        self._loop.call_later(_RETRY, self._urgent.set)
+
+    def _taken(self) -> Changes:
+        """All that waits to be written, as it is now."""
+        changes = Changes(removed=self._removed, records=self._records)
+        for name in self._lives:
+            if client := self._registry.named(name):
+                changes.lives[name] = client.memory.dated(self._clock.date)
+        for name in self._settings:
+            if client := self._registry.named(name):
+                changes.settings[name] = (client.settings, client.configured)
+        self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
+        return changes
+
+
+def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)

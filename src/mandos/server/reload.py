@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the clients' configuration again while the server runs: all of it, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mandos.errors import MandosError
+from mandos.server.clients_conf import load_clients
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mandos.server.clock import Clock
+    from mandos.server.registry import Registry
+    from mandos.server.vault import Trail
+
+log = logging.getLogger(__name__)
+
+
+class Reloader:
+    """Brings a registry in line with the files; requests that come meanwhile are served."""
+
+    def __init__(self, configdir: Path, registry: Registry, clock: Clock, trail: Trail) -> None:
+        self._configdir = configdir
+        self._registry = registry
+        self._clock = clock
+        self._trail = trail
+        self._turn = asyncio.Lock()
+
+    async def reload(self) -> None:
+        """Read the files and take them over; what they say is in force and saved afterwards.
+
+        Raises MandosError, with nothing changed, when they cannot be read; or with all in force
+        but nothing saved, when the disk fails.
+        """
+        async with self._turn:
+            configured = await asyncio.to_thread(load_clients, self._configdir)
+            before = {client.name for client in self._registry}
+            self._registry.configure(configured, self._clock.now())
+            await self._trail.durable()
+            after = {client.name for client in self._registry}
+            log.info(
+                "configuration read again: %d clients, %d added, %d removed",
+                *(len(after), len(after - before), len(before - after)),
+            )
+
+    async def try_to_reload(self) -> bool:
+        """The same, for whom a log line is answer enough; tells whether it went well."""
+        try:
+            await self.reload()
+        except MandosError as error:
+            log.error("the configuration is not taken over")  # noqa: TRY400 - told below
+            for line in error.lines():
+                log.error("%s", line)  # noqa: TRY400 - the same
+            return False
+        return True

@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server remembers over a restart, and how clients begin with it.
+
+Pure.  The rules (manual page mandos(8), "PERSISTENT STATE"): what has changed in the configuration
+files since the last run wins; otherwise what was last in force does.  A client whose last state
+cannot be known begins disabled, unless the list of disabled clients survived and does not have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from mandos.server.audit import Kind, Record
+from mandos.server.client import Client, Memory, merged
+from mandos.server.events import Why
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from mandos.server.clients_conf import ClientSettings
+
+
+class Saved(NamedTuple):
+    """A client as it was last saved: the settings in force, those of the files, and its memory."""
+
+    settings: ClientSettings
+    configured: ClientSettings
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of the last run.
+
+    ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
+    what has happened to the rest, and is empty when nothing has.
+    """
+
+    saved: Mapping[str, Saved] = field(default_factory=dict)
+    disabled: Collection[str] | None = frozenset()
+    lost: str = ""
+
+
+def restore(
+    configured: Iterable[ClientSettings], state: State, now: datetime
+) -> tuple[list[Client], list[Record]]:
+    """The clients of the configuration with their past, and what there is to tell about it."""
+    clients: list[Client] = []
+    records: list[Record] = []
+    if state.lost:
+        records.append(Record(kind=Kind.STATE_LOST, at=now, detail=state.lost))
+    for settings in configured:
+        saved = state.saved.get(settings.name)
+        if saved is not None:
+            client = _remembered(settings, saved, state.disabled or (), now)
+            records += _turned(client, saved, now)
+        elif state.lost or settings.name in (state.disabled or ()):
+            client = _unknown(settings, state.disabled, now)
+            records.append(_record(Kind.ADDED, client, now))
+            records += _found_disabled(client, now)
+        else:
+            client = Client(settings, now)
+            records.append(_record(Kind.ADDED, client, now))
+        clients.append(client)
+    gone = state.saved.keys() - {client.name for client in clients}
+    records += (Record(kind=Kind.REMOVED, at=now, client=name) for name in sorted(gone))
+    return clients, records
+
+
+def _remembered(
+    configured: ClientSettings, saved: Saved, disabled: Collection[str], now: datetime
+) -> Client:
+    settings = merged(configured, saved.configured, saved.settings)
+    memory = saved.memory
+    if memory.expires is not None:
+        memory = replace(memory, expires=memory.expires + settings.timeout - saved.settings.timeout)
+    if memory.enabled and configured.name in disabled:
+        memory = _disabled(memory, now, Why.STATE_LOST)
+    switched = configured.enabled != saved.configured.enabled
+    if switched and configured.enabled != memory.enabled:
+        memory = _switched(memory, configured, now)
+    return Client(settings, now, configured=configured, memory=memory)
+
+
+def _switched(memory: Memory, configured: ClientSettings, now: datetime) -> Memory:
+    if not configured.enabled:
+        return _disabled(memory, now, Why.CONFIGURATION)
+    return replace(
+        memory,
+        enabled=True,
+        last_enabled=now,
+        expires=now + configured.timeout,
+        disabled_at=None,
+        disabled_why=None,
+    )
+
+
+def _disabled(memory: Memory, now: datetime, why: Why) -> Memory:
+    return replace(memory, enabled=False, expires=None, disabled_at=now, disabled_why=why)
+
+
+def _unknown(settings: ClientSettings, disabled: Collection[str] | None, now: datetime) -> Client:
+    """A client whose last state is lost: enabled only if the surviving list says so."""
+    if disabled is not None and settings.name not in disabled:
+        return Client(settings, now)
+    memory = _disabled(Memory(created=now, enabled=False), now, Why.STATE_LOST)
+    return Client(settings, now, memory=memory)
+
+
+def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
+    """What the restart itself has done to a client."""
+    if client.enabled and not saved.memory.enabled:
+        yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
+    elif saved.memory.enabled:
+        yield from _found_disabled(client, now)
+
+
+def _found_disabled(client: Client, now: datetime) -> Iterable[Record]:
+    if not client.enabled and client.disabled_why is not None:
+        yield _record(Kind.DISABLED, client, now, detail=client.disabled_why)
+
+
+def _record(kind: Kind, client: Client, now: datetime, detail: str = "") -> Record:
+    return Record(
+        kind=kind, at=now, client=client.name, key_id=client.settings.key_id, detail=detail
+    )

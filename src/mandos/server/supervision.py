@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between clients that want a checker and the processes that check.
+
+The command is expanded when it runs: manual page mandos-clients.conf(5), "RUNTIME EXPANSION".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from mandos.bus_names import client_path
+from mandos.server import events
+from mandos.server.checkers import Checkers, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from mandos.server.client import Client
+    from mandos.server.clock import Clock
+    from mandos.server.registry import Registry
+
+log = logging.getLogger(__name__)
+
+#: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
+_NOT_RUN = {126: "cannot be executed", 127: "was not found"}
+
+
+class Supervision:
+    """Has the clients of a registry checked, ``limit`` at once; needs a running event loop."""
+
+    def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._checkers = Checkers(self, limit)
+        self._unrunnable: dict[str, int] = {}
+        registry.listen(self._heard)
+
+    async def close(self) -> None:
+        """End all checkers; return when they are gone."""
+        await self._checkers.close()
+
+    def command(self, run: Run) -> str:
+        """What the shell shall do to check this client now."""
+        client = self._registry.named(run.client)
+        return "" if client is None else expanded(client, self._clock.date)
+
+    def began(self, run: Run, command: str) -> None:
+        """Tell the client that its checker runs."""
+        log.debug("checker of client %s: %s", run.client, command)
+        if client := self._registry.named(run.client):
+            client.checker_began(run.number, self._clock.now(), command)
+
+    def completed(self, run: Run, command: str, wait_status: int) -> None:
+        """Tell the client what its checker found."""
+        self._warn_of_unrunnable(run.client, os.waitstatus_to_exitcode(wait_status))
+        if client := self._registry.named(run.client):
+            client.checker_completed(run.number, wait_status, self._clock.now(), command)
+
+    def _heard(self, event: events.Event) -> None:
+        if isinstance(event, events.CheckerWanted):
+            self._checkers.want(Run(event.client, event.run))
+        elif isinstance(event, events.CheckerStopped):
+            self._checkers.stop(Run(event.client, event.run))
+
+    def _warn_of_unrunnable(self, name: str, code: int) -> None:
+        """A checker that cannot even run is no client's fault; said once until it changes."""
+        if code not in _NOT_RUN:
+            self._unrunnable.pop(name, None)
+        elif self._unrunnable.get(name) != code:
+            self._unrunnable[name] = code
+            log.warning(
+                "the checker of client %s %s: a program it names %s",
+                *(name, f"failed with status {code}", _NOT_RUN[code]),
+            )
+
+
+def expanded(client: Client, date: Callable[[datetime], datetime]) -> str:
+    """The client's checker command with the present values in it, each quoted for the shell."""
+    checker = client.settings.checker
+    return checker % _Values(client, date) if "%" in checker else checker
+
+
+class _Values(dict[str, str]):
+    """The values of a client by name, in the reference's form."""
+
+    def __init__(self, client: Client, date: Callable[[datetime], datetime]) -> None:
+        super().__init__()
+        self._client = client
+        self._date = date
+
+    def __missing__(self, name: str) -> str:
+        return shlex.quote(self._value(name))
+
+    def _value(self, name: str) -> str:
+        client, settings = self._client, self._client.settings
+        if name in ("key_id", "fingerprint"):
+            return str(getattr(settings, name)).upper()
+        if name == "enabled":
+            return str(client.enabled)
+        if name == "dbus_object_path":
+            return client_path(client.name)
+        if hasattr(settings, name):
+            return str(getattr(settings, name))
+        moment: datetime | None = getattr(client, name)
+        return str(moment and self._date(moment).replace(tzinfo=None))
