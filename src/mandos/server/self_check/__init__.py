@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``mandos --check``: tries whether the server can do its work on this machine, as it is set up.
+
+Every check does the real thing, as the user that the server becomes, and leaves nothing behind.
+What it needs is imported by whoever asks for it, not by the server.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mandos.server.privileges import server_user
+from mandos.server.self_check import (
+    bus,
+    checkers,
+    configuration,
+    gnutls,
+    machine,
+    network,
+    port,
+    state,
+)
+from mandos.server.self_check.findings import Finding, Outcome, report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.settings import ServerSettings
+
+__all__ = ["Finding", "Outcome", "report", "run"]
+
+
+def run(settings: ServerSettings) -> list[Finding]:
+    """Check everything; takes seconds, and as root needs the right to become the server's user."""
+    with _silence():
+        return list(_findings(settings))
+
+
+def _findings(settings: ServerSettings) -> Iterator[Finding]:
+    user = server_user()
+    yield from machine.check_user(user)
+    yield from machine.check_python(user)
+    yield from gnutls.check(settings.priority)
+    yield from configuration.check_notices(settings)
+    clients, found = configuration.read(settings.configdir, user)
+    yield from found
+    yield from state.check(settings, user, clients)
+    yield from bus.check(settings, user)
+    yield from network.check(settings)
+    yield from port.check(settings)
+    yield from checkers.check(clients, user)
+    yield from machine.check_descriptors(settings, len(clients))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the server's rooms would log out of the log: it is in the findings."""
+    log = logging.getLogger("mandos")
+    before, log.propagate = log.propagate, False
+    nothing = logging.NullHandler()
+    log.addHandler(nothing)
+    try:
+        yield
+    finally:
+        log.removeHandler(nothing)
+        log.propagate = before

@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the system bus lets the server have its name, and whether Avahi will announce it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from dbus_fast import BusType, DBusFastError, Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+
+from mandos.server.self_check.as_user import as_user
+from mandos.server.self_check.findings import failed, not_checked, ok, warning
+from mandos.server.self_check.network import check_multicast
+from mandos.server.self_check.processes import title, user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.privileges import ServerUser
+    from mandos.server.self_check.findings import Finding
+    from mandos.server.settings import ServerSettings
+
+NAME = "se.recompile.Mandos"
+AVAHI = "org.freedesktop.Avahi"
+_BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+_DO_NOT_QUEUE = 4
+_RUNNING = 2  # AVAHI_SERVER_RUNNING, avahi-common/defs.h
+_SECONDS = 10.0
+_DBUS, _ZEROCONF = "D-Bus", "Zeroconf"
+_POLICY = (
+    "put Mandos's bus policy into /usr/share/dbus-1/system.d/mandos.conf, then"
+    " run: systemctl reload dbus"
+)
+
+
+class Facts(TypedDict):
+    """What the bus said; a problem is empty when there was none."""
+
+    problem: str
+    owner: int | None
+    owner_uid: int | None
+    name_problem: str
+    avahi_state: int | None
+    avahi_problem: str
+
+
+def check(settings: ServerSettings, user: ServerUser) -> Iterator[Finding]:
+    """Ask the bus, as the user who will."""
+    if not settings.use_dbus and not settings.zeroconf:
+        return
+    facts: Facts = as_user(user, lambda: asyncio.run(_ask(own_name=settings.use_dbus)))
+    if settings.use_dbus:
+        yield about_name(facts, user)
+    if settings.zeroconf:
+        yield about_avahi(facts, settings)
+
+
+def about_name(facts: Facts, user: ServerUser) -> Finding:
+    """Whether the server can be administered over the bus."""
+    if facts["problem"]:
+        mend = "install and start dbus, or set use_dbus = no in mandos.conf"
+        return failed(_DBUS, f"there is no system bus: {facts['problem']}", mend)
+    if facts["owner"] is not None:
+        return _owned(facts["owner"], facts["owner_uid"], user)
+    if not facts["name_problem"]:
+        return ok(_DBUS, f"the user {user.name} may have the name {NAME}")
+    said = f"the user {user.name} may not have the name {NAME}: {facts['name_problem']}"
+    if os.geteuid() != 0:
+        return not_checked(_DBUS, said)
+    return failed(_DBUS, said, _POLICY)
+
+
+def _owned(process: int, uid: int | None, user: ServerUser) -> Finding:
+    if uid == user.uid or os.geteuid() != 0:
+        return ok(_DBUS, f"a server has the name {NAME}: {title(process)}")
+    owner = "an unknown user" if uid is None else f"the user {user_name(uid)}"
+    said = f"{title(process)} of {owner} has the name {NAME}, and {user.name} could not"
+    return warning(_DBUS, said, "stop it before you start this server")
+
+
+def about_avahi(facts: Facts, settings: ServerSettings) -> Finding:
+    """Who announces the server."""
+    if facts["avahi_problem"]:
+        said = f"Avahi runs, but does not answer: {facts['avahi_problem']}"
+        return warning(_ZEROCONF, said, "see: systemctl status avahi-daemon")
+    if facts["avahi_state"] is None:
+        return check_multicast(settings, "Avahi is not on the system bus")
+    if facts["avahi_state"] != _RUNNING:
+        said = f"Avahi runs, but is not ready (state {facts['avahi_state']})"
+        return warning(_ZEROCONF, said, "see: systemctl status avahi-daemon")
+    return ok(_ZEROCONF, "Avahi announces the server")
+
+
+async def _ask(*, own_name: bool) -> Facts:
+    facts = Facts(
+        problem="", owner=None, owner_uid=None, name_problem="", avahi_state=None, avahi_problem=""
+    )
+    try:
+        async with asyncio.timeout(_SECONDS):
+            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+            await _ask_about_avahi(bus, facts)
+            if own_name:
+                await _ask_for_name(bus, facts)
+    except TimeoutError:
+        facts["problem"] = f"it did not answer within {_SECONDS:g} s"
+    except (OSError, EOFError, DBusFastError) as error:
+        facts["problem"] = getattr(error, "strerror", None) or str(error)
+    return facts
+
+
+async def _ask_for_name(bus: MessageBus, facts: Facts) -> None:
+    """See who has the name; if nobody, have it for a moment."""
+    owner, problem = await _call(bus, "GetConnectionUnixProcessID", "s", NAME)
+    if not problem:
+        facts["owner"] = owner
+        facts["owner_uid"], _problem = await _call(bus, "GetConnectionUnixUser", "s", NAME)
+        return
+    _answer, facts["name_problem"] = await _call(bus, "RequestName", "su", NAME, _DO_NOT_QUEUE)
+    if not facts["name_problem"]:
+        await _call(bus, "ReleaseName", "s", NAME)
+
+
+async def _ask_about_avahi(bus: MessageBus, facts: Facts) -> None:
+    """See whether Avahi is there, without starting it, and how it is."""
+    there, _problem = await _call(bus, "NameHasOwner", "s", AVAHI)
+    if there:
+        state = Message(AVAHI, "/", f"{AVAHI}.Server", "GetState", flags=MessageFlag.NO_AUTOSTART)
+        facts["avahi_state"], facts["avahi_problem"] = await _send(bus, state)
+
+
+async def _call(bus: MessageBus, member: str, signature: str, *body: object) -> tuple[Any, str]:
+    """Call the bus itself; returns its answer, or what is wrong."""
+    call = Message(_BUS, _BUS_PATH, _BUS, member, signature=signature, body=list(body))
+    return await _send(bus, call)
+
+
+async def _send(bus: MessageBus, message: Message) -> tuple[Any, str]:
+    reply = await bus.call(message)
+    first = reply.body[0] if reply.body else None
+    if reply.message_type != MessageType.ERROR:
+        return first, ""
+    return None, " ".join(str(first or reply.error_name).split())

@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the configuration is valid, can be read again by the server's user, and is kept close."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import shlex
+import stat
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mandos.errors import AdministratorError
+from mandos.server import clients_conf
+from mandos.server.clients_conf import load_clients
+from mandos.server.self_check.as_user import as_user, in_child
+from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.clients_conf import ClientSettings
+    from mandos.server.privileges import ServerUser
+    from mandos.server.self_check.findings import Finding
+    from mandos.server.settings import ServerSettings
+
+_MAIN = "mandos.conf"
+_CLIENTS = "clients"
+_RELOAD = "reload"
+_SECRETS = "secrets"
+#: How the reader's remark about open files begins; here they are findings of their own.
+_EXPOSED = "everyone can read"
+
+
+def check_notices(settings: ServerSettings) -> Iterator[Finding]:
+    """What the reader of mandos.conf remarked; its errors have ended the program before."""
+    path = settings.configdir / "mandos.conf"
+    for notice in settings.notices:
+        yield warning(_MAIN, notice, "mend the name, or remove the line; see mandos.conf(5)")
+    if not settings.notices and path.exists():
+        yield ok(_MAIN, f"{path} is valid")
+
+
+def read(configdir: Path, user: ServerUser) -> tuple[list[ClientSettings], list[Finding]]:
+    """The clients, none when there are errors, and what was found."""
+    if not os.access(configdir, os.X_OK) and configdir.exists():
+        return [], [not_checked(_CLIENTS, f"{configdir} is closed to the user {user.name}")]
+    with _remarks() as remarks:
+        try:
+            clients = load_clients(configdir)
+        except AdministratorError as error:
+            return [], [*_remarked(remarks), *_problems(error, user)]
+    found = [_number(clients, configdir), *_remarked(remarks), *_reload(configdir, user)]
+    return clients, [*found, *_secrets(configdir, user)]
+
+
+def _problems(error: AdministratorError, user: ServerUser) -> Iterator[Finding]:
+    """A finding for each problem; what only root can read is none."""
+    for finding in failures(_CLIENTS, error):
+        if os.geteuid() != 0 and f"{user.name} may not" in finding.said:
+            yield not_checked(_CLIENTS, finding.said)
+        else:
+            yield finding
+
+
+def _number(clients: list[ClientSettings], configdir: Path) -> Finding:
+    if clients:
+        return ok(_CLIENTS, f"{len(clients)} in {configdir}, all valid")
+    mend = "put what mandos-keygen --password prints on a client into clients.conf"
+    return warning(_CLIENTS, f"there are none in {configdir}", mend)
+
+
+@contextmanager
+def _remarks() -> Iterator[list[logging.LogRecord]]:
+    """What the reader of the clients' files logs meanwhile."""
+    remarks = _Remarks()
+    log = logging.getLogger(clients_conf.__name__)
+    before = log.level
+    log.addHandler(remarks)
+    log.setLevel(logging.INFO)
+    try:
+        yield remarks.lines
+    finally:
+        log.removeHandler(remarks)
+        log.setLevel(before)
+
+
+class _Remarks(logging.Handler):
+    """Keeps lines."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record)
+
+
+def _remarked(lines: list[logging.LogRecord]) -> Iterator[Finding]:
+    for line in lines:
+        if not line.getMessage().startswith(_EXPOSED):
+            yield warning(_CLIENTS, line.getMessage(), "see mandos-clients.conf(5)")
+
+
+def _reload(configdir: Path, user: ServerUser) -> Iterator[Finding]:
+    """The files are read as root at start, and as the server's user at each reload."""
+    if os.geteuid() != 0:
+        yield not_checked(_RELOAD, "whether the server's user can read the configuration again")
+        return
+    problems = as_user(user, lambda: _problems_of_reading(configdir))
+    if not problems:
+        yield ok(_RELOAD, f"the user {user.name} can read the configuration again")
+    for problem in problems:
+        said, _run, command = problem.partition("; run: ")
+        mend = f"run: {command}" if command else "restart the server instead of reloading it"
+        yield warning(_RELOAD, said, mend)
+
+
+def _problems_of_reading(configdir: Path) -> list[str]:
+    try:
+        load_clients(configdir)
+    except AdministratorError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _secrets(configdir: Path, user: ServerUser) -> Iterator[Finding]:
+    """Who else can read or change the files that hold the clients and their secrets."""
+    paths = [Path(path) for path in in_child(lambda: _files_read(configdir))]
+    found = [finding for path in paths for finding in _open_to_others(path, user)]
+    yield from found
+    if not found:
+        yield ok(_SECRETS, f"nobody else can read or change the {len(paths)} files of the clients")
+
+
+def _files_read(configdir: Path) -> list[str]:
+    """The files that reading the clients opens, their secfiles included: sys.addaudithook."""
+    opened: set[str] = set()
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            opened.add(os.fsdecode(arguments[0]))
+
+    sys.addaudithook(hear)
+    load_clients(configdir)
+    return sorted(path for path in opened if Path(path).is_file())
+
+
+def _open_to_others(path: Path, user: ServerUser) -> Iterator[Finding]:
+    status = path.stat()
+    mode, name = stat.S_IMODE(status.st_mode), shlex.quote(str(path))
+    if mode & stat.S_IWOTH:
+        yield failed(_SECRETS, f"everyone can change {path}", f"run: chmod o-rwx {name}")
+    elif mode & stat.S_IROTH and _can_be_reached(path):
+        yield failed(_SECRETS, f"everyone can read {path}", f"run: chmod o-rwx {name}")
+    if status.st_uid not in (0, user.uid):
+        said = f"{path} belongs to the user number {status.st_uid}, who can change it"
+        yield failed(_SECRETS, said, f"run: chown root {name}")
+    if mode & (stat.S_IRGRP | stat.S_IWGRP) and status.st_gid not in (0, user.gid):
+        group = _group_name(status.st_gid)
+        said = f"the group {group} can {'change' if mode & stat.S_IWGRP else 'read'} {path}"
+        yield warning(_SECRETS, said, f"run: chgrp {_group_name(user.gid)} {name}")
+
+
+def _can_be_reached(path: Path) -> bool:
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the server's user is there, can read Python's files, and may open enough files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+from mandos.server.self_check.as_user import as_user
+from mandos.server.self_check.findings import failed, not_checked, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mandos.server.privileges import ServerUser
+    from mandos.server.self_check.findings import Finding
+    from mandos.server.settings import ServerSettings
+
+_USER = "server's user"
+_PYTHON = "Python's files"
+_DESCRIPTORS = "open files"
+#: The user's name of old systems is as good as the present one.
+_OWN_NAMES = ("_mandos", "mandos")
+_MAKE_USER = (
+    "run: adduser --system --group --no-create-home --home /nonexistent _mandos"
+    " (or systemd-sysusers)"
+)
+#: Files that the server opens whatever its clients do: logs, state, bus, discovery.
+_OWN_FILES = 64
+
+
+def check_user(user: ServerUser) -> Iterator[Finding]:
+    """Whether the server gives root up for a user of its own."""
+    if os.geteuid() != 0:
+        yield not_checked(_USER, f"this is the user {user.name}, and so is what was checked")
+    elif user.name in _OWN_NAMES:
+        yield ok(_USER, f"{user.name} is there")
+    else:
+        said = f"there is no user _mandos; the server would run as {user.name}, which others use"
+        yield warning(_USER, said, _MAKE_USER)
+
+
+def check_python(user: ServerUser) -> Iterator[Finding]:
+    """Whether the server's user can read what the server is made of."""
+    if os.geteuid() != 0:
+        yield not_checked(_PYTHON, f"whether others than {user.name} can read them")
+        return
+    modules = list(sys.modules.values())
+    files = sorted({file for module in modules if (file := getattr(module, "__file__", None))})
+    yield readable(files, user)
+
+
+def readable(files: Iterable[str], user: ServerUser) -> Finding:
+    """Whether the user can read all these files."""
+    files = list(files)
+    closed = as_user(user, lambda: [file for file in files if not os.access(file, os.R_OK)])
+    if not closed:
+        return ok(_PYTHON, f"the user {user.name} can read all {len(files)} of them")
+    return warning(
+        _PYTHON,
+        f"the user {user.name} cannot read {len(closed)} of {len(files)}, such as {closed[0]}",
+        "the server works, but reports of its defects lack detail;"
+        " install it where everyone can read it, such as below /usr or /opt",
+    )
+
+
+def check_descriptors(settings: ServerSettings, clients: int) -> Iterator[Finding]:
+    """Whether all clients can be served at once, as after a power cut, while checkers run."""
+    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = clients + settings.checkers + _OWN_FILES
+    said = f"{clients} clients at once need up to {needed}, and {most} are allowed here"
+    mend = "raise LimitNOFILE= (systemctl edit mandos), or the limit of who starts the server"
+    if most == resource.RLIM_INFINITY or most >= needed:
+        yield ok(_DESCRIPTORS, said)
+    elif most < _OWN_FILES:
+        yield failed(_DESCRIPTORS, said, mend)
+    else:
+        yield warning(_DESCRIPTORS, said, mend)

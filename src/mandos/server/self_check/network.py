@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether clients of the link can find the server: interfaces, IPv6, multicast."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from mandos.discovery.sockets import Channel, addresses6, loopback_interfaces, usable_interfaces
+from mandos.interfaces import interface_index, interface_name
+from mandos.server.self_check.findings import failed, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.self_check.findings import Finding
+    from mandos.server.settings import ServerSettings
+
+_INTERFACE = "network interface"
+_IPV6 = "IPv6"
+_MULTICAST = "Zeroconf"
+
+
+def check(settings: ServerSettings) -> Iterator[Finding]:
+    """Check the interface that was named, and the addresses by which clients find us."""
+    if settings.interface:
+        yield _interface(settings.interface)
+    if settings.use_ipv6 and not settings.address:
+        yield _link_local(settings.interface)
+
+
+def check_multicast(settings: ServerSettings, why: str) -> Finding:
+    """Whether the server could announce itself; ``why`` it has to."""
+    family = socket.AF_INET6 if settings.use_ipv6 else socket.AF_INET
+    try:
+        channel = Channel(family)
+        try:
+            for index in _chosen(settings.interface):
+                channel.join(index)
+        finally:
+            channel.close()
+    except OSError as error:
+        said = f"{why}, and the server cannot do without: {error.strerror}"
+        return failed(_MULTICAST, said, "see who has UDP port 5353: ss -lunp; or run Avahi")
+    return ok(_MULTICAST, f"{why}; the server announces itself")
+
+
+def _chosen(interface: str) -> list[int]:
+    """The interfaces that the server uses, of those that are there."""
+    if interface:
+        index = interface_index(interface)
+        return [index] if index else []
+    return usable_interfaces() or loopback_interfaces()
+
+
+def _interface(name: str) -> Finding:
+    index = interface_index(name)
+    if not index:
+        mend = "see: ip link; the server waits for it"
+        return warning(_INTERFACE, f"{name} does not exist", mend)
+    if index not in usable_interfaces() + loopback_interfaces():
+        mend = f"run: ip link set {name} up; see whether its cable is plugged in"
+        return warning(_INTERFACE, f"{name} is not up and running as a network of many", mend)
+    return ok(_INTERFACE, f"{name} is up")
+
+
+def _link_local(interface: str) -> Finding:
+    """Clients connect to link-local addresses, since they need nobody to configure them."""
+    indexes = _chosen(interface)
+    having = [index for index in indexes if any(_is_link_local(it) for it in addresses6(index))]
+    if having:
+        names = ", ".join(interface_name(index) for index in having)
+        return ok(_IPV6, f"there is a link-local address on {names}")
+    names = ", ".join(interface_name(index) for index in indexes) or "no interface that is up"
+    return warning(
+        _IPV6,
+        f"there is no link-local address on {names}, and clients look for one",
+        "see: ip -6 address; sysctl net.ipv6.conf.all.disable_ipv6",
+    )
+
+
+def _is_link_local(address: tuple[bytes, bytes]) -> bool:
+    return ipaddress.IPv6Address(address[0]).is_link_local
