@@ -165,6 +165,24 @@ def test_interface_that_comes_up_later_is_used_by_both(hosts: tuple[Host, Host])
     finder.wait_for(f"^found Mandos {server.link_local()} ")
 
 
+def test_interface_that_comes_later_keeps_the_name(hosts: tuple[Host, Host]) -> None:
+    """A server does not take itself for another one, and tells each link its own address there."""
+    server, client = hosts
+    announcer = announce(server)
+    seen = announcer.wait_for("^named Mandos$")
+    first = find(client, "eth0")
+    first.wait_for(f"^found Mandos {server.link_local()} ")
+    server.connect(client, "eth1")
+    second = find(client, "eth1")
+    seen = announcer.wait_for("^named ", after=seen)
+    assert announcer.lines[seen - 1] == "named Mandos"
+    second.wait_for(f"^found Mandos {server.link_local('eth1')} ")
+    assert announcer.terminate() == 0
+    announce(server, "eth0", "eth1").wait_for("^named Mandos$")
+    assert server.link_local() not in second.log
+    assert server.link_local("eth1") not in first.log
+
+
 def test_finder_survives_the_end_of_its_interface(hosts: tuple[Host, Host]) -> None:
     """An interface that vanishes is reported and dropped; the others are still asked."""
     server, client = hosts

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 LOOK_TIME = 5.0  # seconds between two looks at the interfaces
 
-_IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29  # linux/in.h, linux/in6.h
-
 
 class _Responder:
     """The responder of one interface, with the addresses that the interface had."""
@@ -41,6 +39,7 @@ class _Responder:
 
         self.addresses = addresses
         self.registered = False
+        self._interface = interface
         through = _transports(interface, addresses)
         versions = {type(one) for one in through}
         version = IPVersion.V4Only if versions == {str} else IPVersion.V6Only
@@ -49,12 +48,16 @@ class _Responder:
         )
 
     async def open(self) -> None:
-        """Wait until the sockets are ready; from then on hear this interface only."""
+        """Wait until the sockets are ready; from then on hear this interface only.
+
+        Its multicast groups do not see to that: over IPv6 a member hears a group wherever it comes
+        in (seen with Linux 6.18), and would answer the probes of the other interfaces' responders.
+        """
         await self._zeroconf.zeroconf.async_wait_for_start()
+        name = socket.if_indextoname(self._interface).encode()
         for reader in self._zeroconf.zeroconf.engine.readers:
-            with contextlib.suppress(OSError):  # an IPv4 socket has no IPv6 option
-                reader.sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-                reader.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+            with contextlib.suppress(OSError):  # bound already, or Linux before 5.7 without root
+                reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
 
     async def is_taken(self, service: ServiceInfo) -> bool:
         """Probe for the service's name (RFC 6762 section 8.1)."""
@@ -73,7 +76,10 @@ class _Responder:
         await sent
 
     async def close(self) -> None:
-        """Say goodbye and close."""
+        """Say goodbye, where it can be said, and close."""
+        if not addresses4(self._interface) + addresses6(self._interface):
+            registry = self._zeroconf.zeroconf.registry
+            registry.async_remove(registry.async_get_service_infos())
         await self._zeroconf.async_close()
 
 
@@ -172,7 +178,13 @@ class Embedded:
         self._complaint = ""
 
     async def _close(self, indexes: list[int]) -> None:
-        await asyncio.gather(*[self._responders.pop(index).close() for index in indexes])
+        """Close to the end, even when cancelled: a responder half closed would go on answering."""
+        closing = asyncio.gather(*[self._responders.pop(index).close() for index in indexes])
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
 
     def _wanted(self) -> dict[int, frozenset[bytes]]:
         """Interfaces to announce on now, with all their addresses; loopback only if need be."""
