@@ -352,3 +352,160 @@ def test_exposed_file_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixt
     load_clients(path.parent)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert f"chmod o-rwx {path}" in caplog.text
+
+
+LINE = "hQIMA7Xq4Vb3mU1dAQ/+JmX8sVq0n2dW7pZc5yTzHk9aRb3LfGw6uEoQi4Kx1234"
+END = "hQIMA7Xq4Vb3mU1dAQ/+JmX8sVq0n2dW7pZc5yTzHk9aRb3LfGw6uEoQi4Kx12=="
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"secret =\n{LINE}\n{LINE}\n{END}\n",
+        f"secret =\n{END}\n",
+        f"secret =\n  {LINE}\n\n{END}\n",
+        f"secret = {LINE}\n{LINE}\n# and\n{END}\nhost = foo\n",
+        f"secret =\n  {LINE}\n{END}",
+        f"secret =\n  {LINE}\n \t{END}\n{END}",
+        "secret =\n  aGVs\nbG8=\n",
+    ],
+)
+def test_secret_that_is_not_indented(tmp_path: Path, lines: str) -> None:
+    """Base64 at the margin is told once, with what to do, and without a byte of it."""
+    (problem,) = _problems(tmp_path, f"[foo]\n{KEY_LINE}{lines}")
+    assert problem.endswith("is this a continuation of secret? then indent it")
+    assert not any(part in problem.lower() for part in ("hqima", "bg8"))
+
+
+@pytest.mark.parametrize("lines", ["\n".join([LINE] * 3), f"colour=\n{LINE}\n"])
+def test_base64_that_makes_an_error_elsewhere_is_not_shown(tmp_path: Path, lines: str) -> None:
+    """Far from any secret, lines that are no options are not repeated either."""
+    (problem, *_more) = _problems(tmp_path, f"[foo]\n{KEY_LINE}{SECRET_LINE}{lines}")
+    assert "hqima" not in problem.lower()
+
+
+@pytest.mark.parametrize("lines", [f"colour=\n{END}", f"{END[:-1]}x = y"])
+def test_base64_that_is_taken_for_an_option_is_not_shown(
+    tmp_path: Path, lines: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A remark names an unknown option only when it looks like a name."""
+    caplog.set_level(logging.DEBUG)
+    _one(tmp_path, lines)
+    assert "an option is ignored" in caplog.text
+    assert "hqima" not in caplog.text.lower()
+
+
+@pytest.mark.parametrize("option", ["key_id", "fingerprint", "timeout", "enabled", "secfile"])
+def test_secret_below_another_option_is_not_shown(tmp_path: Path, option: str) -> None:
+    """When ``secret =`` itself is missing, its lines belong to the option above: not shown."""
+    problems = _problems(tmp_path, f"[foo]\n{KEY_LINE[:-1]}{option} = PT5M\n  {LINE}\n  {END}\n")
+    assert len(problems) >= 1
+    assert "hQIMA" not in "".join(problems)
+
+
+def test_secret_named_by_another_option_is_not_shown(tmp_path: Path) -> None:
+    """An expansion may take the secret in; messages show what is written instead."""
+    problem = _problem(tmp_path, f"secret = {LINE}\ntimeout = %(secret)s")
+    assert problem == "line 4: [foo] timeout: '%(secret)s' is not valid"
+
+
+def test_empty_option_below_a_secret_is_no_data(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Words are options, known or not; what could be either is remarked without its name."""
+    caplog.set_level(logging.INFO)
+    assert _one(tmp_path, "location=\nhost=").host == ""
+    assert caplog.messages == [
+        (
+            f"{tmp_path}/clients.conf: line 4: unknown option; is this a continuation of secret? "
+            "then indent it"
+        )
+    ]
+
+
+def _many(count: int, lines: str) -> str:
+    return "".join(f"[c{n}]\nkey_id = {n:064x}\n{SECRET_LINE}{lines}" for n in range(count))
+
+
+def test_remarks_on_thousands_of_clients_are_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same remark comes once, with the first place and the number."""
+    caplog.set_level(logging.INFO)
+    assert len(_load(tmp_path, _many(3000, "x = y\n"))) == 3000
+    assert caplog.messages == [
+        f"{tmp_path}/clients.conf: line 4: unknown option x is ignored (and 2999 more of these)"
+    ]
+
+
+def test_different_remarks_are_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred different remarks are enough."""
+    caplog.set_level(logging.INFO)
+    _one(tmp_path, "".join(f"x{n} = y\n" for n in range(3000)))
+    assert len(caplog.messages) == 101
+    assert caplog.messages[-1] == "there is more of this (and 2899 more of these)"
+
+
+def test_problems_of_thousands_of_clients_are_bounded(tmp_path: Path) -> None:
+    """A hundred problems are shown, and the number of the others."""
+    problems = _problems(tmp_path, _many(3000, "timeout = x\n"))
+    assert len(problems) == 101
+    assert problems[-1] == "and 2900 more"
+    syntax = _problems(tmp_path, "x\n" * 3000)
+    assert len(syntax) == 100
+
+
+def test_wrong_default_is_one_problem(tmp_path: Path) -> None:
+    """What [DEFAULT] has wrong is told once, where it stands, and only when it is used."""
+    wrong = "[DEFAULT]\ntimeout = x\nhost = %(nosuch)s\n"
+    (problem,) = _problems(tmp_path, wrong + _many(9, "host = y\n"))
+    assert problem == "line 2: [DEFAULT] timeout: 'x' is not a duration"
+    assert len(_load(tmp_path, wrong + _many(9, "host = y\ntimeout = PT1S\n"))) == 9
+
+
+def test_default_that_depends_on_the_client_names_it(tmp_path: Path) -> None:
+    """An expansion may fail for one client and not for another."""
+    foo, bar = f"[foo]\n{KEY_LINE}{SECRET_LINE}", f"[bar]\nkey_id = {'ab' * 32}\n{SECRET_LINE}"
+    problems = _problems(tmp_path, f"[DEFAULT]\nhost = %(short)s\n{foo}{bar}short = b\n")
+    assert problems == [
+        (
+            "line 2: [DEFAULT] host: expected an option short in this section or in [DEFAULT] for "
+            "%(short)s, not '%(short)s' (for [foo])"
+        )
+    ]
+
+
+def test_client_that_is_never_approved_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused without anybody being asked: a client that never comes back from a reboot."""
+    _load(tmp_path, "[DEFAULT]\napproved_by_default = no\n" + _many(12, ""))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().endswith(
+        "nothing is ever sent to c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    )
+    caplog.clear()
+    _one(tmp_path, "approved_by_default = no\napproval_delay = PT1S\n")
+    assert caplog.messages == []
+
+
+def test_equal_values_are_shared(tmp_path: Path) -> None:
+    """Thousands of clients do not hold thousands of copies of what they have in common."""
+    one, two = _load(
+        tmp_path,
+        "[DEFAULT]\ntimeout = PT7M\nhost = h\n" + _many(2, "interval = PT3M\nchecker = a b\n"),
+    )
+    assert one.timeout is two.timeout
+    assert one.interval is two.interval
+    assert one.checker is two.checker
+    assert one.host is two.host
+
+
+def test_long_lines_cost_no_more_than_short_ones(tmp_path: Path) -> None:
+    """Nothing in the reading takes time that grows faster than the file."""
+    blanks = " " * (1 << 20)
+    (problem,) = _problems(tmp_path, f"[foo]\nx{blanks}y\n")
+    assert problem == "line 2: expected [section] or option = value"
+    assert _one(tmp_path, f"host = a{blanks}b").host == f"a{blanks}b"
+    assert _one(tmp_path, "host = a" + "\n" * (1 << 18) + " b").host == "a" + "\n" * (1 << 18) + "b"

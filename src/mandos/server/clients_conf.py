@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.durations import parse_duration
 from mandos.errors import AdministratorError
-from mandos.server.files import in_one_line, is_there, list_folder, read_file, shown
+from mandos.server.files import in_one_line, is_there, list_folder, quoted, read_file, shown
 from mandos.server.inifile import (
     DEFAULT,
     FILE_LIMIT,
@@ -178,7 +178,7 @@ def _read_all(configdir: Path, findings: _Findings) -> None:
     defaults: _Defaults | None = {}
     if is_there(main):
         defaults = _read_file(main, defaults, findings)
-    elif not drop_ins:
+    elif not drop_ins and not findings.problems:
         raise AdministratorError(
             f"{shown(main)} does not exist",
             f"create it, mode 0600, with a section per client; {_SEAL}",
@@ -188,8 +188,13 @@ def _read_all(configdir: Path, findings: _Findings) -> None:
 
 
 def _drop_ins(folder: Path, findings: _Findings) -> list[Path]:
-    drop_ins = []
-    for name in list_folder(folder):
+    drop_ins: list[Path] = []
+    try:
+        names = list_folder(folder)
+    except AdministratorError as error:
+        findings.problems.add(in_one_line(error))
+        return drop_ins
+    for name in names:
         path = folder / name
         if name.endswith(".conf") and not name.startswith("."):
             drop_ins.append(path)
@@ -228,9 +233,8 @@ def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> 
 def _text_of(path: Path, findings: _Findings) -> str:
     contents = read_file(path, FILE_LIMIT)
     if contents.exposed:
-        what = (
-            f"everyone can read {shown(path)}, which holds secrets; run: chmod o-rwx {shown(path)}"
-        )
+        remedy = f"run: chmod o-rwx {quoted(path)}"
+        what = f"everyone can read {shown(path)}, which holds secrets; {remedy}"
         findings.notices.add(logging.WARNING, "exposed", what)
     return decode(contents.data, shown(path))
 
@@ -275,6 +279,9 @@ class _Problems:
         self._texts: list[str] = []
         self._told: set[str] = set()
         self._more = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
 
     def add(self, text: str) -> None:
         """Note a problem; what [DEFAULT] has wrong is the same for every client, so once."""

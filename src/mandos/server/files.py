@@ -37,9 +37,14 @@ class Contents(NamedTuple):
 
 
 def shown(path: Path) -> str:
-    """A path as messages show it: never a control character."""
-    text = os.fsencode(path).decode(errors="backslashreplace")
+    """A path as messages show it: never a control character, nor bytes that are no text."""
+    text = str(path)
     return text if text.isprintable() else repr(text)
+
+
+def quoted(path: Path) -> str:
+    """A path as commands to copy have it."""
+    return shlex.quote(shown(path))
 
 
 def in_one_line(error: AdministratorError) -> str:
@@ -82,6 +87,8 @@ def list_folder(path: Path) -> list[str]:
     try:
         return sorted(os.listdir(path))  # noqa: PTH208 - names, not paths, and all at once
     except OSError as error:
+        if not is_there(path):
+            return []
         raise _cannot(path, "list", error) from error
 
 
@@ -124,10 +131,10 @@ def _forbidden(path: Path, act: str) -> AdministratorError:
     if closed is not None:
         return AdministratorError(
             f"{what} {shown(path)}: {shown(closed)} is closed to it",
-            f"run: chgrp {group} {_quoted(closed)}; chmod g+x {_quoted(closed)}",
+            f"run: chgrp {group} {quoted(closed)}; chmod g+x {quoted(closed)}",
         )
     mode = "640" if act == "read" else "750"
-    hint = f"run: chgrp {group} {_quoted(path)}; chmod {mode} {_quoted(path)}"
+    hint = f"run: chgrp {group} {quoted(path)}; chmod {mode} {quoted(path)}"
     return AdministratorError(f"{what} {shown(path)}", hint)
 
 
@@ -135,10 +142,6 @@ def _closed(path: Path) -> Path | None:
     """The first directory on the way to the file that this user may not pass."""
     way = reversed(Path(os.path.realpath(path)).parents)
     return next((step for step in way if not os.access(step, os.X_OK, effective_ids=True)), None)
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(shown(path))
 
 
 def _user(number: int) -> str:

@@ -30,7 +30,7 @@ _EXPANSION_LIMIT = 1 << 20
 _EXPANSION_DEPTH = 10
 
 _HEADER = re.compile(r"\[(.+)\]")
-_OPTION = re.compile(r"(.*?)\s*[=:]\s*(.*)")
+_SIGN = re.compile(r"[=:]")
 _REFERENCE = re.compile(r"%(?:(%)|\(([^)]+)\)s)?")
 #: What nearly all of a large file is: an option that is not indented, and lines of base64 under it.
 _PLAIN = re.compile(r"(([A-Za-z0-9_]++)[ \t]*+[=:]([^\n]*+))\n((?:[ \t]++[A-Za-z0-9+/=]++\n)*+)")
@@ -149,6 +149,7 @@ class _Parser:
         self._option = ""
         self._begun = 0
         self._lines: list[str] = []
+        self._blank_lines = 0
         self._skipping = False
         self._last = ""
         self._last_misplaced: Section | None = None
@@ -182,22 +183,28 @@ class _Parser:
         text = line.strip()
         indent = len(line) - len(line.lstrip())
         if not text:
-            self._lines.append("")
+            self._blank_lines += 1
         elif text[0] in "#;":
             pass
         elif (self._option or self._skipping) and indent > self._indent:
-            self._lines.append(text)
+            self._continue(text)
         else:
             self._end_option()
             self._indent = indent
             self._begin(text)
         self._line += 1
 
+    def _continue(self, text: str) -> None:
+        if self._blank_lines:
+            self._lines.append("\n" * (self._blank_lines - 1))
+            self._blank_lines = 0
+        self._lines.append(text)
+
     def _begin(self, text: str) -> None:
         if header := _HEADER.match(text):
             self._begin_section(header[1])
-        elif (match := _OPTION.fullmatch(text)) and match[1]:
-            self._begin_option(match[1], match[2], text)
+        elif (sign := _SIGN.search(text)) and sign.start():
+            self._begin_option(text[: sign.start()].rstrip(), text[sign.end() :].lstrip(), text)
         elif self._follows_base64 and _BASE64.fullmatch(text):
             self._misplaced()
         else:
@@ -231,10 +238,11 @@ class _Parser:
 
     def _end_option(self) -> None:
         if self._option and self._section is not None:
-            text = self._lines[0] if len(self._lines) == 1 else "\n".join(self._lines).rstrip()
+            text = self._lines[0] if len(self._lines) == 1 else "\n".join(self._lines)
             self._section.options[self._option] = Value(text, self._begun)
         self._option = ""
         self._skipping = False
+        self._blank_lines = 0
         self._lines.clear()
 
     @property
