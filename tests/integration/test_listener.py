@@ -308,6 +308,36 @@ async def test_peers_that_vanish_leave_nothing(server: Server) -> None:
     await _until(lambda: not server.listener._tasks)
 
 
+async def test_another_socket_keeps_connections_under_way(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who had come by the old socket is served on; new ones come by the new socket alone."""
+    fresh = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    fresh.settimeout(0)
+    with socket.create_connection(server.address[:2], timeout=30) as sock:
+        await _until(lambda: bool(server.listener._tasks))
+        assert not server.listener.renew(lambda _old: None)
+        assert server.listener.renew(lambda _old: fresh)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(server.address[:2])
+        await asyncio.to_thread(_say, b"GET /\r\n", sock)
+    await _until(lambda: "does not start with a number" in caplog.text)
+    server.address = ("::1", server.listener.port, 0)
+    assert await server.ask() == SECRET
+
+
+async def test_socket_that_stays_the_same(server: Server) -> None:
+    """A socket that was only bound anew counts as a change, and goes on."""
+    assert server.listener.renew(lambda old: old)
+    assert await server.ask() == SECRET
+
+
+async def test_no_other_socket_after_the_end(server: Server) -> None:
+    """A listener that was stopped does not begin again."""
+    await server.listener.stop()
+    assert not server.listener.renew(lambda old: old)
+
+
 async def test_stop_ends_connections_under_way(server: Server) -> None:
     """The server does not wait for anybody when it stops."""
     with socket.create_connection(server.address[:2], timeout=30) as sock:
