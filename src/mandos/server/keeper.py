@@ -143,7 +143,11 @@ class Keeper:
             await self._loop.run_in_executor(self._thread, self._store.write, changes)
         except MachineError as error:
             failure = error
-            self._failed(changes, error)
+        except Exception as error:  # a defect must not end the keeping
+            log.exception("internal error")
+            failure = MachineError(f"internal error: {error}")
+        if failure is not None:
+            self._failed(changes, failure)
         else:
             self._failing = False
         for record in untold:

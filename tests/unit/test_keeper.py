@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keeper: what has happened is on disk before anybody is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mandos.errors import MachineError
+from mandos.server import keeper as keeper_module
+from mandos.server.audit import Kind, Record
+from mandos.server.client import Client
+from mandos.server.clients_conf import ClientSettings
+from mandos.server.clock import Clock
+from mandos.server.events import Why
+from mandos.server.keeper import Keeper
+from mandos.server.registry import Registry
+from mandos.server.state import State
+from mandos.server.store import Changes, Store
+
+ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
+BETA = ClientSettings(name="beta", key_id="cd" * 32, secret=b"sealed")
+
+
+class World:
+    """A keeper with a real store, and what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.client = Client(ALPHA, self.clock.now())
+        self.registry = Registry([self.client])
+        self.store = Store(folder)
+        self.told: list[Record] = []
+        self.on_tell = asyncio.Event()
+        self.keeper = Keeper(self.store, self.registry, self.clock, self.hear)
+
+    def hear(self, record: Record) -> None:
+        """Keep what is told."""
+        self.told.append(record)
+        self.on_tell.set()
+
+    def saved(self) -> State:
+        """What a server that starts now would find, while this one still runs."""
+        return self.store.load()
+
+
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[World]:
+    """A world that ends."""
+    one = World(folder)
+    try:
+        yield one
+    finally:
+        await one.keeper.close()
+        one.store.close()
+
+
+async def test_durable_means_on_disk(tmp_path: Path) -> None:
+    """What was done before ``durable`` returned is in the database, with its record."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        here.client.disable(here.clock.now(), Why.ADMINISTRATOR, "uid 0")
+        await here.keeper.durable()
+        memory = here.saved().saved["alpha"].memory
+        assert not memory.enabled
+        assert memory == here.client.memory
+        assert here.saved().disabled == {"alpha"}
+        (record,) = here.told
+        assert (record.kind, record.by, record.detail) == (Kind.DISABLED, "uid 0", "administrator")
+
+
+async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
+    """A record is told without anybody asking, and only once it is safe."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        here.client.disable(here.clock.now(), Why.TIMEOUT)
+        assert here.told == []
+        await here.on_tell.wait()
+        assert not here.saved().saved["alpha"].memory.enabled
+
+
+async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:
+    """What may wait is not forgotten when the server ends."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        here.client.start_checker(here.clock.now())
+        here.client.checker_completed(1, 0, here.clock.now())
+    with closing(Store(tmp_path)) as store:
+        memory = store.load().saved["alpha"].memory
+    assert memory.last_checker_status == 0
+    assert memory.last_checked_ok == here.client.last_checked_ok
+
+
+async def test_checkers_results_do_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written by themselves, after a while."""
+    monkeypatch.setattr(keeper_module, "_LAZY", 0.0)
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        await here.keeper.durable()
+        written = asyncio.Event()
+        write, loop = here.store.write, asyncio.get_running_loop()
+
+        def tell(changes: Changes) -> None:
+            write(changes)
+            loop.call_soon_threadsafe(written.set)
+
+        monkeypatch.setattr(here.store, "write", tell)
+        here.client.start_checker(here.clock.now())
+        here.client.checker_completed(1, 256, here.clock.now())
+        await written.wait()
+        assert here.saved().saved["alpha"].memory.last_checker_status == 1
+
+
+async def test_added_and_removed_clients(tmp_path: Path) -> None:
+    """The database follows the registry."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        here.registry.add(Client(BETA, here.clock.now()), here.clock.now())
+        await here.keeper.durable()
+        assert set(here.saved().saved) == {"alpha", "beta"}
+        here.registry.remove("alpha", here.clock.now())
+        await here.keeper.durable()
+        assert set(here.saved().saved) == {"beta"}
+        assert [(record.kind, record.client) for record in here.told] == [
+            (Kind.ADDED, "beta"), (Kind.REMOVED, "alpha"),
+        ]  # fmt: skip
+
+
+async def test_removed_and_added_again_in_one_go(tmp_path: Path) -> None:
+    """The new client of an old name is the one that is kept."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        await here.keeper.durable()
+        now = here.clock.now() + timedelta(seconds=1)
+        here.registry.remove("alpha", now)
+        here.registry.add(Client(ALPHA, now), now)
+        await here.keeper.durable()
+        assert here.saved().saved["alpha"].memory.created == now
+
+
+async def test_run_time_change_is_kept_beside_the_files(tmp_path: Path) -> None:
+    """A restart must know both: what is in force and what the files said."""
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        here.client.change(here.clock.now(), "uid 0", host="example")
+        await here.keeper.durable()
+        saved = here.saved().saved["alpha"]
+        assert (saved.settings.host, saved.configured.host) == ("example", "")
+        assert here.told[-1].detail == "host"
+
+
+async def test_failing_disk_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits learns it; records are told once; nothing is lost when the disk recovers."""
+    monkeypatch.setattr(keeper_module, "_RETRY", 0.0)
+    async with world(tmp_path) as here:
+        here.keeper.save_all()
+        await here.keeper.durable()
+        with monkeypatch.context() as patch:
+            patch.setattr(here.store, "write", _fail)
+            here.client.disable(here.clock.now(), Why.ADMINISTRATOR)
+            with pytest.raises(MachineError, match="No space left"):
+                await here.keeper.durable()
+        await here.keeper.durable()
+        assert not here.saved().saved["alpha"].memory.enabled
+        assert [entry.record.kind for entry in here.store.records()] == [Kind.DISABLED]
+        assert [record.kind for record in here.told] == [Kind.DISABLED]
+
+
+async def test_defect_does_not_end_the_keeping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong inside is an error for who waits, and the next write works."""
+    async with world(tmp_path) as here:
+        with monkeypatch.context() as patch:
+            patch.setattr(here.store, "write", lambda _changes: 1 // 0)
+            here.keeper.save_all()
+            with pytest.raises(MachineError, match="internal error"):
+                await here.keeper.durable()
+        await here.keeper.durable()
+        assert "alpha" in here.saved().saved
+
+
+def _fail(_changes: Changes) -> None:
+    raise MachineError("No space left on device")

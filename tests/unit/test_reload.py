@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the files again: clients come, change and go; a mistake changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mandos.errors import AdministratorError, MachineError
+from mandos.server import events
+from mandos.server.audit import Record
+from mandos.server.client import Client
+from mandos.server.clients_conf import load_clients
+from mandos.server.clock import Clock
+from mandos.server.events import Why
+from mandos.server.registry import Registry
+from mandos.server.reload import Reloader
+
+KEYS = {name: f"{name}" * 64 for name in "abcdef"}
+
+
+def _section(name: str, key: str, more: str = "") -> str:
+    return f"[{name}]\nkey_id = {KEYS[key]}\nsecret = aGVsbG8=\n{more}\n"
+
+
+class Disk:
+    """A trail whose disk may fail."""
+
+    error: MachineError | None = None
+
+    def note(self, record: Record) -> None:
+        """Not used here."""
+
+    async def durable(self) -> None:
+        """Succeed or fail."""
+        if self.error:
+            raise self.error
+
+
+class World:
+    """A registry as the files had it, and the files."""
+
+    def __init__(self, folder: Path, *sections: str) -> None:
+        self.path = folder / "clients.conf"
+        self.write(*sections)
+        self.clock = Clock()
+        now = self.clock.now()
+        self.registry = Registry(Client(one, now) for one in load_clients(folder))
+        self.told: list[events.Event] = []
+        self.registry.listen(self.told.append)
+        self.disk = Disk()
+        self.reloader = Reloader(folder, self.registry, self.clock, self.disk)
+
+    def write(self, *sections: str) -> None:
+        """Change the file."""
+        self.path.touch(mode=0o600)
+        self.path.write_text("".join(sections))
+
+    def named(self, name: str) -> Client:
+        """A client that is there."""
+        client = self.registry.named(name)
+        assert client is not None
+        return client
+
+
+async def test_clients_come_change_and_go(tmp_path: Path) -> None:
+    """Each with its event; who is not mentioned in a change stays as it is."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"), _section("baz", "c"))
+    foo = world.named("foo")
+    foo.disable(world.clock.now(), Why.ADMINISTRATOR)
+    world.told.clear()
+    world.write(_section("foo", "a"), _section("bar", "b", "host = x"), _section("new", "d"))
+    await world.reloader.reload()
+    assert [client.name for client in world.registry] == ["foo", "bar", "new"]
+    assert world.named("foo") is foo
+    assert not foo.enabled
+    assert world.named("bar").settings.host == "x"
+    assert world.named("new").enabled
+    kinds = [(type(event), event.client) for event in world.told]
+    assert sorted(kinds, key=str) == sorted(
+        [
+            (events.Removed, "baz"), (events.Reconfigured, "bar"),
+            (events.SettingsChanged, "bar"), (events.Added, "new"),
+        ], key=str,
+    )  # fmt: skip
+    assert world.registry.find(KEYS["c"]) is None
+    assert world.registry.find(KEYS["d"]) is world.named("new")
+
+
+async def test_clients_can_change_keys(tmp_path: Path) -> None:
+    """Each key leads to its new owner, whatever the order; the old keys lead nowhere."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"), _section("baz", "c"))
+    world.write(_section("foo", "b"), _section("bar", "a"), _section("new", "c"))
+    await world.reloader.reload()
+    owners = {key: client.name for key in KEYS if (client := world.registry.find(KEYS[key]))}
+    assert owners == {"a": "bar", "b": "foo", "c": "new"}
+
+
+@pytest.mark.parametrize(
+    "mistake", [_section("new", "a"), "[new]\n", _section("new", "d", "timeout = x"), "rubbish"]
+)
+async def test_mistake_changes_nothing(tmp_path: Path, mistake: str) -> None:
+    """One wrong section keeps even the good ones from being taken over."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    world.write(_section("foo", "a", "host = changed"), mistake)
+    with pytest.raises(AdministratorError, match=r"clients\.conf"):
+        await world.reloader.reload()
+    assert [client.name for client in world.registry] == ["foo", "bar"]
+    assert world.named("foo").settings.host == ""
+    assert world.told == []
+    assert not await world.reloader.try_to_reload()
+
+
+async def test_disk_that_fails_is_told(tmp_path: Path) -> None:
+    """What is in force is not acknowledged when it could not be saved."""
+    world = World(tmp_path, _section("foo", "a"))
+    world.disk.error = MachineError("No space left on device")
+    with pytest.raises(MachineError, match="No space left"):
+        await world.reloader.reload()
+
+
+async def test_same_files_change_nothing(tmp_path: Path) -> None:
+    """Reading them again is harmless."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    assert await world.reloader.try_to_reload()
+    assert world.told == []

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""With what clients begin: the precedence of files and saved state, and what is done about loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mandos.server.audit import Kind
+from mandos.server.client import Memory
+from mandos.server.clients_conf import ClientSettings
+from mandos.server.events import Why
+from mandos.server.state import Saved, State, restore
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
+ENABLED = Memory(
+    created=NOW - 9 * MINUTE, enabled=True, last_enabled=NOW - 9 * MINUTE,
+    expires=NOW + 3 * MINUTE, last_checked_ok=NOW - 2 * MINUTE, last_checker_status=0,
+)  # fmt: skip
+DISABLED = replace(
+    ENABLED, enabled=False, expires=None, disabled_at=NOW - MINUTE, disabled_why=Why.TIMEOUT
+)
+
+
+def _state(
+    memory: Memory, in_force: ClientSettings = ALPHA, configured: ClientSettings = ALPHA
+) -> State:
+    return State({"alpha": Saved(in_force, configured, memory)})
+
+
+def test_unchanged_client_goes_on() -> None:
+    """As if the server had never ended."""
+    (client,), records = restore([ALPHA], _state(ENABLED), NOW)
+    assert client.memory == ENABLED
+    assert records == []
+
+
+def test_saved_value_wins_unless_the_file_has_changed() -> None:
+    """Of two settings changed at run time, the one that the file changes too is the file's."""
+    in_force = replace(ALPHA, host="run-time", timeout=10 * MINUTE)
+    (client,), _records = restore([replace(ALPHA, host="file")], _state(ENABLED, in_force), NOW)
+    assert client.settings == replace(ALPHA, host="file", timeout=10 * MINUTE)
+    assert client.configured == replace(ALPHA, host="file")
+
+
+def test_file_that_says_what_it_said_before_changes_nothing() -> None:
+    """Even where something else is in force."""
+    in_force = replace(ALPHA, host="run-time", secret=b"new")
+    (client,), _records = restore([ALPHA], _state(ENABLED, in_force), NOW)
+    assert client.settings == in_force
+
+
+def test_longer_timeout_in_the_file_moves_the_expiry() -> None:
+    """By the difference, so that a client that would have expired is saved by it."""
+    changed = replace(ALPHA, timeout=30 * MINUTE)
+    memory = replace(ENABLED, expires=NOW - MINUTE, last_checker_status=1)
+    (client,), _records = restore([changed], _state(memory), NOW)
+    assert client.expires == NOW + 24 * MINUTE
+
+
+def test_new_client_begins_as_the_file_says() -> None:
+    """It is recorded as new."""
+    beta = ClientSettings(name="beta", key_id="cd" * 32, secret=b"x", enabled=False)
+    clients, records = restore([ALPHA, beta], State(), NOW)
+    assert [client.enabled for client in clients] == [True, False]
+    assert [(record.kind, record.client) for record in records] == [
+        (Kind.ADDED, "alpha"), (Kind.ADDED, "beta"),
+    ]  # fmt: skip
+
+
+def test_client_gone_from_the_file_is_dropped() -> None:
+    """With a record of it."""
+    clients, records = restore([], _state(ENABLED), NOW)
+    assert clients == []
+    assert [(record.kind, record.client) for record in records] == [(Kind.REMOVED, "alpha")]
+
+
+def test_expired_while_the_server_was_down() -> None:
+    """Disabled, with a record, when its last checker had failed."""
+    memory = replace(ENABLED, expires=NOW - MINUTE, last_checker_status=1)
+    (client,), records = restore([ALPHA], _state(memory), NOW)
+    assert not client.enabled
+    assert [(record.kind, record.detail) for record in records] == [(Kind.DISABLED, Why.TIMEOUT)]
+
+
+def test_file_can_enable_and_disable() -> None:
+    """Changing ``enabled`` in the file is an explicit act."""
+    off = replace(ALPHA, enabled=False)
+    (client,), records = restore([off], _state(ENABLED), NOW)
+    assert client.disabled_why is Why.CONFIGURATION
+    assert [record.kind for record in records] == [Kind.DISABLED]
+    (client,), records = restore([ALPHA], _state(DISABLED, configured=off), NOW)
+    assert client.expires == NOW + 5 * MINUTE
+    assert client.disabled_why is None
+    assert [record.kind for record in records] == [Kind.ENABLED]
+
+
+def test_lost_state_with_the_list_of_disabled_clients() -> None:
+    """Who is on it stays disabled, the others begin as the file says; the loss is recorded."""
+    beta = replace(ALPHA, name="beta", key_id="cd" * 32)
+    state = State({}, frozenset({"alpha"}), "the database is damaged")
+    (alpha, other), records = restore([ALPHA, beta], state, NOW)
+    assert (alpha.enabled, other.enabled) == (False, True)
+    assert alpha.disabled_why is Why.STATE_LOST
+    assert records[0].kind is Kind.STATE_LOST
+    assert records[0].detail == "the database is damaged"
+
+
+def test_lost_state_without_the_list() -> None:
+    """Nobody knows who was disabled: everybody is, until a person has looked."""
+    (client,), _records = restore([ALPHA], State({}, None, "gone"), NOW)
+    assert not client.enabled
+    assert client.disabled_why is Why.STATE_LOST
+
+
+def test_list_wins_over_a_database_that_calls_the_client_enabled() -> None:
+    """The last write was cut short: what was not acknowledged does not enable."""
+    state = State(_state(ENABLED).saved, frozenset({"alpha"}))
+    (client,), records = restore([ALPHA], state, NOW)
+    assert not client.enabled
+    assert [record.kind for record in records] == [Kind.DISABLED]
+
+
+@given(
+    st.booleans(), st.booleans(), st.booleans(), st.integers(-2, 3), st.integers(-600, 600),
+    st.sampled_from([frozenset(), frozenset({"alpha"}), None]), st.booleans(),
+)  # fmt: skip
+def test_no_restart_enables_a_disabled_client(  # noqa: PLR0917 - hypothesis gives them
+    before: bool, after: bool, enabled: bool, status: int, left: int,  # noqa: FBT001
+    witnesses: frozenset[str] | None, lost: bool,  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Unless the file's ``enabled`` was changed to yes, whatever else was or was not saved."""
+    memory = DISABLED
+    if enabled:
+        expires = NOW + timedelta(seconds=left)
+        memory = replace(ENABLED, expires=expires, last_checker_status=status)
+    state = _state(memory, configured=replace(ALPHA, enabled=before))
+    state = replace(state, disabled=witnesses)
+    if lost:
+        state = State({}, witnesses, "gone")
+    (client,), _records = restore([replace(ALPHA, enabled=after)], state, NOW)
+    switched_on = after and not before and not lost
+    if client.enabled and not switched_on:
+        assert (lost and witnesses == frozenset()) or enabled
+        assert not witnesses
+    assert (client.expires is not None) == client.enabled
+    assert client.expires is None or client.expires > NOW

@@ -1,0 +1,337 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state on disk: what goes in comes out, and whatever cannot be trusted is set aside."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mandos.errors import MachineError
+from mandos.server import store as store_module
+from mandos.server.audit import Kind, Record
+from mandos.server.client import Memory
+from mandos.server.clients_conf import ClientSettings
+from mandos.server.events import Why
+from mandos.server.state import Saved, State
+from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS, Changes, Store
+
+START = datetime(2026, 11, 24, tzinfo=UTC)
+KEY = "ab" * 32
+ALPHA = ClientSettings(name="alpha", key_id=KEY, secret=b"\0sealed")
+DISABLED = Memory(created=START, enabled=False, disabled_at=START, disabled_why=Why.TIMEOUT)
+
+DATES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+DURATIONS = st.integers(1, 10**15).map(lambda number: timedelta(microseconds=number))
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+SETTINGS = st.builds(
+    ClientSettings, name=st.just("alpha"), key_id=st.just(KEY), secret=st.binary(), host=TEXT,
+    checker=TEXT, timeout=DURATIONS, extended_timeout=DURATIONS, interval=DURATIONS,
+    approval_delay=DURATIONS, approval_duration=DURATIONS, approved_by_default=st.booleans(),
+    enabled=st.booleans(),
+)  # fmt: skip
+MEMORIES = st.builds(
+    Memory, created=DATES, enabled=st.booleans(), last_enabled=st.none() | DATES,
+    expires=st.none() | DATES, last_checked_ok=st.none() | DATES,
+    last_checker_status=st.integers(-2, 255), last_approval_request=st.none() | DATES,
+    disabled_at=st.none() | DATES, disabled_why=st.none() | st.sampled_from(Why),
+)  # fmt: skip
+EACH = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
+
+
+@contextmanager
+def opened(folder: Path, **values: Any) -> Iterator[Store]:  # noqa: ANN401 - Store's own
+    """A store that is closed again."""
+    with closing(Store(folder, **values)) as store:
+        yield store
+
+
+def _write_alpha(folder: Path, memory: Memory = DISABLED) -> None:
+    with opened(folder) as store:
+        store.load()
+        store.write(Changes(lives={"alpha": memory}, settings={"alpha": (ALPHA, ALPHA)}))
+
+
+def _state(folder: Path) -> State:
+    with opened(folder) as store:
+        return store.load()
+
+
+@EACH
+@given(SETTINGS, SETTINGS, MEMORIES)
+def test_any_client_comes_out_as_it_went_in(
+    tmp_path: Path, in_force: ClientSettings, configured: ClientSettings, memory: Memory
+) -> None:
+    """Settings in force, those of the files, and the memory, to the microsecond."""
+    with opened(tmp_path) as store:
+        store.write(Changes(lives={"alpha": memory}, settings={"alpha": (in_force, configured)}))
+    assert _state(tmp_path).saved == {"alpha": Saved(in_force, configured, memory)}
+
+
+def test_equal_settings_share_one_object(tmp_path: Path) -> None:
+    """Ten thousand clients must not be in memory twice."""
+    _write_alpha(tmp_path)
+    with opened(tmp_path) as store:
+        saved = store.load([ALPHA]).saved["alpha"]
+    assert saved.settings is saved.configured is ALPHA
+
+
+def test_new_directory_is_no_loss(tmp_path: Path) -> None:
+    """The first start knows nothing, and nothing is lost."""
+    assert _state(tmp_path) == State({}, frozenset(), "")
+
+
+def test_removed_client_is_gone(tmp_path: Path) -> None:
+    """From the database and from the list."""
+    _write_alpha(tmp_path)
+    with opened(tmp_path) as store:
+        assert store.load().disabled == {"alpha"}
+        store.write(Changes(removed={"alpha"}))
+    assert _state(tmp_path) == State({}, frozenset(), "")
+
+
+def test_list_of_disabled_clients_follows(tmp_path: Path) -> None:
+    """Whoever is disabled is on the list until enabled again."""
+    _write_alpha(tmp_path)
+    assert _state(tmp_path).disabled == {"alpha"}
+    _write_alpha(tmp_path, Memory(created=START, enabled=True))
+    assert _state(tmp_path).disabled == frozenset()
+
+
+def test_files_are_the_owners_alone(tmp_path: Path) -> None:
+    """Nobody else may read sealed secrets and who is disabled."""
+    old = os.umask(0o077)
+    try:
+        _write_alpha(tmp_path)
+    finally:
+        os.umask(old)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+def test_one_server_at_a_time(tmp_path: Path) -> None:
+    """A second server on the same directory is told so."""
+    with opened(tmp_path), pytest.raises(MachineError, match="another server uses"):
+        Store(tmp_path)
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    """The message says how to make it."""
+    with pytest.raises(MachineError, match="No such file") as caught:
+        Store(tmp_path / "nowhere")
+    assert "install -d -o _mandos" in (caught.value.hint or "")
+
+
+def _overwrite_the_middle(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 8192) + data[-4096:])
+
+
+def _damage_a_record(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE client SET settings = '{'")
+
+
+def _damage_a_date(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE life SET expires = ?", (1 << 62,))
+
+
+def _use_a_newer_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"nonsense" * 1000), "is damaged"),
+        (_overwrite_the_middle, "is damaged"),
+        (_damage_a_record, "damaged record"),
+        (_damage_a_date, "damaged record"),
+        (_use_a_newer_schema, "newer version of this program"),
+        (Path.unlink, "is missing"),
+    ],
+)
+def test_unusable_database_is_set_aside(tmp_path: Path, damage: Any, said: str) -> None:  # noqa: ANN401
+    """The server can start; it knows what it has lost, and who was disabled."""
+    _write_alpha(tmp_path)
+    damage(tmp_path / DATABASE)
+    before = {path.name for path in tmp_path.iterdir()}
+    with opened(tmp_path) as store:
+        state = store.load()
+        assert said in state.lost
+        assert state.saved == {}
+        assert state.disabled == {"alpha"}
+        store.write(Changes(lives={"alpha": DISABLED}, settings={"alpha": (ALPHA, ALPHA)}))
+        assert store.records() == []
+    assert _state(tmp_path).lost == ""
+    aside = {path.name for path in tmp_path.iterdir()} - before - {DATABASE}
+    assert all(name in state.lost or name.endswith(("-wal", "-shm")) for name in aside)
+    assert bool(aside) == (damage is not Path.unlink)
+
+
+def test_both_witnesses_lost(tmp_path: Path) -> None:
+    """Without the database and the list nobody can say who was disabled."""
+    _write_alpha(tmp_path)
+    (tmp_path / DATABASE).write_bytes(b"nonsense" * 1000)
+    (tmp_path / WITNESS).write_bytes(b"nonsense")
+    assert _state(tmp_path).disabled is None
+
+
+def test_lost_list_is_made_anew(tmp_path: Path) -> None:
+    """The database alone is enough; the list is complete again after the next write."""
+    _write_alpha(tmp_path)
+    (tmp_path / WITNESS).unlink()
+    with opened(tmp_path) as store:
+        state = store.load()
+        assert not state.lost
+        store.write(Changes(lives={name: saved.memory for name, saved in state.saved.items()}))
+    assert _state(tmp_path).disabled == {"alpha"}
+
+
+def test_crash_between_list_and_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When only the list could be written, the client counts as disabled; nothing is half done."""
+    _write_alpha(tmp_path, Memory(created=START, enabled=True))
+    with opened(tmp_path) as store, monkeypatch.context() as patch:
+        store.load()
+        patch.setattr(store, "_write_clients", _fail)
+        with pytest.raises(MachineError, match="cannot write the state"):
+            store.write(Changes(lives={"alpha": DISABLED}, records=[_record(Kind.DISABLED)]))
+    state = _state(tmp_path)
+    assert state.disabled == {"alpha"}
+    assert state.saved["alpha"].memory.enabled
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_forgetting_keeps_the_trail(tmp_path: Path) -> None:
+    """--no-restore forgets the clients, not what has happened."""
+    _write_alpha(tmp_path)
+    with opened(tmp_path) as store:
+        store.write(Changes(records=[_record(Kind.DISABLED)]))
+        store.forget()
+        assert [entry.record.kind for entry in store.records()] == [Kind.DISABLED]
+    assert _state(tmp_path) == State({}, frozenset(), "")
+
+
+def test_migration_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older database gets what has been added since, and keeps its clients."""
+    _write_alpha(tmp_path)
+    newer = (*store_module.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO added VALUES (7)")
+    monkeypatch.setattr(store_module, "MIGRATIONS", newer)
+    monkeypatch.setattr(store_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    assert "alpha" in _state(tmp_path).saved
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        assert connection.execute("SELECT x FROM added").fetchall() == [(7,)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+
+
+def test_migration_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a step would be worse than none."""
+    _write_alpha(tmp_path)
+    with monkeypatch.context() as patch:
+        newer = (*store_module.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO nowhere VALUES (7)")
+        patch.setattr(store_module, "MIGRATIONS", newer)
+        patch.setattr(store_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        with pytest.raises(MachineError, match="no such table: nowhere"):
+            Store(tmp_path)
+    assert "alpha" in _state(tmp_path).saved
+
+
+# The audit trail
+
+
+def _record(kind: Kind, at: datetime = START, **values: str) -> Record:
+    return Record(kind=kind, at=at, **{"client": "alpha", **values})
+
+
+def test_records_come_back_newest_first(tmp_path: Path) -> None:
+    """With all they hold, of one client or of all, a page at a time."""
+    one = _record(Kind.SECRET_SENT, key_id=KEY, address="fe80::1", interface="eth0", by="uid 0")
+    two = _record(Kind.CHANGED, START + timedelta(seconds=1), client="beta", detail="host")
+    with opened(tmp_path) as store:
+        store.write(Changes(records=[one, two]))
+        newest, oldest = store.records()
+        assert (newest.record, oldest.record) == (two, one)
+        assert [entry.record for entry in store.records("alpha")] == [one]
+        assert [entry.record for entry in store.records(limit=1)] == [two]
+        assert [entry.record for entry in store.records(before=newest.number)] == [one]
+
+
+def test_repetitions_are_counted(tmp_path: Path) -> None:
+    """What anybody can repeat is one record with a count, until something else happens."""
+    minute = timedelta(minutes=1)
+    again = [_record(Kind.REJECTED, START + n * minute, detail="Disabled") for n in range(5)]
+    with opened(tmp_path) as store:
+        store.write(Changes(records=again[:3]))
+        store.write(Changes(records=[again[3], _record(Kind.ENABLED), again[4]]))
+        assert [(entry.record.kind, entry.times) for entry in store.records()] == [
+            (Kind.REJECTED, 1), (Kind.ENABLED, 1), (Kind.REJECTED, 4),
+        ]  # fmt: skip
+        assert store.records()[2].last == START + 3 * minute
+
+
+def test_a_day_later_it_is_another_record(tmp_path: Path) -> None:
+    """Counting has an end, so that a look at one day shows it."""
+    with opened(tmp_path) as store:
+        for day in range(2):
+            at = START + timedelta(days=day)
+            store.write(Changes(records=[_record(Kind.UNKNOWN_KEY, at, client="")]))
+        assert [entry.times for entry in store.records()] == [1, 1]
+
+
+def test_strangers_cannot_flush_the_trail(tmp_path: Path) -> None:
+    """However many keys they try, what administrators did is still there; and it is bounded."""
+    with opened(tmp_path, audit_limit=200) as store:
+        store.write(Changes(records=[_record(Kind.DISABLED, by="uid 0")]))
+        for number in range(1000):
+            record = _record(Kind.UNKNOWN_KEY, client="", key_id=f"{number:064x}")
+            store.write(Changes(records=[record]))
+        kinds = [entry.record.kind for entry in store.records(limit=10_000)]
+        assert Kind.DISABLED in kinds
+        assert len(kinds) <= 111
+        for number in range(1000):
+            store.write(Changes(records=[_record(Kind.CHANGED, detail=str(number))]))
+        assert len(store.records(limit=10_000)) <= 210
+
+
+def test_failed_write_leaves_no_wrong_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record whose number was never used on disk is not counted up afterwards."""
+    with opened(tmp_path) as store:
+        rejected = _record(Kind.REJECTED, detail="Disabled")
+        with monkeypatch.context() as patch:
+            patch.setattr(store._audit, "_drop", _fail)
+            with pytest.raises(MachineError):
+                store.write(Changes(records=[rejected]))
+        store.write(Changes(records=[_record(Kind.CHANGED)]))
+        store.write(Changes(records=[rejected]))
+        assert [(entry.record.kind, entry.times) for entry in store.records()] == [
+            (Kind.REJECTED, 1), (Kind.CHANGED, 1),
+        ]  # fmt: skip
+
+
+def test_settings_that_a_later_version_added(tmp_path: Path) -> None:
+    """A saved setting that is missing has its default."""
+    _write_alpha(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection, connection:
+        connection.execute("""UPDATE client SET settings = '{"host":"x"}'""")
+    saved = _state(tmp_path).saved["alpha"].settings
+    assert saved == replace(ClientSettings(name="alpha", secret=ALPHA.secret), host="x")

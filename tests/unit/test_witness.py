@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of disabled clients is whole or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mandos.server import witness
+from mandos.server.witness import WitnessError
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), min_size=1)
+EACH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@EACH
+@given(names=st.frozensets(NAMES))
+def test_what_was_written_is_read(tmp_path: Path, names: frozenset[str]) -> None:
+    """Any names that sections can have come back."""
+    witness.write(tmp_path / "list", names)
+    assert witness.read(tmp_path / "list") == names
+
+
+@EACH
+@given(place=st.integers(0, 200), byte=st.integers(0, 255))
+def test_any_damage_is_noticed(tmp_path: Path, place: int, byte: int) -> None:
+    """No byte can change, and no end can be missing, without the list being refused."""
+    path = tmp_path / "list"
+    witness.write(path, {"alpha", "beta"})
+    good = path.read_bytes()
+    place %= len(good)
+    for bad in (good[:place], good[:place] + bytes((byte,)) + good[place + 1 :]):
+        path.write_bytes(bad)
+        if bad == good:
+            assert witness.read(path) == {"alpha", "beta"}
+            continue
+        with pytest.raises(WitnessError):
+            witness.read(path)
+
+
+def test_missing_list_is_missing(tmp_path: Path) -> None:
+    """No list is not an empty list."""
+    with pytest.raises(FileNotFoundError):
+        witness.read(tmp_path / "list")
