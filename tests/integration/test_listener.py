@@ -40,11 +40,19 @@ class OneClient:
         self.secret = SECRET
         self.asked: list[str] = []
         self.given: list[str] = []
+        self.verdict = asyncio.Event()
+        self.verdict.set()
+        self.gave_up = 0
         self.lost: list[str] = []
 
     async def judge(self, key_id: str, _peer: Peer) -> bytes | None:
         """Serve the one key."""
         self.asked.append(key_id)
+        try:
+            await self.verdict.wait()
+        except asyncio.CancelledError:
+            self.gave_up += 1
+            raise
         return self.secret if key_id == self.key_id else None
 
     def delivered(self, key_id: str, _peer: Peer) -> None:
@@ -268,6 +276,49 @@ async def test_reader_that_never_reads_is_given_up(
         await _until(lambda: f"took too long ({conversation.SEND})" in caplog.text)
         session.close()
     assert server.vault.given == []
+    assert server.vault.lost == [server.vault.key_id]
+
+
+async def test_wait_for_approval_ends_when_the_verdict_comes(server: Server) -> None:
+    """However long it takes, the client then gets its secret on the same connection."""
+    server.vault.verdict.clear()
+    asking = asyncio.create_task(server.ask())
+    await _until(lambda: bool(server.vault.asked))
+    server.vault.verdict.set()
+    assert await asking == SECRET
+    assert server.vault.gave_up == 0
+
+
+@pytest.mark.parametrize("politely", [True, False])
+async def test_wait_for_approval_ends_when_the_peer_hangs_up(
+    server: Server, caplog: pytest.LogCaptureFixture, *, politely: bool
+) -> None:
+    """At once, whether TLS is closed or the connection is cut: nobody is asked for a dead peer."""
+    server.vault.verdict.clear()
+    with socket.create_connection(server.address[:2]) as sock:
+        session = await asyncio.to_thread(_authenticate, sock, server.key)
+        await _until(lambda: bool(server.vault.asked))
+        if politely:
+            session.say_goodbye()
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+        await _until(lambda: "the peer hung up (judge)" in caplog.text)
+        session.close()
+    assert server.vault.gave_up == 1
+    assert server.vault.given == server.vault.lost == []
+
+
+async def test_peer_that_talks_while_it_waits_is_cut_off(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client has nothing to say there."""
+    server.vault.verdict.clear()
+    with socket.create_connection(server.address[:2]) as sock:
+        session = await asyncio.to_thread(_authenticate, sock, server.key)
+        await _until(lambda: bool(server.vault.asked))
+        session.send(memoryview(b"hello"))
+        await _until(lambda: "the peer hung up (judge)" in caplog.text)
+        session.close()
 
 
 def _authenticate(sock: socket.socket, key: tuple[bytes, bytes]) -> Session:

@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients are checked by real processes, driven by the one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mandos.bus_names import client_path
+from mandos.server import events
+from mandos.server.approval import Request
+from mandos.server.client import Client
+from mandos.server.clients_conf import RUNTIME_NAMES, ClientSettings
+from mandos.server.clock import Clock
+from mandos.server.events import Why
+from mandos.server.pacemaker import Pacemaker
+from mandos.server.registry import Registry
+from mandos.server.supervision import Supervision, expanded
+
+START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
+
+
+class World:
+    """Clients under supervision, and what happens to them."""
+
+    def __init__(self, *clients: Client) -> None:
+        self.clock = Clock()
+        self.registry = Registry(clients)
+        self.told: list[events.Event] = []
+        self.news = asyncio.Event()
+        self.registry.listen(self.hear)
+        self.supervision = Supervision(self.registry, self.clock, 4)
+
+    def hear(self, event: events.Event) -> None:
+        """Keep what happens."""
+        self.told.append(event)
+        self.news.set()
+
+    async def until(self, kind: type[events.Event], times: int = 1) -> events.Event:
+        """Wait for an event of this kind."""
+        while len(found := [event for event in self.told if type(event) is kind]) < times:
+            self.news.clear()
+            await self.news.wait()
+        return found[times - 1]
+
+
+@asynccontextmanager
+async def world(*clients: Client) -> AsyncIterator[World]:
+    """A world that ends."""
+    here = World(*clients)
+    yield here
+    await here.supervision.close()
+
+
+def _client(**values: Any) -> Client:  # noqa: ANN401 - settings
+    settings = ClientSettings(name="foo", key_id="ab" * 32, secret=b"x", **values)
+    return Client(settings, datetime.now(UTC), chance=lambda: 0.0)
+
+
+async def test_healthy_client_is_found_alive() -> None:
+    """The timer starts its checker; its success counts."""
+    client = _client(checker="test %(host)s = here", host="here")
+    async with world(client) as here:
+        pacemaker = Pacemaker(here.registry, here.clock)
+        completed = await here.until(events.CheckerCompleted)
+        pacemaker.stop()
+        assert isinstance(completed, events.CheckerCompleted)
+        assert (completed.wait_status, completed.command) == (0, "test here = here")
+        assert client.last_checked_ok is not None
+        assert [type(event) for event in here.told[:4]] == [
+            events.CheckerWanted, events.CheckerBegan, events.CheckerCompleted, events.CheckedOK,
+        ]  # fmt: skip
+
+
+async def test_vanished_client_is_disabled_by_the_timer() -> None:
+    """With a timeout of no time at all the first beat disables it."""
+    client = _client(checker="false", timeout=timedelta(0))
+    async with world(client) as here:
+        pacemaker = Pacemaker(here.registry, here.clock)
+        disabled = await here.until(events.Disabled)
+        pacemaker.stop()
+        assert isinstance(disabled, events.Disabled)
+        assert disabled.why is Why.TIMEOUT
+
+
+async def test_new_deadline_wakes_the_timer() -> None:
+    """What becomes due earlier than the timer expects is done in time."""
+    client = _client(checker="true", approval_delay=timedelta(milliseconds=1))
+    async with world(client) as here:
+        pacemaker = Pacemaker(here.registry, here.clock)
+        request = client.ask(here.clock.now())
+        assert isinstance(request, Request)
+        woken = asyncio.Event()
+        request.wake = woken.set
+        await woken.wait()
+        pacemaker.stop()
+
+
+async def test_disabling_ends_the_checker() -> None:
+    """The process goes, and its end is not reported."""
+    client = _client(checker="sleep 1000")
+    async with world(client) as here:
+        client.start_checker(here.clock.now())
+        await here.until(events.CheckerBegan)
+        client.disable(here.clock.now(), Why.ADMINISTRATOR)
+    assert not any(isinstance(event, events.CheckerCompleted) for event in here.told)
+
+
+@pytest.mark.parametrize("command", ["/nonexistent/checker", "/etc/hostname"])
+async def test_checker_that_cannot_run_is_told(
+    command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command that is not there is the administrator's mistake: said once, not every time."""
+    client = _client(checker=command)
+    async with world(client) as here:
+        for times in (1, 2):
+            client.start_checker(here.clock.now())
+            await here.until(events.CheckerCompleted, times)
+    assert caplog.text.count("the checker of client foo failed with status 12") == 1
+
+
+def test_every_name_can_be_expanded() -> None:
+    """In the form of the reference, each value as one word for the shell."""
+    client = Client(
+        ClientSettings(
+            name="foo.bar-1", key_id="ab" * 32, fingerprint="cd" * 20, secret=b"x",
+            host="a b;c'd$x", timeout=timedelta(days=1, minutes=5), checker="",
+        ),
+        START,
+        chance=lambda: 0.5,
+    )  # fmt: skip
+    names = sorted(RUNTIME_NAMES)
+    checker = " ".join(f"{name}=%({name})s" for name in names)
+    client.change(START, checker=checker + " 100%%")
+    words = shlex.split(expanded(client, lambda moment: moment + timedelta(hours=1)))
+    assert words.pop() == "100%"
+    assert dict(word.split("=", 1) for word in words) == {
+        "approval_delay": "0:00:00",
+        "approval_duration": "0:00:01",
+        "created": "2026-11-24 04:04:05.000678",
+        "dbus_object_path": "/clients/foo_bar_1",
+        "enabled": "True",
+        "expires": "2026-11-25 04:09:05.000678",
+        "fingerprint": "CD" * 20,
+        "host": "a b;c'd$x",
+        "interval": "0:02:00",
+        "key_id": "AB" * 32,
+        "last_approval_request": "None",
+        "last_checked_ok": "None",
+        "last_enabled": "2026-11-24 04:04:05.000678",
+        "name": "foo.bar-1",
+        "timeout": "1 day, 0:05:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("foo.bar-1", "/clients/foo_bar_1"), ("ä b", "/clients/_c3_a4_20b"), ("A9_", "/clients/A9_")],
+)
+def test_object_path_of_a_name(name: str, path: str) -> None:
+    """Any name leads to a path that D-Bus allows."""
+    assert client_path(name) == path
+    assert re.fullmatch(r"/clients/[A-Za-z0-9_]+", path)
