@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ class _Responder:
         in (seen with Linux 6.18), and would answer the probes of the other interfaces' responders.
         """
         await self._zeroconf.zeroconf.async_wait_for_start()
-        name = socket.if_indextoname(self._interface).encode()
+        name = os.fsencode(socket.if_indextoname(self._interface))
         for reader in self._zeroconf.zeroconf.engine.readers:
             with contextlib.suppress(OSError):  # bound already, or Linux before 5.7 without root
                 reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
