@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; returns the exit status."""
     try:
         settings = load(sys.argv[1:] if arguments is None else arguments)
+        if settings.check:
+            return _check(settings)
         logs.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
             log.info(notice)
@@ -54,6 +56,14 @@ def _failed(error: MandosError) -> int:
     for line in error.lines():
         print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
     return error.exit_code
+
+
+def _check(settings: ServerSettings) -> int:
+    from mandos.server import self_check  # noqa: PLC0415 - a server that serves does without
+
+    text, status = self_check.report(self_check.run(settings), terminal=sys.stdout.isatty())
+    print(text.rstrip("\n"))  # noqa: T201 - it is for a person
+    return status
 
 
 def _start(settings: ServerSettings) -> None:
