@@ -200,6 +200,22 @@ def test_daemon_that_is_stuck_holds_nobody_up(path: Path, handler: SyslogHandler
         assert daemon.line() == "<30>mandos: back"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+def test_socket_of_root_is_reached_after_root_is_given_up(path: Path) -> None:
+    """A daemon that only root may speak to hears a server that was root when it began to log."""
+    with Daemon(path) as daemon:
+        path.chmod(0o700)
+        handler = SyslogHandler(path)
+        child = os.fork()
+        if child == 0:
+            os.setresuid(65534, 65534, 65534)
+            handler.handle(_line("not root"))
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert daemon.line() == f"<30>mandos[{child}]: not root"
+        handler.close()
+
+
 def test_logging_needs_no_new_descriptor(path: Path, handler: SyslogHandler) -> None:
     """A server that has run out of descriptors can say so, even to a restarted daemon."""
     with Daemon(path) as daemon:

@@ -33,13 +33,16 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_
 class Outlet:
     """Datagrams to one socket; whoever listens there may come and go.
 
-    One descriptor is held from the beginning, so that logging works when none is left.
+    One descriptor is held from the beginning, so that logging works when none is left; and it is
+    connected at once, since a server that has given up root may have no right to do so.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
+            self._socket.connect(self._path)
 
     def send(self, datagram: bytes) -> bool:
         """Send it, or return False; it goes in a sealed memfd when it is too large by itself."""
