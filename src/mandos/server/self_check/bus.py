@@ -28,7 +28,7 @@ AVAHI = "org.freedesktop.Avahi"
 _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 _DO_NOT_QUEUE = 4
 _RUNNING = 2  # AVAHI_SERVER_RUNNING, avahi-common/defs.h
-_SECONDS = 10.0
+_SECONDS = 5.0
 _DBUS, _ZEROCONF = "D-Bus", "Zeroconf"
 _POLICY = (
     "put Mandos's bus policy into /usr/share/dbus-1/system.d/mandos.conf, then"
@@ -101,13 +101,14 @@ async def _ask(*, own_name: bool) -> Facts:
     try:
         async with asyncio.timeout(_SECONDS):
             bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-            await _ask_about_avahi(bus, facts)
-            if own_name:
-                await _ask_for_name(bus, facts)
     except TimeoutError:
-        facts["problem"] = f"it did not answer within {_SECONDS:g} s"
+        facts["problem"] = f"no answer within {_SECONDS:g} s"
     except (OSError, EOFError, DBusFastError) as error:
         facts["problem"] = getattr(error, "strerror", None) or str(error)
+    else:
+        await _ask_about_avahi(bus, facts)
+        if own_name:
+            await _ask_for_name(bus, facts)
     return facts
 
 
@@ -138,7 +139,11 @@ async def _call(bus: MessageBus, member: str, signature: str, *body: object) -> 
 
 
 async def _send(bus: MessageBus, message: Message) -> tuple[Any, str]:
-    reply = await bus.call(message)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            reply = await bus.call(message)
+    except TimeoutError:
+        return None, f"no answer within {_SECONDS:g} s"
     first = reply.body[0] if reply.body else None
     if reply.message_type != MessageType.ERROR:
         return first, ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mandos.server.self_check.findings import Finding
 
 _CHECKERS = "checkers"
-_PLAIN = re.compile(r"\s*([A-Za-z0-9_./+][A-Za-z0-9_./+-]*)(?=\s|$)")
+_PLAIN = re.compile(r"\s*([A-Za-z0-9_./+:][A-Za-z0-9_./+-]*)(?=\s|$)")
 #: What sh(1) does by itself, or what begins something longer.
 _SHELL = frozenset((
     ".", ":", "alias", "case", "cd", "command", "echo", "eval", "exec", "exit", "export", "false",

@@ -22,7 +22,8 @@ _GNUTLS = "GnuTLS"
 #: Calls that a handshake may take; it needs two or three.
 _TURNS = 100
 _SECRET = b"a secret"
-_MEND = "leave priority out of mandos.conf, and see whether /etc/gnutls/config forbids anything"
+_MEND_PRIORITY = "leave priority out of mandos.conf"
+_MEND_SYSTEM = "see what /etc/gnutls/config forbids (it is for the whole system), or update GnuTLS"
 
 
 def check(priority: str) -> Iterator[Finding]:
@@ -32,14 +33,15 @@ def check(priority: str) -> Iterator[Finding]:
     except MachineError as error:
         yield from failures(_GNUTLS, error)
         return
+    is_default = priority == grammar.PRIORITY
     try:
         exchange(priority, priority)
     except MandosError as error:
         said = f"a client with a raw public key cannot get its secret: {error}"
-        yield failed(_GNUTLS, said, error.hint or _MEND)
+        yield failed(_GNUTLS, said, _MEND_SYSTEM if is_default else _MEND_PRIORITY)
         return
     yield ok(_GNUTLS, "a client with a raw public key gets its secret")
-    if priority != grammar.PRIORITY:
+    if not is_default:
         yield _with_default(priority)
 
 
