@@ -9,15 +9,17 @@ is one of our own, and goes too.  Only what a test asks for is started: the jour
 from __future__ import annotations
 
 import functools
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 from harness.host import Host, why_impossible
-from harness.process import Process
+from harness.process import PATIENCE, Process
 
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "systemd" / "mandos.service"
@@ -56,6 +58,7 @@ cat <&3 >/dev/null &
 watcher=$!
 trap : TERM
 wait "$watcher"
+exec >/dev/null 2>&1
 kill -KILL $(cat "/proc/$machine/task/$machine/children") "$watcher"
 wait "$machine"
 find "$cgroup" -depth -type d -exec rmdir '{}' ';'
@@ -103,12 +106,12 @@ mknod -m 666 dev/urandom c 1 9
 ln -sf /dev/null etc/systemd/system/systemd-modules-load.service
 rm -rf etc/mandos var/lib/mandos var/log/journal
 sed -i '/^_\\?mandos:/d' etc/passwd etc/shadow etc/group etc/gshadow
-mkfifo run/console
+mkfifo run/go run/console
 pivot_root . mnt
 umount --lazy /mnt
 ip link set lo up
 echo "made $pid"
-read -r go_on <run/console
+read -r on <run/go
 cat /run/console &
 exec env -i container=mandos-test /lib/systemd/systemd --unit=booted.service --show-status=no
 """
@@ -160,7 +163,7 @@ class Machine(Host):
         self.write("/etc/systemd/system/mandos.service", UNIT.read_text(encoding="utf-8"))
         self.path("/run/systemd/system").mkdir(parents=True)
         self.write("/run/systemd/system/booted.service", BOOTED)
-        self.write("/run/console", "go on\n")
+        self.write("/run/go", "on\n")
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         """Write a file of the machine, as root's."""
@@ -178,6 +181,13 @@ class Machine(Host):
     def show(self, unit: str, name: str) -> str:
         """Return one property of a unit."""
         return self.systemctl("show", "--value", "--property", name, unit).rstrip("\n")
+
+    def wait_until(self, unit: str, name: str, pattern: str) -> str:
+        """Return a property of a unit once it matches ``pattern``; systemd has no event for all."""
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, shown := self.show(unit, name)):
+            assert time.monotonic() < deadline, f"{name} of {unit} is still {shown!r}"
+        return shown
 
     def follow(self, unit: str) -> Process:
         """Watch a unit's log lines, those that were before too."""
