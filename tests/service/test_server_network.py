@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.bus import start_avahi, start_system_bus
+from harness.families import ours
 from harness.host import Host, why_impossible
 from harness.network import OVERRUN, say, serve, watch_links
-from harness.peers import PORT
+from harness.peers import PORT, fetch, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from harness.families import Family
+    from harness.keys import Credentials
     from harness.process import Process
 
 #: How a server answers who is no client, and how a machine without a server there.
@@ -177,6 +180,22 @@ def test_interface_that_returns_as_another_one(hosts: tuple[Host, Host]) -> None
     assert say(client, server.link_local(), port, "eth0") == HUNG_UP
     assert process.terminate() == 0, process.report("not a clean end")
     assert "ERROR" not in process.log
+
+
+def test_password_is_found_again(
+    hosts: tuple[Host, Host], keys_of: Callable[[Family], Credentials]
+) -> None:
+    """The whole server: after its interface has returned, a client finds it and is served."""
+    server, client = hosts
+    server.connect(client)
+    keys = keys_of(ours())
+    with start_server(server, ours(), keys.section, zeroconf=True) as running:
+        assert fetch(client, ours(), keys) == keys.password
+        server.run("ip", "link", "delete", "eth0")
+        running.wait_for("the network interface eth0 does not exist")
+        server.connect(client)
+        running.wait_for("announced as 'Mandos'")
+        assert fetch(client, ours(), keys) == keys.password
 
 
 def test_low_port_cannot_be_opened_again(hosts: tuple[Host, Host]) -> None:
