@@ -187,7 +187,7 @@ def test_expansion_is_bounded(tmp_path: Path) -> None:
         ("approval_duration = P9999Y", "the duration 'P9999Y' is longer than 1000 years"),
         ("approved_by_default = maybe", "expected 1, yes, true, on, 0, no, false or off, not"),
         ("enabled =", "expected 1, yes, true, on, 0, no, false or off, not ''"),
-        ("fingerprint = xyz", "expected hexadecimal digits, not 'xyz'"),
+        ("fingerprint = xyz", "expected at most 128 hexadecimal digits, not 'xyz'"),
     ],
 )
 def test_wrong_values(tmp_path: Path, line: str, expected: str) -> None:
@@ -391,7 +391,7 @@ def test_base64_that_is_taken_for_an_option_is_not_shown(
     """A remark names an unknown option only when it looks like a name."""
     caplog.set_level(logging.DEBUG)
     _one(tmp_path, lines)
-    assert "an option is ignored" in caplog.text
+    assert "unknown option is ignored" in caplog.text
     assert "hqima" not in caplog.text.lower()
 
 
@@ -417,8 +417,8 @@ def test_empty_option_below_a_secret_is_no_data(
     assert _one(tmp_path, "location=\nhost=").host == ""
     assert caplog.messages == [
         (
-            f"{tmp_path}/clients.conf: line 4: unknown option; is this a continuation of secret? "
-            "then indent it"
+            f"{tmp_path}/clients.conf: line 4: unknown option is ignored; "
+            "is this a continuation of secret? then indent it"
         )
     ]
 

@@ -29,6 +29,7 @@ from mandos.server.inifile import (
     decode,
     expand,
     label,
+    may_end_base64,
     parse_boolean,
     parse_ini,
     plain_name,
@@ -58,6 +59,7 @@ _TRIES = 5
 _SHOWN = 100
 _NAMES_SHOWN = 10
 _VALUE_SHOWN = 80
+_ODD = 16
 _SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
 
 
@@ -104,12 +106,20 @@ def _text(value: str) -> str:
 def _fingerprint(value: str) -> str:
     digits = "".join(value.split()).lower()
     if digits and not _FINGERPRINT.fullmatch(digits):
-        raise ValueError("hexadecimal digits")
+        raise AdministratorError(f"expected at most 128 hexadecimal digits{_unless_odd(digits)}")
     return digits
 
 
 def _key_id(value: str) -> str:
-    return parse_key_id(value) if value.strip() else ""
+    digits = "".join(value.split()).lower()
+    if digits and not _FINGERPRINT.fullmatch(digits):
+        raise AdministratorError(f"a key ID has 64 hexadecimal digits{_unless_odd(digits)}")
+    return parse_key_id(digits) if digits else ""
+
+
+def _unless_odd(value: str) -> str:
+    """Quote a short value; a long one that is not hexadecimal is more likely a misplaced secret."""
+    return f", not {value!r}" if len(value) < _ODD else ""
 
 
 @lru_cache(maxsize=1024)
@@ -149,6 +159,8 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "approved_by_default": parse_boolean,
     "enabled": parse_boolean,
 }
+#: Options whose errors never quote what could be a misplaced secret.
+_DISCREET = {"secret", "secfile", "key_id", "fingerprint"}
 _KNOWN = READERS.keys() | {"secret", "secfile"}
 
 
@@ -246,13 +258,11 @@ def _tell_unknown(where: str, options: Mapping[str, Value], notices: _Notices) -
     for previous, (name, value) in zip(("", *options), options.items(), strict=False):
         if name in _KNOWN:
             continue
-        place = f"{where}: line {value.line}"
-        if previous == "secret" and value.text in {"", "="}:
-            what = f"{place}: unknown option; is this a continuation of secret? then indent it"
-            notices.add(logging.WARNING, "misplaced", what)
-        else:
-            what = plain_name(name)
-            notices.add(logging.INFO, what, f"{place}: unknown option {what} is ignored")
+        stray = previous == "secret" and may_end_base64(value.text)
+        hint = "; is this a continuation of secret? then indent it" if stray else ""
+        what = f"unknown option {plain_name(name, value.text)}".rstrip() + f" is ignored{hint}"
+        level = logging.WARNING if stray else logging.INFO
+        notices.add(level, what, f"{where}: line {value.line}: {what}")
 
 
 class _Notices:
@@ -429,7 +439,7 @@ class _SectionReader:
 
 def _reason(name: str, value: Value, error: AdministratorError) -> str:
     """What an error says, unless it might quote what stands on other lines."""
-    if name in {"secret", "secfile"} or not {"\n", "%"} & set(value.text):
+    if name in _DISCREET or not {"\n", "%"} & set(value.text):
         return in_one_line(error) if name == "secfile" else str(error)
     return f"{_first_line(value)!r} is not valid"
 

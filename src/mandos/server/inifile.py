@@ -82,9 +82,14 @@ def label(name: str) -> str:
     return f"[{name:.80}]" if name.isprintable() else f"[{name[:80]!r}]"
 
 
-def plain_name(name: str) -> str:
-    """An option's name as messages show it: not what may be somebody's data."""
-    return name if _NAME.fullmatch(name) else "an option"
+def may_end_base64(value: str) -> bool:
+    """Whether an option with this value may be the last line of somebody's base64."""
+    return value.partition("\n")[0] in {"", "="}
+
+
+def plain_name(name: str, value: str) -> str:
+    """An option's name as messages show it; empty when it may be somebody's data."""
+    return name if _NAME.fullmatch(name) and not may_end_base64(value) else ""
 
 
 def parse_boolean(text: str) -> bool:
@@ -230,7 +235,8 @@ class _Parser:
         elif name in self._section.options:
             first = self._section.options[name].line
             where = label(self._section.name)
-            self._problem(f"{where} has {plain_name(name)} at line {first} already")
+            what = plain_name(name, value) or "this option"
+            self._problem(f"{where} has {what} at line {first} already")
         else:
             self._option = self._last = name
             self._begun = self._line
