@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.peer
 
-#: What systemd-analyze may say at most (0 is best, 10 worst).  What it counts against us: being on
-#: the network (0.9), reading root's files at start and dropping that right (0.4), the machine's
-#: users and file system (0.3), CAP_NET_RAW in the ambient set for checkers (0.2).
+#: What systemd-analyze may say at most (0 is best, 10 worst; systemd 252).  What it counts is that
+#: the server is on the network, hands CAP_NET_RAW to checkers, reads root's files at start and then
+#: drops that right by capset(2), and sees the machine's users and root directory.
 WORST_EXPOSURE = 1.7
 NET_RAW = 1 << 13
 #: Runs where the server would: gives up what it may, then runs each argument as a checker, all at

@@ -30,6 +30,7 @@ _CAPBSET_READ = 23
 _CAPBSET_DROP = 24
 _SET_SECUREBITS = 28
 _SET_NO_NEW_PRIVS = 38
+_GET_NO_NEW_PRIVS = 39
 _CAP_AMBIENT = 47
 _CAP_AMBIENT_RAISE = 2
 _CAP_AMBIENT_CLEAR_ALL = 4
@@ -78,7 +79,7 @@ def lock(*kept: int) -> None:
     """Make a change of user keep the capabilities, and forbid all but ``kept`` to later programs.
 
     The second half needs CAP_SETPCAP.  Without it those limits stay as they were, which
-    ``no_new_privileges`` makes harmless.
+    ``forbid_new_privileges`` makes harmless.
     """
     with contextlib.suppress(PermissionError):
         _prctl(_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -109,9 +110,14 @@ def keep_only(*kept: int) -> frozenset[int]:
     return left
 
 
-def no_new_privileges() -> None:
+def forbid_new_privileges() -> None:
     """From now on no program, whatever its file says, gains rights that we do not have."""
     _prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def new_privileges_forbidden() -> bool:
+    """Whether that is so already."""
+    return bool(_prctl(_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
 
 
 def _permitted() -> frozenset[int]:

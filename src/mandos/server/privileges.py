@@ -72,15 +72,14 @@ def give_up_root() -> None:
     when we were root.  Must be called before any thread is started, since capabilities are a
     thread's own.  Raises MachineError when the machine does not let us become that user.
     """
-    if os.geteuid() != 0:
-        capabilities.keep_only(capabilities.NET_RAW)
-        return
-    user = server_user()
-    capabilities.lock(capabilities.NET_RAW)
-    _become(user)
-    if not capabilities.keep_only(capabilities.NET_RAW):
+    if os.geteuid() == 0:
+        user = server_user()
+        capabilities.lock(capabilities.NET_RAW)
+        _become(user)
+        capabilities.forbid_new_privileges()
+    kept = capabilities.keep_only(capabilities.NET_RAW)
+    if not kept and capabilities.new_privileges_forbidden():
         log.warning("this machine withholds CAP_NET_RAW: fping cannot run as a checker")
-    capabilities.no_new_privileges()
 
 
 def _become(user: ServerUser) -> None:
@@ -162,26 +161,15 @@ def _shown(*words: str) -> str:
     return shlex.join(words)
 
 
-def go_to_background() -> None:
-    """Leave the terminal and the caller behind: in the background, in a session of its own."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(null, descriptor)
-    os.close(null)
-
-
 class PidFile:
-    """The file with the daemon's process ID; opened early, as root, and written last."""
+    """The file with the daemon's process ID; opened early, as root, and written last.
+
+    Until then it names the daemon that runs already, if one does.
+    """
 
     def __init__(self, path: Path = PID_FILE) -> None:
         try:
-            self._file = path.open("w", encoding="ascii")
+            self._file = path.open("a", encoding="ascii")
         except OSError as error:
             raise MachineError(
                 f"cannot write the PID file {path}: {error.strerror}",
@@ -190,5 +178,6 @@ class PidFile:
 
     def write(self) -> None:
         """Store this process's ID."""
+        self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.close()
