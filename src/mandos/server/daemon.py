@@ -100,6 +100,7 @@ class Daemon:
         self._ending.callback(Pacemaker(registry, self._parts.clock).stop)
         self._network.listen(self._heed_link)
         self._network.start()
+        self._heed_link()
         self._listener.start()
         self._in_background(announce(self._settings, self._listener.port, self._network))
         self._in_background(keep_listening(self._settings, self._listener, self._network))

@@ -73,9 +73,13 @@ def _start(settings: ServerSettings) -> None:
         return
     pid_file = privileges.PidFile()
     background = Background()
-    pid_file.write()
+
+    def ready() -> None:
+        pid_file.write()
+        background.ready()
+
     try:
-        _serve(settings, background.ready)
+        _serve(settings, ready)
     except MandosError as error:
         background.failed(_failed(error))
         raise
