@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -28,25 +29,26 @@ if TYPE_CHECKING:
 
     from harness.process import Process
 
-#: What the program does with --check; "as USER" gives root up once all is imported.
-CHECK = """
+#: The same as mandos --check, for a user who cannot read the files of root's Python.
+CHECK_AS = """
 import codecs, os, pwd, sys
 import mandos.tls.session
-from mandos.server import self_check, settings
+from mandos.server import main, self_check
 codecs.lookup("ascii")
-options = sys.argv[1:]
-if options[0] == "as":
-    user = pwd.getpwnam(options[1])
-    os.setgroups([])
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-    options = options[2:]
-text, status = self_check.report(self_check.run(settings.load(options)))
+user = pwd.getpwnam(sys.argv[1])
+os.setgroups([])
+os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+sys.exit(main.main(sys.argv[2:]))
+"""
+#: The same, where even loading GnuTLS may fail.
+CHECK_WITHOUT_GNUTLS = """
+import sys
+from mandos.server import self_check, settings
+text, status = self_check.report(self_check.run(settings.load(sys.argv[1:])))
 sys.stdout.write(text)
 sys.exit(status)
 """
-#: The same where even the import of GnuTLS may fail.
-CHECK_WITHOUT_GNUTLS = CHECK.replace("import mandos.tls.session\n", "")
 POLICY = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -150,10 +152,13 @@ class Setup:
 
     def check(self, *options: str, user: str = "", **environment: str) -> list[str]:
         """The lines of a check; keeps the exit status."""
-        code = CHECK_WITHOUT_GNUTLS if environment else CHECK
-        who = ("as", user) if user else ()
+        program: tuple[str, ...] = (ours().server,)
+        if user:
+            program = (sys.executable, "-c", CHECK_AS, user)
+        elif environment:
+            program = (sys.executable, "-c", CHECK_WITHOUT_GNUTLS)
         # options of the test come last, so they win
-        command = (sys.executable, "-c", code, *who, *self.options, *options)
+        command = (*program, "--check", *self.options, *options)
         process = self.host.start(*command, environment=environment)
         self.status = process.wait()
         assert process.lines == process.stdout.decode().splitlines(), process.report("stderr")
@@ -268,6 +273,21 @@ def test_failure_has_its_own_exit_status(setup: Setup) -> None:
     assert ", 1 failed, " in lines[-1]
 
 
+def test_terminal_gets_colours(own: Setup) -> None:
+    """There, what mends it stands on a line of its own."""
+    own.clients.chmod(0o644)
+    own.host.path("/dev/pts").mkdir()
+    own.host.run("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=666", "devpts", "/dev/pts")
+    own.host.path("/dev/ptmx").symlink_to("pts/ptmx")
+    command = shlex.join([ours().server, "--check", "--no-dbus", *own.options])
+    terminal = own.host.start("script", "--quiet", "--return", "--command", command, "/dev/null")
+    assert terminal.wait() == 1
+    lines = [line.rstrip("\r") for line in terminal.lines]
+    place = next(number for number, line in enumerate(lines) if "secrets: everyone" in line)
+    assert lines[place].startswith("\x1b[1;31mfailed     \x1b[0m secrets: everyone can read ")
+    assert lines[place + 1] == f"{'':11} -> run: chmod o-rwx {own.name}/config/clients.conf"
+
+
 def test_ordinary_user_is_told_what_was_not_checked(setup: Setup) -> None:
     """What only root can see is said to be not checked, and is no failure."""
     lines = setup.check("--no-dbus", "--port", "80", user="nobody")
@@ -280,6 +300,16 @@ def test_ordinary_user_is_told_what_was_not_checked(setup: Setup) -> None:
         if line.startswith("not checked: ")
     )
     assert not [line for line in lines if line.startswith("failed: ")]
+
+
+def test_directory_that_is_closed_to_an_ordinary_user(setup: Setup) -> None:
+    """Not even whether something is there is known, and that is what is said."""
+    (setup.path / "closed").mkdir(0o700)
+    options = ("--no-dbus", "--statedir", f"{setup.name}/closed/there/state")
+    line = setup.about("state directory", *options, user="nobody")
+    assert line.startswith("not checked: state directory: ")
+    assert "Permission denied" in line
+    assert setup.status == 0
 
 
 def test_ordinary_user_can_check_what_is_his(setup: Setup) -> None:
@@ -312,8 +342,7 @@ def test_user_that_is_not_there(own: Setup) -> None:
 
 def test_few_descriptors(setup: Setup) -> None:
     """A limit that is too low for all clients at once is a warning, with the numbers."""
-    setup.options = [*setup.options, "--no-dbus"]
-    command = (sys.executable, "-c", CHECK, *setup.options)
+    command = (ours().server, "--check", "--no-dbus", *setup.options)
     process = setup.host.start("prlimit", "--nofile=100:100", *command)
     assert process.wait() == 0
     assert re.search(
@@ -718,9 +747,9 @@ def test_checkers_that_cannot_be_started(setup: Setup) -> None:
     )
     lines = [line for line in setup.check("--no-dbus") if ": checkers: " in line]
     assert [line.replace(setup.name, "").partition(";")[0] for line in lines] == [
-        "failed: checkers: the user _mandos has no program /closed/probe, which c3 need",
+        "failed: checkers: the user _mandos has no program /closed/probe, needed by c3",
         f"ok: checkers: the user _mandos has {shutil.which('ls')}",
-        "failed: checkers: the user _mandos has no program nosuch, which c1, c2 need",
+        "failed: checkers: the user _mandos has no program nosuch, needed by c1, c2",
         "not checked: checkers: which program starts the checkers of c4",
     ]
 

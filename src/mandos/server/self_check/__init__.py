@@ -9,9 +9,11 @@ What it needs is imported by whoever asks for it, not by the server.
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mandos.errors import MandosError
 from mandos.server.privileges import server_user
 from mandos.server.self_check import (
     bus,
@@ -23,11 +25,12 @@ from mandos.server.self_check import (
     port,
     state,
 )
-from mandos.server.self_check.findings import Finding, Outcome, report
+from mandos.server.self_check.findings import Finding, Outcome, failed, not_checked, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.server.clients_conf import ClientSettings
     from mandos.server.settings import ServerSettings
 
 __all__ = ["Finding", "Outcome", "report", "run"]
@@ -41,18 +44,30 @@ def run(settings: ServerSettings) -> list[Finding]:
 
 def _findings(settings: ServerSettings) -> Iterator[Finding]:
     user = server_user()
+    clients: list[ClientSettings] = []
     yield from machine.check_user(user)
-    yield from machine.check_python(user)
-    yield from gnutls.check(settings.priority)
-    yield from configuration.check_notices(settings)
-    clients, found = configuration.read(settings.configdir, user)
-    yield from found
-    yield from state.check(settings, user, clients)
-    yield from bus.check(settings, user)
-    yield from network.check(settings)
-    yield from port.check(settings)
-    yield from checkers.check(clients, user)
+    yield from _guarded(machine.PYTHON, machine.check_python(user))
+    yield from _guarded(gnutls.GNUTLS, gnutls.check(settings.priority))
+    yield from _guarded(configuration.MAIN, configuration.check_notices(settings))
+    found = configuration.check(settings.configdir, user, clients)
+    yield from _guarded(configuration.CLIENTS, found)
+    yield from _guarded(state.DIRECTORY, state.check(settings, user, clients))
+    yield from _guarded(bus.DBUS, bus.check(settings, user))
+    yield from _guarded(network.INTERFACE, network.check(settings))
+    yield from _guarded(port.PORT, port.check(settings))
+    yield from _guarded(checkers.CHECKERS, checkers.check(clients, user))
     yield from machine.check_descriptors(settings, len(clients))
+
+
+def _guarded(what: str, found: Iterator[Finding]) -> Iterator[Finding]:
+    """What stops a check is a finding, and no reason to leave out the others."""
+    try:
+        yield from found
+    except (MandosError, OSError) as error:
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            yield not_checked(what, str(error))
+        else:
+            yield failed(what, f"this cannot be checked: {error}", "")
 
 
 @contextmanager

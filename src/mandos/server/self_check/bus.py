@@ -29,7 +29,7 @@ _BUS, _BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 _DO_NOT_QUEUE = 4
 _RUNNING = 2  # AVAHI_SERVER_RUNNING, avahi-common/defs.h
 _SECONDS = 5.0
-_DBUS, _ZEROCONF = "D-Bus", "Zeroconf"
+DBUS, _ZEROCONF = "D-Bus", "Zeroconf"
 _POLICY = (
     "put Mandos's bus policy into /usr/share/dbus-1/system.d/mandos.conf, then"
     " run: systemctl reload dbus"
@@ -62,23 +62,23 @@ def about_name(facts: Facts, user: ServerUser) -> Finding:
     """Whether the server can be administered over the bus."""
     if facts["problem"]:
         mend = "install and start dbus, or set use_dbus = no in mandos.conf"
-        return failed(_DBUS, f"there is no system bus: {facts['problem']}", mend)
+        return failed(DBUS, f"there is no system bus: {facts['problem']}", mend)
     if facts["owner"] is not None:
         return _owned(facts["owner"], facts["owner_uid"], user)
     if not facts["name_problem"]:
-        return ok(_DBUS, f"the user {user.name} may have the name {NAME}")
+        return ok(DBUS, f"the user {user.name} may have the name {NAME}")
     said = f"the user {user.name} may not have the name {NAME}: {facts['name_problem']}"
     if os.geteuid() != 0:
-        return not_checked(_DBUS, said)
-    return failed(_DBUS, said, _POLICY)
+        return not_checked(DBUS, said)
+    return failed(DBUS, said, _POLICY)
 
 
 def _owned(process: int, uid: int | None, user: ServerUser) -> Finding:
     if uid == user.uid or os.geteuid() != 0:
-        return ok(_DBUS, f"a server has the name {NAME}: {title(process)}")
+        return ok(DBUS, f"a server has the name {NAME}: {title(process)}")
     owner = "an unknown user" if uid is None else f"the user {user_name(uid)}"
     said = f"{title(process)} of {owner} has the name {NAME}, and {user.name} could not"
-    return warning(_DBUS, said, "stop it before you start this server")
+    return warning(DBUS, said, "stop it before you start this server")
 
 
 def about_avahi(facts: Facts, settings: ServerSettings) -> Finding:

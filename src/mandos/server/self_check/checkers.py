@@ -12,13 +12,13 @@ from mandos.server.self_check.as_user import as_user
 from mandos.server.self_check.findings import failed, not_checked, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mandos.server.clients_conf import ClientSettings
     from mandos.server.privileges import ServerUser
     from mandos.server.self_check.findings import Finding
 
-_CHECKERS = "checkers"
+CHECKERS = "checkers"
 _PLAIN = re.compile(r"\s*([A-Za-z0-9_./+:][A-Za-z0-9_./+-]*)(?=\s|$)")
 #: What sh(1) does by itself, or what begins something longer.
 _SHELL = frozenset((
@@ -45,7 +45,7 @@ def check(clients: Sequence[ClientSettings], user: ServerUser) -> Iterator[Findi
         yield _finding(program, path, users[program], user)
     if unknown:
         said = f"which program starts the checkers of {_names(unknown)}"
-        yield not_checked(_CHECKERS, said, f"run them by hand, as the user {user.name}")
+        yield not_checked(CHECKERS, said, f"run them by hand, as the user {user.name}")
 
 
 def program_of(checker: str) -> str | None:
@@ -54,11 +54,11 @@ def program_of(checker: str) -> str | None:
     return plain[1] if plain else None
 
 
-def _finding(program: str, path: str | None, names: Iterable[str], user: ServerUser) -> Finding:
+def _finding(program: str, path: str | None, names: list[str], user: ServerUser) -> Finding:
     if path is not None:
-        return ok(_CHECKERS, f"the user {user.name} has {path}")
-    said = f"the user {user.name} has no program {program}, which {_names(list(names))} need"
-    return failed(_CHECKERS, said, f"install it (apt install {program}), or write its whole path")
+        return ok(CHECKERS, f"the user {user.name} has {path}")
+    said = f"the user {user.name} has no program {program}, needed by {_names(names)}"
+    return failed(CHECKERS, said, f"install it (apt install {program}), or write its whole path")
 
 
 def _names(names: list[str]) -> str:

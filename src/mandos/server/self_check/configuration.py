@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mandos.server.self_check.findings import Finding
     from mandos.server.settings import ServerSettings
 
-_MAIN = "mandos.conf"
-_CLIENTS = "clients"
+MAIN = "mandos.conf"
+CLIENTS = "clients"
 _RELOAD = "reload"
 _SECRETS = "secrets"
 #: How the reader's remark about open files begins; here they are findings of their own.
@@ -40,38 +40,40 @@ def check_notices(settings: ServerSettings) -> Iterator[Finding]:
     """What the reader of mandos.conf remarked; its errors have ended the program before."""
     path = settings.configdir / "mandos.conf"
     for notice in settings.notices:
-        yield warning(_MAIN, notice, "mend the name, or remove the line; see mandos.conf(5)")
+        yield warning(MAIN, notice, "mend the name, or remove the line; see mandos.conf(5)")
     if not settings.notices and path.exists():
-        yield ok(_MAIN, f"{path} is valid")
+        yield ok(MAIN, f"{path} is valid")
 
 
-def read(configdir: Path, user: ServerUser) -> tuple[list[ClientSettings], list[Finding]]:
-    """The clients, none when there are errors, and what was found."""
-    if not os.access(configdir, os.X_OK) and configdir.exists():
-        return [], [not_checked(_CLIENTS, f"{configdir} is closed to the user {user.name}")]
+def check(configdir: Path, user: ServerUser, clients: list[ClientSettings]) -> Iterator[Finding]:
+    """Read the clients' files; the clients are added to ``clients`` when there are no errors."""
     with _remarks() as remarks:
         try:
-            clients = load_clients(configdir)
+            clients += load_clients(configdir)
         except AdministratorError as error:
-            return [], [*_remarked(remarks), *_problems(error, user)]
-    found = [_number(clients, configdir), *_remarked(remarks), *_reload(configdir, user)]
-    return clients, [*found, *_secrets(configdir, user)]
+            yield from _remarked(remarks)
+            yield from _problems(error, user)
+            return
+    yield _number(clients, configdir)
+    yield from _remarked(remarks)
+    yield from _reload(configdir, user)
+    yield from _secrets(configdir, user)
 
 
 def _problems(error: AdministratorError, user: ServerUser) -> Iterator[Finding]:
     """A finding for each problem; what only root can read is none."""
-    for finding in failures(_CLIENTS, error):
+    for finding in failures(CLIENTS, error):
         if os.geteuid() != 0 and f"{user.name} may not" in finding.said:
-            yield not_checked(_CLIENTS, finding.said)
+            yield not_checked(CLIENTS, finding.said)
         else:
             yield finding
 
 
 def _number(clients: list[ClientSettings], configdir: Path) -> Finding:
     if clients:
-        return ok(_CLIENTS, f"{len(clients)} in {configdir}, all valid")
+        return ok(CLIENTS, f"{len(clients)} in {configdir}, all valid")
     mend = "put what mandos-keygen --password prints on a client into clients.conf"
-    return warning(_CLIENTS, f"there are none in {configdir}", mend)
+    return warning(CLIENTS, f"there are none in {configdir}", mend)
 
 
 @contextmanager
@@ -103,7 +105,7 @@ class _Remarks(logging.Handler):
 def _remarked(lines: list[logging.LogRecord]) -> Iterator[Finding]:
     for line in lines:
         if not line.getMessage().startswith(_EXPOSED):
-            yield warning(_CLIENTS, line.getMessage(), "see mandos-clients.conf(5)")
+            yield warning(CLIENTS, line.getMessage(), "see mandos-clients.conf(5)")
 
 
 def _reload(configdir: Path, user: ServerUser) -> Iterator[Finding]:

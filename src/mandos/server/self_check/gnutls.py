@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mandos.server.self_check.findings import Finding
     from mandos.tls.session import Session
 
-_GNUTLS = "GnuTLS"
+GNUTLS = "GnuTLS"
 #: Calls that a handshake may take; it needs two or three.
 _TURNS = 100
 _SECRET = b"a secret"
@@ -31,16 +31,16 @@ def check(priority: str) -> Iterator[Finding]:
     try:
         importlib.import_module("mandos.tls.gnutls")
     except MachineError as error:
-        yield from failures(_GNUTLS, error)
+        yield from failures(GNUTLS, error)
         return
     is_default = priority == grammar.PRIORITY
     try:
         exchange(priority, priority)
     except MandosError as error:
         said = f"a client with a raw public key cannot get its secret: {error}"
-        yield failed(_GNUTLS, said, _MEND_SYSTEM if is_default else _MEND_PRIORITY)
+        yield failed(GNUTLS, said, _MEND_SYSTEM if is_default else _MEND_PRIORITY)
         return
-    yield ok(_GNUTLS, "a client with a raw public key gets its secret")
+    yield ok(GNUTLS, "a client with a raw public key gets its secret")
     if not is_default:
         yield _with_default(priority)
 
@@ -50,8 +50,8 @@ def _with_default(priority: str) -> Finding:
         exchange(priority, grammar.PRIORITY)
     except MandosError as error:
         said = f"clients with the default priority string cannot connect: {error}"
-        return warning(_GNUTLS, said, "give every client the same --priority, or leave it out here")
-    return ok(_GNUTLS, "clients with the default priority string can connect")
+        return warning(GNUTLS, said, "give every client the same --priority, or leave it out here")
+    return ok(GNUTLS, "clients with the default priority string can connect")
 
 
 def exchange(server_priority: str, client_priority: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mandos.server.settings import ServerSettings
 
 _USER = "server's user"
-_PYTHON = "Python's files"
+PYTHON = "Python's files"
 _DESCRIPTORS = "open files"
 #: The user's name of old systems is as good as the present one.
 _OWN_NAMES = ("_mandos", "mandos")
@@ -46,7 +46,7 @@ def check_user(user: ServerUser) -> Iterator[Finding]:
 def check_python(user: ServerUser) -> Iterator[Finding]:
     """Whether the server's user can read what the server is made of."""
     if os.geteuid() != 0:
-        yield not_checked(_PYTHON, f"whether others than {user.name} can read them")
+        yield not_checked(PYTHON, f"whether others than {user.name} can read them")
         return
     modules = list(sys.modules.values())
     files = sorted({file for module in modules if (file := getattr(module, "__file__", None))})
@@ -58,9 +58,9 @@ def readable(files: Iterable[str], user: ServerUser) -> Finding:
     files = list(files)
     closed = as_user(user, lambda: [file for file in files if not os.access(file, os.R_OK)])
     if not closed:
-        return ok(_PYTHON, f"the user {user.name} can read all {len(files)} of them")
+        return ok(PYTHON, f"the user {user.name} can read all {len(files)} of them")
     return warning(
-        _PYTHON,
+        PYTHON,
         f"the user {user.name} cannot read {len(closed)} of {len(files)}, such as {closed[0]}",
         "the server works, but reports of its defects lack detail;"
         " install it where everyone can read it, such as below /usr or /opt",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mandos.server.self_check.findings import Finding
     from mandos.server.settings import ServerSettings
 
-_INTERFACE = "network interface"
+INTERFACE = "network interface"
 _IPV6 = "IPv6"
 _MULTICAST = "Zeroconf"
 
@@ -59,11 +59,11 @@ def _interface(name: str) -> Finding:
     index = interface_index(name)
     if not index:
         mend = "see: ip link; the server waits for it"
-        return warning(_INTERFACE, f"{name} does not exist", mend)
+        return warning(INTERFACE, f"{name} does not exist", mend)
     if index not in usable_interfaces() + loopback_interfaces():
         mend = f"run: ip link set {name} up; see whether its cable is plugged in"
-        return warning(_INTERFACE, f"{name} is not up and running as a network of many", mend)
-    return ok(_INTERFACE, f"{name} is up")
+        return warning(INTERFACE, f"{name} is not up and running as a network of many", mend)
+    return ok(INTERFACE, f"{name} is up")
 
 
 def _link_local(interface: str) -> Finding:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mandos.server.self_check.processes import Listener
     from mandos.server.settings import ServerSettings
 
-_PORT = "port"
+PORT = "port"
 _SERVICE_MANAGER = 1
 _OWN_USERS = ("_mandos", "mandos")
 
@@ -37,7 +37,7 @@ def check(settings: ServerSettings) -> Iterator[Finding]:
     except MachineError as error:
         yield from _refused(settings, error)
     else:
-        yield ok(_PORT, f"the server can listen on {where} of {settings.address or 'any address'}")
+        yield ok(PORT, f"the server can listen on {where} of {settings.address or 'any address'}")
 
 
 def _inherited(descriptor: int) -> Finding:
@@ -47,10 +47,10 @@ def _inherited(descriptor: int) -> Finding:
             kind, family = sock.type, sock.family
     except OSError as error:
         mend = "name a descriptor that the program inherits, such as 3"
-        return failed(_PORT, f"{what} is not an open socket: {error.strerror}", mend)
+        return failed(PORT, f"{what} is not an open socket: {error.strerror}", mend)
     if kind != socket.SOCK_STREAM or family not in (socket.AF_INET, socket.AF_INET6):
-        return failed(_PORT, f"{what} is not a TCP socket", "bind it to a TCP port")
-    return ok(_PORT, f"{what} is a TCP socket")
+        return failed(PORT, f"{what} is not a TCP socket", "bind it to a TCP port")
+    return ok(PORT, f"{what} is a TCP socket")
 
 
 def _refused(settings: ServerSettings, error: MachineError) -> Iterator[Finding]:
@@ -58,9 +58,9 @@ def _refused(settings: ServerSettings, error: MachineError) -> Iterator[Finding]
     reason = cause.errno if isinstance(cause, OSError) else None
     found = listeners(settings.port) if reason == errno.EADDRINUSE else []
     if reason == errno.EACCES and os.geteuid() != 0:
-        yield not_checked(_PORT, f"port {settings.port} is for root")
+        yield not_checked(PORT, f"port {settings.port} is for root")
     elif not found:
-        yield failed(_PORT, str(error), error.hint or "")
+        yield failed(PORT, str(error), error.hint or "")
     for listener in found:
         yield _held(settings.port, listener)
 
@@ -70,12 +70,12 @@ def _held(port: int, listener: Listener) -> Finding:
         user = user_name(listener.uid)
         said = f"port {port} is in use by a program of the user {user}; root could see which"
         if user in _OWN_USERS:
-            return warning(_PORT, said, "leave it, if that is the server")
-        return failed(_PORT, said, "stop that program, or choose another port")
+            return warning(PORT, said, "leave it, if that is the server")
+        return failed(PORT, said, "stop that program, or choose another port")
     said = f"port {port} is in use by {title(listener.process)}"
     if is_mandos(listener.process):
-        return warning(_PORT, f"{said}: a Mandos server runs", "stop it before you start another")
+        return warning(PORT, f"{said}: a Mandos server runs", "stop it before you start another")
     if listener.process == _SERVICE_MANAGER:
         mend = "see: systemctl list-sockets; with a socket unit for mandos all is well"
-        return warning(_PORT, said, mend)
-    return failed(_PORT, said, "stop that program, or choose another port")
+        return warning(PORT, said, mend)
+    return failed(PORT, said, "stop that program, or choose another port")

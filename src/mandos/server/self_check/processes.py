@@ -50,14 +50,21 @@ def is_mandos(process: int) -> bool:
 
 
 def holder_of_lock(path: Path) -> int | None:
-    """The process that has a flock(2) on a file: proc(5), /proc/locks."""
+    """The process that has a flock(2) on a file: proc(5), /proc/locks.
+
+    Some file systems have another device number there than stat(2) shows; what a Mandos server
+    has locked is believed to be the file all the same.
+    """
     status = path.stat()
-    device = status.st_dev
-    wanted = f"{os.major(device):02x}:{os.minor(device):02x}:{status.st_ino}"
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     for line in _lines(_PROC / "locks"):
         words = line.split()
-        if words[1:2] == ["FLOCK"] and words[5:6] == [wanted] and words[4].isdigit():
-            return int(words[4])
+        if words[1:2] != ["FLOCK"] or not words[4].isdigit():
+            continue
+        process = int(words[4])
+        where, _colon, inode = words[5].rpartition(":")
+        if inode == str(status.st_ino) and (where == device or is_mandos(process)):
+            return process
     return None
 
 

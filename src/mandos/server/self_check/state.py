@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mandos.server.self_check.findings import Finding
     from mandos.server.settings import ServerSettings
 
-_DIRECTORY = "state directory"
+DIRECTORY = "state directory"
 _SPACE = "space for the state"
 _DATABASE = "saved state"
 #: Bytes: for the database's log and what SQLite needs meanwhile; for a client; for a record.
@@ -44,12 +44,12 @@ def check(
         yield _can_be_made(path, user)
         return
     if os.geteuid() != 0 and path.lstat().st_uid != user.uid:
-        yield not_checked(_DIRECTORY, f"{path} is not the user {user.name}'s")
+        yield not_checked(DIRECTORY, f"{path} is not the user {user.name}'s")
         return
     try:
         privileges.make_state_directory(path, user)
     except AdministratorError as error:
-        yield from failures(_DIRECTORY, error)
+        yield from failures(DIRECTORY, error)
         return
     yield _can_be_written(path, user)
     yield _has_room(settings, clients)
@@ -58,12 +58,12 @@ def check(
 
 def _can_be_made(path: Path, user: ServerUser) -> Finding:
     if os.access(path.parent, os.W_OK | os.X_OK):
-        return ok(_DIRECTORY, f"{path} is not there yet; the server makes it")
+        return ok(DIRECTORY, f"{path} is not there yet; the server makes it")
     if os.geteuid() != 0 and path.parent.is_dir():
-        return not_checked(_DIRECTORY, f"{path} is not there, and only root could make it")
+        return not_checked(DIRECTORY, f"{path} is not there, and only root could make it")
     problem = "cannot be written" if path.parent.is_dir() else "is no directory"
     mend = f"run: install -d -m 0700 -o {user.name} {path}; or see --statedir"
-    return failed(_DIRECTORY, f"{path} cannot be made: {path.parent} {problem}", mend)
+    return failed(DIRECTORY, f"{path} cannot be made: {path.parent} {problem}", mend)
 
 
 def _can_be_written(path: Path, user: ServerUser) -> Finding:
@@ -71,8 +71,8 @@ def _can_be_written(path: Path, user: ServerUser) -> Finding:
     problem = _in_trial_directory(path, user, _try_database)
     if problem:
         said = f"the user {user.name} cannot keep a database in {path}: {problem}"
-        return failed(_DIRECTORY, said, _MEND_DISK.format(path))
-    return ok(_DIRECTORY, f"the user {user.name} can keep a database in {path}")
+        return failed(DIRECTORY, said, _MEND_DISK.format(path))
+    return ok(DIRECTORY, f"the user {user.name} can keep a database in {path}")
 
 
 def _in_trial_directory(path: Path, user: ServerUser, work: Callable[[Path], str]) -> str:
