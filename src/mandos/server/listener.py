@@ -27,6 +27,13 @@ log = logging.getLogger(__name__)
 _BATCH = 64
 #: Seconds to wait when there is no descriptor left for another connection.
 _PAUSE = 0.5
+#: A peer that vanishes while it waits for an approval is noticed within 30 seconds: tcp(7).
+_TCP_OPTIONS = (
+    (socket.TCP_NODELAY, 1),
+    (socket.TCP_KEEPIDLE, 10),
+    (socket.TCP_KEEPINTVL, 5),
+    (socket.TCP_KEEPCNT, 4),
+)
 
 
 class Listener:
@@ -99,7 +106,9 @@ class Listener:
 
     def _begin(self, sock: socket.socket, peer: Peer) -> None:
         sock.settimeout(0)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option, value in _TCP_OPTIONS:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection = Connection(sock, peer, self._tls, self._vault)
         task = asyncio.create_task(self._serve(connection, peer))
         self._tasks.add(task)
