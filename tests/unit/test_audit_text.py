@@ -20,7 +20,10 @@ ENABLE = "enable it with mandos-ctl --enable"
 APPROVE = "let it through with mandos-ctl --approve"
 
 LINES = [
-    (Kind.ENABLED, ALPHA | {"by": "root"}, "INFO", "client alpha is enabled (by root)"),
+    (
+        Kind.ENABLED, ALPHA | {"detail": "administrator", "by": "root"}, "INFO",
+        "client alpha is enabled: administrator (by root)",
+    ),
     (
         Kind.DISABLED, ALPHA | {"detail": "timeout"}, "WARNING",
         f"client alpha is disabled: timeout; {ENABLE} alpha when it is back",
@@ -28,6 +31,10 @@ LINES = [
     (
         Kind.DISABLED, {"client": "it's a", "detail": "timeout"}, "WARNING",
         f"client it's a is disabled: timeout; {ENABLE} 'it'\"'\"'s a' when it is back",
+    ),
+    (
+        Kind.DISABLED, ALPHA | {"detail": "state lost"}, "WARNING",
+        f"client alpha is disabled: state lost; {ENABLE} alpha if it is where it should be",
     ),
     (
         Kind.DISABLED, ALPHA | {"detail": "administrator", "by": "root"}, "WARNING",

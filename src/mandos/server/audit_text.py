@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from mandos.server.audit import Record
 
 
+#: What a person has to know before enabling a client that nobody disabled on purpose.
+_ENABLE_WHEN = {
+    Why.TIMEOUT.value: "when it is back",
+    Why.STATE_LOST.value: "if it is where it should be",
+}
+
+
 def describe_record(record: Record) -> tuple[int, str]:
     """The level and the text of the log line about a record."""
     level, describe = _LINES[record.kind]
@@ -24,14 +31,13 @@ def describe_record(record: Record) -> tuple[int, str]:
 
 
 def _enabled(record: Record) -> str:
-    return f"client {record.client} is enabled{_by(record)}"
+    return f"client {record.client} is enabled{_why(record)}{_by(record)}"
 
 
 def _disabled(record: Record) -> str:
     text = f"client {record.client} is disabled{_why(record)}{_by(record)}"
-    if record.detail != Why.TIMEOUT:
-        return text
-    return f"{text}; enable it with mandos-ctl --enable {_quoted(record)} when it is back"
+    when = _ENABLE_WHEN.get(record.detail)
+    return f"{text}; enable it with mandos-ctl --enable {_quoted(record)} {when}" if when else text
 
 
 def _secret_sent(record: Record) -> str:

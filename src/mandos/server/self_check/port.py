@@ -31,13 +31,13 @@ def check(settings: ServerSettings) -> Iterator[Finding]:
     if settings.socket is not None:
         yield _inherited(settings.socket)
         return
-    where = f"port {settings.port}" if settings.port else "a port that is free"
+    where = f"port {settings.port}" if settings.port else "a free port"
     try:
         open_socket(settings).close()
     except MachineError as error:
         yield from _refused(settings, error)
     else:
-        yield ok(PORT, f"the server can listen on {where} of {settings.address or 'any address'}")
+        yield ok(PORT, f"the server can listen on {settings.address or 'any address'}, {where}")
 
 
 def _inherited(descriptor: int) -> Finding:
