@@ -25,7 +25,6 @@ class Background:
         os.setsid()
         if os.fork():
             os._exit(0)
-        os.chdir("/")
 
     def failed(self, exit_code: int) -> None:
         """Tell whoever waits that the server does not start."""
@@ -33,6 +32,7 @@ class Background:
 
     def ready(self) -> None:
         """Let whoever waits go, and leave the terminal."""
+        os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
             os.dup2(null, descriptor)
