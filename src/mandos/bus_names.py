@@ -1,12 +1,195 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of the D-Bus interface: se.recompile.Mandos on the system bus."""
+"""The D-Bus interface, described once for the server, mandos-ctl and mandos-monitor.
+
+``se.recompile.Mandos`` is the reference's, and stays as it is.  What is new stands in interfaces of
+our own.  Times are milliseconds; dates are ISO 8601 in UTC without a zone, or empty.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BUS_NAME = "se.recompile.Mandos"
+ROOT_PATH = "/"
 CLIENT_PATHS = "/clients/"
+
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+PEER = "org.freedesktop.DBus.Peer"
+MANDOS = "se.recompile.Mandos"
+CLIENT = "se.recompile.Mandos.Client"
+#: Ours: what a server can do beyond the reference, at ROOT_PATH and at each client's path.
+SERVER1 = "org.mandos_python.Server1"
+CLIENT1 = "org.mandos_python.Client1"
+
+READ, WRITE, READWRITE = "read", "write", "readwrite"
+#: Values of the annotation EmitsChangedSignal: D-Bus specification, "Introspection Data Format".
+EMITS, INVALIDATES, CONST = "true", "invalidates", "const"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a method or signal; the name may be empty."""
+
+    signature: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method: what it takes and what it returns."""
+
+    takes: tuple[Argument, ...] = ()
+    returns: tuple[Argument, ...] = ()
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal and what it carries."""
+
+    carries: tuple[Argument, ...] = ()
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property, how it may be used, and whether its changes are told."""
+
+    signature: str
+    access: str = READ
+    emits: str = EMITS
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """All that stands behind one interface's name."""
+
+    name: str
+    methods: Mapping[str, Method]
+    signals: Mapping[str, Signal]
+    properties: Mapping[str, Property]
+
+
+def _arguments(*pairs: str) -> tuple[Argument, ...]:
+    """Read ``"s key_id"``, or ``"s"`` for an argument without a name."""
+    return tuple(Argument(*pair.split()) for pair in pairs)
+
+
+#: One audit record: number t, kind s, client s, key_id s, address s, interface s, detail s, by s,
+#: first s and last s (dates), times u.
+RECORD = "a{sv}"
+
+MANDOS_INTERFACE = Interface(
+    MANDOS,
+    methods={
+        "GetAllClients": Method(returns=_arguments("ao"), deprecated=True),
+        "GetAllClientsWithProperties": Method(returns=_arguments("a{oa{sv}}"), deprecated=True),
+        "RemoveClient": Method(takes=_arguments("o object_path")),
+    },
+    signals={
+        "ClientAdded": Signal(_arguments("o objpath")),
+        "ClientNotFound": Signal(_arguments("s key_id", "s address")),
+        "ClientRemoved": Signal(_arguments("o objpath", "s name"), deprecated=True),
+    },
+    properties={},
+)
+CLIENT_INTERFACE = Interface(
+    CLIENT,
+    methods={
+        "Approve": Method(takes=_arguments("b value")),
+        "CheckedOK": Method(),
+        "Disable": Method(deprecated=True),
+        "Enable": Method(deprecated=True),
+        "StartChecker": Method(deprecated=True),
+        "StopChecker": Method(deprecated=True),
+    },
+    signals={
+        "CheckerCompleted": Signal(_arguments("n exitcode", "x waitstatus", "s command")),
+        "CheckerStarted": Signal(_arguments("s command")),
+        "GotSecret": Signal(),
+        "NeedApproval": Signal(_arguments("t timeout", "b default")),
+        "PropertyChanged": Signal(_arguments("s property", "v value"), deprecated=True),
+        "Rejected": Signal(_arguments("s reason")),
+    },
+    properties={
+        "ApprovalDelay": Property("t", READWRITE),
+        "ApprovalDuration": Property("t", READWRITE),
+        "ApprovalPending": Property("b"),
+        "ApprovedByDefault": Property("b", READWRITE),
+        "Checker": Property("s", READWRITE),
+        "CheckerRunning": Property("b", READWRITE),
+        "Created": Property("s", emits=CONST),
+        "Enabled": Property("b", READWRITE),
+        "Expires": Property("s"),
+        "ExtendedTimeout": Property("t", READWRITE),
+        "Fingerprint": Property("s", emits=CONST),
+        "Host": Property("s", READWRITE),
+        "Interval": Property("t", READWRITE),
+        "KeyID": Property("s", emits=CONST),
+        "LastApprovalRequest": Property("s"),
+        "LastCheckedOK": Property("s", READWRITE),
+        "LastCheckerStatus": Property("n"),
+        "LastEnabled": Property("s"),
+        "Name": Property("s", emits=CONST),
+        "ObjectPath": Property("o", emits=CONST, deprecated=True),
+        "Secret": Property("ay", WRITE, INVALIDATES),
+        "Timeout": Property("t", READWRITE),
+    },
+)
+SERVER1_INTERFACE = Interface(
+    SERVER1,
+    methods={
+        # The text of one section, as in clients.conf; the client is kept in the server's state.
+        "AddClient": Method(takes=_arguments("s section"), returns=_arguments("o object_path")),
+        # Returns when the configuration is in force and saved; an error says what is wrong with it.
+        "Reload": Method(),
+        # The newest records, newest first: of one client (empty: of all), at most so many (at most
+        # 1000), with a number below ``before`` (0: any).
+        "GetRecords": Method(
+            takes=_arguments("s client", "u limit", "t before"),
+            returns=_arguments(f"a{RECORD} records"),
+        ),
+    },
+    signals={"RecordAdded": Signal(_arguments(f"{RECORD} record"))},
+    properties={
+        "Address": Property("s", emits=CONST),
+        "Interface": Property("s", emits=CONST),
+        "Port": Property("q", emits=CONST),
+        "ServiceName": Property("s", emits=CONST),
+        "Version": Property("s", emits=CONST),
+    },
+)
+CLIENT1_INTERFACE = Interface(
+    CLIENT1,
+    methods={},
+    signals={},
+    properties={
+        # When and why it was disabled: "timeout", "administrator", "configuration", "state lost".
+        "DisabledAt": Property("s"),
+        "DisabledReason": Property("s"),
+    },
+)
+ROOT_INTERFACES = (MANDOS_INTERFACE, SERVER1_INTERFACE)
+CLIENT_INTERFACES = (CLIENT_INTERFACE, CLIENT1_INTERFACE)
+
+#: Errors; those of the D-Bus specification where it has one.
+UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
+UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
+UNKNOWN_INTERFACE = "org.freedesktop.DBus.Error.UnknownInterface"
+UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
+PROPERTY_READ_ONLY = "org.freedesktop.DBus.Error.PropertyReadOnly"
+ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+INVALID_ARGS = "org.freedesktop.DBus.Error.InvalidArgs"
+FAILED = "org.freedesktop.DBus.Error.Failed"
 
 _DASH = re.compile(r"[.-]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]")
