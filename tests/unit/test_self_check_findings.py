@@ -7,7 +7,9 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +22,9 @@ from mandos.server.self_check.findings import Finding, Outcome, failed, not_chec
 from mandos.server.self_check.processes import holder_of_lock, is_mandos, listeners, title
 from mandos.server.settings import ServerSettings
 from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOBODY = ServerUser(65534, 65534, "nobody")
 FACTS = bus.Facts(
@@ -122,16 +127,22 @@ def test_process_has_a_title() -> None:
     assert not is_mandos(1 << 30)
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user can reach, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_files_that_the_user_cannot_read(tmp_path: Path) -> None:
+def test_files_that_the_user_cannot_read(public: Path) -> None:
     """Each file counts, and so does the way to it."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    file = tmp_path / "module.py"
+    file = public / "module.py"
     file.touch(mode=0o644)
     good = machine.readable([str(file)], NOBODY)
     assert (good.outcome, good.said) == (Outcome.OK, "the user nobody can read all 1 of them")
-    closed = tmp_path / "closed"
+    closed = public / "closed"
     closed.mkdir(0o700)
     (closed / "module.py").touch(mode=0o644)
     bad = machine.readable([str(file), str(closed / "module.py")], NOBODY)
