@@ -180,9 +180,10 @@ class _Parser:
         self._end_option()
         self._indent = 0
         self._begin_option(name, value.strip(), first)
-        words = lines.split()
-        self._lines += words
-        self._line += 1 + len(words)
+        self._line += 1
+        if lines:
+            self._lines.append(_stripped(lines))
+            self._line += lines.count("\n")
 
     def _take_line(self, line: str) -> None:
         text = line.strip()
@@ -268,6 +269,13 @@ class _Parser:
         self._skipping = True
         if self._section is not None:
             self._damaged.add(self._section.name)
+
+
+def _stripped(lines: str) -> str:
+    """Lines of base64 without their indentation, which nearly always is the same in all."""
+    indent = lines[: len(lines) - len(lines.lstrip())]
+    text = lines[len(indent) : -1].replace(f"\n{indent}", "\n")
+    return "\n".join(lines.split()) if " " in text or "\t" in text else text
 
 
 def _is_base64_end(line: str) -> bool:
