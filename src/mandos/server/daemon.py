@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.server import events
+from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
 from mandos.server.connection import TLS
 from mandos.server.keeper import Keeper
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that changes of the status line are collected.
 _STATUS_TIME = 1.0
+#: More new clients than these are not told one by one, which would flood the log.
+_MANY = 100
 
 
 class Parts(NamedTuple):
@@ -115,8 +118,12 @@ class Daemon:
 
     async def _take_over_the_past(self) -> None:
         """Nobody is served before it is on disk who may be."""
-        for record in self._parts.past:
-            self._keeper.note(record)
+        past = list(self._parts.past)
+        new = sum(record.kind is Kind.ADDED for record in past)
+        if new > _MANY:
+            log.info("%d clients are new", new)
+        for record in past:
+            self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
         self._keeper.save_all()
         await self._keeper.durable()
         self._parts.clock.on_shift = self._shifted

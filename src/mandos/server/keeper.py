@@ -70,11 +70,12 @@ class Keeper:
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
 
-    def note(self, record: Record) -> None:
+    def note(self, record: Record, *, tell: bool = True) -> None:
         """Add a record to the audit trail."""
         record = replace(record, at=self._clock.date(record.at))
         self._records.append(record)
-        self._untold.append(record)
+        if tell:
+            self._untold.append(record)
         self._urgent.set()
 
     def save_all(self) -> None:

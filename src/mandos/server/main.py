@@ -4,37 +4,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mandos.discovery import announce
 from mandos.errors import MandosError
-from mandos.server import daemon, logs, privileges
-from mandos.server.background import Background
-from mandos.server.clients_conf import load_clients
-from mandos.server.clock import Clock
-from mandos.server.registry import Registry
-from mandos.server.service_manager import ServiceManager
+from mandos.server import logs
 from mandos.server.settings import load
-from mandos.server.sockets import open_socket
-from mandos.server.state import restore
-from mandos.server.store import Store
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from mandos.server.clients_conf import ClientSettings
     from mandos.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
-
-#: Files of the server are its user's alone.
-_UMASK = 0o077
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
             log.info(notice)
-        _start(settings)
+        from mandos.server.start import start  # noqa: PLC0415 - --check works without GnuTLS
+
+        start(settings, _failed)
     except MandosError as error:
         return _failed(error)
     return 0
@@ -64,64 +49,3 @@ def _check(settings: ServerSettings) -> int:
     text, status = self_check.report(self_check.run(settings), terminal=sys.stdout.isatty())
     print(text.rstrip("\n"))  # noqa: T201 - it is for a person
     return status
-
-
-def _start(settings: ServerSettings) -> None:
-    """In the foreground, or in the background with a PID file."""
-    if settings.foreground:
-        _serve(settings, _nobody)
-        return
-    pid_file = privileges.PidFile()
-    background = Background()
-
-    def ready() -> None:
-        pid_file.write()
-        background.ready()
-
-    try:
-        _serve(settings, ready)
-    except MandosError as error:
-        background.failed(_failed(error))
-        raise
-
-
-def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
-    """Everything that needs root happens here, before the event loop starts."""
-    os.umask(_UMASK)
-    manager = ServiceManager.from_environment(os.environ)
-    if manager.passed_sockets and settings.socket is None:
-        settings = replace(settings, socket=manager.passed_sockets[0])
-    configured = load_clients(settings.configdir)
-    if not configured:
-        log.warning("there are no clients in %s", settings.configdir)
-    privileges.allow_many_descriptors()
-    privileges.make_state_directory(settings.statedir, privileges.server_user())
-    listening = open_socket(settings)
-    if settings.zeroconf:
-        announce.load()
-    privileges.give_up_root()
-    store = Store(settings.statedir, settings.audit_records)
-    try:
-        parts = _parts(settings, configured, store, listening, manager)
-        asyncio.run(daemon.run(settings, parts, ready))
-    finally:
-        store.close()
-
-
-def _parts(
-    settings: ServerSettings,
-    configured: list[ClientSettings],
-    store: Store,
-    listening: socket.socket,
-    manager: ServiceManager,
-) -> daemon.Parts:
-    clock = Clock()
-    if not settings.restore:
-        store.forget()
-    state = store.load(configured)
-    clients, past = restore(configured, state, clock.now())
-    return daemon.Parts(Registry(clients), clock, store, past, listening, manager)
-
-
-def _nobody() -> None:
-    """Who waits for a server in the foreground."""

@@ -62,7 +62,7 @@ def about_name(facts: Facts, user: ServerUser) -> Finding:
     """Whether the server can be administered over the bus."""
     if facts["problem"]:
         mend = "install and start dbus, or set use_dbus = no in mandos.conf"
-        return failed(DBUS, f"there is no system bus: {facts['problem']}", mend)
+        return warning(DBUS, f"there is no system bus: {facts['problem']}", mend)
     if facts["owner"] is not None:
         return _owned(facts["owner"], facts["owner_uid"], user)
     if not facts["name_problem"]:
