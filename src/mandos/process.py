@@ -83,7 +83,7 @@ def spawn(command: Sequence[str]) -> int:
     try:
         return os.posix_spawn(
             command[0],
-            command,
+            list(command),
             os.environ,
             file_actions=null,
             setsid=True,
