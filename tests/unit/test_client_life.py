@@ -409,10 +409,9 @@ def test_configuration_wins_where_it_has_changed() -> None:
     life.client.reconfigure(configured, life.now)
     assert life.client.settings.host == "b"
     assert life.client.settings.timeout == 10 * MINUTE
-    assert life.client.disabled_why == Why.CONFIGURATION
-    assert life.client.memory.enabled is False
+    assert (life.client.enabled, life.client.disabled_why) == (False, Why.CONFIGURATION)
     life.client.reconfigure(replace(configured, enabled=True), life.now)
-    assert life.client.memory.enabled
+    assert life.client.enabled
     assert life.told_of(events.Enabled) == [events.Enabled("foo", life.now, Why.CONFIGURATION)]
 
 
