@@ -1,0 +1,275 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client as the server tells of it, a record of its audit trail, and finding clients by name.
+
+The D-Bus values are kept as they came, so that they can be shown unchanged; what they mean in
+Python is read when it is asked for, which keeps ten thousand clients cheap.  Values that do not
+have the type that ``bus_names`` promises are left out: a server's mistake must not end a program.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from mandos import bus_names
+from mandos.errors import AdministratorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_SIGNATURES: Final = {
+    interface.name: {name: declared.signature for name, declared in interface.properties.items()}
+    for interface in bus_names.CLIENT_INTERFACES
+}
+_RECORD_SIGNATURES: Final = {
+    "number": "t", "kind": "s", "client": "s", "key_id": "s", "address": "s", "interface": "s",
+    "detail": "s", "by": "s", "first": "s", "last": "s", "times": "u",
+}  # fmt: skip
+_NEAREST = 3
+
+#: ``last_checker_status`` beside exit codes: facts of the D-Bus interface.
+KILLED, NEVER_CHECKED = -1, -2
+
+
+class NoSuchClientError(AdministratorError):
+    """The server has no client of this name."""
+
+    exit_code = 67  # EX_NOUSER
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client; ``values`` holds its D-Bus properties as they came, without their variants.
+
+    Durations are not negative; dates are aware and in UTC, None where there is none.
+    """
+
+    path: str
+    values: Mapping[str, Any]
+
+    def changed(self, values: Mapping[str, Any]) -> Client:
+        """The same client with some new values."""
+        return replace(self, values={**self.values, **values})
+
+    @property
+    def name(self) -> str:
+        """The section's name in clients.conf; the end of the path when the server is silent."""
+        return str(self.values.get("Name") or self.path.rpartition("/")[2])
+
+    @property
+    def key_id(self) -> str:
+        """SHA-256 of the TLS key, upper-case hexadecimal."""
+        return self._text("KeyID")
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the OpenPGP key, upper-case hexadecimal."""
+        return self._text("Fingerprint")
+
+    @property
+    def host(self) -> str:
+        """What the checker checks."""
+        return self._text("Host")
+
+    @property
+    def checker(self) -> str:
+        """The checker's command line, before its variables are filled in."""
+        return self._text("Checker")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it may get its secret and is checked."""
+        return self._flag("Enabled")
+
+    @property
+    def checker_running(self) -> bool:
+        """Whether a checker runs now."""
+        return self._flag("CheckerRunning")
+
+    @property
+    def approval_pending(self) -> bool:
+        """Whether a request waits for approval now."""
+        return self._flag("ApprovalPending")
+
+    @property
+    def approved_by_default(self) -> bool:
+        """What becomes of a request when nobody approves or denies it."""
+        return self._flag("ApprovedByDefault")
+
+    @property
+    def timeout(self) -> timedelta:
+        """How long after its last sign of life it is disabled."""
+        return self._duration("Timeout")
+
+    @property
+    def extended_timeout(self) -> timedelta:
+        """The timeout after its secret was sent."""
+        return self._duration("ExtendedTimeout")
+
+    @property
+    def interval(self) -> timedelta:
+        """How often a checker starts."""
+        return self._duration("Interval")
+
+    @property
+    def approval_delay(self) -> timedelta:
+        """How long a request waits for an administrator; zero: it does not wait."""
+        return self._duration("ApprovalDelay")
+
+    @property
+    def approval_duration(self) -> timedelta:
+        """How long an approval or denial holds."""
+        return self._duration("ApprovalDuration")
+
+    @property
+    def created(self) -> datetime | None:
+        """When the server first knew it."""
+        return self._date("Created")
+
+    @property
+    def last_enabled(self) -> datetime | None:
+        """When it was enabled last."""
+        return self._date("LastEnabled")
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it will be disabled unless it shows that it is alive; None when disabled."""
+        return self._date("Expires")
+
+    @property
+    def last_checked_ok(self) -> datetime | None:
+        """When it was last found alive."""
+        return self._date("LastCheckedOK")
+
+    @property
+    def last_approval_request(self) -> datetime | None:
+        """When it last asked for its secret and had to wait for approval."""
+        return self._date("LastApprovalRequest")
+
+    @property
+    def last_checker_status(self) -> int:
+        """The last checker's exit code, KILLED, or NEVER_CHECKED."""
+        return int(self.values.get("LastCheckerStatus", NEVER_CHECKED))
+
+    @property
+    def disabled_at(self) -> datetime | None:
+        """When it was disabled; None when it is enabled or the server does not tell."""
+        return self._date("DisabledAt")
+
+    @property
+    def disabled_reason(self) -> str:
+        """Why it is disabled; empty when it is enabled or the server does not tell."""
+        return self._text("DisabledReason")
+
+    def _text(self, name: str) -> str:
+        return str(self.values.get(name, ""))
+
+    def _flag(self, name: str) -> bool:
+        return bool(self.values.get(name, False))
+
+    def _duration(self, name: str) -> timedelta:
+        try:
+            return timedelta(milliseconds=self.values.get(name, 0))
+        except OverflowError:
+            return timedelta.max
+
+    def _date(self, name: str) -> datetime | None:
+        return parse_date(self._text(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One record of the audit trail; what does not apply is empty.
+
+    It happened ``times`` times, from ``first`` to ``last`` (aware, UTC).  ``number`` grows.
+    """
+
+    number: int
+    kind: str
+    client: str = ""
+    key_id: str = ""
+    address: str = ""
+    interface: str = ""
+    detail: str = ""
+    by: str = ""
+    first: datetime | None = None
+    last: datetime | None = None
+    times: int = 1
+
+
+def parse_date(text: str) -> datetime | None:
+    """Read a date of the interface; None for an empty or unreadable one."""
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+
+def read_client(path: str, interfaces: Mapping[str, Mapping[str, Any]]) -> Client | None:
+    """Read an object of GetManagedObjects or InterfacesAdded; None when it is no client."""
+    if bus_names.CLIENT not in interfaces:
+        return None
+    values = read_values(bus_names.CLIENT, interfaces[bus_names.CLIENT])
+    if bus_names.CLIENT1 in interfaces:
+        values |= read_values(bus_names.CLIENT1, interfaces[bus_names.CLIENT1])
+    return Client(path, values)
+
+
+def read_values(interface: str, variants: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an interface's properties that are known and have the right type."""
+    signatures = _SIGNATURES.get(interface, {})
+    return {
+        name: variant.value
+        for name, variant in variants.items()
+        if variant.signature == signatures.get(name)
+    }
+
+
+def read_record(variants: Mapping[str, Any]) -> AuditRecord:
+    """Read a record of the audit trail."""
+    values: dict[str, Any] = {"number": 0, "kind": ""}
+    values |= {
+        name: variants[name].value
+        for name, signature in _RECORD_SIGNATURES.items()
+        if name in variants and variants[name].signature == signature
+    }
+    for name in ("first", "last"):
+        values[name] = parse_date(values.get(name, ""))
+    return AuditRecord(**values)
+
+
+def find_clients(clients: Iterable[Client], names: Sequence[str]) -> list[Client]:
+    """The clients of these names, in their order, each once.
+
+    Raises NoSuchClientError, whose hint has the nearest names.
+    """
+    by_name = {client.name: client for client in clients}
+    missing = [name for name in dict.fromkeys(names) if name not in by_name]
+    if missing:
+        raise no_such_client(missing, by_name)
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def no_such_client(missing: Sequence[str], names: Iterable[str]) -> NoSuchClientError:
+    """The error about names that no client has."""
+    known = list(names)
+    noun = "client" if len(missing) == 1 else "clients"
+    message = f"the server has no {noun} {', '.join(map(repr, missing))}"
+    if not known:
+        return NoSuchClientError(message, "it has no clients at all")
+    near = [name for one in missing for name in nearest(one, known)]
+    if not near:
+        return NoSuchClientError(message, "mandos-ctl lists those that it has")
+    return NoSuchClientError(message, f"did you mean {' or '.join(dict.fromkeys(near))}?")
+
+
+def nearest(name: str, names: Sequence[str]) -> list[str]:
+    """The few names that are most like this one, without regard to case."""
+    folded: dict[str, str] = {}
+    for known in names:
+        folded.setdefault(known.casefold(), known)
+    return [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, _NEAREST)]
