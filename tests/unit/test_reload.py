@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,38 @@ async def test_clients_can_change_keys(tmp_path: Path) -> None:
     await world.reloader.reload()
     owners = {key: client.name for key in KEYS if (client := world.registry.find(KEYS[key]))}
     assert owners == {"a": "bar", "b": "foo", "c": "new"}
+
+
+async def test_removed_client_stays_away_until_its_section_changes(tmp_path: Path) -> None:
+    """Reading the same section again does not bring it back."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    world.registry.remove("foo", world.clock.now())
+    await world.reloader.reload()
+    assert world.registry.named("foo") is None
+    assert world.registry.find(KEYS["a"]) is None
+    world.write(_section("foo", "a", "host = x"), _section("bar", "b"))
+    await world.reloader.reload()
+    assert world.named("foo").enabled
+    assert not world.registry.removed
+
+
+async def test_added_client_stays_until_a_file_has_it(tmp_path: Path) -> None:
+    """It is in no file, so no file's silence removes it; removed, it leaves nothing behind."""
+    world = World(tmp_path, _section("foo", "a"))
+    now = world.clock.now()
+    settings = replace(world.named("foo").settings, name="new", key_id=KEYS["c"])
+    world.registry.add(Client(settings, now, added=True), now)
+    await world.reloader.reload()
+    assert world.named("new").added
+    world.write(_section("foo", "a"), _section("new", "c", "host = x"))
+    await world.reloader.reload()
+    assert not world.named("new").added
+    assert world.named("new").settings.host == "x"
+    world.registry.add(
+        Client(replace(settings, name="more", key_id=KEYS["d"]), now, added=True), now
+    )
+    world.registry.remove("more", now)
+    assert not world.registry.removed
 
 
 @pytest.mark.parametrize(

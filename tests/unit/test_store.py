@@ -24,7 +24,7 @@ from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Why
 from mandos.server.state import Saved, State
-from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS, Changes, Store
+from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS, Changes, Kept, Store
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32
@@ -61,7 +61,7 @@ def opened(folder: Path, **values: Any) -> Iterator[Store]:  # noqa: ANN401 - St
 def _write_alpha(folder: Path, memory: Memory = DISABLED) -> None:
     with opened(folder) as store:
         store.load()
-        store.write(Changes(lives={"alpha": memory}, settings={"alpha": (ALPHA, ALPHA)}))
+        store.write(Changes(lives={"alpha": memory}, settings={"alpha": Kept(ALPHA, ALPHA)}))
 
 
 def _state(folder: Path) -> State:
@@ -76,7 +76,9 @@ def test_any_client_comes_out_as_it_went_in(
 ) -> None:
     """Settings in force, those of the files, and the memory, to the microsecond."""
     with opened(tmp_path) as store:
-        store.write(Changes(lives={"alpha": memory}, settings={"alpha": (in_force, configured)}))
+        store.write(
+            Changes(lives={"alpha": memory}, settings={"alpha": Kept(in_force, configured)})
+        )
     assert _state(tmp_path).saved == {"alpha": Saved(in_force, configured, memory)}
 
 
@@ -90,7 +92,7 @@ def test_equal_settings_share_one_object(tmp_path: Path) -> None:
 
 def test_new_directory_is_no_loss(tmp_path: Path) -> None:
     """The first start knows nothing, and nothing is lost."""
-    assert _state(tmp_path) == State({}, frozenset(), "")
+    assert _state(tmp_path) == State()
 
 
 def test_removed_client_is_gone(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_removed_client_is_gone(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         assert store.load().disabled == {"alpha"}
         store.write(Changes(removed={"alpha"}))
-    assert _state(tmp_path) == State({}, frozenset(), "")
+    assert _state(tmp_path) == State()
 
 
 def test_list_of_disabled_clients_follows(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_unusable_database_is_set_aside(tmp_path: Path, damage: Any, said: str) 
         assert said in state.lost
         assert state.saved == {}
         assert state.disabled == {"alpha"}
-        store.write(Changes(lives={"alpha": DISABLED}, settings={"alpha": (ALPHA, ALPHA)}))
+        store.write(Changes(lives={"alpha": DISABLED}, settings={"alpha": Kept(ALPHA, ALPHA)}))
         assert store.records() == []
     assert _state(tmp_path).lost == ""
     aside = {path.name for path in tmp_path.iterdir()} - before - {DATABASE}
@@ -225,7 +227,50 @@ def test_forgetting_keeps_the_trail(tmp_path: Path) -> None:
         store.write(Changes(records=[_record(Kind.DISABLED)]))
         store.forget()
         assert [entry.record.kind for entry in store.records()] == [Kind.DISABLED]
-    assert _state(tmp_path) == State({}, frozenset(), "")
+    assert _state(tmp_path) == State()
+
+
+def test_database_of_the_first_version(tmp_path: Path) -> None:
+    """What it knows is taken over; its clients are all from the files."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection, connection:
+        connection.executescript(f"{store_module.MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        settings = '{"host":"x","timeout":60000000}'
+        connection.execute(
+            "INSERT INTO client VALUES ('alpha', ?, ?, NULL, NULL)", (settings, b"sealed")
+        )
+        connection.execute(
+            "INSERT INTO life VALUES ('alpha', 5, 0, NULL, NULL, NULL, -2, NULL, 7, 'timeout')"
+        )
+    saved = _state(tmp_path).saved["alpha"]
+    assert saved.settings == ClientSettings(
+        name="alpha", secret=b"sealed", host="x", timeout=timedelta(minutes=1)
+    )
+    assert saved.memory.disabled_why is Why.TIMEOUT
+    assert not saved.added
+
+
+def test_added_and_removed_clients(tmp_path: Path) -> None:
+    """Who came or went by an administrator's order is known as such; the removed are witnessed."""
+    beta = replace(ALPHA, name="beta")
+    with opened(tmp_path) as store:
+        store.load()
+        store.write(
+            Changes(
+                lives={"alpha": DISABLED},
+                settings={"alpha": Kept(ALPHA, ALPHA, added=True)},
+                tombstones={"beta": beta},
+                removed={"beta"},
+            )
+        )
+    state = _state(tmp_path)
+    assert state.saved == {"alpha": Saved(ALPHA, ALPHA, DISABLED, added=True)}
+    assert state.removed == {"beta": beta}
+    assert state.disabled == {"alpha", "beta"}
+    with opened(tmp_path) as store:
+        store.load()
+        store.write(Changes(removed={"beta"}))
+    assert _state(tmp_path).removed == {}
+    assert _state(tmp_path).disabled == {"alpha"}
 
 
 def test_migration_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

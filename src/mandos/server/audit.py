@@ -59,7 +59,7 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
     """
     match event:
         case events.Added():
-            kind, detail, by = Kind.ADDED, "", ""
+            kind, detail, by = Kind.ADDED, "", event.by
         case events.Removed():
             kind, detail, by = Kind.REMOVED, "", event.by
         case events.Enabled():

@@ -87,11 +87,12 @@ class Client:
     """A client's settings and where it stands in its life.
 
     ``configured`` are the settings as the configuration files have them, ``settings`` those in
-    force.  A client without a memory is new, and enabled if its settings say so.
+    force.  A client without a memory is new, and enabled if its settings say so.  One that was
+    ``added`` came by an administrator's order, and is in no file.
     """
 
     __slots__ = (
-        "_approval", "_chance", "_checker_due", "_run", "_waits_since", "checker_running",
+        "_approval", "_chance", "_checker_due", "_run", "_waits_since", "added", "checker_running",
         "configured", "created", "disabled_at", "disabled_why", "enabled", "expires",
         "last_approval_request", "last_checked_ok", "last_checker_status", "last_enabled",
         "settings", "tell",
@@ -104,10 +105,12 @@ class Client:
         *,
         configured: ClientSettings | None = None,
         memory: Memory | None = None,
+        added: bool = False,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
         self.configured = configured or settings
+        self.added = added
         self.tell: Callable[[events.Event], None] = _nobody
         self.checker_running = False
         self._checker_due: datetime | None = None
@@ -329,8 +332,9 @@ class Client:
 
     def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
         """Take over what has changed in the configuration files since they were last read."""
-        if configured == self.configured:
+        if configured == self.configured and not self.added:
             return
+        self.added = False
         wanted = merged(configured, self.configured, self.settings)
         switched = configured.enabled != self.configured.enabled
         self.configured = configured

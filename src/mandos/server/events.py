@@ -41,12 +41,19 @@ class Event:
 class Added(Event):
     """The client is new in the registry."""
 
+    by: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Removed(Event):
     """The client is no longer in the registry."""
 
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten(Event):
+    """A client that had been removed is gone from the files too, or has come back changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import MachineError
 from mandos.server import events
 from mandos.server.audit import record_of
-from mandos.server.store import Changes
+from mandos.server.store import Changes, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ class Keeper:
     def _heard(self, event: events.Event) -> None:
         if isinstance(event, _PASSING):
             return
-        if isinstance(event, events.Removed):
+        if isinstance(event, events.Removed | events.Forgotten):
             self._removed.add(event.client)
             self._lives.discard(event.client)
             self._settings.discard(event.client)
@@ -175,7 +175,9 @@ class Keeper:
                 changes.lives[name] = client.memory.dated(self._clock.date)
         for name in self._settings:
             if client := self._registry.named(name):
-                changes.settings[name] = (client.settings, client.configured)
+                changes.settings[name] = Kept(client.settings, client.configured, client.added)
+        for name in self._removed & self._registry.removed.keys():
+            changes.tombstones[name] = self._registry.removed[name]
         self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
         return changes
 

@@ -17,7 +17,7 @@ from mandos.server.client import Client
 from mandos.wire import key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from mandos.server.clients_conf import ClientSettings
@@ -25,10 +25,17 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """The clients; names and key IDs are unique, which the configuration reader has checked."""
+    """The clients; names and key IDs are unique, which the configuration reader has checked.
 
-    def __init__(self, clients: Iterable[Client]) -> None:
+    ``removed`` are clients that an administrator has removed though the files have them, with what
+    the files say: as long as they say that, the clients do not come back.
+    """
+
+    def __init__(
+        self, clients: Iterable[Client], removed: Mapping[str, ClientSettings] | None = None
+    ) -> None:
         self._by_name = {client.name: client for client in clients}
+        self.removed = dict(removed or {})
         self._by_key_id: dict[str, Client] = {}
         self._index()
         self._listeners: list[Callable[[Event], None]] = []
@@ -57,16 +64,22 @@ class Registry:
         """Hear every event of every client from now on."""
         self._listeners.append(listener)
 
-    def add(self, client: Client, now: datetime) -> None:
+    def add(self, client: Client, now: datetime, by: str = "") -> None:
         """Take in a new client; its name and key ID must be free."""
         self._by_name[client.name] = client
         client.tell = self._heard
         self._index_one(client)
-        self._heard(events.Added(client.name, now))
+        self._heard(events.Added(client.name, now, by))
 
     def remove(self, name: str, now: datetime, by: str = "") -> None:
-        """Forget a client, after its checker and its waiting requests have ended."""
+        """Let a client go for good, after its checker and its waiting requests have ended."""
         client = self._by_name[name]
+        if not client.added:
+            self.removed[name] = client.configured
+        self._drop(client, now, by)
+
+    def _drop(self, client: Client, now: datetime, by: str = "") -> None:
+        name = client.name
         client.retire(now)
         del self._by_name[name]
         self._earliest.pop(name, None)
@@ -77,12 +90,17 @@ class Registry:
     def configure(self, configured: Iterable[ClientSettings], now: datetime) -> None:
         """Take over what the configuration files say now: clients added, changed and removed."""
         wanted = {settings.name: settings for settings in configured}
-        for name in self._by_name.keys() - wanted.keys():
-            self.remove(name, now)
+        for client in list(self):
+            if client.name not in wanted and not client.added:
+                self._drop(client, now)
+        for name in [name for name, old in self.removed.items() if wanted.get(name) != old]:
+            del self.removed[name]
+            self._tell(events.Forgotten(name, now))
         for name, settings in wanted.items():
-            if client := self._by_name.get(name):
-                client.reconfigure(settings, now)
-            else:
+            known = self._by_name.get(name)
+            if known is not None:
+                known.reconfigure(settings, now)
+            elif name not in self.removed:
                 self.add(Client(settings, now), now)
         self._index()
 

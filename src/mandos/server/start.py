@@ -90,8 +90,11 @@ def _parts(
     if not settings.restore:
         store.forget()
     state = store.load(configured)
-    clients, past = restore(configured, state, clock.now())
-    return daemon.Parts(Registry(clients), clock, store, past, listening, manager)
+    begin = restore(configured, state, clock.now())
+    for name in begin.removed:
+        log.info("client %s was removed: it comes back when its section is changed", name)
+    registry = Registry(begin.clients, begin.removed)
+    return daemon.Parts(registry, clock, store, begin.records, listening, manager)
 
 
 def _nobody() -> None:

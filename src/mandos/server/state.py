@@ -17,7 +17,7 @@ from mandos.server.client import Client, Memory, merged
 from mandos.server.events import Why
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mandos.server.clients_conf import ClientSettings
@@ -29,32 +29,48 @@ class Saved(NamedTuple):
     settings: ClientSettings
     configured: ClientSettings
     memory: Memory
+    added: bool = False
 
 
 @dataclass(frozen=True)
 class State:
     """What is known of the last run.
 
+    ``removed`` are clients that an administrator has removed, with what the files said of them.
     ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
     what has happened to the rest, and is empty when nothing has.
     """
 
     saved: Mapping[str, Saved] = field(default_factory=dict)
+    removed: Mapping[str, ClientSettings] = field(default_factory=dict)
     disabled: Collection[str] | None = frozenset()
     lost: str = ""
 
 
-def restore(
-    configured: Iterable[ClientSettings], state: State, now: datetime
-) -> tuple[list[Client], list[Record]]:
-    """The clients of the configuration with their past, and what there is to tell about it."""
+class Restored(NamedTuple):
+    """With what the server begins, and what there is to tell about it."""
+
+    clients: list[Client]
+    records: list[Record]
+    removed: dict[str, ClientSettings]
+
+
+def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -> Restored:
+    """The clients of the configuration with their past."""
     clients: list[Client] = []
     records: list[Record] = []
+    removed: dict[str, ClientSettings] = {}
     if state.lost:
         records.append(Record(kind=Kind.STATE_LOST, at=now, detail=state.lost))
     for settings in configured:
         saved = state.saved.get(settings.name)
-        if saved is not None:
+        if settings.name in state.removed:
+            if state.removed[settings.name] == settings:
+                removed[settings.name] = settings
+                continue
+            client = Client(settings, now)
+            records.append(_record(Kind.ADDED, client, now))
+        elif saved is not None:
             client = _remembered(settings, saved, state.disabled or (), now)
             records += _turned(client, saved, now)
         elif state.lost or settings.name in (state.disabled or ()):
@@ -65,9 +81,19 @@ def restore(
             client = Client(settings, now)
             records.append(_record(Kind.ADDED, client, now))
         clients.append(client)
+    clients += _added(state, {settings.name for settings in configured}, now)
     gone = state.saved.keys() - {client.name for client in clients}
     records += (Record(kind=Kind.REMOVED, at=now, client=name) for name in sorted(gone))
-    return clients, records
+    return Restored(clients, records, removed)
+
+
+def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Client]:
+    """The clients that are in no file, with their past."""
+    for name, saved in state.saved.items():
+        if saved.added and name not in taken:
+            client = _remembered(saved.configured, saved, state.disabled or (), now)
+            client.added = True
+            yield client
 
 
 def _remembered(

@@ -17,7 +17,7 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.errors import MachineError
 from mandos.server import witness
@@ -78,7 +78,12 @@ MIGRATIONS: Sequence[str] = (
     CREATE INDEX audit_of_client ON audit (client, id);
     CREATE INDEX audit_provoked ON audit (provoked, id);
     """,
+    """
+    ALTER TABLE client ADD COLUMN origin TEXT NOT NULL DEFAULT 'file';
+    """,
 )
+#: Where a client is from: the files, an administrator's order, or it was removed by one.
+_FILE, _ADDED, _REMOVED = "file", "added", "removed"
 #: The newest schema that this program knows.
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -100,12 +105,24 @@ class _UnusableError(Exception):
         self.ending = ending
 
 
+class Kept(NamedTuple):
+    """The settings in force, those of the files, and whether the client is in no file."""
+
+    settings: ClientSettings
+    configured: ClientSettings
+    added: bool = False
+
+
 @dataclass
 class Changes:
-    """What is to be written together, with dates as people would write them."""
+    """What is to be written together, with dates as people would write them.
+
+    ``tombstones`` are clients that were removed though the files have them.
+    """
 
     lives: dict[str, Memory] = field(default_factory=dict)
-    settings: dict[str, tuple[ClientSettings, ClientSettings]] = field(default_factory=dict)
+    settings: dict[str, Kept] = field(default_factory=dict)
+    tombstones: dict[str, ClientSettings] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     records: list[Record] = field(default_factory=list)
 
@@ -149,15 +166,18 @@ class Store:
         """What is known of the last run; settings equal to ``configured`` share its objects."""
         disabled = self._read_witness()
         known = {settings.name: settings for settings in configured}
+        saved: dict[str, Saved] = {}
+        removed: dict[str, ClientSettings] = {}
         try:
-            saved = {} if self._lost else dict(self._clients(known))
+            if not self._lost:
+                saved, removed = dict(self._clients(known)), dict(self._tombstones())
         except (ValueError, TypeError, sqlite3.DatabaseError) as error:
             self._connection.close()
             self._set_aside(_UnusableError(f"has a damaged record ({error})", "damaged"))
             self._connection = self._connected()
             self._audit = AuditTable(self._connection, self._audit_limit)
             saved = {}
-        return State(saved, disabled, self._lost)
+        return State(saved, removed, disabled, self._lost)
 
     def write(self, changes: Changes) -> None:
         """Save all of it or nothing; it is on disk when this returns.  Raises MachineError."""
@@ -165,6 +185,7 @@ class Store:
         after = (before - changes.removed) | {
             name for name, life in changes.lives.items() if not life.enabled
         }
+        after |= changes.tombstones.keys()
         after -= {name for name, life in changes.lives.items() if life.enabled}
         try:
             self._testify(before | after)
@@ -250,13 +271,18 @@ class Store:
     def _clients(self, known: dict[str, ClientSettings]) -> Iterator[tuple[str, Saved]]:
         query = "SELECT client.*, life.* FROM client JOIN life ON client.name = life.name"
         for row in self._connection.execute(query):
-            name, text, secret, configured_text, configured_secret, _name, *life = row
+            name, text, secret, configured_text, configured_secret, origin, _name, *life = row
             own = known.get(name)
             settings = _settings(name, text, secret, own)
             configured = settings
             if configured_text is not None:
                 configured = _settings(name, configured_text, configured_secret, own)
-            yield name, Saved(settings, configured, _memory(life))
+            yield name, Saved(settings, configured, _memory(life), origin == _ADDED)
+
+    def _tombstones(self) -> Iterator[tuple[str, ClientSettings]]:
+        query = "SELECT name, settings, secret FROM client WHERE origin = ?"
+        for name, text, secret in self._connection.execute(query, (_REMOVED,)):
+            yield name, _settings(name, text, secret, None)
 
     # Writing
 
@@ -279,8 +305,15 @@ class Store:
         cursor.executemany("DELETE FROM client WHERE name = ?", removed)
         cursor.executemany("DELETE FROM life WHERE name = ?", removed)
         cursor.executemany(
-            "REPLACE INTO client VALUES (?, ?, ?, ?, ?)",
-            (_client_row(*pair) for pair in changes.settings.values()),
+            "REPLACE INTO client VALUES (?, ?, ?, ?, ?, ?)",
+            (_client_row(kept) for kept in changes.settings.values()),
+        )
+        cursor.executemany(
+            "REPLACE INTO client VALUES (?, ?, ?, NULL, NULL, ?)",
+            (
+                (name, _text(settings), settings.secret, _REMOVED)
+                for name, settings in changes.tombstones.items()
+            ),
         )
         cursor.executemany(
             "REPLACE INTO life VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -349,11 +382,12 @@ def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None)
     return ClientSettings(name=name, secret=secret, **values)
 
 
-def _client_row(settings: ClientSettings, configured: ClientSettings) -> tuple[object, ...]:
+def _client_row(kept: Kept) -> tuple[object, ...]:
+    settings, configured, origin = kept.settings, kept.configured, _ADDED if kept.added else _FILE
     text, configured_text = _text(settings), _text(configured)
     if (text, settings.secret) == (configured_text, configured.secret):
-        return (settings.name, text, settings.secret, None, None)
-    return (settings.name, text, settings.secret, configured_text, configured.secret)
+        return (settings.name, text, settings.secret, None, None, origin)
+    return (settings.name, text, settings.secret, configured_text, configured.secret, origin)
 
 
 def _life_row(name: str, life: Memory) -> tuple[object, ...]:
