@@ -195,7 +195,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=st.integers(0, 10))
     def hang_up(self, number: int) -> None:
         """A peer that waits goes away."""
-        self.client.withdraw(self.waiting.pop(number % len(self.waiting)))
+        self.client.withdraw(self.waiting.pop(number % len(self.waiting)), self.now)
 
     @rule()
     def secret_sent(self) -> None:

@@ -320,8 +320,8 @@ def test_peer_that_goes_away_no_longer_waits() -> None:
     """A withdrawn request leaves no approval pending, and withdrawing twice is harmless."""
     life = _approval()
     request = _waiting(life)
-    life.client.withdraw(request)
-    life.client.withdraw(request)
+    life.client.withdraw(request, life.now)
+    life.client.withdraw(request, life.now)
     assert not life.client.approval_pending
 
 

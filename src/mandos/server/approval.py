@@ -67,10 +67,12 @@ class Approval:
         self._waiting.append(request)
         return request
 
-    def withdraw(self, request: Request) -> None:
-        """Forget a request whose peer has gone away; harmless when it no longer waits."""
-        if request in self._waiting:
-            self._waiting.remove(request)
+    def withdraw(self, request: Request) -> bool:
+        """Forget a request whose peer has gone away; tells whether it waited."""
+        if request not in self._waiting:
+            return False
+        self._waiting.remove(request)
+        return True
 
     def judge(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
         """Settle all that wait and keep the verdict for a while; returns how many waited."""

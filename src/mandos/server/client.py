@@ -307,9 +307,10 @@ class Client:
             return Refuse(request.why)
         return self._give() if self.enabled else self._refuse(Rejection.DISABLED, now)
 
-    def withdraw(self, request: Request) -> None:
+    def withdraw(self, request: Request, now: datetime) -> None:
         """The peer has gone away: nobody waits any more."""
-        self._approval.withdraw(request)
+        if self._approval.withdraw(request):
+            self.tell(events.Withdrawn(self.name, now))
 
     def judge(self, now: datetime, *, approved: bool, by: str = "") -> None:
         """Approve or deny all that wait, and all that ask within the approval duration.

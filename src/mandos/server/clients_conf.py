@@ -180,6 +180,23 @@ def load_clients(configdir: Path) -> list[ClientSettings]:
     raise AdministratorError(f"files in {shown(configdir)} come and go", "wait until they stay")
 
 
+def parse_client(text: str, where: str = "the section") -> ClientSettings:
+    """Read one section that somebody sends; its secret must be in it.
+
+    Raises AdministratorError with every problem, each with its line.
+    """
+    findings = _Findings()
+    findings.read_secret = _no_file
+    try:
+        _read_text(text, where, {}, findings)
+    except AdministratorError as error:
+        findings.problems.add(in_one_line(error))
+    clients = findings.conclude()
+    if len(clients) != 1:
+        raise AdministratorError(f"{where}: expected one client, not {len(clients)}", _SEAL)
+    return clients[0]
+
+
 class _VanishedError(Exception):
     """A file is gone since its directory was listed; it may have another name now."""
 
@@ -220,12 +237,18 @@ def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> 
     """Read the clients of a file; returns all defaults that hold there, None when nobody knows."""
     where = shown(path)
     try:
-        file = parse_ini(_text_of(path, findings), base64_option="secret")
+        return _read_text(_text_of(path, findings), where, inherited, findings)
     except AdministratorError as error:
         if not is_there(path):
             raise _VanishedError from error
         findings.problems.add(in_one_line(error))
         return None
+
+
+def _read_text(
+    text: str, where: str, inherited: _Defaults | None, findings: _Findings
+) -> _Defaults | None:
+    file = parse_ini(text, base64_option="secret")
     for problem in file.problems:
         findings.problems.add(f"{where}: line {problem.line}: {problem.text}")
     if inherited is None or not file.sound:
@@ -319,6 +342,7 @@ class _Findings:
     def __init__(self) -> None:
         self.notices = _Notices()
         self.problems = _Problems()
+        self.read_secret: Callable[[str], bytes] = _from_file
         self.places: dict[str, tuple[str, int]] = {}
         self.owners: dict[str, str] = {}
         self._clients: list[ClientSettings] = []
@@ -396,7 +420,7 @@ class _SectionReader:
         return None
 
     def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
-        for name, read in (("secret", _decoded), ("secfile", _from_file)):
+        for name, read in (("secret", _decoded), ("secfile", self._findings.read_secret)):
             if name in options:
                 return self._value(section, name, read, options)
         self._problem(section, section.line, f"secret (or secfile) is missing; {_SEAL}")
@@ -467,6 +491,10 @@ def _from_file(name: str) -> bytes:
     if not secret:
         raise AdministratorError(f"{shown(path)} is empty")
     return secret
+
+
+def _no_file(name: str) -> bytes:  # noqa: ARG001 - as _from_file
+    raise AdministratorError("expected secret here: the server reads no file for others")
 
 
 def _bounded(secret: bytes) -> bytes:

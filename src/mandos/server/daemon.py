@@ -13,9 +13,17 @@ import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
+from dbus_fast import Variant
+
+import mandos
 from mandos.server import events
 from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
+from mandos.server.bus.calls import Calls, Server
+from mandos.server.bus.objects import Objects
+from mandos.server.bus.service import BusService
+from mandos.server.bus.signals import Signals
+from mandos.server.clients_conf import parse_client
 from mandos.server.connection import TLS
 from mandos.server.keeper import Keeper
 from mandos.server.listener import Listener
@@ -82,9 +90,10 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[signal.Signals] = self._loop.create_future()
-        self._keeper = Keeper(parts.store, registry, clock, _tell)
+        self._keeper = Keeper(parts.store, registry, clock, self._tell)
         ending.push_async_callback(self._keeper.close)
         self._reloader = Reloader(settings.configdir, registry, clock, self._keeper)
+        self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
         vault = ClientVault(registry, clock, self._keeper)
@@ -105,6 +114,8 @@ class Daemon:
         self._network.start()
         self._heed_link()
         self._listener.start()
+        if self._settings.use_dbus:
+            self._join_bus()
         self._in_background(announce(self._settings, self._listener.port, self._network))
         self._in_background(keep_listening(self._settings, self._listener, self._network))
         if manager.watchdog_interval is not None:
@@ -127,6 +138,30 @@ class Daemon:
         self._keeper.save_all()
         await self._keeper.durable()
         self._parts.clock.on_shift = self._shifted
+
+    def _join_bus(self) -> None:
+        registry, clock = self._parts.registry, self._parts.clock
+        objects = Objects(registry)
+        facts = {
+            "Address": Variant("s", self._settings.address),
+            "Interface": Variant("s", self._settings.interface),
+            "Port": Variant("q", self._listener.port),
+            "ServiceName": Variant("s", self._settings.servicename),
+            "Version": Variant("s", mandos.__version__),
+        }
+        durable, reload, trail = self._keeper.durable, self._reloader.reload, self._keeper.trail
+        calls = Calls(Server(registry, objects, clock, durable, reload, trail, parse_client, facts))
+        service = BusService(calls)
+        self._signals = Signals(registry, objects, clock, service.send)
+        service.start()
+        self._ending.push_async_callback(service.stop)
+
+    def _tell(self, record: Record) -> None:
+        """Log a record, and tell it on the bus."""
+        level, text = describe_record(record)
+        log.log(level, "%s", text, extra={"record": record})
+        if self._signals is not None:
+            self._signals.record(record)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -202,8 +237,3 @@ def _report(task: asyncio.Task[None]) -> None:
     """A defect in what runs beside the serving must not end the serving, but be seen."""
     if not task.cancelled() and task.exception():
         log.error("internal error", exc_info=task.exception())
-
-
-def _tell(record: Record) -> None:
-    level, text = describe_record(record)
-    log.log(level, "%s", text, extra={"record": record})

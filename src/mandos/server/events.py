@@ -131,6 +131,11 @@ class ApprovalNeeded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    """A request no longer waits: its peer has gone away."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged(Event):
     """An administrator approved or denied the client."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mandos.server.audit import Record
+    from mandos.server.audit_table import Entry
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
     from mandos.server.store import Store
@@ -37,7 +38,7 @@ _RETRY = 5.0
 #: What happens all the time, and whose loss for a second harms nobody.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
 #: What changes nothing that is kept.
-_PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected)
+_PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
 #: Records that wait for a disk to recover.
 _PATIENCE = 10_000
@@ -91,6 +92,12 @@ class Keeper:
         self._waiters.append(written)
         self._urgent.set()
         await written
+
+    async def trail(self, client: str | None, limit: int, before: int | None) -> list[Entry]:
+        """The newest records of the audit trail, newest first; raises MachineError."""
+        return await self._loop.run_in_executor(
+            self._thread, self._store.records, client, limit, before
+        )
 
     async def close(self) -> None:
         """Write what is left; harmless when repeated."""

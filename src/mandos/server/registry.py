@@ -12,6 +12,7 @@ import sys
 from itertools import count
 from typing import TYPE_CHECKING
 
+from mandos.errors import AdministratorError
 from mandos.server import events
 from mandos.server.client import Client
 from mandos.wire import key_id
@@ -63,6 +64,23 @@ class Registry:
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Hear every event of every client from now on."""
         self._listeners.append(listener)
+
+    def admit(self, settings: ClientSettings, now: datetime, by: str = "") -> None:
+        """Take in a client by an administrator's order.
+
+        Raises AdministratorError when its name or key ID is taken.
+        """
+        if settings.name in self._by_name:
+            raise AdministratorError(f"there is a client {settings.name} already")
+        if settings.name in self.removed:
+            raise AdministratorError(
+                f"client {settings.name} was removed, but the configuration still has it",
+                "delete or change its section there, then reload",
+            )
+        owner = self._by_key_id.get(settings.key_id)
+        if owner is not None:
+            raise AdministratorError(f"client {owner.name} has this key ID already")
+        self.add(Client(settings, now, added=True), now, by)
 
     def add(self, client: Client, now: datetime, by: str = "") -> None:
         """Take in a new client; its name and key ID must be free."""

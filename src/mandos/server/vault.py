@@ -114,5 +114,5 @@ class ClientVault:
                 await woken.wait()
                 woken.clear()
         finally:
-            client.withdraw(request)
+            client.withdraw(request, self._clock.now())
         return decision

@@ -1,0 +1,13 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a call is answered when it cannot be done."""
+
+from __future__ import annotations
+
+
+class CallError(Exception):
+    """Goes back to the caller, under a D-Bus error's name."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name

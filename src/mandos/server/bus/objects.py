@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which client stands at which path; every client has a path of its own."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from mandos.bus_names import client_path
+from mandos.server import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.client import Client
+    from mandos.server.registry import Registry
+
+
+class Objects:
+    """The clients of a registry by path; must hear of events before others use it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._names: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
+        for client in registry:
+            self._take(client.name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def path(self, name: str) -> str:
+        """The path of a client, also while it is being removed."""
+        return self._paths[name]
+
+    def client(self, path: str) -> Client | None:
+        """The client at a path."""
+        name = self._names.get(path)
+        return None if name is None else self._registry.named(name)
+
+    def heard(self, event: events.Event) -> None:
+        """Give a new client a path."""
+        if isinstance(event, events.Added) and event.client not in self._paths:
+            self._take(event.client)
+
+    def forget(self, name: str) -> None:
+        """Free the path of a client that is gone."""
+        del self._names[self._paths.pop(name)]
+
+    def _take(self, name: str) -> None:
+        """Two names may lead to one path; the second then gets a number that no name can have."""
+        wanted = path = client_path(name)
+        numbers = count(2)
+        while path in self._names:
+            path = f"{wanted}__{next(numbers)}"
+        self._names[path] = name
+        self._paths[name] = path

@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client's properties: how each is read, and what writing one does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from dbus_fast import Variant
+
+from mandos import bus_names
+from mandos.durations import LONGEST
+from mandos.errors import AdministratorError
+from mandos.server.bus.errors import CallError
+from mandos.server.clients_conf import READERS
+from mandos.server.events import Why
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from mandos.server.client import Client
+
+    Date = Callable[[datetime], datetime]
+
+_MILLISECOND = timedelta(milliseconds=1)
+_INTEGERS = frozenset("nqiuxt")
+
+#: The setting behind each property that is one.
+SETTINGS = {
+    "ApprovalDelay": "approval_delay",
+    "ApprovalDuration": "approval_duration",
+    "ApprovedByDefault": "approved_by_default",
+    "Checker": "checker",
+    "ExtendedTimeout": "extended_timeout",
+    "Host": "host",
+    "Interval": "interval",
+    "Secret": "secret",
+    "Timeout": "timeout",
+}
+NAMES_OF_SETTINGS = {setting: name for name, setting in SETTINGS.items()}
+_SIGNATURES = {
+    name: one.signature
+    for interface in bus_names.CLIENT_INTERFACES
+    for name, one in interface.properties.items()
+}
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration as D-Bus has it; fractions are dropped."""
+    return duration // _MILLISECOND
+
+
+def _text(moment: datetime | None, date: Date) -> str:
+    return "" if moment is None else date(moment).replace(tzinfo=None).isoformat()
+
+
+_READ: Mapping[str, Callable[[Client, str, Date], object]] = {
+    "ApprovalDelay": lambda client, _path, _date: milliseconds(client.settings.approval_delay),
+    "ApprovalDuration": lambda client, _path, _date: milliseconds(
+        client.settings.approval_duration
+    ),
+    "ApprovalPending": lambda client, _path, _date: client.approval_pending,
+    "ApprovedByDefault": lambda client, _path, _date: client.settings.approved_by_default,
+    "Checker": lambda client, _path, _date: client.settings.checker,
+    "CheckerRunning": lambda client, _path, _date: client.checker_running,
+    "Created": lambda client, _path, date: _text(client.created, date),
+    "DisabledAt": lambda client, _path, date: _text(client.disabled_at, date),
+    "DisabledReason": lambda client, _path, _date: str(client.disabled_why or ""),
+    "Enabled": lambda client, _path, _date: client.enabled,
+    "Expires": lambda client, _path, date: _text(client.expires, date),
+    "ExtendedTimeout": lambda client, _path, _date: milliseconds(client.settings.extended_timeout),
+    "Fingerprint": lambda client, _path, _date: client.settings.fingerprint.upper(),
+    "Host": lambda client, _path, _date: client.settings.host,
+    "Interval": lambda client, _path, _date: milliseconds(client.settings.interval),
+    "KeyID": lambda client, _path, _date: client.settings.key_id.upper(),
+    "LastApprovalRequest": lambda client, _path, date: _text(client.last_approval_request, date),
+    "LastCheckedOK": lambda client, _path, date: _text(client.last_checked_ok, date),
+    "LastCheckerStatus": lambda client, _path, _date: client.last_checker_status,
+    "LastEnabled": lambda client, _path, date: _text(client.last_enabled, date),
+    "Name": lambda client, _path, _date: client.name,
+    "ObjectPath": lambda _client, path, _date: path,
+    "Timeout": lambda client, _path, _date: milliseconds(client.settings.timeout),
+}
+
+
+def read(name: str, client: Client, path: str, date: Date) -> Variant:
+    """The value of a property that can be read."""
+    return Variant(_SIGNATURES[name], _READ[name](client, path, date))
+
+
+def read_all(
+    interface: bus_names.Interface, client: Client, path: str, date: Date
+) -> dict[str, Variant]:
+    """All properties of an interface that can be read."""
+    return {
+        name: read(name, client, path, date)
+        for name, one in interface.properties.items()
+        if one.access != bus_names.WRITE
+    }
+
+
+def write(name: str, client: Client, value: Variant, now: datetime, by: str) -> None:
+    """Do what writing a property means; raises CallError when the value cannot be."""
+    if name in SETTINGS:
+        _change(name, client, value, now, by)
+    elif name == "LastCheckedOK":
+        if _of_type(name, value, "s"):
+            raise CallError(bus_names.INVALID_ARGS, "LastCheckedOK can only be set to nothing")
+        client.checked_ok(now, by)
+    elif name == "Enabled":
+        if _of_type(name, value, "b"):
+            client.enable(now, Why.ADMINISTRATOR, by)
+        else:
+            client.disable(now, Why.ADMINISTRATOR, by)
+    elif _of_type(name, value, "b"):  # CheckerRunning
+        client.start_checker(now)
+    else:
+        client.stop_checker(now)
+
+
+def _change(name: str, client: Client, value: Variant, now: datetime, by: str) -> None:
+    setting, signature = SETTINGS[name], _SIGNATURES[name]
+    try:
+        if signature == "t":
+            client.change(now, by, **{setting: _duration(name, value)})
+        elif name == "Secret":
+            client.change(now, by, secret=_secret(value))
+        elif signature == "s":
+            text = _of_type(name, value, "s")
+            client.change(now, by, **{setting: READERS[setting](text)})
+        else:
+            client.change(now, by, **{setting: _of_type(name, value, "b")})
+    except ValueError as error:
+        raise CallError(bus_names.INVALID_ARGS, f"{name}: expected {error}") from error
+    except AdministratorError as error:
+        raise CallError(bus_names.INVALID_ARGS, f"{name}: {error}") from error
+
+
+def _of_type(name: str, value: Variant, signature: str) -> Any:  # noqa: ANN401 - by signature
+    if value.signature != signature:
+        text = f"{name} has the type {signature}, not {value.signature}"
+        raise CallError(bus_names.INVALID_ARGS, text)
+    return value.value
+
+
+def _duration(name: str, value: Variant) -> timedelta:
+    """Any integer will do, as in the reference."""
+    if value.signature not in _INTEGERS:
+        text = f"{name} has the type t, not {value.signature}"
+        raise CallError(bus_names.INVALID_ARGS, text)
+    if not 0 <= value.value <= LONGEST // _MILLISECOND:
+        text = f"{name}: expected milliseconds, at most 1000 years"
+        raise CallError(bus_names.INVALID_ARGS, text)
+    return timedelta(milliseconds=value.value)
+
+
+def _secret(value: Variant) -> bytes:
+    secret = bytes(_of_type("Secret", value, "ay"))
+    if not 0 < len(secret) <= grammar.SECRET_LIMIT:
+        text = f"Secret: expected 1 to {grammar.SECRET_LIMIT} bytes"
+        raise CallError(bus_names.INVALID_ARGS, text)
+    return secret

@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to clients, as signals in the order of the reference.
+
+A property's change is told twice, by the deprecated PropertyChanged and by PropertiesChanged, each
+property by itself; the event's own signal stands where the reference has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mandos import bus_names
+from mandos.server import events
+from mandos.server.audit import Kind
+from mandos.server.bus import properties
+from mandos.server.bus.managed import interfaces_of
+from mandos.server.bus.records import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mandos.server.audit import Record
+    from mandos.server.bus.objects import Objects
+    from mandos.server.client import Client
+    from mandos.server.clock import Clock
+    from mandos.server.registry import Registry
+
+    #: Sends a signal: path, interface, member, signature, body.
+    Send = Callable[[str, str, str, str, list[Any]], None]
+
+#: What may have changed with an event, in the order in which it is told.
+_CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
+    events.Enabled: ("Enabled", "LastEnabled", "Expires"),
+    events.Disabled: ("Expires", "CheckerRunning", "Enabled"),
+    events.CheckerBegan: ("CheckerRunning",),
+    events.CheckerStopped: ("Expires", "CheckerRunning"),
+    events.CheckerCompleted: ("CheckerRunning", "LastCheckerStatus"),
+    events.CheckedOK: ("LastCheckedOK", "LastCheckerStatus", "Expires"),
+    events.SecretSent: ("Expires",),
+    events.ApprovalNeeded: ("ApprovalPending", "LastApprovalRequest"),
+    events.SettingsChanged: ("Expires",),
+}
+#: Events after which requests may have stopped waiting.
+_SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
+_REMEMBERED = (
+    "Enabled", "LastEnabled", "Expires", "CheckerRunning", "LastCheckerStatus", "LastCheckedOK",
+    "ApprovalPending", "LastApprovalRequest",
+)  # fmt: skip
+
+
+def _state(client: Client) -> list[object]:
+    """What a client's changing properties stand for, in the order of ``_REMEMBERED``."""
+    return [
+        client.enabled, client.last_enabled, client.expires, client.checker_running,
+        client.last_checker_status, client.last_checked_ok, client.approval_pending,
+        client.last_approval_request,
+    ]  # fmt: skip
+
+
+class Signals:
+    """Tells what happens to the clients of a registry."""
+
+    def __init__(self, registry: Registry, objects: Objects, clock: Clock, send: Send) -> None:
+        self._registry = registry
+        self._objects = objects
+        self._clock = clock
+        self._send = send
+        self._told = {client.name: _state(client) for client in registry}
+        registry.listen(self._heard)
+
+    def record(self, record: Record) -> None:
+        """Tell of a record of the audit trail."""
+        if record.kind is Kind.UNKNOWN_KEY:
+            body = [record.key_id.upper(), record.address]
+            self._send(bus_names.ROOT_PATH, bus_names.MANDOS, "ClientNotFound", "ss", body)
+        told: list[Any] = [fields(record)]
+        self._send(bus_names.ROOT_PATH, bus_names.SERVER1, "RecordAdded", bus_names.RECORD, told)
+
+    def _heard(self, event: events.Event) -> None:
+        self._objects.heard(event)
+        if isinstance(event, events.Forgotten):
+            return
+        path = self._objects.path(event.client)
+        client = self._registry.named(event.client)
+        if client is None:
+            self._removed(event, path)
+            return
+        if isinstance(event, events.Added):
+            self._added(client, path)
+            return
+        if isinstance(event, events.SettingsChanged):
+            self._settings_changed(client, path, event.names)
+        self._tell_changes(client, path, _CHANGES.get(type(event), ()))
+        self._tell_event(event, path)
+        if isinstance(event, _SETTLING):
+            self._tell_changes(client, path, ("ApprovalPending",))
+        if isinstance(event, events.Enabled | events.Disabled):
+            self._tell_reason(client, path)
+
+    def _tell_event(self, event: events.Event, path: str) -> None:
+        match event:
+            case events.CheckerBegan():
+                self._client(path, "CheckerStarted", "s", event.command)
+            case events.CheckerCompleted():
+                status, code = event.wait_status, _exit_code(event.wait_status)
+                self._client(path, "CheckerCompleted", "nxs", code, status, event.command)
+            case events.SecretSent():
+                self._client(path, "GotSecret", "")
+            case events.ApprovalNeeded():
+                delay = properties.milliseconds(event.delay)
+                self._client(path, "NeedApproval", "tb", delay, event.default)
+            case events.Rejected():
+                self._client(path, "Rejected", "s", str(event.why))
+
+    def _client(self, path: str, member: str, signature: str, *body: object) -> None:
+        self._send(path, bus_names.CLIENT, member, signature, list(body))
+
+    def _tell_changes(self, client: Client, path: str, names: tuple[str, ...]) -> None:
+        """Tell of those properties that are no longer as they were told."""
+        told, state = self._told[client.name], _state(client)
+        for name in names:
+            place = _REMEMBERED.index(name)
+            if told[place] != state[place]:
+                told[place] = state[place]
+                self._changed(client, path, name)
+
+    def _settings_changed(self, client: Client, path: str, names: tuple[str, ...]) -> None:
+        for setting in names:
+            if setting == "secret":
+                body: list[Any] = [bus_names.CLIENT, {}, ["Secret"]]
+                self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
+            elif setting in properties.NAMES_OF_SETTINGS:
+                self._changed(client, path, properties.NAMES_OF_SETTINGS[setting])
+
+    def _changed(self, client: Client, path: str, name: str) -> None:
+        value = properties.read(name, client, path, self._clock.date)
+        self._client(path, "PropertyChanged", "sv", name, value)
+        body: list[Any] = [bus_names.CLIENT, {name: value}, []]
+        self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
+
+    def _tell_reason(self, client: Client, path: str) -> None:
+        values = properties.read_all(bus_names.CLIENT1_INTERFACE, client, path, self._clock.date)
+        body: list[Any] = [bus_names.CLIENT1, values, []]
+        self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
+
+    def _added(self, client: Client, path: str) -> None:
+        self._told[client.name] = _state(client)
+        interfaces = interfaces_of(client, path, self._clock.date)
+        root, manager = bus_names.ROOT_PATH, bus_names.OBJECT_MANAGER
+        self._send(root, manager, "InterfacesAdded", "oa{sa{sv}}", [path, interfaces])
+        self._send(root, bus_names.MANDOS, "ClientAdded", "o", [path])
+
+    def _removed(self, event: events.Event, path: str) -> None:
+        """Its last words come before its removal, and are told to nobody."""
+        if not isinstance(event, events.Removed):
+            return
+        self._told.pop(event.client, None)
+        self._objects.forget(event.client)
+        root, manager = bus_names.ROOT_PATH, bus_names.OBJECT_MANAGER
+        self._send(root, bus_names.MANDOS, "ClientRemoved", "os", [path, event.client])
+        names = [interface.name for interface in bus_names.CLIENT_INTERFACES]
+        names = [*names, bus_names.PROPERTIES, bus_names.INTROSPECTABLE]
+        self._send(root, manager, "InterfacesRemoved", "oas", [path, names])
+
+
+def _exit_code(wait_status: int) -> int:
+    """The exit status, or -1 after a signal."""
+    return -1 if wait_status & 0x7F else wait_status >> 8
