@@ -65,7 +65,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
 async def test_durable_means_on_disk(tmp_path: Path) -> None:
     """What was done before ``durable`` returned is in the database, with its record."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         here.client.disable(here.clock.now(), Why.ADMINISTRATOR, "uid 0")
         await here.keeper.durable()
         memory = here.saved().saved["alpha"].memory
@@ -79,7 +79,7 @@ async def test_durable_means_on_disk(tmp_path: Path) -> None:
 async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
     """A record is told without anybody asking, and only once it is safe."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         here.client.disable(here.clock.now(), Why.TIMEOUT)
         assert here.told == []
         await here.on_tell.wait()
@@ -89,7 +89,7 @@ async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
 async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:
     """What may wait is not forgotten when the server ends."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         here.client.start_checker(here.clock.now())
         here.client.checker_completed(1, 0, here.clock.now())
     with closing(Store(tmp_path)) as store:
@@ -104,7 +104,7 @@ async def test_checkers_results_do_not_wait_for_ever(
     """They are written by themselves, after a while."""
     monkeypatch.setattr(keeper_module, "_LAZY", 0.0)
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         await here.keeper.durable()
         written = asyncio.Event()
         write, loop = here.store.write, asyncio.get_running_loop()
@@ -123,7 +123,7 @@ async def test_checkers_results_do_not_wait_for_ever(
 async def test_added_and_removed_clients(tmp_path: Path) -> None:
     """The database follows the registry."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         here.registry.add(Client(BETA, here.clock.now()), here.clock.now())
         await here.keeper.durable()
         assert set(here.saved().saved) == {"alpha", "beta"}
@@ -138,7 +138,7 @@ async def test_added_and_removed_clients(tmp_path: Path) -> None:
 async def test_removed_and_added_again_in_one_go(tmp_path: Path) -> None:
     """The new client of an old name is the one that is kept."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         await here.keeper.durable()
         now = here.clock.now() + timedelta(seconds=1)
         here.registry.remove("alpha", now)
@@ -150,12 +150,23 @@ async def test_removed_and_added_again_in_one_go(tmp_path: Path) -> None:
 async def test_run_time_change_is_kept_beside_the_files(tmp_path: Path) -> None:
     """A restart must know both: what is in force and what the files said."""
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         here.client.change(here.clock.now(), "uid 0", host="example")
         await here.keeper.durable()
         saved = here.saved().saved["alpha"]
         assert (saved.settings.host, saved.configured.host) == ("example", "")
         assert here.told[-1].detail == "host"
+
+
+async def test_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """A client that the files no longer have leaves nothing behind."""
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+    async with world(tmp_path) as here:
+        here.keeper.begin([], ["alpha"])
+        await here.keeper.durable()
+        assert here.saved() == State()
 
 
 async def test_failing_disk_is_told_and_tried_again(
@@ -164,7 +175,7 @@ async def test_failing_disk_is_told_and_tried_again(
     """Whoever waits learns it; records are told once; nothing is lost when the disk recovers."""
     monkeypatch.setattr(keeper_module, "_RETRY", 0.0)
     async with world(tmp_path) as here:
-        here.keeper.save_all()
+        here.keeper.begin(["alpha"], [])
         await here.keeper.durable()
         with monkeypatch.context() as patch:
             patch.setattr(here.store, "write", _fail)
@@ -184,7 +195,7 @@ async def test_defect_does_not_end_the_keeping(
     async with world(tmp_path) as here:
         with monkeypatch.context() as patch:
             patch.setattr(here.store, "write", lambda _changes: 1 // 0)
-            here.keeper.save_all()
+            here.keeper.begin(["alpha"], [])
             with pytest.raises(MachineError, match="internal error"):
                 await here.keeper.durable()
         await here.keeper.durable()

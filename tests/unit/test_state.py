@@ -35,8 +35,9 @@ def _state(
 
 
 def test_unchanged_client_goes_on() -> None:
-    """As if the server had never ended."""
-    (client,), records, _removed = restore([ALPHA], _state(ENABLED), NOW)
+    """As if the server had never ended; nothing has to be written."""
+    (client,), records, _removed, unsaved, gone = restore([ALPHA], _state(ENABLED), NOW)
+    assert unsaved == gone == set()
     assert client.memory == ENABLED
     assert records == []
 
@@ -44,7 +45,7 @@ def test_unchanged_client_goes_on() -> None:
 def test_saved_value_wins_unless_the_file_has_changed() -> None:
     """Of two settings changed at run time, the one that the file changes too is the file's."""
     in_force = replace(ALPHA, host="run-time", timeout=10 * MINUTE)
-    (client,), _records, _removed = restore(
+    (client,), _records, *_rest = restore(
         [replace(ALPHA, host="file")], _state(ENABLED, in_force), NOW
     )
     assert client.settings == replace(ALPHA, host="file", timeout=10 * MINUTE)
@@ -54,7 +55,7 @@ def test_saved_value_wins_unless_the_file_has_changed() -> None:
 def test_file_that_says_what_it_said_before_changes_nothing() -> None:
     """Even where something else is in force."""
     in_force = replace(ALPHA, host="run-time", secret=b"new")
-    (client,), _records, _removed = restore([ALPHA], _state(ENABLED, in_force), NOW)
+    (client,), _records, *_rest = restore([ALPHA], _state(ENABLED, in_force), NOW)
     assert client.settings == in_force
 
 
@@ -62,14 +63,14 @@ def test_longer_timeout_in_the_file_moves_the_expiry() -> None:
     """By the difference, so that a client that would have expired is saved by it."""
     changed = replace(ALPHA, timeout=30 * MINUTE)
     memory = replace(ENABLED, expires=NOW - MINUTE, last_checker_status=1)
-    (client,), _records, _removed = restore([changed], _state(memory), NOW)
+    (client,), _records, *_rest = restore([changed], _state(memory), NOW)
     assert client.expires == NOW + 24 * MINUTE
 
 
 def test_new_client_begins_as_the_file_says() -> None:
     """It is recorded as new."""
     beta = ClientSettings(name="beta", key_id="cd" * 32, secret=b"x", enabled=False)
-    clients, records, _removed = restore([ALPHA, beta], State(), NOW)
+    clients, records, *_rest = restore([ALPHA, beta], State(), NOW)
     assert [client.enabled for client in clients] == [True, False]
     assert [(record.kind, record.client) for record in records] == [
         (Kind.ADDED, "alpha"), (Kind.ADDED, "beta"),
@@ -78,15 +79,16 @@ def test_new_client_begins_as_the_file_says() -> None:
 
 def test_client_gone_from_the_file_is_dropped() -> None:
     """With a record of it."""
-    clients, records, _removed = restore([], _state(ENABLED), NOW)
+    clients, records, *_rest = restore([], _state(ENABLED), NOW)
     assert clients == []
     assert [(record.kind, record.client) for record in records] == [(Kind.REMOVED, "alpha")]
+    assert restore([], _state(ENABLED), NOW).gone == {"alpha"}
 
 
 def test_expired_while_the_server_was_down() -> None:
     """Disabled, with a record, when its last checker had failed."""
     memory = replace(ENABLED, expires=NOW - MINUTE, last_checker_status=1)
-    (client,), records, _removed = restore([ALPHA], _state(memory), NOW)
+    (client,), records, *_rest = restore([ALPHA], _state(memory), NOW)
     assert not client.enabled
     assert [(record.kind, record.detail) for record in records] == [(Kind.DISABLED, Why.TIMEOUT)]
 
@@ -94,10 +96,10 @@ def test_expired_while_the_server_was_down() -> None:
 def test_file_can_enable_and_disable() -> None:
     """Changing ``enabled`` in the file is an explicit act."""
     off = replace(ALPHA, enabled=False)
-    (client,), records, _removed = restore([off], _state(ENABLED), NOW)
+    (client,), records, *_rest = restore([off], _state(ENABLED), NOW)
     assert client.disabled_why is Why.CONFIGURATION
     assert [record.kind for record in records] == [Kind.DISABLED]
-    (client,), records, _removed = restore([ALPHA], _state(DISABLED, configured=off), NOW)
+    (client,), records, *_rest = restore([ALPHA], _state(DISABLED, configured=off), NOW)
     assert client.expires == NOW + 5 * MINUTE
     assert client.disabled_why is None
     assert [record.kind for record in records] == [Kind.ENABLED]
@@ -107,7 +109,7 @@ def test_lost_state_with_the_list_of_disabled_clients() -> None:
     """Who is on it stays disabled, the others begin as the file says; the loss is recorded."""
     beta = replace(ALPHA, name="beta", key_id="cd" * 32)
     state = State({}, {}, frozenset({"alpha"}), "the database is damaged")
-    (alpha, other), records, _removed = restore([ALPHA, beta], state, NOW)
+    (alpha, other), records, *_rest = restore([ALPHA, beta], state, NOW)
     assert (alpha.enabled, other.enabled) == (False, True)
     assert alpha.disabled_why is Why.STATE_LOST
     assert records[0].kind is Kind.STATE_LOST
@@ -116,7 +118,7 @@ def test_lost_state_with_the_list_of_disabled_clients() -> None:
 
 def test_lost_state_without_the_list() -> None:
     """Nobody knows who was disabled: everybody is, until a person has looked."""
-    (client,), _records, _removed = restore([ALPHA], State({}, {}, None, "gone"), NOW)
+    (client,), _records, *_rest = restore([ALPHA], State({}, {}, None, "gone"), NOW)
     assert not client.enabled
     assert client.disabled_why is Why.STATE_LOST
 
@@ -124,7 +126,7 @@ def test_lost_state_without_the_list() -> None:
 def test_list_wins_over_a_database_that_calls_the_client_enabled() -> None:
     """The last write was cut short: what was not acknowledged does not enable."""
     state = State(_state(ENABLED).saved, {}, frozenset({"alpha"}))
-    (client,), records, _removed = restore([ALPHA], state, NOW)
+    (client,), records, *_rest = restore([ALPHA], state, NOW)
     assert not client.enabled
     assert [record.kind for record in records] == [Kind.DISABLED]
 
@@ -132,28 +134,28 @@ def test_list_wins_over_a_database_that_calls_the_client_enabled() -> None:
 def test_added_client_needs_no_file() -> None:
     """It goes on as it was, until a file takes it over."""
     state = State({"alpha": Saved(ALPHA, ALPHA, ENABLED, added=True)})
-    (client,), records, _removed = restore([], state, NOW)
+    (client,), records, *_rest = restore([], state, NOW)
     assert client.added
     assert (client.memory, records) == (ENABLED, [])
-    (client,), _records, _removed = restore([ALPHA], state, NOW)
+    (client,), _records, *_rest = restore([ALPHA], state, NOW)
     assert not client.added
 
 
 def test_removed_client_comes_back_only_when_its_section_changes() -> None:
     """A restart must not undo what an administrator did; changing the file is an explicit act."""
     state = State({}, {"alpha": ALPHA}, frozenset({"alpha"}))
-    assert restore([ALPHA], state, NOW) == ([], [], {"alpha": ALPHA})
-    (client,), records, removed = restore([replace(ALPHA, host="new")], state, NOW)
+    assert restore([ALPHA], state, NOW) == ([], [], {"alpha": ALPHA}, set(), set())
+    (client,), records, removed, *_rest = restore([replace(ALPHA, host="new")], state, NOW)
     assert client.enabled
     assert removed == {}
     assert [record.kind for record in records] == [Kind.ADDED]
-    assert restore([], state, NOW) == ([], [], {})
+    assert restore([], state, NOW) == ([], [], {}, set(), {"alpha"})
 
 
 def test_removed_client_after_the_loss_of_the_state() -> None:
     """It is back, as the file has it, but gets nothing."""
     state = State({}, {}, frozenset({"alpha"}), "gone")
-    (client,), _records, _removed = restore([ALPHA], state, NOW)
+    (client,), _records, *_rest = restore([ALPHA], state, NOW)
     assert not client.enabled
 
 
@@ -174,7 +176,7 @@ def test_no_restart_enables_a_disabled_client(  # noqa: PLR0917 - hypothesis giv
     state = replace(state, disabled=witnesses)
     if lost:
         state = State({}, {}, witnesses, "gone")
-    (client,), _records, _removed = restore([replace(ALPHA, enabled=after)], state, NOW)
+    (client,), _records, *_rest = restore([replace(ALPHA, enabled=after)], state, NOW)
     switched_on = after and not before and not lost
     if client.enabled and not switched_on:
         assert (lost and witnesses == frozenset()) or enabled

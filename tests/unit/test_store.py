@@ -192,6 +192,22 @@ def test_both_witnesses_lost(tmp_path: Path) -> None:
     assert _state(tmp_path).disabled is None
 
 
+@pytest.mark.parametrize("lists", [b"nonsense", None])
+def test_killed_after_both_were_lost(tmp_path: Path, lists: bytes | None) -> None:
+    """Whoever starts next still knows that nobody knows, until something has been written."""
+    _write_alpha(tmp_path)
+    (tmp_path / DATABASE).write_bytes(b"nonsense" * 1000)
+    (tmp_path / WITNESS).unlink()
+    if lists is not None:
+        (tmp_path / WITNESS).write_bytes(lists)
+    for _start in range(3):
+        state = _state(tmp_path)
+        assert state.lost
+        assert state.disabled is None
+    _write_alpha(tmp_path)
+    assert not _state(tmp_path).lost
+
+
 def test_lost_list_is_made_anew(tmp_path: Path) -> None:
     """The database alone is enough; the list is complete again after the next write."""
     _write_alpha(tmp_path)

@@ -46,3 +46,10 @@ def test_missing_list_is_missing(tmp_path: Path) -> None:
     """No list is not an empty list."""
     with pytest.raises(FileNotFoundError):
         witness.read(tmp_path / "list")
+
+
+def test_list_that_knows_nothing_is_refused(tmp_path: Path) -> None:
+    """It says that there was a list, and is none."""
+    witness.write_unknown(tmp_path / "list")
+    with pytest.raises(WitnessError):
+        witness.read(tmp_path / "list")

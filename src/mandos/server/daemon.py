@@ -37,7 +37,7 @@ from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from mandos.server.audit import Record
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mandos.server.registry import Registry
     from mandos.server.service_manager import ServiceManager
     from mandos.server.settings import ServerSettings
+    from mandos.server.state import Restored
     from mandos.server.store import Store
 
 log = logging.getLogger(__name__)
@@ -58,13 +59,13 @@ _MANY = 100
 class Parts(NamedTuple):
     """What was made before the event loop, some of it with root's rights.
 
-    ``past`` is what the restart itself has done to clients.
+    ``begin`` is with what clients it begins.
     """
 
     registry: Registry
     clock: Clock
     store: Store
-    past: Iterable[Record]
+    begin: Restored
     listening: socket.socket
     manager: ServiceManager
 
@@ -128,15 +129,16 @@ class Daemon:
         manager.stopping()
 
     async def _take_over_the_past(self) -> None:
-        """Nobody is served before it is on disk who may be."""
-        past = list(self._parts.past)
+        """When the state was lost nobody is served before it is on disk who may be."""
+        past = self._parts.begin.records
         new = sum(record.kind is Kind.ADDED for record in past)
         if new > _MANY:
             log.info("%d clients are new", new)
         for record in past:
             self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
-        self._keeper.save_all()
-        await self._keeper.durable()
+        self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
+        if any(record.kind is Kind.STATE_LOST for record in past):
+            await self._keeper.durable()
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
@@ -209,7 +211,7 @@ class Daemon:
         log.warning(
             "time stood still here, or the date was set, by %.1f s: no client loses by it", seconds
         )
-        self._keeper.save_all()
+        self._keeper.save_dates()
 
     def _count(self, event: events.Event) -> None:
         counts = isinstance(event, events.Enabled | events.Disabled | events.Added | events.Removed)

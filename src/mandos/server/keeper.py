@@ -21,7 +21,7 @@ from mandos.server.audit import record_of
 from mandos.server.store import Changes, Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mandos.server.audit import Record
     from mandos.server.audit_table import Entry
@@ -79,11 +79,16 @@ class Keeper:
             self._untold.append(record)
         self._urgent.set()
 
-    def save_all(self) -> None:
-        """Write every client anew: the first time, or because dates have shifted."""
-        for client in self._registry:
-            self._lives.add(client.name)
-            self._settings.add(client.name)
+    def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
+        """Write what is not as it was saved: these clients, and others that are gone."""
+        self._lives.update(unsaved)
+        self._settings.update(unsaved)
+        self._removed.update(gone)
+        self._urgent.set()
+
+    def save_dates(self) -> None:
+        """Write the dates of all clients anew, because they have shifted."""
+        self._lives.update(client.name for client in self._registry)
         self._urgent.set()
 
     async def durable(self) -> None:

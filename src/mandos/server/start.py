@@ -94,7 +94,7 @@ def _parts(
     for name in begin.removed:
         log.info("client %s was removed: it comes back when its section is changed", name)
     registry = Registry(begin.clients, begin.removed)
-    return daemon.Parts(registry, clock, store, begin.records, listening, manager)
+    return daemon.Parts(registry, clock, store, begin, listening, manager)
 
 
 def _nobody() -> None:

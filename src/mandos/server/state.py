@@ -48,11 +48,16 @@ class State:
 
 
 class Restored(NamedTuple):
-    """With what the server begins, and what there is to tell about it."""
+    """With what the server begins, and what there is to tell about it.
+
+    ``unsaved`` are the clients that are not as they were saved, ``gone`` what was saved of others.
+    """
 
     clients: list[Client]
     records: list[Record]
     removed: dict[str, ClientSettings]
+    unsaved: set[str]
+    gone: set[str]
 
 
 def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -> Restored:
@@ -82,9 +87,24 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
             records.append(_record(Kind.ADDED, client, now))
         clients.append(client)
     clients += _added(state, {settings.name for settings in configured}, now)
-    gone = state.saved.keys() - {client.name for client in clients}
-    records += (Record(kind=Kind.REMOVED, at=now, client=name) for name in sorted(gone))
-    return Restored(clients, records, removed)
+    names = {client.name for client in clients}
+    dropped = sorted(state.saved.keys() - names)
+    records += (Record(kind=Kind.REMOVED, at=now, client=name) for name in dropped)
+    unsaved = {client.name for client in clients if not _as_saved(client, state)}
+    gone = state.saved.keys() | state.removed.keys()
+    return Restored(clients, records, removed, unsaved, set(gone - names - removed.keys()))
+
+
+def _as_saved(client: Client, state: State) -> bool:
+    saved = state.saved.get(client.name)
+    return (
+        saved is not None
+        and saved.settings == client.settings
+        and saved.configured == client.configured
+        and saved.memory == client.memory
+        and saved.added == client.added
+        and client.enabled == (client.name not in (state.disabled or ()))
+    )
 
 
 def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Client]:

@@ -139,6 +139,7 @@ class Store:
         self._witness = directory / WITNESS
         self._lock = _locked(directory)
         self._lost = ""
+        self._disabled: frozenset[str] | None = None
         self._audit_limit = audit_limit
         try:
             self._connection = self._usable()
@@ -146,7 +147,6 @@ class Store:
         except sqlite3.Error as error:
             os.close(self._lock)
             raise self._cannot("open", error) from error
-        self._disabled: frozenset[str] | None = None
 
     def close(self) -> None:
         """Leave the state to others."""
@@ -164,7 +164,7 @@ class Store:
 
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
         """What is known of the last run; settings equal to ``configured`` share its objects."""
-        disabled = self._read_witness()
+        disabled = self._disabled = self._read_witness()
         known = {settings.name: settings for settings in configured}
         saved: dict[str, Saved] = {}
         removed: dict[str, ClientSettings] = {}
@@ -177,6 +177,8 @@ class Store:
             self._connection = self._connected()
             self._audit = AuditTable(self._connection, self._audit_limit)
             saved = {}
+        if disabled is None and not saved and not self._lost:
+            self._lost = f"{self._path} is empty, and {self._witness} is damaged"
         return State(saved, removed, disabled, self._lost)
 
     def write(self, changes: Changes) -> None:
@@ -238,7 +240,12 @@ class Store:
         return connection
 
     def _set_aside(self, error: _UnusableError) -> None:
-        """Keep the files for whoever wants to look into them, under another name."""
+        """Keep the files for whoever wants to look into them, under another name.
+
+        Should we be killed before a new database is written, the list must still tell of the loss.
+        """
+        if self._read_witness() is None or not self._witness.exists():
+            witness.write_unknown(self._witness)
         stamp = f"{error.ending}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         for ending in ("", "-wal", "-shm"):
             old = self._path.with_name(DATABASE + ending)
@@ -258,15 +265,14 @@ class Store:
     # Reading
 
     def _read_witness(self) -> frozenset[str] | None:
+        """The list of disabled clients; None when there must have been one, but it is lost."""
         try:
-            self._disabled = witness.read(self._witness)
+            return witness.read(self._witness)
         except FileNotFoundError:
-            self._disabled = None
             return None if self._lost else frozenset()
         except (OSError, witness.WitnessError) as error:
             log.error("the list of disabled clients cannot be used: %s", error)  # noqa: TRY400
-            self._disabled = None
-        return self._disabled
+            return None
 
     def _clients(self, known: dict[str, ClientSettings]) -> Iterator[tuple[str, Saved]]:
         query = "SELECT client.*, life.* FROM client JOIN life ON client.name = life.name"
@@ -384,10 +390,10 @@ def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None)
 
 def _client_row(kept: Kept) -> tuple[object, ...]:
     settings, configured, origin = kept.settings, kept.configured, _ADDED if kept.added else _FILE
-    text, configured_text = _text(settings), _text(configured)
-    if (text, settings.secret) == (configured_text, configured.secret):
-        return (settings.name, text, settings.secret, None, None, origin)
-    return (settings.name, text, settings.secret, configured_text, configured.secret, origin)
+    row = (settings.name, _text(settings), settings.secret)
+    if settings == configured:
+        return (*row, None, None, origin)
+    return (*row, _text(configured), configured.secret, origin)
 
 
 def _life_row(name: str, life: Memory) -> tuple[object, ...]:

@@ -29,9 +29,18 @@ class WitnessError(MandosError):
 def write(path: Path, names: Collection[str]) -> None:
     """Replace the list; it is on disk when this returns.  Raises OSError."""
     text = "".join(f"{line}\n" for line in (_TITLE, *sorted(names)))
+    _replace(path, text.encode() + _ending(text))
+
+
+def write_unknown(path: Path) -> None:
+    """Say that nobody knows who is disabled: ``read`` will not trust this list."""
+    _replace(path, f"{_TITLE}\n# unknown\n".encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
     new = path.with_name(path.name + ".new")
     with new.open("wb") as file:
-        file.write(text.encode() + _ending(text))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
