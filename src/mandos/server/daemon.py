@@ -129,7 +129,7 @@ class Daemon:
         manager.stopping()
 
     async def _take_over_the_past(self) -> None:
-        """When the state was lost nobody is served before it is on disk who may be."""
+        """Nobody is served before it is on disk who may be."""
         past = self._parts.begin.records
         new = sum(record.kind is Kind.ADDED for record in past)
         if new > _MANY:
@@ -137,8 +137,7 @@ class Daemon:
         for record in past:
             self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
         self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
-        if any(record.kind is Kind.STATE_LOST for record in past):
-            await self._keeper.durable()
+        await self._keeper.durable()
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
