@@ -8,6 +8,7 @@ Nothing else constructs collaborators.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dbus_fast import Variant
 
 import mandos
+from mandos.errors import MachineError
 from mandos.server import events
 from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
@@ -106,7 +108,7 @@ class Daemon:
         ending.push_async_callback(self._end_tasks)
 
     async def serve(self, ready: Callable[[], None]) -> None:
-        """Serve until a signal ends it; raises MachineError when the state cannot be saved."""
+        """Serve until a signal ends it."""
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
         await self._take_over_the_past()
@@ -137,7 +139,8 @@ class Daemon:
         for record in past:
             self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
         self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
-        await self._keeper.durable()
+        with contextlib.suppress(MachineError):  # the keeper logs it and goes on trying
+            await self._keeper.durable()
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
