@@ -89,7 +89,7 @@ def site(link: Link) -> Iterator[Site]:
     site.seen = len(link.server.syslog.lines)
     yield site
     site.close()
-    link.server.run("rm", "-r", "/run/site")
+    link.server.run("sh", "-c", "umount /run/site/state 2>&1; rm -r /run/site")
 
 
 def test_reload_takes_over_all_or_nothing(link: Link, site: Site, keys_of: Keys) -> None:
@@ -195,6 +195,30 @@ def test_two_servers_cannot_share_a_state(site: Site) -> None:
     )
     assert second.wait() == 69
     assert "another server uses the state directory" in second.log
+
+
+def test_full_disk(site: Site) -> None:
+    """What cannot be saved is in force all the same, said aloud, and saved when there is room."""
+    section = STRANGER.format("ab" * 32)
+    site.write("clients.conf", section)
+    site.host.run("mkdir", "-m", "0700", site.state)
+    where = ("-t", "tmpfs", "-o", "size=1m,mode=0700,uid=_mandos,gid=_mandos", "none", site.state)
+    site.host.run("mount", *where)
+    server = site.start()
+    fill = f"head -c 2M /dev/zero >{site.state}/filling || true"
+    site.host.run("sh", "-c", fill)
+    site.write("clients.conf", section, "enabled = no\n")
+    server.signal(signal.SIGHUP)
+    site.wait_for("cannot write the state .*: .*(full|space|I/O)")
+    site.wait_for("client stranger is disabled: configuration")
+    site.wait_for("the new configuration is in force, but not saved: .*")
+    site.host.run("rm", f"{site.state}/filling")
+    site.wait_for("the state is saved again")
+    server.signal(signal.SIGKILL)
+    server.wait()
+    server = site.start()
+    assert server.terminate() == 0
+    assert site.audit()[-1] == ("disabled", "stranger", "", "configuration")
 
 
 def test_link_loss(link: Link) -> None:

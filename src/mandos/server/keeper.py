@@ -161,7 +161,8 @@ class Keeper:
             failure = MachineError(f"internal error: {error}")
         if failure is not None:
             self._failed(changes, failure)
-        else:
+        elif self._failing:
+            log.info("the state is saved again")
             self._failing = False
         for record in untold:
             self._tell(record)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from mandos.errors import MandosError
+from mandos.errors import MachineError, MandosError
 from mandos.server.clients_conf import load_clients
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ class Reloader:
             configured = await asyncio.to_thread(load_clients, self._configdir)
             before = {client.name for client in self._registry}
             self._registry.configure(configured, self._clock.now())
-            await self._trail.durable()
+            try:
+                await self._trail.durable()
+            except MachineError as error:
+                text = f"the new configuration is in force, but not saved: {error}"
+                raise MachineError(text, error.hint) from error
             after = {client.name for client in self._registry}
             log.info(
                 "configuration read again: %d clients, %d added, %d removed",
@@ -53,7 +57,8 @@ class Reloader:
         try:
             await self.reload()
         except MandosError as error:
-            log.error("the configuration is not taken over")  # noqa: TRY400 - told below
+            if not isinstance(error, MachineError):
+                log.error("the configuration is not taken over")  # noqa: TRY400 - told below
             for line in error.lines():
                 log.error("%s", line)  # noqa: TRY400 - the same
             return False
