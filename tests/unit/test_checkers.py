@@ -145,6 +145,17 @@ async def test_stopped_run_that_waits_never_begins() -> None:
         assert [run.client for run in supervisor.begun] == ["a", "c"]
 
 
+async def test_hanging_checkers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checker that hangs does not keep the others from running, and is still ended."""
+    monkeypatch.setattr(checkers_module, "_LONG", 0.0)
+    commands = {"a": "sleep 1000", "b": "sleep 1000", "c": "true"}
+    async with running(commands, limit=1) as (checkers, supervisor):
+        for name in commands:
+            checkers.want(Run(name, 1))
+        await supervisor.until(begun=3, ended=1)
+        checkers.stop(Run("a", 1))
+
+
 async def test_closing_ends_all_at_once() -> None:
     """Also those that wait, and those that do not want to end."""
     commands = {str(number): "trap '' TERM; sleep 1000" for number in range(5)}

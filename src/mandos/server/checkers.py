@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs checkers: shell commands that tell by their exit status whether a client is alive.
 
-At most so many run at once; the others wait their turn.  Each has a session of its own and is
+At most so many run at once; the others wait their turn.  One that takes long no longer counts, so
+that those that hang cannot keep the others from running.  Each has a session of its own and is
 reaped through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD; one that is stopped
 takes with it whatever it has started.
 """
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 _BATCH = 8
 #: Seconds until the next try when this machine cannot start a process.
 _RETRY = 1.0
+#: Seconds after which a checker makes room for another, and how many may have done so.
+_LONG = 30.0
+_LONG_LIMIT = 1024
 #: Seconds between asking a checker to end and killing it.
 _GRACE = 0.25
 
@@ -52,7 +56,7 @@ class Supervisor(Protocol):
 class _Running:
     """A process that runs, or has ended and waits to be reaped."""
 
-    __slots__ = ("command", "pid", "pidfd", "run", "stopped")
+    __slots__ = ("command", "patience", "pid", "pidfd", "run", "stopped")
 
     def __init__(self, run: Run, command: str, pid: int) -> None:
         self.run = run
@@ -60,6 +64,7 @@ class _Running:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.stopped = False
+        self.patience: asyncio.TimerHandle | None = None
 
     def signal(self, number: signal.Signals) -> None:
         """Signal it and all that it has started; its number is its own until it is reaped."""
@@ -76,6 +81,7 @@ class Checkers:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Run, None] = {}  # an ordered set
         self._running: dict[Run, _Running] = {}
+        self._long: set[Run] = set()
         self._starting: asyncio.Handle | None = None
         self._failing = False
         self._closed = False
@@ -128,7 +134,7 @@ class Checkers:
     def _start(self) -> None:
         self._starting = None
         for _turn in range(_BATCH):
-            if not self._waiting or len(self._running) >= self._limit:
+            if not self._waiting or len(self._running) - len(self._long) >= self._limit:
                 return
             run = next(iter(self._waiting))
             if not self._begin(run, self._supervisor.command(run)):
@@ -153,8 +159,14 @@ class Checkers:
         self._failing = False
         self._running[run] = running
         self._loop.add_reader(running.pidfd, self._ended, running)
+        running.patience = self._loop.call_later(_LONG, self._make_room, run)
         self._supervisor.began(run, command)
         return True
+
+    def _make_room(self, run: Run) -> None:
+        if len(self._long) < _LONG_LIMIT:
+            self._long.add(run)
+            self._start_soon()
 
     def _complain(self, error: MachineError) -> None:
         """Once for a row of failures: they come every second until the machine recovers."""
@@ -169,6 +181,9 @@ class Checkers:
             running.signal(signal.SIGKILL)
         _pid, wait_status = os.waitpid(running.pid, 0)
         del self._running[running.run]
+        self._long.discard(running.run)
+        if running.patience is not None:
+            running.patience.cancel()
         if not self._running:
             self._all_ended.set()
         if not running.stopped:
