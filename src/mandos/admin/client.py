@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SIGNATURES: Final = {
     interface.name: {name: declared.signature for name, declared in interface.properties.items()}
-    for interface in bus_names.CLIENT_INTERFACES
+    for interface in (*bus_names.CLIENT_INTERFACES, *bus_names.ROOT_INTERFACES)
 }
 _RECORD_SIGNATURES: Final = {
     "number": "t", "kind": "s", "client": "s", "key_id": "s", "address": "s", "interface": "s",

@@ -14,7 +14,7 @@ import contextlib
 import logging
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from dbus_fast import BusType, DBusFastError, Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -27,6 +27,7 @@ from mandos.admin.client import (
     find_clients,
     read_client,
     read_record,
+    read_values,
 )
 from mandos.admin.news import (
     Changed,
@@ -49,7 +50,7 @@ from mandos.admin.news import (
 from mandos.errors import AdministratorError, MachineError, MandosError, PeerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 __all__ = [
     "AccessDeniedError", "AuditRecord", "Changed", "CheckerCompleted", "CheckerStarted", "Client",
@@ -61,6 +62,7 @@ __all__ = [
 
 #: How long a server may take; the reference's answers nobody while it works.
 REPLY_TIME = 60.0  # seconds
+_CONNECT_TIME = 10.0  # seconds
 _BUS = "org.freedesktop.DBus"
 _BUS_PATH = "/org/freedesktop/DBus"
 _MATCHES = (
@@ -124,7 +126,7 @@ class Server:
         """Connect to the system bus, or the one of this address; raises NoBusError."""
         bus = MessageBus(bus_address=bus_address, bus_type=BusType.SYSTEM)
         try:
-            async with asyncio.timeout(REPLY_TIME):
+            async with asyncio.timeout(_CONNECT_TIME):
                 await bus.connect()
         except (*_FAILURES, TimeoutError) as error:
             bus.disconnect()
@@ -132,23 +134,34 @@ class Server:
                 f"cannot connect to the system bus: {str(error) or type(error).__name__}",
                 "start it: systemctl start dbus",
             ) from error
+        server = cls(bus)
         try:
-            yield cls(bus)
+            yield server
         finally:
             bus.disconnect()
-            with contextlib.suppress(*_FAILURES):
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
+            await server._disconnected()
 
-    async def closed(self) -> None:
+    async def closed(self) -> NoReturn:
         """Wait until the connection to the bus is lost; then raise NoBusError."""
+        await asyncio.shield(self._disconnected())  # who waits may stop waiting
+        raise _lost()
+
+    async def _disconnected(self) -> None:
         with contextlib.suppress(*_FAILURES):
             await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
-        raise _lost()
 
     async def clients(self) -> list[Client]:
         """All clients, in the server's order."""
         (objects,) = await self._call("/", bus_names.OBJECT_MANAGER, "GetManagedObjects")
         return _read_objects(objects)
+
+    async def client_at(self, path: str) -> Client:
+        """The client of this path."""
+        return Client(path, await self._values(path, bus_names.CLIENT))
+
+    async def _values(self, path: str, interface: str) -> dict[str, Any]:
+        (variants,) = await self._call(path, bus_names.PROPERTIES, "GetAll", "s", interface)
+        return read_values(interface, variants)
 
     async def set(self, client: Client, name: str, value: Any) -> None:  # noqa: ANN401
         """Set a property: bool, str, bytes, or a timedelta (from zero on) for durations."""
@@ -193,8 +206,7 @@ class Server:
 
     async def properties(self) -> dict[str, Any]:
         """The server's own properties: Address, Interface, Port, ServiceName, Version."""
-        (variants,) = await self._call("/", bus_names.PROPERTIES, "GetAll", "s", bus_names.SERVER1)
-        return {name: variant.value for name, variant in variants.items()}
+        return await self._values("/", bus_names.SERVER1)
 
     async def follow(self, listener: Callable[[Event], None]) -> None:
         """Tell the listener everything from now on, in the server's order.
@@ -207,6 +219,19 @@ class Server:
         for match in _MATCHES:
             await self._ask_bus("AddMatch", match)
         self._send(_bus_message("GetNameOwner", bus_names.BUS_NAME), self._owner_told)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What ``follow`` tells, for ever; raises NoBusError when the bus is lost."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        lost = asyncio.ensure_future(self.closed())
+        lost.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            await self.follow(queue.put_nowait)
+            while (event := await queue.get()) is not None:
+                yield event
+            await lost
+        finally:
+            lost.cancel()
 
     async def _on(
         self, client: Client, interface: str, member: str, signature: str, *body: object

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a client would get its secret now, and what is wrong with it: in words for a person.
+
+Pure: what the server tells of the client and the time go in, text comes out.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from mandos.admin.client import KILLED, NEVER_CHECKED
+from mandos.admin.ctl.words import ago, local, quoted, rough, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from mandos.admin.proxy import AuditRecord, Client
+
+
+class Grade(Enum):
+    """How bad it is."""
+
+    WELL = "well"
+    ASKS = "asks"
+    DOUBTFUL = "doubtful"
+    BAD = "bad"
+
+
+class Trouble(NamedTuple):
+    """What is wrong, in a few words."""
+
+    grade: Grade
+    text: str
+
+
+#: Why a client is disabled, by the server's word for it: a few words, and half a sentence.
+_REASONS = {
+    "timeout": ("timed out", "since it did not show in time that it was alive"),
+    "administrator": ("by an administrator", "by an administrator"),
+    "configuration": ("by the configuration", "by the server's configuration"),
+    "state lost": (
+        "saved state lost",
+        "since the server lost its saved state and does not know whether it was",
+    ),
+}
+#: What a person must make sure of before enabling it again.
+_BEFORE = {
+    "timeout": "If nobody has taken it away, enable it",
+    "state lost": "If it is where it should be, enable it",
+}
+
+
+def trouble(client: Client, now: datetime) -> Trouble:
+    """The most important thing that is wrong with a client, if anything is."""
+    if not client.enabled:
+        short = _REASONS.get(client.disabled_reason, (shown(client.disabled_reason), ""))[0]
+        return Trouble(Grade.BAD, "disabled" + (f": {short}" if short else ""))
+    if client.approval_pending:
+        return Trouble(
+            Grade.ASKS, f"waits for approval: mandos-ctl --approve {quoted(client.name)}"
+        )
+    if failure := _failure(client):
+        return Trouble(Grade.DOUBTFUL, f"last check {failure}")
+    if client.expires is not None and client.expires <= now:
+        return Trouble(Grade.DOUBTFUL, "about to be disabled")
+    if client.timeout <= client.interval:
+        return Trouble(Grade.DOUBTFUL, "its timeout is not longer than its interval")
+    return Trouble(Grade.WELL, "")
+
+
+def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRecord] = ()) -> str:
+    """One paragraph: will it get its secret now; if not, why not, since when, and what to do.
+
+    ``ours``: the server is not the reference's, which hands the secret out when there is no
+    approval delay, whatever the default.  ``records`` are its newest audit records, newest first.
+    """
+    if client.enabled:
+        sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
+    else:
+        sentences = list(_disabled(client, now))
+    return " ".join([*sentences, *_last_request(records, now)])
+
+
+def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
+    name, command = shown(client.name), f"mandos-ctl --approve {quoted(client.name)}"
+    delay = rough(client.approval_delay)
+    if client.approval_pending:
+        asked = client.last_approval_request
+        since = f" (it asked {ago(asked, now)})" if asked else ""
+        outcome = "gets its secret" if client.approved_by_default else "gets nothing"
+        yield f"Not yet: {name} waits for approval{since}."
+        yield f"Let it through with: {command}. Without a word from you it {outcome} in the end."
+    elif not client.approval_delay and (client.approved_by_default or not ours):
+        yield f"Yes: {name} gets its secret as soon as it asks."
+    elif not client.approval_delay:
+        yield f"No: {name} is denied by default, and nobody is asked: it has no approval delay."
+        yield (
+            f"Give it one (mandos-ctl --approval-delay PT1M {quoted(client.name)}), or approve it"
+            f" by default (mandos-ctl --approve-by-default {quoted(client.name)})."
+        )
+    elif client.approved_by_default:
+        yield f"Yes, unless somebody denies it: {name} waits {delay} for approval,"
+        yield f"and then gets its secret. Let it through at once with: {command}."
+    else:
+        yield f"Only if somebody approves: {name} waits {delay} for that, and then gets nothing."
+        yield f"Once it has asked, let it through with: {command}."
+
+
+def _outlook(client: Client, now: datetime) -> Iterator[str]:
+    """How long it stays enabled, and what threatens that."""
+    ok, failure = client.last_checked_ok, _failure(client)
+    seen = f"It was last found alive {ago(ok, now)}" if ok else "It has not been found alive yet"
+    expires = client.expires
+    if expires is None:
+        yield f"{seen}."
+    elif expires <= now:
+        yield f"{seen}, its time is over, and it is about to be disabled."
+    else:
+        yield (
+            f"{seen}, and is disabled in {rough(expires - now)} ({local(expires)})"
+            " unless it is found alive before."
+        )
+    if failure:
+        yield (
+            f"Its last check {failure}: see whether {shown(client.host) or 'its host'} is up, and"
+            f" whether its checker works ({shown(client.checker)})."
+        )
+    elif client.last_checker_status == NEVER_CHECKED:
+        yield "No check of it has ended yet."
+    if client.timeout <= client.interval:
+        yield (
+            f"Its timeout ({rough(client.timeout)}) is not longer than its checks' interval"
+            f" ({rough(client.interval)}): it will be disabled although it is alive."
+        )
+
+
+def _disabled(client: Client, now: datetime) -> Iterator[str]:
+    reason, since = client.disabled_reason, client.disabled_at
+    because = _REASONS.get(reason, ("", f"({shown(reason)})" if reason else ""))[1]
+    when = f" {ago(since, now)} ({local(since)})" if since else ""
+    was = "was disabled" if when or because else "is disabled"
+    yield f"No: {shown(client.name)} {was}{when}{' ' if because else ''}{because}."
+    if client.last_checked_ok:
+        alive = client.last_checked_ok
+        yield f"It was last found alive {ago(alive, now)} ({local(alive)})."
+    else:
+        yield "It was never found alive."
+    if not reason:
+        yield "This server does not tell why or when; its log may."
+    before = _BEFORE.get(reason, "If it may have its secret, enable it")
+    yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
+
+
+def _failure(client: Client) -> str:
+    status = client.last_checker_status
+    if status > 0:
+        return f"failed with exit status {status}"
+    return "was killed by a signal" if status == KILLED else ""
+
+
+#: What the audit trail says of requests.
+_REQUESTS = {
+    "secret-sent": "it got its secret",
+    "undelivered": "its secret did not reach it",
+    "rejected": "it was refused",
+}
+
+
+def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str]:
+    for record in records:
+        what = _REQUESTS.get(record.kind)
+        if what and record.last:
+            where = f" at {shown(record.address)}" if record.address else ""
+            detail = f": {shown(record.detail.lower())}" if record.detail else ""
+            when = f"{ago(record.last, now)} ({local(record.last)})"
+            yield f"It last asked {when}{where}: {what}{detail}."
+            return

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients as people read them on a terminal; the ``rich`` library knows the terminal.
+
+Rich's own tables need three seconds for ten thousand rows, so only its knowledge of terminals is
+used: which colours there are (none with NO_COLOR), and how wide a character is.  It is imported
+when there is a terminal, and not otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from mandos.admin.client import KILLED, NEVER_CHECKED
+from mandos.admin.ctl.columns import Cell, Medium, layout
+from mandos.admin.ctl.explain import Grade, trouble
+from mandos.admin.ctl.words import ago, local, rough, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from mandos.admin.proxy import Client
+
+#: Readable on light and on dark ground, and without colours by their words alone.
+_STYLES = {
+    "heading": "bold",
+    "label": "dim",
+    Grade.WELL.value: "green",
+    Grade.ASKS.value: "bold magenta",
+    Grade.DOUBTFUL.value: "yellow",
+    Grade.BAD.value: "bold red",
+}
+
+
+def medium() -> Medium:
+    """What standard output is: a terminal with its width and colours, or plain text."""
+    if not sys.stdout.isatty():
+        return Medium()
+    from rich.cells import cell_len  # noqa: PLC0415 - costs a tenth of a second
+    from rich.console import Console  # noqa: PLC0415
+    from rich.style import Style  # noqa: PLC0415
+
+    console = Console()
+    colours = None if console.no_color else console.color_system
+    if colours is None:
+        return Medium(console.width, cell_len)
+    system = console._color_system  # noqa: SLF001 - what Style.render takes, and nothing else has
+    styles = {name: Style.parse(style) for name, style in _STYLES.items()}
+
+    def paint(text: str, style: str) -> str:
+        return styles[style].render(text, color_system=system) if style else text
+
+    return Medium(console.width, cell_len, paint)
+
+
+def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
+    """A line for each client: enabled, time left, last check, what is wrong; then a count."""
+    headings = ("Name", "Enabled", "Time left", "Last check", "What is wrong")
+    rows = [[Cell(text, "heading") for text in headings]]
+    rows += [_row(client, now) for client in clients]
+    yield from layout(rows, medium)
+    wrong = sum(bool(row[-1].text) for row in rows[1:])
+    number = f"{len(clients)} client{'' if len(clients) == 1 else 's'}"
+    verdict = f"something is wrong with {wrong}" if wrong else "all is well"
+    yield medium.paint(f"{number}; {verdict}" if clients else "no clients", "label")
+
+
+def _row(client: Client, now: datetime) -> list[Cell]:
+    grade, wrong = trouble(client, now)
+    return [
+        Cell(shown(client.name)),
+        Cell("yes", Grade.WELL.value) if client.enabled else Cell("no", Grade.BAD.value),
+        Cell(_time_left(client, now)),
+        Cell(ago(client.last_checked_ok, now) if client.last_checked_ok else "never"),
+        Cell(wrong, grade.value),
+    ]
+
+
+def _time_left(client: Client, now: datetime) -> str:
+    if not client.enabled or client.expires is None:
+        return "-"
+    return rough(client.expires - now) if client.expires > now else "0 s"
+
+
+def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
+    """All that the server tells of each client, a line for each thing."""
+    for number, client in enumerate(clients):
+        if number:
+            yield ""
+        yield medium.paint(shown(client.name), "heading")
+        grade, wrong = trouble(client, now)
+        rows = [[Cell("  what is wrong", "label"), Cell(wrong, grade.value)]] if wrong else []
+        rows += [
+            [Cell(f"  {label}", "label"), Cell(text)]
+            for label, text in _details(client, now)
+            if text
+        ]
+        yield from layout(rows, medium)
+
+
+def _details(client: Client, now: datetime) -> Iterator[tuple[str, str]]:
+    yield "enabled", _yes(client.enabled)
+    yield "time left", _time_left(client, now) if client.enabled else ""
+    yield "disabled", _when(client.disabled_at, now)
+    yield "host", shown(client.host)
+    yield "checker", shown(client.checker)
+    yield "checker runs", _yes(client.checker_running)
+    yield "last found alive", _when(client.last_checked_ok, now) or "never"
+    yield "last checker", _status(client.last_checker_status)
+    yield "interval", rough(client.interval)
+    yield "timeout", rough(client.timeout)
+    yield "extended timeout", rough(client.extended_timeout)
+    yield "waits for approval", _yes(client.approval_pending)
+    yield "approval delay", rough(client.approval_delay)
+    yield "approval duration", rough(client.approval_duration)
+    yield "approved by default", _yes(client.approved_by_default)
+    yield "last approval request", _when(client.last_approval_request, now)
+    yield "last enabled", _when(client.last_enabled, now)
+    yield "created", _when(client.created, now)
+    yield "expires", local(client.expires) if client.expires else ""
+    yield "key ID", shown(client.key_id)
+    yield "fingerprint", shown(client.fingerprint)
+
+
+def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a truth value
+    return "yes" if flag else "no"
+
+
+def _when(date: datetime | None, now: datetime) -> str:
+    return f"{local(date)} ({ago(date, now)})" if date else ""
+
+
+def _status(status: int) -> str:
+    if status == NEVER_CHECKED:
+        return "has not ended yet"
+    return "killed by a signal" if status == KILLED else f"exit status {status}"

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients as scripts read them: the table, the verbose table and the JSON, as the reference's.
+
+Every byte here may be relied upon by somebody: headings, the order of columns and keys, blanks at
+the ends of lines, ``Yes`` and ``No``, durations as ``7T00:00:00``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mandos.admin.proxy import Client
+
+#: Properties in the order of columns and of JSON keys, and the headings of their columns.
+HEADINGS = {
+    "Name": "Name",
+    "Enabled": "Enabled",
+    "Timeout": "Timeout",
+    "LastCheckedOK": "Last Successful Check",
+    "Created": "Created",
+    "Interval": "Interval",
+    "Host": "Host",
+    "KeyID": "Key ID",
+    "Fingerprint": "Fingerprint",
+    "CheckerRunning": "Check Is Running",
+    "LastEnabled": "Last Enabled",
+    "ApprovalPending": "Approval Is Pending",
+    "ApprovedByDefault": "Approved By Default",
+    "LastApprovalRequest": "Last Approval Request",
+    "ApprovalDelay": "Approval Delay",
+    "ApprovalDuration": "Approval Duration",
+    "Checker": "Checker",
+    "ExtendedTimeout": "Extended Timeout",
+    "Expires": "Expires",
+    "LastCheckerStatus": "Last Checker Status",
+}
+SHORT = ("Name", "Enabled", "Timeout", "LastCheckedOK")
+VERBOSE = tuple(HEADINGS)
+_DURATIONS = frozenset(
+    ("Timeout", "Interval", "ApprovalDelay", "ApprovalDuration", "ExtendedTimeout")
+)
+
+
+def table(clients: Sequence[Client], names: Iterable[str]) -> str:
+    """The table of these properties, with a heading; each line ends with a line break."""
+    columns = [_column(clients, name) for name in names]
+    return "".join(f"{' '.join(row)}\n" for row in zip(*columns, strict=True))
+
+
+def _column(clients: Sequence[Client], name: str) -> list[str]:
+    texts = [HEADINGS[name], *(_text(name, client.values.get(name, "")) for client in clients)]
+    width = max(map(len, texts))
+    return [text.ljust(width) for text in texts]
+
+
+def _text(name: str, value: Any) -> str:  # noqa: ANN401 - what D-Bus carries
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return clock(value) if name in _DURATIONS and isinstance(value, int) else str(value)
+
+
+def clock(milliseconds: int) -> str:
+    """A duration as ``00:05:00``, with days in front if there are any: ``7T00:00:00``."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{f'{days}T' if days else ''}{hours:02}:{minutes:02}:{seconds:02}"
+
+
+def dump(clients: Iterable[Client]) -> str:
+    """All clients as one JSON object by name, without a line break at its end."""
+    objects = ",\n".join(f"    {json.dumps(client.name)}: {_dump(client)}" for client in clients)
+    return f"{{\n{objects}\n}}" if objects else "{}"
+
+
+def _dump(client: Client) -> str:
+    """As ``json.dumps`` with an indentation has it, which is slow for ten thousand clients."""
+    values = client.values
+    lines = (f'        "{name}": {json.dumps(values[name])}' for name in VERBOSE if name in values)
+    return "{\n" + ",\n".join(lines) + "\n    }"
