@@ -83,8 +83,8 @@ class Fleet:
         self.etc, self.state = folder / "etc", folder / "state"
         self._family = family
         self._options = options
+        self._begin = 0
         self._process: Process | None = None
-        self._begin = len(host.syslog.lines)
         self.etc.mkdir()
         (self.etc / "mandos.conf").write_text("[DEFAULT]\n", encoding="ascii")
         (self.etc / "clients.conf").touch(0o600)
@@ -94,7 +94,7 @@ class Fleet:
 
     def start(self) -> float:
         """Start it; returns the seconds until it serves."""
-        self._begin = len(self.host.syslog.lines)
+        self._begin = len(self.host.syslog.lines) if self._silent else 0
         begin = time.perf_counter()
         self._process = self.host.start(
             *(self._family.server, "--foreground", "--no-zeroconf", "--port", str(PORT)),
@@ -121,12 +121,12 @@ class Fleet:
 
     def wait_for(self, pattern: str) -> None:
         """Return when it has logged a line that matches."""
-        self.host.syslog.wait_for(pattern, after=self._begin, seconds=_PATIENCE)
+        self._voice.wait_for(pattern, after=self._begin, seconds=_PATIENCE)
 
     @property
     def log(self) -> list[str]:
         """What it has logged since it was started."""
-        return self.host.syslog.lines[self._begin :]
+        return self._voice.lines[self._begin :]
 
     @property
     def memory(self) -> Memory:
@@ -141,6 +141,15 @@ class Fleet:
         fields = (self._proc / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
         own, system, children, children_system = (int(field) / _TICKS for field in fields[11:15])
         return Processor(own + system, children + children_system)
+
+    @property
+    def _silent(self) -> bool:
+        """Whether it says nothing in the foreground, but to syslog."""
+        return self._family.name == "reference"
+
+    @property
+    def _voice(self) -> Process:
+        return self.host.syslog if self._silent else self._running
 
     @property
     def _running(self) -> Process:
