@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that is known about one client, in lines of words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mandos.admin.monitor.columns import LABELS
+from mandos.admin.monitor.row import State, checker_result
+from mandos.admin.monitor.words import age, clock, moment, printable, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, tzinfo
+
+    from mandos.admin.monitor.row import Row
+
+
+def facts(row: Row, now: datetime, zone: tzinfo | None = None) -> list[tuple[str, str]]:
+    """Titles and what stands behind them; what is empty or does not apply is left out."""
+    return [(title, printable(text)) for title, text in _facts(row, now, zone) if text]
+
+
+def _facts(row: Row, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
+    client = row.client
+    ago = _Ago(now, zone)
+    yield "State", f"{LABELS[row.state(now)]}: {_meaning(row, now)}"
+    if client.enabled and client.expires is not None:
+        yield "Disabled in", f"{clock(client.expires - now)} unless it is found alive"
+    if not client.enabled:
+        yield "Disabled", ", ".join(filter(None, (client.disabled_reason, ago(client.disabled_at))))
+    yield "Host", client.host
+    running = "; it runs now" if client.checker_running else ""
+    yield "Last alive", ago(client.last_checked_ok) or "never since the server knows it"
+    yield "Last check", checker_result(client.last_checker_status) + running
+    yield "Checker", client.checker
+    yield (
+        "Times",
+        (
+            f"checked every {span(client.interval)}, disabled after {span(client.timeout)}, "
+            f"or {span(client.extended_timeout)} after it got its secret"
+        ),
+    )
+    yield "Approval", _approval(row)
+    yield "Last request", ago(client.last_approval_request)
+    yield "Enabled", ago(client.last_enabled)
+    yield "Created", ago(client.created)
+    yield "Key ID", client.key_id
+    yield "Fingerprint", client.fingerprint
+
+
+def _meaning(row: Row, now: datetime) -> str:
+    """Whether it would get its secret now, and why."""
+    match row.state(now):
+        case State.ASKS:
+            return f"its secret is {row.request(now)}"
+        case State.DISABLED:
+            return "it does not get its secret until somebody enables it"
+        case State.FAILING | State.LATE:
+            return "it still gets its secret, but it was not found alive of late"
+        case _:
+            return "it gets its secret when it asks"
+
+
+def _approval(row: Row) -> str:
+    client = row.client
+    end = "the secret is sent" if client.approved_by_default else "it is denied"
+    if not client.approval_delay:
+        return "no waiting; " + end
+    return (
+        f"waits {span(client.approval_delay)}, then {end}; "
+        f"a decision holds for {span(client.approval_duration)}"
+    )
+
+
+class _Ago:
+    """Writes dates as how long ago, and when."""
+
+    def __init__(self, now: datetime, zone: tzinfo | None) -> None:
+        self._now = now
+        self._zone = zone
+
+    def __call__(self, date: datetime | None) -> str:
+        if date is None:
+            return ""
+        return f"{age(self._now - date)} ago, at {moment(date, self._now, self._zone)}"

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that the monitor knows: the server's clients, the log, and why there is no server.
+
+Events go in with the time; nothing comes out but what can be looked at.  ``changed`` says that
+something has to be drawn again.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from mandos.admin.monitor.messages import Messages, Weight, said
+from mandos.admin.monitor.row import Row
+from mandos.admin.monitor.view import View
+from mandos.admin.news import (
+    Changed,
+    ClientAdded,
+    ClientRemoved,
+    Listed,
+    ListingFailed,
+    ServerAppeared,
+    ServerVanished,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from typing import Any
+
+    from mandos.admin.news import Event
+    from mandos.errors import MandosError
+
+#: What the list says while it has nothing to show.
+CONNECTING = ("Looking for the Mandos server ...",)
+LISTING = ("The Mandos server is there, its clients are coming ...",)
+NO_SERVER = (
+    "The Mandos server is not running, or it runs with --no-dbus.",
+    "Start it: systemctl start mandos",
+)
+WAITING = "mandos-monitor goes on by itself as soon as it can.  q quits."
+
+
+class Model:
+    """The server as it was told of."""
+
+    def __init__(self) -> None:
+        self.view = View()
+        self.messages = Messages()
+        self.changed = True
+        #: Why there are no clients to show; empty when the server has listed them.
+        self.obstacle: tuple[str, ...] = CONNECTING
+        self._rows: dict[str, Row] = {}
+        self._sorted = True
+        self._takes: dict[type, Callable[[Any, datetime], None]] = {
+            Changed: self._change,
+            ClientAdded: self._add,
+            ClientRemoved: self._remove,
+            Listed: self._list,
+            ListingFailed: self._not_listed,
+            ServerAppeared: self._appear,
+            ServerVanished: self._vanish,
+        }
+
+    def arrange(self, now: datetime) -> None:
+        """Renew the view."""
+        if not self._sorted:
+            rows = sorted(self._rows.values(), key=attrgetter("sort_name"))
+            self._rows = {row.path: row for row in rows}
+            self._sorted = True
+        self.view.arrange(self._rows.values(), now)
+        self.changed = False
+
+    def apply(self, event: Event, now: datetime) -> None:
+        """Take what the server told."""
+        if take := self._takes.get(type(event)):
+            take(event, now)
+        if words := said(event, self._name(getattr(event, "path", ""))):
+            text, weight = words
+            self.note(text, now, weight)
+
+    def fail(self, error: MandosError, now: datetime) -> None:
+        """There is no server to be had, for this reason; the log says it once."""
+        lines = tuple(error.lines())
+        if lines != self.obstacle:
+            self.messages.add(now, lines[0], Weight.ALERT)
+        self._empty(lines)
+
+    def refuse(self, error: MandosError, now: datetime) -> None:
+        """What an administrator wanted did not happen."""
+        self.note(" -- ".join(error.lines()), now, Weight.ALERT)
+
+    def note(self, text: str, now: datetime, weight: Weight = Weight.NORMAL) -> None:
+        """Add a line to the log."""
+        self.messages.add(now, text, weight)
+        self.changed = True
+
+    def _name(self, path: str) -> str:
+        """The name of this path's client; the path's end when it is not known yet."""
+        return self._rows[path].client.name if path in self._rows else path.rpartition("/")[2]
+
+    def _change(self, event: Changed, now: datetime) -> None:
+        row = self._rows.get(event.path)
+        if row is None:  # told between the server's start and its list, which will have it
+            return
+        new = self._rows[event.path] = row.changed(event.values)
+        self.changed = True
+        if new.sort_name != row.sort_name:
+            self._sorted = False
+        if row.client.enabled != new.client.enabled:
+            what = "enabled" if new.client.enabled else "DISABLED"
+            weight = Weight.NORMAL if new.client.enabled else Weight.ALERT
+            self.note(f"{new.client.name}: is {what} now", now, weight)
+
+    def _add(self, event: ClientAdded, now: datetime) -> None:
+        client = event.client
+        if client.path not in self._rows:
+            self.note(f"{client.name}: is a new client", now)
+        self._rows[client.path] = Row.of(client)
+        self._sorted = False
+        self.changed = True
+
+    def _remove(self, event: ClientRemoved, now: datetime) -> None:
+        row = self._rows.pop(event.path, None)
+        if row is not None:
+            self.note(f"{row.client.name}: was removed from the server", now)
+
+    def _list(self, event: Listed, now: datetime) -> None:
+        self._rows = {client.path: Row.of(client) for client in event.clients}
+        self._sorted = False
+        self.obstacle = ()
+        number = len(event.clients)
+        self.note(f"the server has {number} client{'' if number == 1 else 's'}", now)
+
+    def _not_listed(self, event: ListingFailed, now: datetime) -> None:
+        self.fail(event.error, now)
+
+    def _appear(self, _event: ServerAppeared, _now: datetime) -> None:
+        self._empty(LISTING)
+
+    def _vanish(self, _event: ServerVanished, now: datetime) -> None:
+        if self.obstacle != NO_SERVER:
+            self.messages.add(now, "the Mandos server is not running", Weight.ALERT)
+        self._empty(NO_SERVER)
+
+    def _empty(self, obstacle: tuple[str, ...]) -> None:
+        self._rows = {}
+        self.obstacle = obstacle
+        self.changed = True

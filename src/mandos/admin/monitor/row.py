@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client as the monitor sees it: what it is up to now, and what that is sorted and shown by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Self
+
+from mandos.admin.client import KILLED, NEVER_CHECKED
+from mandos.admin.monitor.words import age, clock, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mandos.admin.client import Client
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_DIGITS = re.compile(r"([0-9]{1,18})")
+
+
+class State(IntEnum):
+    """What a client is up to, the most urgent first."""
+
+    ASKS = 0
+    FAILING = 1
+    LATE = 2
+    ENABLED = 3
+    DISABLED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A client, with the dates that decide about its state read once.
+
+    ``expires`` and ``answered`` are NEVER where there is none, ``alive`` is LONG_AGO.
+    """
+
+    client: Client
+    #: As it may be shown.
+    name: str
+    #: Sorts numbers in names by their value.
+    sort_name: tuple[tuple[int, int | str], ...]
+    #: What text filters and searches look at, without regard to case.
+    text: str
+    #: When it will be disabled unless it is found alive.
+    expires: datetime
+    #: From when on a check is overdue: one should have ended two intervals after the last.
+    late: datetime
+    #: When its waiting request is decided by default.
+    answered: datetime
+    #: When it was last found alive.
+    alive: datetime
+
+    @classmethod
+    def of(cls, client: Client) -> Self:
+        """Read a client."""
+        pieces = _DIGITS.split(client.name.casefold())
+        return cls(
+            client=client,
+            name=printable(client.name),
+            sort_name=tuple((0, int(one)) if one.isdecimal() else (1, one) for one in pieces),
+            text=f"{client.name}\n{client.host}".casefold(),
+            expires=client.expires or NEVER,
+            late=_late(client),
+            answered=_answered(client),
+            alive=client.last_checked_ok or LONG_AGO,
+        )
+
+    def changed(self, values: Mapping[str, Any]) -> Row:
+        """The same client with some new values."""
+        client = self.client.changed(values)
+        if "Name" in values or "Host" in values:
+            return Row.of(client)
+        return replace(
+            self,
+            client=client,
+            expires=client.expires or NEVER,
+            late=_late(client),
+            answered=_answered(client),
+            alive=client.last_checked_ok or LONG_AGO,
+        )
+
+    @property
+    def path(self) -> str:
+        """The D-Bus object's path, which no other client has."""
+        return self.client.path
+
+    def state(self, now: datetime) -> State:
+        """What it is up to."""
+        if self.client.approval_pending:
+            return State.ASKS
+        if not self.client.enabled:
+            return State.DISABLED
+        if self.client.last_checker_status not in {0, NEVER_CHECKED}:
+            return State.FAILING
+        return State.LATE if now >= self.late else State.ENABLED
+
+    def time_left(self, now: datetime) -> str:
+        """How long until it is disabled; empty when it is, or when nothing is scheduled."""
+        if not self.client.enabled or self.expires == NEVER:
+            return ""
+        return clock(self.expires - now)
+
+    def last_alive(self, now: datetime) -> str:
+        """How long ago it was found alive."""
+        return "never" if self.alive == LONG_AGO else f"{age(now - self.alive)} ago"
+
+    def request(self, now: datetime) -> str:
+        """What becomes of its waiting request, and when."""
+        soon = "soon" if self.answered == NEVER else f"in {clock(self.answered - now)}"
+        if self.client.approved_by_default:
+            return f"sent {soon} unless denied"
+        return f"denied {soon} unless approved"
+
+    def note(self, now: datetime, clock_time: str = "") -> str:
+        """What is worth a word; ``clock_time`` is when it was disabled, if anybody knows."""
+        client = self.client
+        match self.state(now):
+            case State.ASKS:
+                return self.request(now)
+            case State.FAILING:
+                return checker_result(client.last_checker_status)
+            case State.LATE:
+                return "no check has ended in time"
+            case State.DISABLED:
+                words = (printable(client.disabled_reason), clock_time and f"since {clock_time}")
+                return ", ".join(word for word in words if word)
+            case _ if client.checker_running:
+                return "checking"
+            case _:
+                never = client.last_checker_status == NEVER_CHECKED
+                return "not checked yet" if never else ""
+
+
+def checker_result(status: int) -> str:
+    """How the last checker ended: DBUS-API, "LastCheckerStatus"."""
+    if status == NEVER_CHECKED:
+        return "no checker has ended yet"
+    if status == KILLED:
+        return "checker was killed"
+    return f"checker failed, exit code {status}" if status else "checker succeeded"
+
+
+def _late(client: Client) -> datetime:
+    if client.expires is None:
+        return NEVER
+    try:
+        return client.expires - client.timeout + 2 * client.interval
+    except OverflowError:
+        return NEVER
+
+
+def _answered(client: Client) -> datetime:
+    if not client.approval_pending or client.last_approval_request is None:
+        return NEVER
+    try:
+        return client.last_approval_request + client.approval_delay
+    except OverflowError:
+        return NEVER
