@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from textual.app import App
 from textual.binding import Binding
@@ -28,7 +28,7 @@ from mandos.admin.monitor.status import Status
 from mandos.admin.monitor.summary import Summary
 from mandos.admin.monitor.title_bar import TitleBar
 from mandos.admin.monitor.view import Order, Show
-from mandos.admin.news import NeedApproval
+from mandos.admin.news import Listed, NeedApproval
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from mandos.admin.client import Client
+    from mandos.admin.monitor.acts import Act
     from mandos.admin.monitor.row import Row
     from mandos.admin.news import Event
+
+    Connect = Callable[[Callable[[Event], None], Callable[[MandosError], None]], "Following"]
 
 #: How often the screen is drawn while things happen, and how often else: times go on.
 _BEAT: Final = 0.2  # seconds
@@ -47,12 +51,22 @@ _SECOND: Final = 5  # beats
 _SEARCH, _FILTER = "search", "filter"
 
 
+class Following(Protocol):
+    """What the app needs of a session."""
+
+    async def run(self) -> None:
+        """Follow the server."""
+
+    async def do(self, act: Act, client: Client) -> None:
+        """Do something with a client."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 class MonitorApp(App[None]):
-    """mandos-monitor; ``now`` and ``zone`` are the machine's unless a test has others."""
+    """mandos-monitor; clock, zone and session are the real ones unless a test has others."""
 
     CSS_PATH = "monitor.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -63,12 +77,17 @@ class MonitorApp(App[None]):
         Binding(key.names, key.action, key.words) for key in keys.GLOBAL
     ]
 
-    def __init__(self, now: Callable[[], datetime] = _utc_now, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = _utc_now,
+        zone: tzinfo | None = None,
+        connect: Connect = Session,
+    ) -> None:
         super().__init__()
         self.theme = "ansi-dark"
         self.now = now
         self.model = Model()
-        self.session = Session(self.hear, self.fail)
+        self.session = connect(self.hear, self.fail)
         self._searched = ""
         self._text_before = ""
         self._beats = 0
@@ -114,6 +133,8 @@ class MonitorApp(App[None]):
         self.model.apply(event, self.now())
         if isinstance(event, NeedApproval):
             self.bell()
+        elif isinstance(event, Listed):
+            self.renew()
 
     def fail(self, error: MandosError) -> None:
         """Say why there is no server."""
@@ -181,7 +202,7 @@ class MonitorApp(App[None]):
     async def _call(self, name: str, row: Row) -> None:
         act = ACTS[name]
         try:
-            await act.call(self.session.server, row.client)
+            await self.session.do(act, row.client)
         except MandosError as error:
             text = " -- ".join(error.lines())
             self.model.note(text, self.now(), Weight.ALERT)

@@ -58,7 +58,9 @@ def _meaning(row: Row, now: datetime) -> str:
         case State.DISABLED:
             return "it does not get its secret until somebody enables it"
         case State.FAILING | State.LATE:
-            return "it still gets its secret, but it was not found alive of late"
+            return "not found alive of late, and will be disabled if that goes on"
+        case _ if row.client.approval_delay:
+            return "it may ask for its secret"
         case _:
             return "it gets its secret when it asks"
 

@@ -58,9 +58,10 @@ def _run(words: Sequence[str]) -> int:
 
 def check_terminal() -> None:
     """Raise MachineError unless the screen can be drawn; turn colours off where there are few."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise MachineError(
-            "this is not a terminal", "for scripts there are mandos-ctl and mandos-ctl --watch"
+            "standard input, output and error are not all a terminal",
+            "for scripts there are mandos-ctl and mandos-ctl --watch",
         )
     try:
         curses.setupterm()

@@ -8,6 +8,7 @@ something has to be drawn again.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,6 @@ from mandos.admin.news import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from typing import Any
 
     from mandos.admin.news import Event
@@ -39,6 +39,11 @@ NO_SERVER = (
     "The Mandos server is not running, or it runs with --no-dbus.",
     "Start it: systemctl start mandos",
 )
+#: For so long comings and goings of clients are gathered: a server that ends takes leave of each.
+GATHERING = timedelta(seconds=1)
+_NEW, _REMOVED = "new on the server", "removed from the server"
+#: So many of them are told one by one.
+_SINGLE = 3
 WAITING = "mandos-monitor goes on by itself as soon as it can.  q quits."
 
 
@@ -51,8 +56,12 @@ class Model:
         self.changed = True
         #: Why there are no clients to show; empty when the server has listed them.
         self.obstacle: tuple[str, ...] = CONNECTING
+        self._failure: tuple[str, ...] = ()
         self._rows: dict[str, Row] = {}
         self._sorted = True
+        #: What became of clients, and of which.
+        self._gathered: dict[str, list[str]] = {}
+        self._gathering_since = datetime.min.replace(tzinfo=UTC)
         self._takes: dict[type, Callable[[Any, datetime], None]] = {
             Changed: self._change,
             ClientAdded: self._add,
@@ -69,6 +78,8 @@ class Model:
             rows = sorted(self._rows.values(), key=attrgetter("sort_name"))
             self._rows = {row.path: row for row in rows}
             self._sorted = True
+        if self._gathered and now - self._gathering_since >= GATHERING:
+            self._tell_gathered()
         self.view.arrange(self._rows.values(), now)
         self.changed = False
 
@@ -82,9 +93,10 @@ class Model:
 
     def fail(self, error: MandosError, now: datetime) -> None:
         """There is no server to be had, for this reason; the log says it once."""
-        lines = tuple(error.lines())
-        if lines != self.obstacle:
+        lines = (*str(error).splitlines(), *([error.hint] if error.hint else []))
+        if lines != self._failure:
             self.messages.add(now, lines[0], Weight.ALERT)
+        self._failure = lines
         self._empty(lines)
 
     def refuse(self, error: MandosError, now: datetime) -> None:
@@ -115,8 +127,8 @@ class Model:
 
     def _add(self, event: ClientAdded, now: datetime) -> None:
         client = event.client
-        if client.path not in self._rows:
-            self.note(f"{client.name}: is a new client", now)
+        if client.path not in self._rows and not self.obstacle:
+            self._gather(_NEW, client.name, now)
         self._rows[client.path] = Row.of(client)
         self._sorted = False
         self.changed = True
@@ -124,12 +136,27 @@ class Model:
     def _remove(self, event: ClientRemoved, now: datetime) -> None:
         row = self._rows.pop(event.path, None)
         if row is not None:
-            self.note(f"{row.client.name}: was removed from the server", now)
+            self.changed = True
+            self._gather(_REMOVED, row.client.name, now)
+
+    def _gather(self, what: str, name: str, now: datetime) -> None:
+        """Tell of a client later, together with others."""
+        if not self._gathered:
+            self._gathering_since = now
+        self._gathered.setdefault(what, []).append(name)
+
+    def _tell_gathered(self) -> None:
+        for what, names in self._gathered.items():
+            few = len(names) <= _SINGLE
+            lines = names if few else [f"{len(names)} clients ({', '.join(names[:_SINGLE])}, ...)"]
+            for line in lines:
+                self.messages.add(self._gathering_since, f"{line}: {what}")
+        self._gathered = {}
 
     def _list(self, event: Listed, now: datetime) -> None:
         self._rows = {client.path: Row.of(client) for client in event.clients}
         self._sorted = False
-        self.obstacle = ()
+        self.obstacle = self._failure = ()
         number = len(event.clients)
         self.note(f"the server has {number} client{'' if number == 1 else 's'}", now)
 
@@ -137,14 +164,16 @@ class Model:
         self.fail(event.error, now)
 
     def _appear(self, _event: ServerAppeared, _now: datetime) -> None:
-        self._empty(LISTING)
+        self._empty(self._failure or LISTING)  # until it turns out that this time is another one
 
     def _vanish(self, _event: ServerVanished, now: datetime) -> None:
         if self.obstacle != NO_SERVER:
             self.messages.add(now, "the Mandos server is not running", Weight.ALERT)
+        self._failure = ()
         self._empty(NO_SERVER)
 
     def _empty(self, obstacle: tuple[str, ...]) -> None:
         self._rows = {}
+        self._gathered = {}
         self.obstacle = obstacle
         self.changed = True

@@ -15,14 +15,18 @@ from mandos.errors import MandosError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mandos.admin.client import Client
+    from mandos.admin.monitor.acts import Act
     from mandos.admin.news import Event
 
-#: Before a bus is tried again that was not there, and a server that would not talk to us.
+#: Before a bus is tried again that was not there.
 AGAIN_AFTER: Final = timedelta(seconds=2)
+#: Before a server is asked again that would not talk to us; the bus logs each such attempt.
+REFUSED_AGAIN_AFTER: Final = timedelta(seconds=10)
 
 
 class Session:
-    """Tells of everything; ``server`` is for calls, and raises NoBusError while there is none."""
+    """Tells of everything, and takes what is to be done."""
 
     def __init__(self, tell: Callable[[Event], None], fail: Callable[[MandosError], None]) -> None:
         self._tell = tell
@@ -30,12 +34,11 @@ class Session:
         self._server: Server | None = None
         self._refused = asyncio.Event()
 
-    @property
-    def server(self) -> Server:
-        """The connection that there is now."""
+    async def do(self, act: Act, client: Client) -> None:
+        """Do something with a client; raises what the server's calls raise."""
         if self._server is None:
             raise NoBusError("there is no connection to the system bus")
-        return self._server
+        await act.call(self._server, client)
 
     async def run(self) -> None:
         """Follow the server; never returns."""
@@ -44,7 +47,8 @@ class Session:
                 await self._follow()
             except MandosError as error:
                 self._fail(error)
-            await asyncio.sleep(AGAIN_AFTER.total_seconds())
+            again = REFUSED_AGAIN_AFTER if self._refused.is_set() else AGAIN_AFTER
+            await asyncio.sleep(again.total_seconds())
 
     async def _follow(self) -> None:
         """Follow it until the bus is gone or the server does not want us."""
