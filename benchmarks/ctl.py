@@ -63,9 +63,8 @@ def main() -> int:
         config = Path(folder, "bus.conf")
         config.write_text(BUS_CONFIG.format(socket=socket), encoding="ascii")
         command = ("dbus-daemon", f"--config-file={config}", "--nofork", "--print-address")
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as bus:
-            assert bus.stdout is not None
-            address = bus.stdout.readline().decode().strip()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as bus:
+            address = bus.stdout.readline().decode().strip() if bus.stdout else ""
             os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = address
             try:
                 asyncio.run(_measure_all(address))
@@ -98,7 +97,11 @@ def _names() -> list[str]:
 
 def _object(name: str) -> dict[str, Any]:
     """What GetManagedObjects has of a client, with the interfaces that every object has."""
-    own = {"Name": ("s", name), "Host": ("s", name), "ObjectPath": ("o", bus_names.client_path(name))}
+    own = {
+        "Name": ("s", name),
+        "Host": ("s", name),
+        "ObjectPath": ("o", bus_names.client_path(name)),
+    }
     values = {key: Variant(*value) for key, value in (PROPERTIES | own).items()}
     ours = {"DisabledAt": Variant("s", ""), "DisabledReason": Variant("s", "")}
     plain: dict[str, Any] = {bus_names.INTROSPECTABLE: {}, bus_names.PROPERTIES: {}}
@@ -132,7 +135,8 @@ def _on_terminal(command: Sequence[str]) -> None:
             pass
         finally:
             os.close(master)
-        assert program.wait() == 0
+        if program.wait():
+            sys.exit(f"mandos-ctl failed: {program.returncode}")
 
 
 if __name__ == "__main__":

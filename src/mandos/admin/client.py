@@ -267,9 +267,9 @@ def no_such_client(missing: Sequence[str], names: Iterable[str]) -> NoSuchClient
     return NoSuchClientError(message, f"did you mean {' or '.join(dict.fromkeys(near))}?")
 
 
-def nearest(name: str, names: Sequence[str]) -> list[str]:
-    """The few names that are most like this one, without regard to case."""
-    folded: dict[str, str] = {}
-    for known in names:
-        folded.setdefault(known.casefold(), known)
-    return [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, _NEAREST)]
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The few names that begin so, or are most like this one, without regard to case."""
+    wanted, folded = name.casefold(), {known.casefold(): known for known in names}
+    begin = [one for one in folded if wanted and one.startswith(wanted)]
+    close = difflib.get_close_matches(wanted, folded, _NEAREST)
+    return [folded[one] for one in dict.fromkeys((*begin, *close))][:_NEAREST]

@@ -371,17 +371,18 @@ def _error(reply: Message, member: str) -> MandosError:
         )
     if name in _UNKNOWN:
         return NotOfferedError(f"this server does not offer {member}", name)
-    text = reply.body[0] if reply.signature.startswith("s") else ""
-    return RefusedError(_last_line(text) or f"the server refused {member}: {name}", name)
+    text, hint = _said(reply.body[0] if reply.signature.startswith("s") else "")
+    return RefusedError(text or f"the server refused {member}: {name}", name, hint)
 
 
-def _last_line(text: str) -> str:
-    """What an error's text says; the last line of a Python traceback, without its class."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    is_traceback = lines[0].startswith("Traceback ")
-    return lines[-1].strip() if is_traceback else " ".join(lines)
+def _said(text: str) -> tuple[str, str | None]:
+    """An error's message and hint; of a Python traceback, only its last line."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Traceback "):
+        return lines[-1], None
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
+    message = "\n".join(line for line in lines if not line.startswith("hint: "))
+    return message, " ".join(hints) or None
 
 
 def _lost() -> NoBusError:

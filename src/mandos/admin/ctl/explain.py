@@ -148,8 +148,10 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
         yield f"It was last found alive {ago(alive, now)} ({local(alive)})."
     else:
         yield "It was never found alive."
-    if not reason:
-        yield "This server does not tell why or when; its log may."
+    if client.last_enabled is None:
+        yield "It was never enabled: its section in clients.conf may say enabled = no."
+    elif not reason:
+        yield "The server does not tell why or when; its log may."
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 
