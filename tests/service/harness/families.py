@@ -20,10 +20,13 @@ class Family:
     server: str
     client: str
     keygen: str
+    ctl: str
+    monitor: str
 
     def missing(self) -> list[str]:
         """The programs that are not there."""
-        return [path for path in (self.server, self.client, self.keygen) if not shutil.which(path)]
+        programs = (self.server, self.client, self.keygen, self.ctl, self.monitor)
+        return [path for path in programs if not shutil.which(path)]
 
 
 @functools.cache
@@ -34,6 +37,8 @@ def reference() -> Family:
         server=_packaged("mandos", "/sbin/mandos"),
         client=_packaged("mandos-client", "/plugins.d/mandos-client"),
         keygen=_packaged("mandos-client", "/sbin/mandos-keygen"),
+        ctl=_packaged("mandos", "/sbin/mandos-ctl"),
+        monitor=_packaged("mandos", "/sbin/mandos-monitor"),
     )
 
 
@@ -46,6 +51,8 @@ def ours() -> Family:
         server=str(programs / "mandos"),
         client=str(programs / "mandos-client"),
         keygen=str(programs / "mandos-keygen"),
+        ctl=str(programs / "mandos-ctl"),
+        monitor=str(programs / "mandos-monitor"),
     )
 
 
