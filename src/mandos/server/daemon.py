@@ -155,7 +155,7 @@ class Daemon:
         }
         durable, reload, trail = self._keeper.durable, self._reloader.reload, self._keeper.trail
         calls = Calls(Server(registry, objects, clock, durable, reload, trail, parse_client, facts))
-        service = BusService(calls)
+        service = BusService(calls, objects)
         self._signals = Signals(registry, objects, clock, service.send)
         service.start()
         self._ending.push_async_callback(service.stop)

@@ -14,8 +14,8 @@ from dbus_fast import Message, Variant
 from mandos import bus_names
 from mandos.errors import MandosError
 from mandos.server.bus import introspection, properties
-from mandos.server.bus.errors import CallError
-from mandos.server.bus.managed import managed_objects
+from mandos.server.bus.errors import LIMITS_EXCEEDED, CallError
+from mandos.server.bus.managed import Listings
 from mandos.server.bus.records import entry_fields
 from mandos.server.events import Why
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mandos.server.registry import Registry
 
 _RECORD_LIMIT = 1000
+#: Characters of a client's section; reading more would hold up others.
+_SECTION_LIMIT = 1 << 20
 _CLIENTS = bus_names.CLIENT_PATHS.rstrip("/")
 
 
@@ -56,6 +58,7 @@ class Calls:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        listings = Listings(server.objects, server.clock.date)
         self._client_methods: Mapping[str, Callable[[Client, list[Any], str], None]] = {
             "Approve": self._approve,
             "CheckedOK": lambda client, _body, by: client.checked_ok(self._now(), by),
@@ -69,12 +72,8 @@ class Calls:
             "Get": self._server_property,
             "GetAll": self._server_property,
             "GetAllClients": lambda call, _by: _now(call, "ao", list(server.objects)),
-            "GetAllClientsWithProperties": lambda call, _by: _now(
-                call, "a{oa{sv}}", self._all_properties()
-            ),
-            "GetManagedObjects": lambda call, _by: managed_objects(
-                call, server.objects, server.clock.date
-            ),
+            "GetAllClientsWithProperties": lambda call, _by: listings.all_properties(call),
+            "GetManagedObjects": lambda call, _by: listings.managed_objects(call),
             "GetRecords": lambda call, _by: self._records(call, *call.body),
             "Reload": lambda call, _by: self._reload(call),
             "RemoveClient": self._remove,
@@ -116,14 +115,6 @@ class Calls:
         _interface, name = _found(call, introspection.ROOT)
         return self._root_methods[name](call, by)
 
-    def _all_properties(self) -> dict[str, dict[str, Variant]]:
-        server = self._server
-        return {
-            path: properties.read_all(bus_names.CLIENT_INTERFACE, client, path, server.clock.date)
-            for path in server.objects
-            if (client := server.objects.client(path)) is not None
-        }
-
     def _remove(self, call: Message, by: str) -> Awaitable[Message]:
         path = call.body[0]
         client = self._server.objects.client(path)
@@ -134,6 +125,8 @@ class Calls:
 
     def _add(self, call: Message, by: str) -> Awaitable[Message]:
         server = self._server
+        if len(call.body[0]) > _SECTION_LIMIT:
+            raise CallError(LIMITS_EXCEEDED, f"a section of more than {_SECTION_LIMIT} characters")
         try:
             settings = server.parse(call.body[0])
             server.registry.admit(settings, self._now(), by)

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+#: D-Bus specification, "Well-known errors"; what we say when it would be too much.
+LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
+
 
 class CallError(Exception):
     """Goes back to the caller, under a D-Bus error's name."""

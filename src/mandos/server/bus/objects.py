@@ -30,6 +30,10 @@ class Objects:
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def name(self, path: str) -> str:
+        """The name of the client at a path that has one."""
+        return self._names[path]
+
     def path(self, name: str) -> str:
         """The path of a client, also while it is being removed."""
         return self._paths[name]

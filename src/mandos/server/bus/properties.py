@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     Date = Callable[[datetime], datetime]
 
 _MILLISECOND = timedelta(milliseconds=1)
-_INTEGERS = frozenset("nqiuxt")
+_INTEGERS = frozenset("nqiuxty")
+#: Characters of a host or a checker: a command line has room for eight times as many (execve(2)).
+_TEXT_LIMIT = 16384
 
 #: The setting behind each property that is one.
 SETTINGS = {
@@ -107,8 +109,7 @@ def write(name: str, client: Client, value: Variant, now: datetime, by: str) -> 
     if name in SETTINGS:
         _change(name, client, value, now, by)
     elif name == "LastCheckedOK":
-        if _of_type(name, value, "s"):
-            raise CallError(bus_names.INVALID_ARGS, "LastCheckedOK can only be set to nothing")
+        _of_type(name, value, "s")  # whatever it says: DBUS-API, note h
         client.checked_ok(now, by)
     elif name == "Enabled":
         if _of_type(name, value, "b"):
@@ -129,7 +130,7 @@ def _change(name: str, client: Client, value: Variant, now: datetime, by: str) -
         elif name == "Secret":
             client.change(now, by, secret=_secret(value))
         elif signature == "s":
-            text = _of_type(name, value, "s")
+            text = _text_of(name, value)
             client.change(now, by, **{setting: READERS[setting](text)})
         else:
             client.change(now, by, **{setting: _of_type(name, value, "b")})
@@ -155,6 +156,14 @@ def _duration(name: str, value: Variant) -> timedelta:
         text = f"{name}: expected milliseconds, at most 1000 years"
         raise CallError(bus_names.INVALID_ARGS, text)
     return timedelta(milliseconds=value.value)
+
+
+def _text_of(name: str, value: Variant) -> str:
+    text = str(_of_type(name, value, "s"))
+    if len(text) > _TEXT_LIMIT:
+        text = f"{name}: expected at most {_TEXT_LIMIT} characters"
+        raise CallError(bus_names.INVALID_ARGS, text)
+    return text
 
 
 def _secret(value: Variant) -> bytes:

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's connection to the system bus: made again whenever the bus comes back.
+"""The server's place on the system bus: taken again whenever the bus comes back.
 
-Calls are taken in the order of arrival.  Who may call is the bus's policy to decide; who it was is
-asked of the bus, for the audit trail.
+Who may call is the bus's policy to decide.
 """
 
 from __future__ import annotations
@@ -11,50 +10,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import pwd
 from typing import TYPE_CHECKING, Any
 
-from dbus_fast import (
-    BusType,
-    DBusFastError,
-    Message,
-    MessageFlag,
-    MessageType,
-    RequestNameReply,
-)
+from dbus_fast import BusType, DBusFastError, Message, RequestNameReply
 from dbus_fast.aio import MessageBus
 from dbus_fast.constants import NameFlag
 
 from mandos import bus_names
-from mandos.server.bus.errors import CallError
+from mandos.server.bus.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Callable, Iterator
 
     from mandos.server.bus.calls import Calls
+    from mandos.server.bus.objects import Objects
 
 log = logging.getLogger(__name__)
 
 #: Seconds until a bus that is missing is looked for again.
 RETRY = 5.0
-#: Seconds that the bus may take to answer.
-_REPLY_TIME = 10.0
-#: Callers whose names are remembered.
-_CALLERS = 1024
-#: What the library answers by itself.
-_NOT_OURS = (bus_names.PEER,)
+#: Seconds that it may take to join the bus.
+_JOINING_TIME = 10.0
+#: Whatever can be wrong with a bus.
+_FAILURES = (OSError, EOFError, DBusFastError, TimeoutError)
 
 
 class BusService:
     """Offers the server's objects on the system bus from ``start`` to ``stop``."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, objects: Objects) -> None:
         self._calls = calls
-        self._bus: MessageBus | None = None
+        self._objects = objects
+        self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
-        self._replying: set[asyncio.Task[None]] = set()
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._callers: dict[str, str] = {}
         self._complained = ""
 
     def start(self) -> None:
@@ -63,57 +51,78 @@ class BusService:
 
     async def stop(self) -> None:
         """Leave the bus; harmless when not started."""
+        if self._session is not None:
+            await self._session.leave(self._farewell())
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
 
-    def send(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        """Send a signal, if anybody can hear it."""
-        if self._bus is not None:
-            self._put(Message.new_signal(path, interface, member, signature, body))
+    def send(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: list[Any] | Callable[[], list[Any] | None],
+    ) -> None:
+        """Send a signal, if anybody can hear it.
 
-    def _put(self, message: Message) -> None:
-        """Send; a bus that has just gone away is noticed elsewhere."""
-        if self._bus is not None and self._bus.connected:
-            with contextlib.suppress(OSError, DBusFastError):
-                self._bus.send(message)
+        A body that is a function is called when the signal's turn has come; with None in return
+        it is not sent.
+        """
+        if self._session is None:
+            return
+
+        def written() -> Message | None:
+            now = body() if callable(body) else body
+            if now is None:
+                return None
+            return Message.new_signal(path, interface, member, signature, now)
+
+        self._session.send(written)
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._serve()
-            except (OSError, EOFError, DBusFastError, TimeoutError, ValueError) as error:
+            except _FAILURES as error:
                 self._complain(str(error) or type(error).__name__)
+            except Exception:  # a defect must not keep the server off the bus for ever
+                log.exception("internal error")
             await asyncio.sleep(RETRY)
 
     async def _serve(self) -> None:
         """Offer the objects until the bus goes away."""
         bus = MessageBus(bus_type=BusType.SYSTEM)
-        working = asyncio.create_task(self._work())
         try:
-            async with asyncio.timeout(_REPLY_TIME):
+            async with asyncio.timeout(_JOINING_TIME):
                 await bus.connect()
-                bus.add_message_handler(self._take)
-                self._bus = bus
+                session = Session(bus, self._calls)
                 reply = await bus.request_name(bus_names.BUS_NAME, NameFlag.DO_NOT_QUEUE)
             if reply is not RequestNameReply.PRIMARY_OWNER:
                 self._complain(f"another program has the name {bus_names.BUS_NAME}")
                 return
-            self._complained = ""
-            log.info("on the system bus as %s", bus_names.BUS_NAME)
-            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            self._welcome(session)
+            await session.run()
         finally:
-            self._bus = None
-            await self._end(working)
-            bus.disconnect()
+            self._session = None
+            await _disconnect(bus)
 
-    async def _end(self, working: asyncio.Task[None]) -> None:
-        for task in (working, *self._replying):
-            task.cancel()
-        await asyncio.wait([working, *self._replying])
-        self._queue = asyncio.Queue()
-        self._callers.clear()
+    def _welcome(self, session: Session) -> None:
+        """Tell of all clients, as the reference does; whoever wants more asks for it."""
+        self._session = session
+        self._complained = ""
+        log.info("on the system bus as %s", bus_names.BUS_NAME)
+        for path in self._objects:
+            self.send(bus_names.ROOT_PATH, bus_names.MANDOS, "ClientAdded", "o", [path])
+
+    def _farewell(self) -> Iterator[Message]:
+        for path in self._objects:
+            body = [path, self._objects.name(path)]
+            yield Message.new_signal(
+                bus_names.ROOT_PATH, bus_names.MANDOS, "ClientRemoved", "os", body
+            )
 
     def _complain(self, problem: str) -> None:
         """Once, until it is another problem: most machines without a bus stay without."""
@@ -121,78 +130,11 @@ class BusService:
             log.warning("not on the system bus, will try again: %s", problem)
         self._complained = problem
 
-    def _take(self, message: Message) -> bool:
-        """Queue a call for us; all else is left to the library."""
-        if message.message_type is not MessageType.METHOD_CALL or message.interface in _NOT_OURS:
-            return False
-        self._queue.put_nowait(message)
-        return True
 
-    async def _work(self) -> None:
-        """Let calls act one after the other; their replies may overtake each other."""
-        while True:
-            call = await self._queue.get()
-            try:
-                finish = self._calls.act(call, await self._caller(call.sender or ""))
-            except CallError as error:
-                self._refuse(call, error)
-            except Exception:  # a defect must not keep the next call from being heard
-                log.exception("internal error")
-                self._refuse(call, CallError(bus_names.FAILED, "internal error, see the log"))
-            else:
-                task = asyncio.create_task(self._reply(call, finish))
-                self._replying.add(task)
-                task.add_done_callback(self._replying.discard)
-
-    async def _reply(self, call: Message, finish: Awaitable[Message]) -> None:
-        try:
-            reply = await finish
-        except CallError as error:
-            self._refuse(call, error)
-        except Exception:  # the same
-            log.exception("internal error")
-            self._refuse(call, CallError(bus_names.FAILED, "internal error, see the log"))
-        else:
-            self._answer(call, reply)
-
-    def _refuse(self, call: Message, error: CallError) -> None:
-        self._answer(call, Message.new_error(call, error.name, str(error)))
-
-    def _answer(self, call: Message, reply: Message) -> None:
-        if not call.flags & MessageFlag.NO_REPLY_EXPECTED:
-            self._put(reply)
-
-    async def _caller(self, sender: str) -> str:
-        """Who calls, for the audit trail: ``root``, ``alice (uid 1000)``."""
-        if sender not in self._callers:
-            if len(self._callers) >= _CALLERS:
-                self._callers.clear()
-            self._callers[sender] = await self._ask_who(sender)
-        return self._callers[sender]
-
-    async def _ask_who(self, sender: str) -> str:
-        question = Message(
-            destination="org.freedesktop.DBus",
-            path="/org/freedesktop/DBus",
-            interface="org.freedesktop.DBus",
-            member="GetConnectionUnixUser",
-            signature="s",
-            body=[sender],
-        )
-        bus = self._bus
-        if bus is None:
-            return sender
-        async with asyncio.timeout(_REPLY_TIME):
-            answer = await bus.call(question)
-        if answer.message_type is MessageType.ERROR:
-            return sender
-        return _user_name(int(answer.body[0]))
-
-
-def _user_name(uid: int) -> str:
-    if uid == 0:
-        return "root"
-    try:
-        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
-    except KeyError:
-        return f"uid {uid}"
+async def _disconnect(bus: MessageBus) -> None:
+    """Close the connection; harmless when there is none."""
+    if not bus.connected:
+        return
+    bus.disconnect()
+    with contextlib.suppress(*_FAILURES):
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]

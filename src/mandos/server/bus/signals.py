@@ -4,10 +4,13 @@
 
 A property's change is told twice, by the deprecated PropertyChanged and by PropertiesChanged, each
 property by itself; the event's own signal stands where the reference has it.
+
+``docs/dbus.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
@@ -26,15 +29,16 @@ if TYPE_CHECKING:
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
 
-    #: Sends a signal: path, interface, member, signature, body.
-    Send = Callable[[str, str, str, str, list[Any]], None]
+    Body = list[Any] | Callable[[], list[Any] | None]
+    #: Sends a signal: path, interface, member, signature, body (see ``BusService.send``).
+    Send = Callable[[str, str, str, str, Body], None]
 
 #: What may have changed with an event, in the order in which it is told.
 _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.Enabled: ("Enabled", "LastEnabled", "Expires"),
     events.Disabled: ("Expires", "CheckerRunning", "Enabled"),
     events.CheckerBegan: ("CheckerRunning",),
-    events.CheckerStopped: ("Expires", "CheckerRunning"),
+    events.CheckerStopped: ("CheckerRunning",),
     events.CheckerCompleted: ("CheckerRunning", "LastCheckerStatus"),
     events.CheckedOK: ("LastCheckedOK", "LastCheckerStatus", "Expires"),
     events.SecretSent: ("Expires",),
@@ -43,6 +47,10 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
 }
 #: Events after which requests may have stopped waiting.
 _SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
+#: Settings whose properties never change, D-Bus clients think.
+_CONSTANT = frozenset(("key_id", "fingerprint"))
+#: What a client gets for its checker's wait is told from here on; mostly it is next to nothing.
+_WORTH_TELLING = timedelta(seconds=1)
 _REMEMBERED = (
     "Enabled", "LastEnabled", "Expires", "CheckerRunning", "LastCheckerStatus", "LastCheckedOK",
     "ApprovalPending", "LastApprovalRequest",
@@ -67,6 +75,7 @@ class Signals:
         self._clock = clock
         self._send = send
         self._told = {client.name: _state(client) for client in registry}
+        self._completed: dict[str, events.CheckerCompleted] = {}
         registry.listen(self._heard)
 
     def record(self, record: Record) -> None:
@@ -91,6 +100,10 @@ class Signals:
             return
         if isinstance(event, events.SettingsChanged):
             self._settings_changed(client, path, event.names)
+        if isinstance(event, events.CheckerBegan):
+            self._waited(client, path)
+        elif isinstance(event, events.CheckerStopped) and not client.enabled:
+            self._tell_changes(client, path, ("Expires",))
         self._tell_changes(client, path, _CHANGES.get(type(event), ()))
         self._tell_event(event, path)
         if isinstance(event, _SETTLING):
@@ -102,9 +115,12 @@ class Signals:
         match event:
             case events.CheckerBegan():
                 self._client(path, "CheckerStarted", "s", event.command)
+            case events.CheckerCompleted() if event.wait_status == 0:
+                self._completed[event.client] = event  # told when it has had its effect
             case events.CheckerCompleted():
-                status, code = event.wait_status, _exit_code(event.wait_status)
-                self._client(path, "CheckerCompleted", "nxs", code, status, event.command)
+                self._tell_completed(event, path)
+            case events.CheckedOK() if event.client in self._completed:
+                self._tell_completed(self._completed.pop(event.client), path)
             case events.SecretSent():
                 self._client(path, "GotSecret", "")
             case events.ApprovalNeeded():
@@ -112,6 +128,10 @@ class Signals:
                 self._client(path, "NeedApproval", "tb", delay, event.default)
             case events.Rejected():
                 self._client(path, "Rejected", "s", str(event.why))
+
+    def _tell_completed(self, event: events.CheckerCompleted, path: str) -> None:
+        status, code = event.wait_status, _exit_code(event.wait_status)
+        self._client(path, "CheckerCompleted", "nxs", code, status, event.command)
 
     def _client(self, path: str, member: str, signature: str, *body: object) -> None:
         self._send(path, bus_names.CLIENT, member, signature, list(body))
@@ -125,7 +145,20 @@ class Signals:
                 told[place] = state[place]
                 self._changed(client, path, name)
 
+    def _waited(self, client: Client, path: str) -> None:
+        """A checker's wait was given to its client."""
+        told, place = self._told[client.name], _REMEMBERED.index("Expires")
+        before = told[place]
+        if not isinstance(before, datetime) or client.expires is None:
+            return
+        if client.expires - before < _WORTH_TELLING:
+            told[place] = client.expires
+        self._tell_changes(client, path, ("Expires",))
+
     def _settings_changed(self, client: Client, path: str, names: tuple[str, ...]) -> None:
+        if not _CONSTANT.isdisjoint(names):
+            self._tell_removed(path, client.name)
+            self._tell_added(client, path)
         for setting in names:
             if setting == "secret":
                 body: list[Any] = [bus_names.CLIENT, {}, ["Secret"]]
@@ -146,9 +179,18 @@ class Signals:
 
     def _added(self, client: Client, path: str) -> None:
         self._told[client.name] = _state(client)
-        interfaces = interfaces_of(client, path, self._clock.date)
+        self._tell_added(client, path)
+
+    def _tell_added(self, client: Client, path: str) -> None:
+        """Written when its turn comes: a reload may bring thousands."""
         root, manager = bus_names.ROOT_PATH, bus_names.OBJECT_MANAGER
-        self._send(root, manager, "InterfacesAdded", "oa{sa{sv}}", [path, interfaces])
+
+        def body() -> list[Any] | None:
+            if self._objects.client(path) is not client:
+                return None
+            return [path, interfaces_of(client, path, self._clock.date)]
+
+        self._send(root, manager, "InterfacesAdded", "oa{sa{sv}}", body)
         self._send(root, bus_names.MANDOS, "ClientAdded", "o", [path])
 
     def _removed(self, event: events.Event, path: str) -> None:
@@ -156,9 +198,13 @@ class Signals:
         if not isinstance(event, events.Removed):
             return
         self._told.pop(event.client, None)
+        self._completed.pop(event.client, None)
         self._objects.forget(event.client)
+        self._tell_removed(path, event.client)
+
+    def _tell_removed(self, path: str, name: str) -> None:
         root, manager = bus_names.ROOT_PATH, bus_names.OBJECT_MANAGER
-        self._send(root, bus_names.MANDOS, "ClientRemoved", "os", [path, event.client])
+        self._send(root, bus_names.MANDOS, "ClientRemoved", "os", [path, name])
         names = [interface.name for interface in bus_names.CLIENT_INTERFACES]
         names = [*names, bus_names.PROPERTIES, bus_names.INTROSPECTABLE]
         self._send(root, manager, "InterfacesRemoved", "oas", [path, names])

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be sent, in order, one message after the other.
+
+Messages are written when their turn comes, so a great many that come at once neither hold up the
+server nor fill its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from dbus_fast import DBusFastError, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dbus_fast.aio import MessageBus
+
+log = logging.getLogger(__name__)
+
+#: Seconds that the bus may take to accept one message.
+PATIENCE = 30.0
+
+
+class Outbox:
+    """A queue of messages; ``deliver`` empties it."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Message | Callable[[], Message | None]] = asyncio.Queue()
+
+    def put(self, message: Message | Callable[[], Message | None]) -> None:
+        """Send a message, or what a function makes of it when its turn comes, which may be None."""
+        self._queue.put_nowait(message)
+
+    async def emptied(self) -> None:
+        """Wait until all has been sent."""
+        await self._queue.join()
+
+    async def deliver(self, bus: MessageBus) -> None:
+        """Send what comes, for ever; raises TimeoutError when the bus takes no more."""
+        while True:
+            waiting = await self._queue.get()
+            message = waiting if isinstance(waiting, Message) else waiting()
+            if message is not None:
+                await _send(bus, message)
+            self._queue.task_done()
+
+
+async def _send(bus: MessageBus, message: Message) -> None:
+    try:
+        sent = bus.send(message)
+    except DBusFastError:  # it cannot be written; the next one may well be
+        log.exception("internal error")
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await sent
+    except TimeoutError as error:
+        raise TimeoutError(f"it has taken nothing for {PATIENCE:.0f} s") from error
