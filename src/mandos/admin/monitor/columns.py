@@ -98,8 +98,8 @@ def row_cells(row: Row, now: datetime, zone: tzinfo | None = None) -> tuple[str,
 
 
 def longest(rows: Iterable[Row]) -> int:
-    """The width of the longest name, in cells."""
-    return max((cell_len(row.name) for row in rows), default=0)
+    """The length of the longest name, in characters."""
+    return max((len(row.name) for row in rows), default=0)
 
 
 def fit(text: str, width: int) -> str:

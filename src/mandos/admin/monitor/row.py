@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
 from mandos.admin.monitor.words import age, clock, printable
@@ -42,12 +42,16 @@ class Row:
     """
 
     client: Client
+    #: The D-Bus object's path, which no other client has.
+    path: str
     #: As it may be shown.
     name: str
     #: Sorts numbers in names by their value.
     sort_name: tuple[tuple[int, int | str], ...]
     #: What text filters and searches look at, without regard to case.
     text: str
+    #: What it is up to, unless a check is overdue.
+    basis: State
     #: When it will be disabled unless it is found alive.
     expires: datetime
     #: From when on a check is overdue: one should have ended two intervals after the last.
@@ -62,14 +66,11 @@ class Row:
         """Read a client."""
         pieces = _DIGITS.split(client.name.casefold())
         return cls(
-            client=client,
+            path=client.path,
             name=printable(client.name),
             sort_name=tuple((0, int(one)) if one.isdecimal() else (1, one) for one in pieces),
             text=f"{client.name}\n{client.host}".casefold(),
-            expires=client.expires or NEVER,
-            late=_late(client),
-            answered=_answered(client),
-            alive=client.last_checked_ok or LONG_AGO,
+            **_live(client),
         )
 
     def changed(self, values: Mapping[str, Any]) -> Row:
@@ -77,29 +78,13 @@ class Row:
         client = self.client.changed(values)
         if "Name" in values or "Host" in values:
             return Row.of(client)
-        return replace(
-            self,
-            client=client,
-            expires=client.expires or NEVER,
-            late=_late(client),
-            answered=_answered(client),
-            alive=client.last_checked_ok or LONG_AGO,
-        )
-
-    @property
-    def path(self) -> str:
-        """The D-Bus object's path, which no other client has."""
-        return self.client.path
+        return replace(self, **_live(client))
 
     def state(self, now: datetime) -> State:
         """What it is up to."""
-        if self.client.approval_pending:
-            return State.ASKS
-        if not self.client.enabled:
-            return State.DISABLED
-        if self.client.last_checker_status not in {0, NEVER_CHECKED}:
-            return State.FAILING
-        return State.LATE if now >= self.late else State.ENABLED
+        if self.basis is State.ENABLED and now >= self.late:
+            return State.LATE
+        return self.basis
 
     def time_left(self, now: datetime) -> str:
         """How long until it is disabled; empty when it is, or when nothing is scheduled."""
@@ -145,6 +130,36 @@ def checker_result(status: int) -> str:
     if status == KILLED:
         return "checker was killed"
     return f"checker failed, exit code {status}" if status else "checker succeeded"
+
+
+class _Live(TypedDict):
+    client: Client
+    basis: State
+    expires: datetime
+    late: datetime
+    answered: datetime
+    alive: datetime
+
+
+def _live(client: Client) -> _Live:
+    """What changes all the time."""
+    return {
+        "client": client,
+        "basis": _basis(client),
+        "expires": client.expires or NEVER,
+        "late": _late(client),
+        "answered": _answered(client),
+        "alive": client.last_checked_ok or LONG_AGO,
+    }
+
+
+def _basis(client: Client) -> State:
+    if client.approval_pending:
+        return State.ASKS
+    if not client.enabled:
+        return State.DISABLED
+    failed = client.last_checker_status not in {0, NEVER_CHECKED}
+    return State.FAILING if failed else State.ENABLED
 
 
 def _late(client: Client) -> datetime:

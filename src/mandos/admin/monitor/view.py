@@ -86,22 +86,27 @@ class View:
     def arrange(self, rows: Iterable[Row], now: datetime) -> None:
         """Take all clients anew, sorted by name: count, filter, sort, find the selected one."""
         self._all = rows
-        self.counts = dict.fromkeys(Show, 0)
+        counts = [0] * len(State)
+        wanted = self._wanted_states()
         self.asking, others = [], []
         for row in rows:
-            shown = _SHOWN[row.state(now)]
-            self.counts[shown] += 1
-            if shown is Show.ASKS:
+            state = row.state(now)
+            counts[state] += 1
+            if state is State.ASKS:
                 self.asking.append(row)
-            elif self._matches(row, shown):
+            elif (wanted[state] and self.text in row.text) or row.path == self._kept:
                 others.append(row)
-        self.counts[Show.ALL] = sum(self.counts.values())
+        self._count(counts)
         self.asking.sort(key=attrgetter("answered"))
         if self.order is not Order.NAME:
             others.sort(key=_sort_key(self.order, now), reverse=self.backward)
         elif self.backward:
             others.reverse()
-        asking = [row for row in self.asking if self._matches(row, Show.ASKS)]
+        asking = [
+            row
+            for row in self.asking
+            if (wanted[State.ASKS] and self.text in row.text) or row.path == self._kept
+        ]
         self.rows = asking + others
         self._find_selected(len(asking), now)
 
@@ -167,11 +172,14 @@ class View:
         moved = self._moved_by_itself
         return moved is None or now - moved >= SETTLING
 
-    def _matches(self, row: Row, shown: Show) -> bool:
-        """Whether a row is shown; the one that is worked on stays whatever becomes of it."""
-        if row.path == self._kept:
-            return True
-        return self.show in {Show.ALL, shown} and self.text in row.text
+    def _wanted_states(self) -> list[bool]:
+        return [self.show in {Show.ALL, _SHOWN[state]} for state in State]
+
+    def _count(self, counts: list[int]) -> None:
+        self.counts = dict.fromkeys(Show, 0)
+        for state, count in zip(State, counts, strict=True):
+            self.counts[_SHOWN[state]] += count
+        self.counts[Show.ALL] = sum(counts)
 
     def _find_selected(self, asking: int, now: datetime) -> None:
         """Point at the selected client again, or at the one that took its place."""
