@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "service"))
 
 from harness.families import ours, reference
 from harness.figures import Figures
-from harness.fleet import clients_conf, fleet, saved
+from harness.fleet import clients_conf, database, fleet
 from harness.host import why_impossible
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _disabled_by_us(server: Fleet, load: Load) -> int:
     server.stop()
     query = "SELECT enabled AND last_checked_ok > (SELECT max(last_checked_ok) FROM life) - ?"
     late = (load.interval + load.interval // 4) * 1_000_000
-    lives = saved(server.state, f"{query.replace('?', str(late))} FROM life")
-    return sum(not well for (well,) in lives)
+    with database(server.state) as state:
+        return sum(not well for (well,) in state.execute(f"{query} FROM life", (late,)))
 
 
 if __name__ == "__main__":

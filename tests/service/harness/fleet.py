@@ -17,7 +17,7 @@ import tempfile
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.bus import start_system_bus
 from harness.host import Host
@@ -92,25 +92,30 @@ class Fleet:
         self.state.mkdir(0o700)
         shutil.chown(self.state, "_mandos", "_mandos")
 
-    def start(self) -> float:
-        """Start it; returns the seconds until it serves."""
+    def launch(self) -> Process:
+        """Start it and wait for nothing."""
         self._begin = len(self.host.syslog.lines) if self._silent else 0
-        begin = time.perf_counter()
         self._process = self.host.start(
             *(self._family.server, "--foreground", "--no-zeroconf", "--port", str(PORT)),
             *("--configdir", str(self.etc), "--statedir", str(self.state)),
             # The reference does not tell otherwise when it serves.
             *("--debuglevel", "INFO", *self._options),
         )
+        return self._process
+
+    def start(self) -> float:
+        """Start it; returns the seconds until it serves."""
+        begin = time.perf_counter()
+        self.launch()
         self.wait_for(_SERVES[self._family.name])
         return time.perf_counter() - begin
 
     def stop(self) -> float:
         """End it by SIGTERM; returns the seconds until it has ended."""
         begin = time.perf_counter()
-        status = self._running.terminate(_PATIENCE)
+        status = self.process.terminate(_PATIENCE)
         took = time.perf_counter() - begin
-        assert status == 0, self._running.report(f"exit status {status}")
+        assert status == 0, self.process.report(f"exit status {status}")
         self._process = None
         return took
 
@@ -149,16 +154,17 @@ class Fleet:
 
     @property
     def _voice(self) -> Process:
-        return self.host.syslog if self._silent else self._running
+        return self.host.syslog if self._silent else self.process
 
     @property
-    def _running(self) -> Process:
+    def process(self) -> Process:
+        """The server's process."""
         assert self._process is not None, "the server has not been started"
         return self._process
 
     @property
     def _proc(self) -> Path:
-        (pid,) = self._running.pids
+        (pid,) = self.process.pids
         return Path(f"/proc/{pid}")
 
 
@@ -169,13 +175,14 @@ def _sizes(path: Path) -> dict[str, int]:
     return {name.rstrip(":"): int(size) * 1024 for name, size, _unit in fields}
 
 
-def saved(state: Path, query: str) -> list[tuple[Any, ...]]:
-    """What our server has in its database, also after it was killed; it must not run."""
+@contextmanager
+def database(state: Path) -> Iterator[sqlite3.Connection]:
+    """Our server's database as a new start would find it, also after a kill; it must not run."""
     with tempfile.TemporaryDirectory() as folder:
-        for path in state.glob("mandos.db*"):
+        for path in (*state.glob("mandos.db"), *state.glob("mandos.db-wal")):
             shutil.copy(path, folder)
-        with closing(sqlite3.connect(f"{folder}/mandos.db")) as database:
-            return list(database.execute(query))
+        with closing(sqlite3.connect(f"{folder}/mandos.db")) as connection:
+            yield connection
 
 
 @contextmanager
