@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
@@ -83,22 +85,22 @@ class MonitorApp(App[None]):
         zone: tzinfo | None = None,
         connect: Connect = Session,
     ) -> None:
-        super().__init__()
+        # Said here too: without colours, Textual chooses before it knows the theme.
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.now = now
         self.model = Model()
         self.session = connect(self.hear, self.fail)
         self._searched = ""
-        self._text_before = ""
         self._beats = 0
         self._summary = Summary(self.model, now, zone)
         self._request = RequestBar(self.model, now)
-        self._clients = ClientList(self.model, now, zone)
+        self._clients = ClientList(self.model, now)
         self._titles = ColumnTitles(self.model, self._clients)
         self._details = Details(self.model, now, zone)
-        self._details_title = TitleBar(lambda: self._details.title, id="details-title")
+        self._details_title = TitleBar(self._details, id="details-title")
         self._log_pane = LogPane(self.model.messages, zone, id="log")
-        self._log_title = TitleBar(lambda: self._log_pane.title, id="log-title")
+        self._log_title = TitleBar(self._log_pane, id="log-title")
         self._status = Status(self.model, now)
         self._prompt = Prompt()
         self._question = Question()
@@ -123,6 +125,8 @@ class MonitorApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to follow the server."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         self._clients.focus()
         self.renew()
         self.set_interval(_BEAT, self._beat)
@@ -165,6 +169,12 @@ class MonitorApp(App[None]):
     def say(self, text: str) -> None:
         """Say something on the bottom line for a while."""
         self._status.say(text)
+
+    def on_descendant_focus(self) -> None:
+        """Show which window takes the keys."""
+        self._clients.refresh()
+        self._log_title.refresh()
+        self._details_title.refresh()
 
     def on_client_list_moved(self) -> None:
         """Follow the selection."""
@@ -283,7 +293,6 @@ class MonitorApp(App[None]):
 
     def action_filter(self) -> None:
         """Type what to filter by."""
-        self._text_before = self.model.view.text
         self._open_prompt(_FILTER, self.model.view.text)
 
     def action_search_on(self, step: int) -> None:

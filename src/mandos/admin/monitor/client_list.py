@@ -14,12 +14,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from mandos.admin.monitor import keys, paint
-from mandos.admin.monitor.columns import MARK, Columns, fit, longest, row_cells
+from mandos.admin.monitor.cells import fit
+from mandos.admin.monitor.columns import MARK, Columns, longest, row_cells
 from mandos.admin.monitor.model import WAITING, Model
+from mandos.admin.monitor.row import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from rich.style import Style
     from textual import events
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from mandos.admin.monitor.row import Row
 
+_WHEEL = 3  # lines
 _NO_CLIENTS = ("The server has no clients.", "mandos-keygen --password on a client makes one.")
 _NO_MATCH = ("No client is like that.  Esc shows all.",)
 
@@ -48,12 +51,11 @@ class ClientList(ScrollView, can_focus=True):
         Binding(key.names, key.action, key.words) for key in (*keys.MOVES, *keys.CLIENT)
     ]
 
-    def __init__(self, model: Model, now: Callable[[], datetime], zone: tzinfo | None) -> None:
+    def __init__(self, model: Model, now: Callable[[], datetime]) -> None:
         super().__init__(id="clients")
         self.columns = Columns.within(80, 0)
         self._model = model
         self._now = now
-        self._zone = zone
 
     def renew(self) -> None:
         """Draw all that is in sight; the view was arranged."""
@@ -72,6 +74,15 @@ class ClientList(ScrollView, can_focus=True):
         self._model.view.select(self._top + event.y)
         self._moved()
 
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Move with the wheel: the selection is always in sight."""
+        event.prevent_default().stop()
+        self._move(_WHEEL)
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.prevent_default().stop()
+        self._move(-_WHEEL)
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
         rows, at = self._model.view.rows, self._top + y
@@ -84,11 +95,12 @@ class ClientList(ScrollView, can_focus=True):
     def _line(self, row: Row, *, selected: bool) -> Strip:
         now = self._now()
         style = paint.STATES[row.state(now)]
-        cells = row_cells(row, now, self._zone)
+        cells = row_cells(row, now)
         text = self.columns.line(MARK if selected else " ", cells)
-        if selected and self.has_focus:
-            return paint.strip(self.size.width, [(text, paint.LOUD)], paint.LOUD)
-        base = paint.BOLD if style.bold else paint.PLAIN
+        if selected:
+            chosen = paint.LOUD if self.has_focus else paint.TITLE
+            return paint.strip(self.size.width, [(text, chosen)], chosen)
+        base = paint.BOLD if row.basis in {State.ASKS, State.FAILING} else paint.PLAIN
         at = 1 + self.columns.name + 1
         end = at + len(cells[1])
         pieces = [(text[:at], base), (text[at:end], style), (text[end:], base)]

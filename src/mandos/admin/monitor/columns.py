@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len, set_cell_size
-
-from mandos.admin.monitor.row import LONG_AGO, State
+from mandos.admin.monitor.cells import to_left, to_right
+from mandos.admin.monitor.row import State
 from mandos.admin.monitor.view import Order
-from mandos.admin.monitor.words import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from mandos.admin.monitor.row import Row
 
@@ -31,8 +29,8 @@ LABELS: Final = {
     State.DISABLED: "disabled",
 }
 MARK: Final = ">"
-_STATE, _TIME_LEFT, _ALIVE = 8, 9, 10
-_NAME_LEAST, _NAME_MOST, _NOTE = 12, 40, 30
+_STATE, _TIME_LEFT, _ALIVE = 8, 10, 11
+_NAME_LEAST, _NAME_MOST, _NOTE = 12, 40, 19
 _GAP = 1
 
 
@@ -49,70 +47,40 @@ class Columns:
     @classmethod
     def within(cls, width: int, longest_name: int) -> Columns:
         """Share a line's width; a narrow one goes without the note, then without the last check."""
-        fixed = len(MARK) + _STATE + _TIME_LEFT + 2 * _GAP
-        alive, note = _ALIVE + _GAP, _NOTE + _GAP + 1
-        wanted = max(_NAME_LEAST, min(longest_name, _NAME_MOST))
-        for used in (fixed + alive + note, fixed + alive, fixed):
-            if width - used >= _NAME_LEAST or used == fixed:
-                name = max(1, min(wanted, width - used))
-                has_alive, has_note = used > fixed, used > fixed + alive
-                rest = width - used - name
-                return cls(
-                    name=name if has_note else name + rest,
-                    state=_STATE,
-                    time_left=_TIME_LEFT,
-                    alive=_ALIVE if has_alive else 0,
-                    note=_NOTE + rest if has_note else 0,
-                )
-        raise AssertionError
+        room = width - len(MARK) - _STATE - _TIME_LEFT - 2 * _GAP
+        alive = _ALIVE if room >= _NAME_LEAST + _GAP + _ALIVE else 0
+        room -= _GAP + alive if alive else 0
+        note = _NOTE if alive and room >= _NAME_LEAST + 2 * _GAP + _NOTE else 0
+        if not note:
+            return cls(max(1, room), _STATE, _TIME_LEFT, alive, 0)
+        room -= 2 * _GAP
+        name = max(_NAME_LEAST, min(longest_name, _NAME_MOST, room - note))
+        return cls(name, _STATE, _TIME_LEFT, alive, room - name)
 
     def line(self, mark: str, cells: Sequence[str]) -> str:
         """Set five texts side by side; times are set to the right."""
         name, state, time_left, alive, note = cells
-        texts = [mark + _cell(name, self.name), _cell(state, self.state)]
-        texts.append(_right(time_left, self.time_left))
+        texts = [mark + to_left(name, self.name), to_left(state, self.state)]
+        texts.append(to_right(time_left, self.time_left))
         if self.alive:
-            texts.append(_right(alive, self.alive))
+            texts.append(to_right(alive, self.alive))
         if self.note:
-            texts.append(" " + _cell(note, self.note))
+            texts.append(" " + to_left(note, self.note))
         return " ".join(texts)
 
     def titles(self, order: Order, *, backward: bool) -> str:
-        """The line above the list; the column it is sorted by has a mark."""
-        arrow = "v" if backward else "^"
-        titles = [f"{one.value}{arrow}" if one is order else one.value for one in Order]
+        """The line above the list; the column it is sorted by has a sign."""
+        sign = "-" if backward else "+"
+        titles = [f"{one.value}{sign}" if one is order else one.value for one in Order]
         return self.line(" ", [*titles, "Note"])
 
 
-def row_cells(row: Row, now: datetime, zone: tzinfo | None = None) -> tuple[str, ...]:
+def row_cells(row: Row, now: datetime) -> tuple[str, ...]:
     """What stands in a client's columns."""
-    disabled = row.client.disabled_at
-    since = "" if disabled is None else moment(disabled, now, zone)
-    return (
-        row.name,
-        LABELS[row.state(now)],
-        row.time_left(now),
-        row.last_alive(now) if row.alive != LONG_AGO else "never",
-        row.note(now, since),
-    )
+    state = LABELS[row.state(now)]
+    return row.name, state, row.time_left(now), row.last_alive(now), row.note(now)
 
 
 def longest(rows: Iterable[Row]) -> int:
     """The length of the longest name, in characters."""
     return max((len(row.name) for row in rows), default=0)
-
-
-def fit(text: str, width: int) -> str:
-    """Cut a text to so many cells; what is missing shows as three dots."""
-    if cell_len(text) <= width:
-        return text
-    return (set_cell_size(text, max(0, width - 3)) + "...")[:width]
-
-
-def _cell(text: str, width: int) -> str:
-    return set_cell_size(fit(text, width), width)
-
-
-def _right(text: str, width: int) -> str:
-    text = fit(text, width)
-    return " " * (width - cell_len(text)) + text

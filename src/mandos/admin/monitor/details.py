@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len, chop_cells
-
 from mandos.admin.monitor import paint
+from mandos.admin.monitor.cells import wrapped
 from mandos.admin.monitor.facts import facts
 from mandos.admin.monitor.window import Window
 
@@ -61,21 +60,7 @@ class Details(Window):
             self.go_to(0)
 
     def _lines(self, title: str, text: str) -> Iterator[tuple[str, Style]]:
-        first, *later = _wrapped(text, max(20, self.size.width - _INDENT))
+        first, *later = wrapped(text, max(20, self.size.width - _INDENT))
         yield f"{title:>{_INDENT - 2}}  {first}", paint.PLAIN
         for line in later:
             yield " " * _INDENT + line, paint.PLAIN
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Break at blanks where that is possible."""
-    line = ""
-    for word in text.split(" "):
-        if line and cell_len(line) + 1 + cell_len(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-        *whole, line = chop_cells(line, width) or [""]
-        yield from whole
-    yield line

@@ -39,6 +39,15 @@ def _section(title: str, rows: Sequence[keys.Key]) -> Iterator[str]:
         yield f" {key.shown:{width}}  {key.words}"
 
 
+class HelpWindow(Window):
+    """The lines."""
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """What it shows, and how to leave."""
+        return "Keys of mandos-monitor", "? back"
+
+
 class HelpScreen(ModalScreen[None]):
     """Covers everything; the server is followed behind it."""
 
@@ -48,8 +57,9 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """A title and the lines."""
-        yield TitleBar(lambda: ("Keys of mandos-monitor", "? back"), id="help-title")
-        yield Window(id="help")
+        window = HelpWindow(id="help")
+        yield TitleBar(window, id="help-title")
+        yield window
 
     def on_mount(self) -> None:
         """Write the lines."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import chop_cells
-
 from mandos.admin.monitor import paint
+from mandos.admin.monitor.cells import wrapped
 from mandos.admin.monitor.messages import KEPT, Message, Messages, Weight
 from mandos.admin.monitor.window import Window
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Lines kept, about; messages of both sorts, and long ones take several.
 _LINES = 4 * KEPT
+_LEAST = 20  # columns
 
 
 class LogPane(Window):
@@ -80,7 +80,7 @@ class LogPane(Window):
         style = paint.WEIGHTS[message.weight]
         mark = "*" if message.weight is Weight.ALERT else " "
         first, later = f"{local:%H:%M:%S} {mark} ", " " * 11
-        pieces = chop_cells(message.text, max(10, self.size.width - 11)) if self.wrap else ()
-        head, *rest = pieces or (message.text,)
+        width = max(_LEAST, self.size.width - len(later))
+        head, *rest = wrapped(message.text, width) if self.wrap else (message.text,)
         self.lines.append((first + head, style))
         self.lines.extend((later + piece, style) for piece in rest)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attributes and colours, and lines made of them.
 
-The terminal's own sixteen colours on its own background: red, magenta and green can be read on
-light and on dark ones.  Without colours bold, underlined and reversed text remain.
+The terminal's own red and magenta, which can be read on a light and on a dark background, and only
+for what is wrong.  Without colours bold, underlined and reversed text remain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from mandos.admin.monitor.columns import fit
+from mandos.admin.monitor.cells import fit
 from mandos.admin.monitor.messages import Weight
 from mandos.admin.monitor.row import State
 
@@ -26,12 +26,13 @@ PLAIN: Final = Style()
 BOLD: Final = Style(bold=True)
 BAR: Final = Style(reverse=True)
 LOUD: Final = Style(bold=True, reverse=True)
+REQUEST: Final = Style(color="magenta", bold=True, reverse=True)
 TITLE: Final = Style(bold=True, underline=True)
 STATES: Final = {
-    State.ASKS: Style(color="magenta", bold=True, reverse=True),
+    State.ASKS: REQUEST,
     State.FAILING: Style(color="red", bold=True),
     State.LATE: Style(color="red"),
-    State.ENABLED: Style(color="green"),
+    State.ENABLED: PLAIN,
     State.DISABLED: BOLD,
 }
 WEIGHTS: Final = {Weight.VERBOSE: PLAIN, Weight.NORMAL: PLAIN, Weight.ALERT: BOLD}
@@ -45,5 +46,5 @@ def strip(width: int, pieces: Iterable[tuple[str, Style]], rest: Style = PLAIN) 
 def spread(width: int, left: str, right: str, style: Style) -> Strip:
     """Set two texts at the ends of a line; the left one is cut when they do not fit."""
     left = fit(left, max(0, width - cell_len(right) - 1))
-    gap = width - cell_len(left) - cell_len(right)
-    return strip(width, [(left + " " * gap + right, style)], style)
+    gap = " " * (width - cell_len(left) - cell_len(right))
+    return strip(width, [(left + gap + right, style)], style)

@@ -35,7 +35,7 @@ class RequestBar(Widget):
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
         left, right = self._texts()
-        return paint.spread(self.size.width, f" {left}", f"{right} ", paint.LOUD)
+        return paint.spread(self.size.width, f" {left}", f"{right} ", paint.REQUEST)
 
     def _texts(self) -> tuple[str, str]:
         asking, selected = self._view.asking, self._view.selected

@@ -96,40 +96,47 @@ class Row:
         """How long ago it was found alive."""
         return "never" if self.alive == LONG_AGO else f"{age(now - self.alive)} ago"
 
-    def request(self, now: datetime) -> str:
-        """What becomes of its waiting request, and when."""
+    def decision(self, now: datetime) -> str:
+        """What becomes of its waiting request when nobody answers, and when."""
         soon = "soon" if self.answered == NEVER else f"in {clock(self.answered - now)}"
-        if self.client.approved_by_default:
-            return f"sent {soon} unless denied"
-        return f"denied {soon} unless approved"
+        return f"{'sent' if self.client.approved_by_default else 'denied'} {soon}"
 
-    def note(self, now: datetime, clock_time: str = "") -> str:
-        """What is worth a word; ``clock_time`` is when it was disabled, if anybody knows."""
-        client = self.client
+    def request(self, now: datetime) -> str:
+        """What becomes of its waiting request."""
+        other = "denied" if self.client.approved_by_default else "approved"
+        return f"{self.decision(now)} unless {other}"
+
+    def note(self, now: datetime) -> str:
+        """What is worth a word."""
         match self.state(now):
             case State.ASKS:
-                return self.request(now)
+                return self.decision(now)
             case State.FAILING:
-                return checker_result(client.last_checker_status)
+                return checker_result(self.client.last_checker_status)
             case State.LATE:
-                return "no check has ended in time"
+                return "no check in time"
             case State.DISABLED:
-                words = (printable(client.disabled_reason), clock_time and f"since {clock_time}")
-                return ", ".join(word for word in words if word)
-            case _ if client.checker_running:
+                return self._disabled(now)
+            case _ if self.client.checker_running:
                 return "checking"
             case _:
-                never = client.last_checker_status == NEVER_CHECKED
+                never = self.client.last_checker_status == NEVER_CHECKED
                 return "not checked yet" if never else ""
+
+    def _disabled(self, now: datetime) -> str:
+        """Why it is disabled and since when, as far as the server tells."""
+        at = self.client.disabled_at
+        words = (printable(self.client.disabled_reason), f"{age(now - at)} ago" if at else "")
+        return " ".join(filter(None, words))
 
 
 def checker_result(status: int) -> str:
     """How the last checker ended: DBUS-API, "LastCheckerStatus"."""
     if status == NEVER_CHECKED:
-        return "no checker has ended yet"
+        return "not checked yet"
     if status == KILLED:
         return "checker was killed"
-    return f"checker failed, exit code {status}" if status else "checker succeeded"
+    return f"checker exit code {status}" if status else "succeeded"
 
 
 class _Live(TypedDict):

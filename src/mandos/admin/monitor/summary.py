@@ -34,12 +34,17 @@ class Summary(Widget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
-        left = "".join(self._tabs())
+        tabs = self._tabs()
         time = f"{self._now().astimezone(self._zone):%H:%M:%S} "
         text = f'with "{printable(self._model.view.text)}" ' if self._model.view.text else ""
-        room = self.size.width - len(left) - 1
-        right = next((one for one in (text + time, text or time) if cell_len(one) <= room), text)
-        return paint.spread(self.size.width, left, right, paint.BAR)
+        room = self.size.width - len("".join(tabs)) - 1
+        right = next((one for one in (text + time, text) if cell_len(one) <= room), "")
+        styles = (paint.LOUD if tab.startswith("[") else paint.PLAIN for tab in tabs)
+        pieces = [
+            *zip(tabs, styles, strict=True),
+            (" " * (room + 1 - cell_len(right)), paint.PLAIN),
+        ]
+        return paint.strip(self.size.width, [*pieces, (right, paint.BOLD)])
 
     async def on_click(self, event: events.Click) -> None:
         """Narrow the list to what was clicked at."""

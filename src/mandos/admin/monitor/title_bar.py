@@ -11,18 +11,19 @@ from textual.widget import Widget
 from mandos.admin.monitor import paint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.strip import Strip
+
+    from mandos.admin.monitor.window import Window
 
 
 class TitleBar(Widget):
-    """Two texts, asked for when they are drawn."""
+    """The window's title, reversed while the window takes the keys."""
 
-    def __init__(self, texts: Callable[[], tuple[str, str]], *, id: str) -> None:  # noqa: A002
+    def __init__(self, window: Window, *, id: str) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
-        self._texts = texts
+        self._window = window
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
-        return paint.spread(self.size.width, *self._texts(), paint.TITLE)
+        style = paint.LOUD if self._window.has_focus else paint.TITLE
+        return paint.spread(self.size.width, *self._window.title, style)

@@ -29,6 +29,11 @@ class Window(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.lines: list[tuple[str, Style]] = []
 
+    @property
+    def title(self) -> tuple[str, str]:
+        """What it shows, and the keys that change that."""
+        return "", ""
+
     def show_lines(self) -> None:
         """Draw again; ``lines`` has changed."""
         self.virtual_size = Size(self.size.width, len(self.lines))
