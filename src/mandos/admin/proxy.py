@@ -77,6 +77,15 @@ _DENIED = frozenset((bus_names.ACCESS_DENIED, "org.freedesktop.DBus.Error.AuthFa
 _UNKNOWN = frozenset((bus_names.UNKNOWN_METHOD, bus_names.UNKNOWN_INTERFACE))
 #: How the servers say that there is no such client: ours, and dbus-python in the reference's.
 _NO_OBJECT = frozenset((bus_names.UNKNOWN_OBJECT, "org.freedesktop.DBus.Python.KeyError"))
+#: What only our server offers, and what to do with another.
+_OURS = {
+    "AddClient": (
+        "to add clients",
+        "append the section to /etc/mandos/clients.conf, then: systemctl restart mandos",
+    ),
+    "GetRecords": ("the audit trail", "see its log: journalctl -u mandos"),
+    "Reload": ("to read its configuration anew", "systemctl restart mandos"),
+}
 _FAILURES = (OSError, EOFError, DBusFastError)
 
 _log = logging.getLogger(__name__)
@@ -130,6 +139,8 @@ class Server:
                 await bus.connect()
         except (*_FAILURES, TimeoutError) as error:
             bus.disconnect()
+            if isinstance(error, PermissionError):
+                raise _denied("you may not connect to the system bus") from error
             raise NoBusError(
                 f"cannot connect to the system bus: {str(error) or type(error).__name__}",
                 "start it: systemctl start dbus",
@@ -365,12 +376,10 @@ def _error(reply: Message, member: str) -> MandosError:
             "see journalctl -u mandos" if ended else "start it: systemctl start mandos",
         )  # fmt: skip
     if name in _DENIED:
-        return AccessDeniedError(
-            "the bus does not let you talk to the Mandos server",
-            "root and the members of the group _mandos may: use sudo",
-        )
+        return _denied("the bus does not let you talk to the Mandos server")
     if name in _UNKNOWN:
-        return NotOfferedError(f"this server does not offer {member}", name)
+        what, instead = _OURS.get(member, (member, None))
+        return NotOfferedError(f"this server does not offer {what}", name, instead)
     text, hint = _said(reply.body[0] if reply.signature.startswith("s") else "")
     return RefusedError(text or f"the server refused {member}: {name}", name, hint)
 
@@ -383,6 +392,10 @@ def _said(text: str) -> tuple[str, str | None]:
     hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
     message = "\n".join(line for line in lines if not line.startswith("hint: "))
     return message, " ".join(hints) or None
+
+
+def _denied(message: str) -> AccessDeniedError:
+    return AccessDeniedError(message, "root and the members of the group _mandos may: use sudo")
 
 
 def _lost() -> NoBusError:

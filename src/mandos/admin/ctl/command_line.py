@@ -9,6 +9,7 @@ reference finds only some of them, and does something or other with the rest.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -201,7 +202,10 @@ def parser() -> argparse.ArgumentParser:
 
 def parse(arguments: Sequence[str] | None) -> Command:
     """Read the command line; raises UsageError, or exits after --help and --version."""
-    given = parser().parse_intermixed_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    given = parser().parse_intermixed_args(words[:end])  # would read options after -- as well
+    given.names += words[end + 1 :]
     mode = _mode(given)
     _judge_acts(given.acts)
     _judge_forms(mode, given)
