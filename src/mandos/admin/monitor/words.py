@@ -40,7 +40,7 @@ def span(duration: timedelta) -> str:
     """Write a setting in full: ``5 min``, ``2 h 30 min``, ``0 s``; fractions as ``0.5 s``."""
     if duration < timedelta(minutes=1):
         return f"{duration.total_seconds():g} s"
-    rest = int(duration.total_seconds())
+    rest = duration // timedelta(seconds=1)
     parts = []
     for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
         count, rest = divmod(rest, size)
