@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "service"))
 
+from harness.disk import database
 from harness.families import ours, reference
 from harness.figures import Figures
-from harness.fleet import clients_conf, database, fleet
+from harness.fleet import clients_conf, fleet
 from harness.host import why_impossible
 
 if TYPE_CHECKING:

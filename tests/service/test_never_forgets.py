@@ -10,7 +10,6 @@ record, answered over D-Bus, or said by "configuration read again"; and what a c
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -18,7 +17,6 @@ import secrets
 import signal
 import sys
 import tempfile
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +26,12 @@ import pytest
 
 from harness.bus import start_system_bus
 from harness.crowd import ask, enlist, start_crowd
+from harness.disk import Disk, Record, read_disk
 from harness.families import ours
-from harness.fleet import PORT, Fleet, database
+from harness.fleet import PORT, Fleet, clients_conf, kill_after
 from harness.host import Host
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from harness.process import Process
@@ -42,6 +40,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
 #: Kills of each test process; there are four.
 KILLS = 50
+#: Kills of a server with many clients.
+MANY_KILLS, MANY = 12, 1000
 #: Longest lives of a server that is killed, in seconds: from its start, and while it serves.
 YOUNG, OLD = 0.5, 0.4
 #: How many are killed in their youth.
@@ -57,49 +57,6 @@ _LINES = {
     "changed": r"client (\S+) has new settings: ",
     "secret-sent": r"sent the secret of client (\S+) to ",
 }
-
-
-class Record(NamedTuple):
-    """A record of the audit trail."""
-
-    number: int
-    kind: str
-    client: str
-    detail: str
-
-
-@dataclass
-class Disk:
-    """What a killed server has left: everything that the next one can know."""
-
-    witness: set[str]
-    records: list[Record] = field(default_factory=list)
-    enabled: dict[str, bool] = field(default_factory=dict)
-    hosts: dict[str, str] = field(default_factory=dict)
-
-
-def _read(state: Path, after: int = 0) -> Disk:
-    """The records after a number, and the present."""
-    path = state / "disabled-clients"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    disk = Disk(witness={line for line in lines if not line.startswith("#")})
-    with database(state) as connection:
-        if connection.execute("PRAGMA user_version").fetchone() != (0,):
-            _fill(disk, connection, after)
-    return disk
-
-
-def _fill(disk: Disk, connection: sqlite3.Connection, after: int) -> None:
-    records = connection.execute(
-        "SELECT id, kind, client, detail FROM audit WHERE NOT provoked AND id > ? ORDER BY id",
-        (after,),
-    )
-    disk.records = [Record(*row) for row in records]
-    for name, enabled in connection.execute("SELECT name, enabled FROM life"):
-        disk.enabled[name] = bool(enabled)
-    for name, text in connection.execute("SELECT name, settings FROM client"):
-        if name in disk.enabled:
-            disk.hosts[name] = json.loads(text)["host"]
 
 
 def _logged(process: Process) -> list[tuple[str, str]]:
@@ -212,26 +169,16 @@ class Trial:
         """One server's life, and what is left of it."""
         server = self.fleet.launch()
         if self.chance.random() < YOUNG_SHARE:
-            killer = self._kill_within(YOUNG, server)
+            killer = kill_after(self.chance.uniform(0, YOUNG), server)
         else:
             server.wait_for("serving")
-            killer = self._kill_within(OLD, server)
+            killer = kill_after(self.chance.uniform(0, OLD), server)
             self._administer(server)
         killer.join()
         assert server.wait() == -signal.SIGKILL, server.report("it ended by itself")
         assert "internal error" not in server.log, server.report("a defect")
         assert self.crowd.running, self.crowd.report("the crowd has gone")
         self.check(server)
-
-    def _kill_within(self, seconds: float, server: Process) -> threading.Timer:
-        def kill() -> None:
-            while server.running and not server.pids:
-                pass  # its launcher has not started it yet
-            server.signal(signal.SIGKILL)
-
-        killer = threading.Timer(self.chance.uniform(0, seconds), kill)
-        killer.start()
-        return killer
 
     def _administer(self, server: Process) -> None:
         """Change the files and have them read, until the server is killed."""
@@ -247,16 +194,12 @@ class Trial:
             self.acknowledged = len(self.versions) - 1
 
     def configure(self) -> None:
-        """Write another version of the files; never half of one."""
+        """Write another version of the files."""
         version = Version(self._some("switched"), self._some("guest"))
         number = len(self.versions)
         self.versions.append(version)
         text = _DEFAULTS + "".join(self._section(name, number) for name in self.sections)
-        new = self.fleet.etc / "clients.conf.new"
-        new.touch(mode=0o640)
-        os.chown(new, 0, self.fleet.state.stat().st_gid)
-        new.write_text(text, encoding="ascii")
-        new.replace(self.fleet.etc / "clients.conf")
+        self.fleet.configure(text)
 
     def _some(self, group: str) -> frozenset[str]:
         return frozenset(name for name in _members(group) if self.chance.random() < 0.5)
@@ -275,7 +218,7 @@ class Trial:
     def check(self, server: Process) -> None:
         """Nothing that was acknowledged is lost; nothing happened without a cause."""
         self.ledger.update()
-        disk = _read(self.fleet.state, self.last)
+        disk = read_disk(self.fleet.state, self.last)
         logged, kept = _logged(server), [(record.kind, record.client) for record in disk.records]
         assert kept[: len(logged)] == logged, server.report("a record is lost")
         for record in disk.records:
@@ -352,7 +295,10 @@ class Trial:
         if not disk.enabled:
             assert not self.acknowledged
             return
-        numbers = {int(disk.hosts[name][1:]) for name in _members("steady") + _members("switched")}
+        numbers = {
+            int(disk.settings[name]["host"][1:])
+            for name in _members("steady") + _members("switched")
+        }
         assert len(numbers) == 1, "a reload is done by half"
         (number,) = numbers
         assert number >= self.acknowledged
@@ -368,7 +314,7 @@ class Trial:
             assert disk.enabled[name] in {member != "Disable" for _number, member in switching}
             named = self.ledger.possible(name, "Host")
             hosts = {f"bus-{number}" if number else "file" for number, _member in named}
-            assert disk.hosts[name] in hosts
+            assert disk.settings[name]["host"] in hosts
         for name in _members("leaving"):
             if (0, "") not in self.ledger.possible(name, "RemoveClient"):
                 assert name not in disk.enabled
@@ -423,3 +369,36 @@ def test_killed_at_any_moment_it_remembers(site: tuple[Host, Path], part: int) -
     for _kill in range(KILLS):
         trial.live()
     trial.finish(site[1] / "keys")
+
+
+def _many(version: int) -> str:
+    """A thousand clients, all of them different in every version."""
+    return clients_conf(MANY, f"timeout = PT{100 + version}M")
+
+
+def test_reload_is_whole_or_not_at_all(site: tuple[Host, Path]) -> None:
+    """Killed while it takes over a thousand changes, it has all of them or none."""
+    host, folder = site
+    chance = random.Random(_seed())  # noqa: S311 - not a secret
+    fleet = Fleet(host, ours(), folder, _many(0))
+    for version in range(1, MANY_KILLS + 1):
+        fleet.start()
+        fleet.configure(_many(version))
+        fleet.process.signal(signal.SIGHUP)
+        kill_after(chance.uniform(0, OLD), fleet.process).join()
+        fleet.process.wait()
+        settings = read_disk(fleet.state).settings.values()
+        timeouts = Counter(client["timeout"] // 60_000_000 - 100 for client in settings)
+        assert timeouts in ({version - 1: MANY}, {version: MANY})
+
+
+def test_start_is_whole_or_not_at_all(site: tuple[Host, Path]) -> None:
+    """Killed while it writes a thousand clients for the first time, it knows all or none."""
+    host, folder = site
+    chance = random.Random(_seed())  # noqa: S311 - not a secret
+    fleet = Fleet(host, ours(), folder, _many(0))
+    for _kill in range(MANY_KILLS):
+        kill_after(chance.uniform(0.1, 2 * YOUNG), fleet.launch()).join()
+        fleet.process.wait()
+        assert sum(read_disk(fleet.state).enabled.values()) in (0, MANY)
+        fleet.forget()
