@@ -76,6 +76,7 @@ mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mn
 BOOT = f"""
 read -r pid rest </proc/self/stat
 {OVERLAY}
+mount -t tmpfs -o mode=1777 tmpfs /mnt/root/tmp
 mkdir -p -m 700 /mnt/root{OPT}
 for tree; do
     there={OPT}/${{tree%%=*}}
@@ -90,7 +91,6 @@ mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs run
-mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir -m 1777 dev/shm run/tmp
 mkdir dev/pts
@@ -159,7 +159,9 @@ class Machine(Host):
         self.write("/usr/sbin/mandos", PROGRAM, mode=0o755)
         self.write(f"{OPT}/start.py", START)
         self.path("/etc/mandos").mkdir()
-        self.run("systemd-sysusers", str(ROOT / "sysusers.d" / "mandos.conf"))
+        users = "/run/sysusers.conf"
+        self.write(users, (ROOT / "sysusers.d" / "mandos.conf").read_text(encoding="utf-8"))
+        self.run("systemd-sysusers", users)
         self.write("/etc/systemd/system/mandos.service", UNIT.read_text(encoding="utf-8"))
         self.path("/run/systemd/system").mkdir(parents=True)
         self.write("/run/systemd/system/booted.service", BOOTED)
