@@ -3,12 +3,14 @@
 """The only place that starts processes: other programs, and work that may not cost us too much.
 
 Argument lists only, never a shell; every process has a time limit and is gone when the call
-returns, but for those that ``spawn`` leaves to its caller.  Input is never shown, since it may be a
-secret.  Early boot imports this room, so what is dear is imported where it is used.
+returns, but for those that ``spawn`` and ``launch`` leave to their caller.  Input is never shown,
+since it may be a secret.  Early boot imports this room, so what is dear is imported where it is
+used.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -25,6 +27,7 @@ _PIECE = 1 << 16
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Python ignores these; a program that expects their default action must find it.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+_FIRST_FREE = 3  # the descriptor after standard input, output and errors
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -94,6 +97,40 @@ def spawn(command: Sequence[str]) -> int:
         raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
 
 
+def launch(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    standard: tuple[int | None, int | None, int | None] = (None, None, None),
+    prepare: Callable[[], object] = bool,
+) -> int:
+    """Start a program whose input, output and errors are these descriptors; returns its process ID.
+
+    ``None`` stands for /dev/null.  ``prepare`` runs in the new process before the program does:
+    it may change the user, and whatever it raises fails the start.  Nothing else is inherited: no
+    descriptor, no signal that is blocked, handled or ignored.  The caller has to reap the process.
+    Raises MachineError when it cannot be started.
+    """
+    reading, writing = os.pipe()
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    child = -1
+    try:
+        child = _fork()
+        if child == 0:
+            _become(command, env, standard, prepare, writing)
+    except OSError as error:
+        raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
+    finally:
+        os.close(writing)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    with os.fdopen(reading, "rb") as told:
+        reason = told.read()
+    if reason:
+        os.waitpid(child, 0)
+        raise MachineError(f"cannot run {_shown(command)}: {os.fsdecode(reason)}")
+    return child
+
+
 def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:
     """Return what ``work`` returns in a forked child, which cannot harm this process.
 
@@ -147,6 +184,44 @@ def _be_the_child(work: Callable[[], bytes], writing: int, memory: int) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+def _become(
+    command: Sequence[str],
+    env: Mapping[str, str] | None,
+    standard: tuple[int | None, int | None, int | None],
+    prepare: Callable[[], object],
+    writing: int,
+) -> None:
+    """Never returns: ends as the program, or tells its parent why not."""
+    telling = writing
+    try:
+        telling = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        _arrange(standard)
+        os.dup2(telling, _FIRST_FREE, inheritable=False)
+        telling = _FIRST_FREE
+        os.closerange(_FIRST_FREE + 1, os.sysconf("SC_OPEN_MAX"))
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        prepare()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execvpe(command[0], list(command), os.environ if env is None else env)  # noqa: S606
+    except BaseException as error:  # noqa: BLE001 - nothing of us may run on in a second process
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        os.write(telling, os.fsencode(reason or repr(error)))
+    finally:
+        os._exit(127)  # as a shell does
+
+
+def _arrange(standard: tuple[int | None, int | None, int | None]) -> None:
+    """Make these the descriptors 0, 1 and 2; first out of each other's way."""
+    null = os.open(os.devnull, os.O_RDWR)
+    high = [
+        fcntl.fcntl(null if one is None else one, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE + 1)
+        for one in standard
+    ]
+    for number, descriptor in enumerate(high):
+        os.dup2(descriptor, number)
 
 
 def _limit(memory: int) -> None:

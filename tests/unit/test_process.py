@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,3 +118,64 @@ def test_importing_the_room_is_cheap() -> None:
     code = "import mandos.process, sys; print('subprocess' in sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
     assert done.stdout == b"False\n"
+
+
+def _status(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_launched_program_has_the_descriptors_it_is_given(tmp_path: Path) -> None:
+    """Also crosswise: our output can be its errors, and it inherits nothing else."""
+    inherited = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(inherited, True)  # noqa: FBT003 - the name says it
+    with (tmp_path / "out").open("w+b") as out, (tmp_path / "err").open("w+b") as err:
+        script = "ls /proc/self/fd; echo said >&2; cat"
+        standard = (None, out.fileno(), err.fileno())
+        assert _status(process.launch(["sh", "-c", script], standard=standard)) == 0
+        out.seek(0)
+        err.seek(0)
+        # The fourth is the folder that ls reads.
+        assert (out.read(), err.read()) == (b"0\n1\n2\n3\n", b"said\n")
+    os.close(inherited)
+
+
+def test_a_launched_program_starts_with_untouched_signals() -> None:
+    """What we block or ignore is neither blocked nor ignored in it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        script = "grep -E 'Sig(Blk|Ign)' /proc/self/status | grep -qv '0000000000000000'"
+        assert _status(process.launch(["sh", "-c", script])) == 1
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def test_a_launched_program_can_be_another_user(tmp_path: Path) -> None:
+    """``prepare`` runs in the child only, with the environment not yet in force."""
+    with (tmp_path / "out").open("w+b") as out:
+        child = process.launch(
+            ["/bin/sh", "-c", "pwd; echo $ONLY"],
+            env={"ONLY": "this"},
+            standard=(None, out.fileno(), None),
+            prepare=lambda: os.chdir("/"),
+        )
+        assert _status(child) == 0
+        out.seek(0)
+        assert out.read() == b"/\nthis\n"
+    assert Path.cwd() != Path("/")
+
+
+@pytest.mark.parametrize(
+    ("command", "prepare", "reason"),
+    [
+        ("/nonexistent/program", bool, "cannot run /nonexistent/program: No such file"),
+        ("true", _raise, "cannot run true: ValueError"),
+    ],
+)
+def test_a_program_that_cannot_be_launched_is_named(
+    command: str, prepare: Callable[[], object], reason: str
+) -> None:
+    """The reason comes from the child, which is gone when the error is raised."""
+    before = _children()
+    with pytest.raises(MachineError, match=reason):
+        process.launch([command], prepare=prepare)
+    assert _children() == before
