@@ -599,7 +599,7 @@ def test_facts_of_a_waiting_client() -> None:
     told = dict(facts(Row.of(asking("a", NOW - 5 * SECOND, **values)), NOW, UTC))
     assert told == {
         "State": "ASKS: its secret is sent in 1:55 unless denied",
-        "Disabled in": "4:00 unless it is found alive",
+        "Time left": "4:00, then disabled unless found alive",
         "Host": "a.example.org",
         "Last alive": "1 min ago, at 03:59:00",
         "Last check": "succeeded; it runs now",
@@ -618,4 +618,4 @@ def test_facts_of_a_disabled_client() -> None:
     shown = dict(facts(row, NOW, UTC))
     assert shown["State"] == "disabled: it does not get its secret until somebody enables it"
     assert shown["Disabled"] == "timeout, 1 d ago, at 2026-11-23 04:00"
-    assert "Disabled in" not in shown
+    assert "Time left" not in shown

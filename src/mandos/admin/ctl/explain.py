@@ -56,8 +56,7 @@ _BEFORE = {
 def trouble(client: Client, now: datetime) -> Trouble:
     """The most important thing that is wrong with a client, if anything is."""
     if not client.enabled:
-        short = _REASONS.get(client.disabled_reason, (shown(client.disabled_reason), ""))[0]
-        return Trouble(Grade.BAD, "disabled" + (f": {short}" if short else ""))
+        return Trouble(Grade.BAD, _short_reason(client))
     if client.approval_pending:
         return Trouble(
             Grade.ASKS, f"waits for approval: mandos-ctl --approve {quoted(client.name)}"
@@ -69,6 +68,13 @@ def trouble(client: Client, now: datetime) -> Trouble:
     if client.timeout <= client.interval:
         return Trouble(Grade.DOUBTFUL, "its timeout is not longer than its interval")
     return Trouble(Grade.WELL, "")
+
+
+def _short_reason(client: Client) -> str:
+    if client.last_enabled is None:
+        return "disabled from the beginning"
+    text = _REASONS.get(client.disabled_reason, (shown(client.disabled_reason), ""))[0]
+    return f"disabled: {text}" if text else "disabled"
 
 
 def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRecord] = ()) -> str:
@@ -143,15 +149,16 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
     when = f" {ago(since, now)} ({local(since)})" if since else ""
     was = "was disabled" if when or because else "is disabled"
     yield f"No: {shown(client.name)} {was}{when}{' ' if because else ''}{because}."
-    if client.last_checked_ok:
-        alive = client.last_checked_ok
-        yield f"It was last found alive {ago(alive, now)} ({local(alive)})."
-    else:
-        yield "It was never found alive."
     if client.last_enabled is None:
         yield "It was never enabled: its section in clients.conf may say enabled = no."
-    elif not reason:
-        yield "The server does not tell why or when; its log may."
+    else:
+        alive = client.last_checked_ok
+        found = (
+            f"last found alive {ago(alive, now)} ({local(alive)})" if alive else "never found alive"
+        )
+        yield f"It was {found}."
+        if not reason:
+            yield "The server does not tell why or when; its log may."
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 

@@ -149,7 +149,7 @@ def _dated(line: watch.Line | None, now: datetime, medium: Medium) -> str | None
     if line is None:
         return None
     time = medium.paint(now.astimezone().strftime("%H:%M:%S"), "label")
-    return f"{time} {medium.paint(line.text, line.grade.value)}"
+    return f"{time} {medium.paint(line.text, line.grade.value if line.grade else '')}"
 
 
 async def _add(command: Command) -> int:

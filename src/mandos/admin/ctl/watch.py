@@ -45,7 +45,7 @@ class Line(NamedTuple):
     """What to print, and how bad it is."""
 
     text: str
-    grade: Grade = Grade.WELL
+    grade: Grade | None = None
 
 
 class Watch:
@@ -122,7 +122,7 @@ class Watch:
         return Line(f"{text}; waiting for it", Grade.BAD)
 
     def _appeared(self, _event: news.ServerAppeared) -> Line | None:
-        return Line("the server is back") if self._begun else None
+        return Line("the server is back", Grade.WELL) if self._begun else None
 
     def _listing_failed(self, event: news.ListingFailed) -> Line:
         return Line(f"the server does not list its clients: {event.error}", Grade.BAD)
@@ -160,7 +160,7 @@ class Watch:
         return self._about(event, f"check failed ({how}): {event.command}", Grade.DOUBTFUL)
 
     def _got_secret(self, event: news.GotSecret) -> Line:
-        return self._about(event, "got its secret")
+        return self._about(event, "got its secret", Grade.WELL)
 
     def _rejected(self, event: news.Rejected) -> Line:
         return self._about(event, f"refused: {event.reason.lower()}", Grade.BAD)
@@ -191,7 +191,7 @@ class Watch:
         text, grade = ("enabled", Grade.WELL) if enabled else ("disabled", Grade.BAD)
         return self._about(event, text, grade)
 
-    def _about(self, event: news.ClientEvent, text: str, grade: Grade = Grade.WELL) -> Line:
+    def _about(self, event: news.ClientEvent, text: str, grade: Grade | None = None) -> Line:
         return Line(f"{shown(self._name(event.path))}: {shown(text)}", grade)
 
     def _object(self, event: news.Event, now: datetime) -> dict[str, Any]:

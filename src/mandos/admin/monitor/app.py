@@ -20,7 +20,6 @@ from mandos.admin.monitor.column_titles import ColumnTitles
 from mandos.admin.monitor.details import Details
 from mandos.admin.monitor.help import HelpScreen
 from mandos.admin.monitor.log_pane import LogPane
-from mandos.admin.monitor.messages import Weight
 from mandos.admin.monitor.model import Model
 from mandos.admin.monitor.prompt import Prompt
 from mandos.admin.monitor.question import Question
@@ -214,8 +213,7 @@ class MonitorApp(App[None]):
         try:
             await self.session.do(act, row.client)
         except MandosError as error:
-            text = " -- ".join(error.lines())
-            self.model.note(text, self.now(), Weight.ALERT)
+            text = self.model.refuse(error, self.now())
         else:
             text = act.words(row.client)
         self.say(text)

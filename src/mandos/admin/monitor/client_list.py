@@ -129,7 +129,7 @@ class ClientList(ScrollView, can_focus=True):
         index, height = self._model.view.index, self.size.height
         if height and not self._top <= index < self._top + height:
             top = index if index < self._top else index - height + 1
-            self.scroll_to(y=top, animate=False, immediate=True)
+            self.scroll_to(y=top, animate=False, immediate=True, force=True)
         if self.has_focus:
             self.app.cursor_position = self.content_region.offset + Offset(0, index - self._top)
 

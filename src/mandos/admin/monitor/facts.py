@@ -27,7 +27,7 @@ def _facts(row: Row, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, 
     ago = _Ago(now, zone)
     yield "State", f"{LABELS[row.state(now)]}: {_meaning(row, now)}"
     if client.enabled and client.expires is not None:
-        yield "Disabled in", f"{clock(client.expires - now)} unless it is found alive"
+        yield "Time left", f"{clock(client.expires - now)}, then disabled unless found alive"
     if not client.enabled:
         yield "Disabled", ", ".join(filter(None, (client.disabled_reason, ago(client.disabled_at))))
     yield "Host", client.host

@@ -93,15 +93,17 @@ class Model:
 
     def fail(self, error: MandosError, now: datetime) -> None:
         """There is no server to be had, for this reason; the log says it once."""
-        lines = (*str(error).splitlines(), *([error.hint] if error.hint else []))
+        lines = _lines(error)
         if lines != self._failure:
             self.messages.add(now, lines[0], Weight.ALERT)
         self._failure = lines
         self._empty(lines)
 
-    def refuse(self, error: MandosError, now: datetime) -> None:
-        """What an administrator wanted did not happen."""
-        self.note(" -- ".join(error.lines()), now, Weight.ALERT)
+    def refuse(self, error: MandosError, now: datetime) -> str:
+        """What an administrator wanted did not happen; returns what the log says about it."""
+        text = " -- ".join(_lines(error))
+        self.note(text, now, Weight.ALERT)
+        return text
 
     def note(self, text: str, now: datetime, weight: Weight = Weight.NORMAL) -> None:
         """Add a line to the log."""
@@ -177,3 +179,8 @@ class Model:
         self._gathered = {}
         self.obstacle = obstacle
         self.changed = True
+
+
+def _lines(error: MandosError) -> tuple[str, ...]:
+    """An error and its hint."""
+    return (*str(error).splitlines(), *([error.hint] if error.hint else []))

@@ -48,8 +48,11 @@ class Window(ScrollView, can_focus=True):
         return paint.strip(self.size.width, [(text, style)])
 
     def go_to(self, line: int) -> None:
-        """Bring this line to the top, as far as there are lines."""
-        self.scroll_to(y=line, animate=False, immediate=True)
+        """Bring this line to the top, as far as there are lines.
+
+        By force: Textual does not know yet that there are more lines now than fit.
+        """
+        self.scroll_to(y=line, animate=False, immediate=True, force=True)
 
     @property
     def at_end(self) -> bool:
