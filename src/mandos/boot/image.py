@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from mandos.boot.image_modules import Loaded
     from mandos.options import Given
 
-#: Where our packages are, in an installation and in an image.
-_PACKAGES = Path("/usr/lib/mandos/python")
-_OUR_PACKAGES = ("mandos", "openpgp")
 #: What programs' first lines name.
 _PYTHON = Path("/usr/bin/python3")
 _BUILDER = "mandos-image"
@@ -119,19 +116,9 @@ def _copy_python(tree: Tree, loaded: Loaded) -> None:
         tree.copy(_for_any_processor(library))
     for file in {*loaded.modules, Path(os.__file__)}:
         if file.suffix == ".py":
-            path = _in_image(file).with_suffix(".pyc")
-            tree.write(path, image_modules.byte_code(file, str(_in_image(file))))
+            tree.write(file.with_suffix(".pyc"), image_modules.byte_code(file))
         else:
-            tree.put(file, _in_image(file), 0o644)
-
-
-def _in_image(file: Path) -> Path:
-    """Our packages may come from anywhere; Python's own modules stay where they are."""
-    for package in _OUR_PACKAGES:
-        folder = image_modules.folder_of(package)
-        if file.is_relative_to(folder / package):
-            return _PACKAGES / file.relative_to(folder)
-    return file
+            tree.copy(file)
 
 
 def _for_any_processor(library: Path) -> Path:

@@ -8,6 +8,7 @@ kernel modules they need: manual page mandos-client(8mandos), "NETWORK HOOKS".
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -136,5 +137,5 @@ def _words(config: Path) -> list[str]:
 def _number(words: list[str], option: str) -> int:
     """The last value of ``option=N`` or ``option N``."""
     values = [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
-    values += [after for word, after in zip(words, words[1:], strict=False) if word == option]
+    values += [after for word, after in itertools.pairwise(words) if word == option]
     return int(values[-1]) if values and values[-1].isdigit() else _NOBODY

@@ -12,7 +12,6 @@ bytes each time.
 from __future__ import annotations
 
 import ast
-import functools
 import importlib.util
 import marshal
 import sys
@@ -50,7 +49,7 @@ class Loaded(NamedTuple):
 def load(programs: Iterable[Path]) -> Loaded:
     """What these Python programs load.  Raises MachineError when one of their imports fails."""
     names = sorted(_closure(programs))
-    folders = ":".join(dict.fromkeys(str(folder_of(name)) for name in (_OURS, "openpgp")))
+    folders = ":".join(dict.fromkeys(str(_folder_of(name)) for name in (_OURS, "openpgp")))
     command = [sys.executable, "-IS", str(_PROBE), folders, *names]
     output = process.run(command, env={"LC_ALL": "C.UTF-8"}, timeout=_PROBE_TIME).require_success()
     pairs = [line.split("\t", 1) for line in output.decode().splitlines()]
@@ -60,10 +59,10 @@ def load(programs: Iterable[Path]) -> Loaded:
     )
 
 
-def byte_code(source: Path, shown: str) -> bytes:
-    """The file ``NAME.pyc`` that stands for a source file; tracebacks will name it ``shown``."""
+def byte_code(source: Path) -> bytes:
+    """The file ``NAME.pyc`` that stands for a source file."""
     text = source.read_bytes()
-    code = compile(text, shown, "exec", dont_inherit=True, optimize=_WITHOUT_DOCSTRINGS)
+    code = compile(text, str(source), "exec", dont_inherit=True, optimize=_WITHOUT_DOCSTRINGS)
     # Reading it back first makes the bytes independent of which objects happen to be shared.
     body = marshal.dumps(marshal.loads(marshal.dumps(code)))  # noqa: S302 - our own bytes
     header = importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(text)
@@ -130,7 +129,6 @@ def _spec_file(name: str) -> str:
     return spec.origin
 
 
-@functools.cache
-def folder_of(package: str) -> Path:
+def _folder_of(package: str) -> Path:
     """The folder on the search path that holds a package."""
     return Path(_spec_file(package)).parent.parent

@@ -31,9 +31,7 @@ def _libraries() -> list[str]:
         names.append((loaded.contents.name or b"").decode())
         return 0
 
-    kind = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(_Loaded), ctypes.c_size_t, ctypes.c_void_p
-    )
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Loaded), ctypes.c_size_t, ctypes.c_void_p)
     ctypes.CDLL(None).dl_iterate_phdr(kind(note), None)
     return [name for name in names if name.startswith("/")]
 
