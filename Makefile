@@ -50,7 +50,7 @@ uninstall:
 	$(INSTALL) --uninstall
 
 deb: $(LIBRARIES)
-	tools/build-deb
+	tools/build-deb $(LIBRARIES) dist
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
