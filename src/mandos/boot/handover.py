@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _PROGRAM = "mandos-handover"
 _RUNNER = "/lib/mandos/plugin-runner"
 _KERNEL_LOG = "/dev/kmsg"
+#: Levels of the kernel's log, syslog(2).
+_INFO = 6
+_DEBUG = 7
 #: These would ask where askpass already asks, or read what we write for it.
 _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth", "splashy", "usplash")
 #: Seconds for plugin-runner to end its plugins, and they the network.
@@ -133,7 +136,7 @@ class _Work:
             password = self._rules.answer(prompt, now)
             if password is not None and handover_prompts.give(password, self._fifo):
                 self._rules.gave(prompt, password, now)
-                _log(f"gave the password to the prompt for {prompt.disk}")
+                _log(_INFO, f"gave the password to the prompt for {prompt.disk}")
             elif self._rules.is_wrong(prompt, now):
                 self._tell_once(f"the password from the server does not unlock {prompt.disk}")
         begin = self._rules.next_fetch(prompts, now)
@@ -174,7 +177,7 @@ class _Work:
         """Log it, and tell whoever sits at the console, whose prompt it disturbs."""
         if text not in self._told:
             self._told.add(text)
-            _log(text)
+            _log(_DEBUG, text)  # which does not show it a second time
             sys.stderr.write(f"\n{_PROGRAM}: {text}; asking again, or type it here\n")
             sys.stderr.flush()
 
@@ -223,10 +226,10 @@ def _open_kernel_log() -> int:
         return os.dup(2)
 
 
-def _log(text: str) -> None:
+def _log(level: int, text: str) -> None:
     log = _open_kernel_log()
     try:
-        os.write(log, f"<5>{_PROGRAM}: {text}\n".encode())
+        os.write(log, f"<{level}>{_PROGRAM}: {text}\n".encode())
     except OSError:
         pass  # nobody can be told
     finally:

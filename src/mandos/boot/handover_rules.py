@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Seconds from the end of a fetch to the next one: at first, and at most.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 60.0
+_GROWTH = 1.5
 #: Seconds until the same password is tried again; each time twice as long.
 FIRST_RESPITE = 300.0
 
@@ -50,7 +51,7 @@ class Handover:
             self._password = password
             self._pause = FIRST_PAUSE
         else:
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(_GROWTH * self._pause, LONGEST_PAUSE)
         self._begin = now + self._pause
 
     def answer(self, prompt: Prompt, now: float) -> bytes | None:
