@@ -45,6 +45,15 @@ class Given:
     def __init__(self, values: list[tuple[str, str]]) -> None:
         self._values = values
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Name and value of every option, in order."""
+        return list(self._values)
+
+    def __add__(self, later: Given) -> Given:
+        """These options, then the later ones, which count where only the last one does."""
+        return Given(self._values + later.pairs)
+
     def __contains__(self, name: str) -> bool:
         return any(name == given for given, _value in self._values)
 
@@ -93,6 +102,19 @@ class CommandLine:
     def parse(self, arguments: Sequence[str]) -> Given:
         """Read a command line.  Raises UsageError for whatever the table does not have."""
         return Given(list(self._pairs(iter(arguments))))
+
+    def parse_lenient(self, arguments: Sequence[str]) -> tuple[Given, list[UsageError]]:
+        """Read what can be read, and return what was wrong with each word that was left out."""
+        rest = iter(arguments)
+        pairs: list[tuple[str, str]] = []
+        errors: list[UsageError] = []
+        while True:
+            try:
+                pairs.extend(self._pairs(rest))
+            except UsageError as error:
+                errors.append(error)
+            else:
+                return Given(pairs), errors
 
     def answer(self, given: Given) -> str | None:
         """What to print instead of working, when help or the version is asked for."""
