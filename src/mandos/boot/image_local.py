@@ -8,7 +8,6 @@ kernel modules they need: manual page mandos-client(8mandos), "NETWORK HOOKS".
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos import process
+from mandos.boot import runner_settings
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _HOOKS = PROGRAMS / "network-hooks.d"
 _HOOK_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _HOOK_TIME = 60.0
 _LDD_TIME = 20.0
-_NOBODY = 65534
 _ELF = b"\x7fELF"
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
@@ -42,8 +41,7 @@ def warn(text: str) -> None:
 def copy_keys(tree: Tree, keys: Path, config: Path) -> None:
     """Copy the keys and plugin-runner.conf, for the user that plugin-runner changes to only."""
     file = config / "plugin-runner.conf"
-    words = _words(file)
-    owner = (_number(words, "--userid"), _number(words, "--groupid"))
+    owner = _owner(file)
     tree.folder(CONFIGURATION)
     tree.inside(CONFIGURATION).chmod(0o700)
     os.chown(tree.inside(CONFIGURATION), *owner)
@@ -127,15 +125,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def _words(config: Path) -> list[str]:
-    if not config.is_file():
-        return []
-    lines = config.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [word for line in lines for word in line.partition("#")[0].split()]
-
-
-def _number(words: list[str], option: str) -> int:
-    """The last value of ``option=N`` or ``option N``."""
-    values = [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
-    values += [after for word, after in itertools.pairwise(words) if word == option]
-    return int(values[-1]) if values and values[-1].isdigit() else _NOBODY
+def _owner(config: Path) -> tuple[int, int]:
+    """The user and the group that plugin-runner will start plugins as."""
+    options = [f"--config-file={config}"] if config.is_file() else []
+    settings = runner_settings.read_settings(runner_settings.COMMAND_LINE.parse(options), warn)
+    return settings.user, settings.group
