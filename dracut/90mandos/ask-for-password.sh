@@ -5,34 +5,31 @@
 # the servers and the console at once; if it fails, the function that this one replaced asks.
 # The program dracut-crypt-lib.sh sources this file.
 
-ask_for_password() {
-    local command='' tries=3 pause=1
-    local option
-    for option; do
-        case $command in
-        next)
-            command=$option
-            break
+# The command that takes a password from its standard input.
+mandos_command() (
+    while [ $# -gt 1 ]; do
+        case $1 in
+        --cmd | --ply-cmd)
+            echo "$2"
+            return
             ;;
         esac
-        case $option in
-        --cmd | --ply-cmd) command=next ;;
-        esac
+        shift
     done
-    if getargs mandos= | grep -qx off || [ -z "$command" ] || [ "$command" = next ]; then
-        tries=0
-    fi
+)
+
+ask_for_password() (
+    command=$(mandos_command "$@")
+    tries=3
+    [ "$(getarg mandos=)" != off ] && [ -n "$command" ] || tries=0
     while [ "$tries" -gt 0 ]; do
-        if /lib/mandos/plugin-runner </dev/console 2>/dev/console |
-            { $command --key-file=-; } >/dev/console 2>&1; then
-            return 0
-        fi
+        /lib/mandos/plugin-runner </dev/console 2>/dev/console | $command --key-file=- && return
         tries=$((tries - 1))
-        sleep "$pause"
+        sleep 1
     done
-    (
-        mandos_at_console=yes
-        . /lib/dracut-crypt-lib.sh
-        ask_for_password "$@"
-    )
-}
+    # shellcheck disable=SC2034 # dracut-crypt-lib.sh then does not source this file again
+    mandos_at_console=yes
+    # shellcheck source=/dev/null
+    . /lib/dracut-crypt-lib.sh
+    ask_for_password "$@"
+)

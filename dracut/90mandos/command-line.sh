@@ -9,12 +9,12 @@ mandos_option() {
 }
 
 # The sixth field of ip= is the network interface.
-mandos_device() {
-    local IFS=:
+mandos_device() (
+    IFS=:
     # shellcheck disable=SC2086 # it is to be split at the colons
     set -- $1
     echo "${6-}"
-}
+)
 
 # The network is set up as ip= says, though the root file system does not need it.
 mandos_network() {
@@ -22,11 +22,12 @@ mandos_network() {
     echo "rd.neednet=1" >/etc/cmdline.d/mandos.conf
 }
 
-case $(getarg mandos=) in
+mandos_value=$(getarg mandos=)
+case $mandos_value in
 connect) mandos_network ;;
 connect:*)
     mandos_network
-    mandos_option "--connect=$(getarg mandos= | { IFS= read -r value; echo "${value#connect:}"; })"
+    mandos_option "--connect=${mandos_value#connect:}"
     ;;
 esac
 for mandos_ip in $(getargs ip=); do

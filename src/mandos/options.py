@@ -115,14 +115,15 @@ class CommandLine:
         """Read what can be read, and return what was wrong with each word that was left out."""
         rest = iter(arguments)
         pairs: list[tuple[str, str]] = []
+        operands: list[str] = []
         errors: list[UsageError] = []
         while True:
             try:
-                pairs.extend(self._pairs(rest))
+                pairs.extend(self._pairs(rest, operands))
             except UsageError as error:
                 errors.append(error)
             else:
-                return Given(pairs), errors
+                return Given(pairs, operands), errors
 
     def answer(self, given: Given) -> str | None:
         """What to print instead of working, when help or the version is asked for."""
