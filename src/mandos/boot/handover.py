@@ -16,9 +16,10 @@ import signal
 import sys
 import time
 
-from mandos import process
 from mandos.boot import handover_prompts
+from mandos.boot.handover_fetch import Fetch
 from mandos.boot.handover_rules import Handover
+from mandos.boot.kernel_log import DEBUG, INFO, log
 from mandos.errors import MandosError
 from mandos.options import CommandLine, Option
 
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
 
 _PROGRAM = "mandos-handover"
 _RUNNER = "/lib/mandos/plugin-runner"
-_KERNEL_LOG = "/dev/kmsg"
-#: Levels of the kernel's log, syslog(2).
-_INFO = 6
-_DEBUG = 7
-#: These would ask where askpass already asks, or read what we write for it.
-_LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth", "splashy", "usplash")
-#: Seconds for plugin-runner to end its plugins, and they the network.
-_ENDING_TIME = 10.0
-_PIECE = 1 << 16
-_SIZE_LIMIT = 1 << 20
 
 COMMAND_LINE = CommandLine(
     _PROGRAM,
@@ -52,52 +43,6 @@ COMMAND_LINE = CommandLine(
 )
 
 
-class _Fetch:
-    """plugin-runner at work: its process, and what it has printed so far."""
-
-    __slots__ = ("_output", "_process", "reading")
-
-    def __init__(self, runner: str) -> None:
-        options = [f"--disable={plugin}" for plugin in _LEFT_TO_ASKPASS]
-        self._output = bytearray()
-        self.reading, writing = os.pipe()
-        log = _open_kernel_log()
-        try:
-            self._process = process.launch(
-                [runner, *options], standard=(None, writing, log), prepare=os.setsid
-            )
-        except MandosError:
-            os.close(self.reading)
-            raise
-        finally:
-            os.close(writing)
-            os.close(log)
-
-    def read(self) -> bool:
-        """Take what there is; whether that was all."""
-        piece = os.read(self.reading, _PIECE)
-        self._output += piece
-        return not piece or len(self._output) > _SIZE_LIMIT
-
-    def result(self) -> bytes | None:
-        """Wait for the end; the password, if there is one."""
-        os.close(self.reading)
-        _process, status = os.waitpid(self._process, 0)
-        return bytes(self._output) or None if status == 0 else None
-
-    def end(self) -> None:
-        """End it now: it ends its plugins, and they leave the network as it was."""
-        os.close(self.reading)
-        os.kill(self._process, signal.SIGTERM)
-        ended = select.poll()
-        handle = os.pidfd_open(self._process)
-        ended.register(handle, select.POLLIN)
-        if not ended.poll(_ENDING_TIME * 1000):
-            os.killpg(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
-        os.close(handle)
-
-
 class _Work:
     """The loop: wakes up when a prompt opens the FIFO, when a fetch ends, when one is due."""
 
@@ -106,7 +51,7 @@ class _Work:
         self._fifo = fifo
         self._ending = ending
         self._rules = Handover()
-        self._fetch: _Fetch | None = None
+        self._fetch: Fetch | None = None
         self._watch: Watch | None = None
         self._told: set[str] = set()
 
@@ -136,7 +81,7 @@ class _Work:
             password = self._rules.answer(prompt, now)
             if password is not None and handover_prompts.give(password, self._fifo):
                 self._rules.gave(prompt, password, now)
-                _log(_INFO, f"gave the password to the prompt for {prompt.disk}")
+                log(INFO, f"gave the password to the prompt for {prompt.disk}")
             elif self._rules.is_wrong(prompt, now):
                 self._tell_once(f"the password from the server does not unlock {prompt.disk}")
         begin = self._rules.next_fetch(prompts, now)
@@ -148,28 +93,28 @@ class _Work:
 
     def _wait(self, until: float | None) -> bool:
         """Wait for something to happen; False when it is time to end."""
-        fetching = self._fetch.reading if self._fetch else -1
         watching = self._watch.fileno() if self._watch else -1
+        fetching = self._fetch.descriptors if self._fetch else ()
         poll = select.poll()
-        for descriptor in (self._ending, watching, fetching):
+        for descriptor in (self._ending, watching, *fetching):
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
         patience = None if until is None else max(0.0, until - time.monotonic()) * 1000
         ready = {descriptor for descriptor, _events in poll.poll(patience)}
         if watching in ready and self._watch:
             self._watch.drain()
-        if fetching in ready and self._fetch and self._fetch.read():
+        if self._fetch and self._fetch.read(ready):
             self._finish_fetch(self._fetch)
         return self._ending not in ready
 
     def _begin_fetch(self) -> None:
         try:
-            self._fetch = _Fetch(self._runner)
+            self._fetch = Fetch(self._runner)
         except MandosError as error:
             self._tell_once("; ".join(error.lines()))
             self._rules.fetched(None, time.monotonic())
 
-    def _finish_fetch(self, fetch: _Fetch) -> None:
+    def _finish_fetch(self, fetch: Fetch) -> None:
         self._fetch = None
         self._rules.fetched(fetch.result(), time.monotonic())
 
@@ -177,7 +122,7 @@ class _Work:
         """Log it, and tell whoever sits at the console, whose prompt it disturbs."""
         if text not in self._told:
             self._told.add(text)
-            _log(_DEBUG, text)  # which does not show it a second time
+            log(DEBUG, text)  # which does not show it a second time
             sys.stderr.write(f"\n{_PROGRAM}: {text}; asking again, or type it here\n")
             sys.stderr.flush()
 
@@ -216,21 +161,3 @@ def _listen_for_signals() -> int:
 
 def _note(_number: int, _frame: FrameType | None) -> None:
     """Nothing: that the signal came stands in the pipe."""
-
-
-def _open_kernel_log() -> int:
-    """Where plugins' messages go: the prompt on the console is not to be disturbed."""
-    try:
-        return os.open(_KERNEL_LOG, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return os.dup(2)
-
-
-def _log(level: int, text: str) -> None:
-    log = _open_kernel_log()
-    try:
-        os.write(log, f"<{level}>{_PROGRAM}: {text}\n".encode())
-    except OSError:
-        pass  # nobody can be told
-    finally:
-        os.close(log)
