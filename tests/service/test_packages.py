@@ -29,6 +29,7 @@ KEYS = "/etc/keys/mandos"
 KEY_FILES = {"pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"}
 CLIENTS = "/etc/mandos/clients.conf"
 SETTINGS = "/etc/mandos/mandos.conf"
+BOOT_SETTINGS = "/etc/mandos/plugin-runner.conf"
 STATE = "/var/lib/mandos"
 PASSWORD = b"correct horse\x00battery \xff\nstaple"
 PORT = 4711
@@ -38,10 +39,11 @@ BOOT = "/usr/lib/{kind}/mandos"
 
 
 def _change(tree: Path, package: str) -> None:
-    """What the later version has changed: a file of settings."""
-    if package == "mandos-server":
-        with (tree / "usr/share/mandos/mandos.conf").open("a", encoding="utf-8") as file:
-            file.write(NEW_LINE)
+    """What the later version has changed: its files of settings."""
+    if package != "mandos-common":
+        for path in (tree / "usr/share/mandos").glob("*.conf"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(NEW_LINE)
 
 
 def _make_packages(folder: Path) -> None:
@@ -169,12 +171,13 @@ def test_life_of_the_packages(prepared: DebianMachine) -> None:
     prepared.systemctl("restart", "mandos")
     assert fetch(prepared) == PASSWORD
     first = prepared.show("mandos", "MainPID")
+    assert NEW_LINE not in read(prepared, BOOT_SETTINGS)
 
     said = prepared.install_packages(LATER)
     assert read_keys(prepared) == keys, said
     assert section in read(prepared, CLIENTS)
     assert read(prepared, SETTINGS) == f"[DEFAULT]\nport = {PORT}\n"  # changed by hand: it stays
-    assert NEW_LINE in read(prepared, "/usr/share/mandos/mandos.conf")
+    assert NEW_LINE in read(prepared, BOOT_SETTINGS)  # nobody has touched that one
     assert prepared.show("mandos", "ActiveState") == "active"
     assert prepared.show("mandos", "MainPID") != first
     assert fetch(prepared) == PASSWORD
@@ -196,12 +199,30 @@ def test_life_of_the_packages(prepared: DebianMachine) -> None:
     assert before - prepared.files() == set()
 
 
-def test_unchanged_settings_are_renewed(prepared: DebianMachine) -> None:
-    """Nobody is asked, and the later version's file of settings is there."""
+def test_initial_ram_disk_is_renewed(prepared: DebianMachine) -> None:
+    """It has the client and its keys once the package is there, and not when it is removed."""
+    version, image = "0-test", "/boot/initrd.img-0-test"
+    for folder in ("/boot", f"/lib/modules/{version}"):
+        prepared.path(folder).mkdir(parents=True, exist_ok=True)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        prepared.write(f"/lib/modules/{version}/{name}", "")
+    prepared.write(f"/boot/vmlinuz-{version}", "no kernel")
+    prepared.write(f"/boot/config-{version}", "CONFIG_RD_GZIP=y\n")
+    prepared.run("update-initramfs", "-c", "-k", version)
+    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+
     prepared.install_packages(FIRST)
-    assert NEW_LINE not in read(prepared, SETTINGS)
-    prepared.install_packages(LATER)
-    assert NEW_LINE in read(prepared, SETTINGS)
+    prepared.run("unmkinitramfs", image, "/run/image")
+    assert mode(prepared, image) == ["root root 640"]
+    tree = prepared.path("/run/image")
+    assert (tree / "lib/mandos/plugins.d/mandos-client").stat().st_mode & 0o7777 == 0o4755
+    secret = (tree / "conf/conf.d/mandos/seckey.txt").read_bytes()
+    assert secret == read_keys(prepared)["seckey.txt"]
+    said = prepared.run("chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version")
+    assert said.startswith(b"mandos-client")
+
+    prepared.apt_get("remove", "mandos-boot-client")
+    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
 
 
 def test_takes_over_from_the_original(original: DebianMachine) -> None:
@@ -226,7 +247,7 @@ def test_every_program_is_for_this_system_alone(packages: Path, tmp_path: Path) 
     """Whatever is executable names Debian's Python or shell, and no file names the checkout."""
     for package in sorted((packages / "first").glob("*.deb")):
         subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
-    places = re.compile(rb"#! ?(/usr/bin/python3 -IS|/bin/sh)\n")
+    places = re.compile(rb"#! ?(/usr/bin/python3 -IS|/bin/sh|/bin/bash)\n")
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         content = path.read_bytes()
         assert bytes(ROOT) not in content, path
