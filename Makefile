@@ -4,6 +4,8 @@
 # make demo    one secret's whole journey on this machine; needs no root, no D-Bus, no Avahi
 # make test    everything: lint, types, import rules, tests (installs Debian packages when root)
 # make bench   ours and the reference side by side (root, Debian)
+# make install  [PREFIX=/usr/local] [DESTDIR=]   for this system, and make uninstall
+# make deb     Debian packages, into dist/
 # make lint    the linters alone;  make lock  renews the lock files;  make clean  undoes it all
 
 PYTHON ?= python3
@@ -13,7 +15,17 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS   ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint check bench lock clean test-setup
+# The Python that an installed Mandos runs with; an initial RAM disk gets it, too.
+SYSTEM_PYTHON ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# Other people's libraries, as requirements.lock names them, for SYSTEM_PYTHON.
+LIBRARIES ?= build/libraries
+INSTALL_FLAGS ?=
+INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --libraries=$(LIBRARIES) \
+  --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
+
+.PHONY: demo test lint check bench lock clean test-setup install uninstall deb
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
@@ -30,6 +42,15 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev test-setup
 	tools/bench
+
+install: $(LIBRARIES)
+	$(INSTALL)
+
+uninstall:
+	$(INSTALL) --uninstall
+
+deb: $(LIBRARIES)
+	tools/build-deb $(LIBRARIES) dist
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
@@ -58,6 +79,18 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@$(PIP) install --require-hashes --no-deps --requirement requirements-dev.lock
 	@touch $@
 
+$(LIBRARIES): requirements.lock
+	@rm -rf $@ $@.new $@.pip
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'mandos: Python 3.11 or newer is needed; set SYSTEM_PYTHON=/path/to/it' >&2; exit 1; }
+	@$(SYSTEM_PYTHON) -m venv $@.pip || \
+	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
+	@$@.pip/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
+	  --only-binary=:all: --no-compile --target $@.new --requirement requirements.lock
+	@rm -rf $@.pip
+	@mv $@.new $@
+
 clean:
+	rm -rf build dist
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

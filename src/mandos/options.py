@@ -38,12 +38,25 @@ class Option:
 
 
 class Given:
-    """The options of one command line, in order; the last one counts unless all do."""
+    """The options of one command line, in order; the last one counts unless all do.
 
-    __slots__ = ("_values",)
+    ``operands`` is what is left: the arguments that are no options.
+    """
 
-    def __init__(self, values: list[tuple[str, str]]) -> None:
+    __slots__ = ("_values", "operands")
+
+    def __init__(self, values: list[tuple[str, str]], operands: Sequence[str] = ()) -> None:
         self._values = values
+        self.operands = list(operands)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Name and value of every option, in order."""
+        return list(self._values)
+
+    def __add__(self, later: Given) -> Given:
+        """These options, then the later ones, which count where only the last one does."""
+        return Given(self._values + later.pairs)
 
     def __contains__(self, name: str) -> bool:
         return any(name == given for given, _value in self._values)
@@ -81,18 +94,36 @@ VERSION = Option("version", "V", None, "show the version and exit")
 
 
 class CommandLine:
-    """A program's name, what it is for, and its options."""
+    """A program's name, what it is for, its options, and how its operands are written, if any."""
 
-    __slots__ = ("options", "program", "purpose")
+    __slots__ = ("operands", "options", "program", "purpose")
 
-    def __init__(self, program: str, purpose: str, options: Sequence[Option]) -> None:
+    def __init__(
+        self, program: str, purpose: str, options: Sequence[Option], operands: str = ""
+    ) -> None:
         self.program = program
         self.purpose = purpose
         self.options = (*options, HELP, USAGE, VERSION)
+        self.operands = operands
 
     def parse(self, arguments: Sequence[str]) -> Given:
         """Read a command line.  Raises UsageError for whatever the table does not have."""
-        return Given(list(self._pairs(iter(arguments))))
+        operands: list[str] = []
+        return Given(list(self._pairs(iter(arguments), operands)), operands)
+
+    def parse_lenient(self, arguments: Sequence[str]) -> tuple[Given, list[UsageError]]:
+        """Read what can be read, and return what was wrong with each word that was left out."""
+        rest = iter(arguments)
+        pairs: list[tuple[str, str]] = []
+        operands: list[str] = []
+        errors: list[UsageError] = []
+        while True:
+            try:
+                pairs.extend(self._pairs(rest, operands))
+            except UsageError as error:
+                errors.append(error)
+            else:
+                return Given(pairs, operands), errors
 
     def answer(self, given: Given) -> str | None:
         """What to print instead of working, when help or the version is asked for."""
@@ -107,27 +138,29 @@ class CommandLine:
     def usage(self) -> str:
         """All options on as few lines as they need."""
         words = [f"[{option.synopsis.strip().replace(', ', '|')}]" for option in self.options]
-        return f"usage: {self.program} " + " ".join(words)
+        return " ".join((f"usage: {self.program}", *words, *filter(None, [self.operands])))
 
     def help(self) -> str:
         """The long help, a line for each option."""
         rows = (f"  {option.synopsis:<{_HELP_COLUMN}}  {option.help}" for option in self.options)
-        return "\n".join((f"usage: {self.program} [OPTION]...", self.purpose, "", *rows))
+        usage = f"usage: {self.program} [OPTION]... {self.operands}".rstrip()
+        return "\n".join((usage, self.purpose, "", *rows))
 
-    def _pairs(self, arguments: Iterator[str]) -> Iterator[tuple[str, str]]:
+    def _pairs(self, arguments: Iterator[str], operands: list[str]) -> Iterator[tuple[str, str]]:
         for argument in arguments:
             if argument == "--":
-                self._refuse_rest(list(arguments))
+                self._take_rest(list(arguments), operands)
             elif argument.startswith("--"):
                 yield self._long(argument[2:], arguments)
             elif argument.startswith("-") and argument != "-":
                 yield from self._short(argument[1:], arguments)
             else:
-                self._refuse_rest([argument])
+                self._take_rest([argument], operands)
 
-    def _refuse_rest(self, rest: list[str]) -> None:
-        if rest:
+    def _take_rest(self, rest: list[str], operands: list[str]) -> None:
+        if rest and not self.operands:
             raise UsageError(f"{rest[0]!r} is not an option", f"see {self.program} --help")
+        operands += rest
 
     def _long(self, text: str, rest: Iterator[str]) -> tuple[str, str]:
         name, equals, value = text.partition("=")

@@ -131,6 +131,28 @@ def launch(
     return child
 
 
+def launch_work(
+    work: Callable[[], int],
+    *,
+    standard: tuple[int | None, int | None, int | None] = (None, None, None),
+) -> int:
+    """Start ``work`` in a forked process of its own; returns its process ID.
+
+    What it returns is the process's exit status; for descriptors and signals the same holds as for
+    ``launch``.  The caller has to reap the process.  Raises MachineError when it cannot be started.
+    """
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        child = _fork()
+        if child == 0:
+            _work(work, standard)
+    except OSError as error:
+        raise MachineError(f"cannot start a process: {error.strerror}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    return child
+
+
 def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:
     """Return what ``work`` returns in a forked child, which cannot harm this process.
 
@@ -201,8 +223,7 @@ def _become(
         os.dup2(telling, _FIRST_FREE, inheritable=False)
         telling = _FIRST_FREE
         os.closerange(_FIRST_FREE + 1, os.sysconf("SC_OPEN_MAX"))
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
+        _restore_signals()
         prepare()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvpe(command[0], list(command), os.environ if env is None else env)  # noqa: S606
@@ -211,6 +232,24 @@ def _become(
         os.write(telling, os.fsencode(reason or repr(error)))
     finally:
         os._exit(127)  # as a shell does
+
+
+def _work(work: Callable[[], int], standard: tuple[int | None, int | None, int | None]) -> None:
+    """Never returns.  What the work raises is its own matter: nothing of us may run on."""
+    status = _FAILED
+    try:
+        _arrange(standard)
+        os.closerange(_FIRST_FREE, os.sysconf("SC_OPEN_MAX"))
+        _restore_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        status = work()
+    finally:
+        os._exit(status)
+
+
+def _restore_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _arrange(standard: tuple[int | None, int | None, int | None]) -> None:

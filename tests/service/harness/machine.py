@@ -72,19 +72,8 @@ mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
 """
-#: Arguments: the trees that the overlay may miss, then what the server needs, as NAME=PATH.
-BOOT = f"""
-read -r pid rest </proc/self/stat
-{OVERLAY}
-mount -t tmpfs -o mode=1777 tmpfs /mnt/root/tmp
-mkdir -p -m 700 /mnt/root{OPT}
-for tree; do
-    there={OPT}/${{tree%%=*}}
-    [ "${{tree#*=}}" != "$tree" ] || there=$tree
-    mkdir -p "/mnt/root$there"
-    mount --rbind "${{tree#*=}}" "/mnt/root$there"
-done
-cd /mnt/root
+#: What a running system finds mounted, from its root directory on.
+MOUNTS = """
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
@@ -104,8 +93,9 @@ mknod -m 666 dev/random c 1 8
 mknod -m 666 dev/urandom c 1 9
 : >etc/fstab
 ln -sf /dev/null etc/systemd/system/systemd-modules-load.service
-rm -rf etc/mandos var/lib/mandos var/log/journal
-sed -i '/^_\\?mandos:/d' etc/passwd etc/shadow etc/group etc/gshadow
+"""
+#: Makes this the root directory, and starts systemd when the test says so.
+START_SYSTEMD = """
 mkfifo run/go run/console
 pivot_root . mnt
 umount --lazy /mnt
@@ -114,6 +104,24 @@ echo "made $pid"
 read -r on <run/go
 cat /run/console &
 exec env -i container=mandos-test /lib/systemd/systemd --unit=booted.service --show-status=no
+"""
+#: Arguments: the trees that the overlay may miss, then what the server needs, as NAME=PATH.
+BOOT = f"""
+read -r pid rest </proc/self/stat
+{OVERLAY}
+mount -t tmpfs -o mode=1777 tmpfs /mnt/root/tmp
+mkdir -p -m 700 /mnt/root{OPT}
+for tree; do
+    there={OPT}/${{tree%%=*}}
+    [ "${{tree#*=}}" != "$tree" ] || there=$tree
+    mkdir -p "/mnt/root$there"
+    mount --rbind "${{tree#*=}}" "/mnt/root$there"
+done
+cd /mnt/root
+{MOUNTS}
+rm -rf etc/mandos var/lib/mandos var/log/journal
+sed -i '/^_\\?mandos:/d' etc/passwd etc/shadow etc/group etc/gshadow
+{START_SYSTEMD}
 """
 
 
@@ -145,13 +153,22 @@ class Machine(Host):
     def __init__(self, name: str) -> None:
         self.name = name
         self._processes: list[Process] = []
+        self._make(BOOT, *_trees(), *_needs())
+        self._install()
+        self._boot()
+
+    def _make(self, script: str, *arguments: str) -> None:
+        """Run the script that makes the machine's root directory, and then waits."""
         cgroup = f"{_cgroup()}/mandos-test-{secrets.token_hex(8)}"
-        self._holder = Process(
-            ["sh", "-c", HOLDER, "sh", cgroup, *ISOLATE, BOOT, "sh", *_trees(), *_needs()]
-        )
+        command = ["sh", "-c", HOLDER, "sh", cgroup, *ISOLATE, script, "sh", *arguments]
+        self._holder = Process(command)
         made = self._holder.wait_for("^made")
         self.pid = int(self._holder.lines[made - 1].split()[1])
-        self._install()
+
+    def _boot(self) -> None:
+        self.path("/run/systemd/system").mkdir(parents=True)
+        self.write("/run/systemd/system/booted.service", BOOTED)
+        self.write("/run/go", "on\n")
         self._holder.wait_for("^booted$")
 
     def _install(self) -> None:
@@ -163,9 +180,6 @@ class Machine(Host):
         self.write(users, (ROOT / "sysusers.d" / "mandos.conf").read_text(encoding="utf-8"))
         self.run("systemd-sysusers", users)
         self.write("/etc/systemd/system/mandos.service", UNIT.read_text(encoding="utf-8"))
-        self.path("/run/systemd/system").mkdir(parents=True)
-        self.write("/run/systemd/system/booted.service", BOOTED)
-        self.write("/run/go", "on\n")
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         """Write a file of the machine, as root's."""

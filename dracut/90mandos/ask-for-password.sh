@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Without systemd: the module crypt asks by this function instead of its own.  plugin-runner asks
+# the servers and the console at once; if it fails, the function that this one replaced asks.
+# The program dracut-crypt-lib.sh sources this file.
+
+# The command that takes a password from its standard input.
+mandos_command() (
+    while [ $# -gt 1 ]; do
+        case $1 in
+        --cmd | --ply-cmd)
+            echo "$2"
+            return
+            ;;
+        esac
+        shift
+    done
+)
+
+ask_for_password() (
+    command=$(mandos_command "$@")
+    tries=3
+    [ "$(getarg mandos=)" != off ] && [ -n "$command" ] || tries=0
+    while [ "$tries" -gt 0 ]; do
+        /lib/mandos/plugin-runner </dev/console 2>/dev/console | $command --key-file=- && return
+        tries=$((tries - 1))
+        sleep 1
+    done
+    # shellcheck disable=SC2034 # dracut-crypt-lib.sh then does not source this file again
+    mandos_at_console=yes
+    # shellcheck source=/dev/null
+    . /lib/dracut-crypt-lib.sh
+    ask_for_password "$@"
+)

@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Puts the Mandos client into an image: dracut.modules(7).  dracut sources this file.
+#
+# With systemd in the image, a path unit starts password-agent when a password is asked for;
+# without it, the question of the module crypt is asked by plugin-runner instead.
+# shellcheck disable=SC2154 # initdir, moddir, systemdsystemunitdir: from dracut
+
+_mandos_builder() {
+    local place
+    for place in /usr/lib/*/mandos /usr/lib/mandos /usr/lib64/mandos \
+        /usr/local/lib/*/mandos /usr/local/lib/mandos /usr/local/lib64/mandos; do
+        if [[ -x $place/mandos-image ]]; then
+            echo "$place/mandos-image"
+            return 0
+        fi
+    done
+    return 1
+}
+
+check() {
+    # Only a machine that has keys can use it.
+    [[ -e $dracutsysrootdir/etc/keys/mandos/tls-privkey.pem ]] && _mandos_builder >/dev/null
+}
+
+depends() {
+    echo crypt
+}
+
+installkernel() {
+    local module
+    hostonly='' instmods ipv6
+    for module in /sys/class/net/*/device/driver/module; do
+        [[ -e $module ]] && hostonly='' instmods "$(basename "$(readlink -f "$module")")"
+    done
+    return 0
+}
+
+install() {
+    local module modules
+    if ! modules=$("$(_mandos_builder)" --into="$initdir"); then
+        dwarning "mandos: the image has no Mandos client; it will ask for passwords at the console"
+        return 0
+    fi
+    for module in $modules; do
+        hostonly='' instmods "$module"
+    done
+    inst_hook cmdline 20 "$moddir/command-line.sh"
+    if dracut_module_included systemd; then
+        inst_script "$moddir/start-agent.sh" /lib/mandos/start-agent
+        inst_simple "$moddir/ask-password-mandos.path" \
+            "$systemdsystemunitdir/ask-password-mandos.path"
+        inst_simple "$moddir/ask-password-mandos.service" \
+            "$systemdsystemunitdir/ask-password-mandos.service"
+        mkdir -p "$initdir$systemdsystemunitdir/sysinit.target.wants"
+        ln -sf ../ask-password-mandos.path "$initdir$systemdsystemunitdir/sysinit.target.wants/"
+    else
+        inst_simple "$moddir/ask-for-password.sh" /lib/mandos/ask-for-password.sh
+        # shellcheck disable=SC2016 # this is for the machine that boots
+        echo '[ -n "$mandos_at_console" ] || . /lib/mandos/ask-for-password.sh' \
+            >>"$initdir/lib/dracut-crypt-lib.sh"
+    fi
+}

@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's loop: looks what is asked, has the password fetched, answers, and waits for more."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from mandos.boot.agent import question
+from mandos.boot.agent.agenda import FOREVER, TRYING, Agenda
+from mandos.boot.agent.delivery import DeliveryError, deliver
+from mandos.boot.agent.fetch import FetchError
+from mandos.boot.agent.vault import Vault
+from mandos.errors import MachineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mandos.boot.agent.agenda import Case, Key
+    from mandos.boot.agent.directory import Directory
+    from mandos.boot.agent.fetch import Fetch
+    from mandos.boot.agent.question import Question
+
+#: Seconds between the end of a client that brought a password and the next, when it was wrong.
+FETCH_PACE = 10.0
+#: The same after a failure: at first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: The directory is looked at this often without any event: an asker may die and leave its file.
+_LOOK_TIME = 10.0
+_SIGNALS = 256  # read at once; each is a byte
+
+
+class Agent:
+    """One run.  ``start`` starts the client, which happens when something is asked, not before.
+
+    ``linger`` is how long to wait, in seconds, when nothing is asked any longer.
+    """
+
+    __slots__ = (
+        "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_next_fetch", "_pause",
+        "_quiet_since", "_say", "_start", "_vault",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        directory: Directory,
+        start: Callable[[], Fetch],
+        linger: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._directory = directory
+        self._start = start
+        self._linger = linger
+        self._say = say
+        self._agenda = Agenda()
+        self._vault = Vault()
+        self._fetch: Fetch | None = None
+        self._next_fetch = 0.0
+        self._pause = FIRST_PAUSE
+        self._bad: set[Key] = set()
+        self._asked = False
+        self._quiet_since = FOREVER
+
+    def run(self, wake: int, ended: Callable[[], bool]) -> None:
+        """Work until there was a question and none has been for a while, or until ``ended``.
+
+        ``wake`` is a descriptor that can be read whenever ``ended`` should be looked at.
+        """
+        while not ended():
+            now = time.monotonic()
+            self._look(now)
+            if now >= self._quiet_since + self._linger:
+                return
+            self._take_password(now)
+            self._answer(now)
+            self._start_client(now)
+            self._wait(wake, self._deadline(now))
+
+    def close(self) -> None:
+        """End the client and forget the passwords."""
+        if self._fetch is not None:
+            self._fetch.stop()
+            self._fetch = None
+        self._vault.wipe()
+
+    def _look(self, now: float) -> None:
+        keys = self._directory.listing()
+        self._bad.intersection_update(keys)
+        self._agenda.update({key: self._read(key) for key in keys if key not in self._bad})
+        if self._agenda.open(now):
+            self._asked = True
+            self._quiet_since = FOREVER
+        elif self._asked and self._quiet_since == FOREVER:
+            self._quiet_since = now
+
+    def _read(self, key: Key) -> Question | None:
+        if self._agenda.knows(key):
+            return None
+        try:
+            return question.read(self._directory.path, key[0])
+        except question.QuestionError as error:
+            if not error.gone:
+                self._bad.add(key)
+                self._say(f"left alone: {key[0]!a}: {error}")
+            return None
+
+    def _take_password(self, now: float) -> None:
+        if self._fetch is None:
+            return
+        self._fetch.read()
+        if not self._fetch.ended():
+            return
+        fetch, self._fetch = self._fetch, None
+        try:
+            different = self._vault.add(fetch.result())
+        except FetchError as error:
+            self._client_failed(error, now)
+            return
+        self._pause = FIRST_PAUSE
+        self._next_fetch = now + FETCH_PACE
+        if not different:
+            self._say(
+                f"the password is still one that was wrong; fetching it every {FETCH_PACE:g} s"
+                " until it is another"
+            )
+
+    def _answer(self, now: float) -> None:
+        password = self._vault.current
+        if password is None:
+            return
+        for case in self._agenda.due(password, now):
+            try:
+                with self._vault.content(password) as content:
+                    deliver(case.question.socket, content)
+            except DeliveryError as error:
+                self._delivery_failed(case, error, now)
+            else:
+                self._agenda.answered(case, password)
+                self._say(f"answered: {case.question.title}")
+
+    def _delivery_failed(self, case: Case, error: DeliveryError, now: float) -> None:
+        first = case.first_try is None
+        self._agenda.failed(case, now, hopeless=error.hopeless)
+        if case.settled:
+            self._say(f"gave up: {case.question.title}: {error}")
+        elif first:
+            self._say(f"cannot answer yet: {case.question.title}: {error}; trying for {TRYING:g} s")
+
+    def _start_client(self, now: float) -> None:
+        if self._fetch is None and now >= self._next_fetch and self._lacks_password(now):
+            try:
+                self._fetch = self._start()
+            except MachineError as error:
+                self._client_failed(error, now)
+
+    def _lacks_password(self, now: float) -> bool:
+        return self._agenda.lacks(self._vault.current, now)
+
+    def _client_failed(self, error: MachineError, now: float) -> None:
+        self._say(f"{error}; starting it again in {self._pause:g} s")
+        self._next_fetch = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _deadline(self, now: float) -> float:
+        times = [
+            now + _LOOK_TIME,
+            self._quiet_since + self._linger,
+            self._agenda.deadline(self._vault.current, now),
+        ]
+        if self._fetch is None and self._lacks_password(now):
+            times.append(self._next_fetch)
+        return min(times)
+
+    def _wait(self, wake: int, deadline: float) -> None:
+        poll = select.poll()
+        fetching = () if self._fetch is None else self._fetch.descriptors()
+        for descriptor in (wake, self._directory.fileno(), *fetching):
+            poll.register(descriptor, select.POLLIN)
+        # A millisecond more: a deadline that is nearly reached would make the loop spin.
+        milliseconds = max(deadline - time.monotonic(), 0.0) * 1000 + 1
+        ready = [descriptor for descriptor, _event in poll.poll(milliseconds)]
+        if self._directory.fileno() in ready:
+            self._directory.read_events()
+        if wake in ready:
+            os.read(wake, _SIGNALS)

@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An answer on its way: one datagram, a plus sign and the password, to the asker's socket."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from mandos.errors import PeerError
+
+#: The first byte of an answer; a minus sign would say that a person refuses to give one.
+_HERE_IT_IS = b"+"
+
+
+class DeliveryError(PeerError):
+    """The answer did not arrive; ``hopeless`` when trying again cannot help."""
+
+    def __init__(self, error: OSError) -> None:
+        full = isinstance(error, BlockingIOError)
+        super().__init__("its socket is full" if full else str(error.strerror))
+        self.hopeless = error.errno == errno.EMSGSIZE
+
+
+def deliver(path: bytes, password: memoryview) -> None:
+    """Send an answer without waiting.  Raises DeliveryError when the socket is full or gone."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)  # noqa: FBT003 - the name says it
+        try:
+            sender.sendmsg([_HERE_IT_IS, password], [], 0, path)
+        except OSError as error:
+            raise DeliveryError(error) from error

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's command line: the manual page password-agent(8mandos), "OPTIONS"."""
+
+from __future__ import annotations
+
+import os
+
+from mandos.errors import AdministratorError, UsageError
+from mandos.options import CommandLine, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mandos.options import Given
+
+_QUESTIONS = "/run/systemd/ask-password"
+_HELPERS = "/lib/mandos/plugin-helpers"
+_CLIENT = "/lib/mandos/plugins.d/mandos-client"
+_NOBODY = 65534
+_LARGEST_ID = (1 << 32) - 2
+#: After a wrong password an asker needs a while to find that out before it asks again.
+_LINGER = 60.0
+
+COMMAND_LINE = CommandLine(
+    "password-agent",
+    "Answers the password questions of systemd with what mandos-client fetches.",
+    (
+        Option("agent-directory", "d", "DIR", "where the questions are"),
+        Option("helper-directory", "", "DIR", "where the client's helper programs are"),
+        Option("plugin-helper-dir", "", "DIR", "the same as --helper-directory"),
+        Option("user", "u", "NUMBER", "the client's real user ID (65534)"),
+        Option("group", "g", "NUMBER", "the client's real group ID (65534)"),
+        Option("linger", "", "SECONDS", "how long to wait for one more question (60)"),
+        Option("test", "", None, "say whether all is ready for a boot, and exit"),
+    ),
+    "[MANDOS_CLIENT [OPTION...]]",
+)
+
+
+class AgentSettings:
+    """What one run of the agent does; valid once built.  ``linger`` is in seconds."""
+
+    __slots__ = ("client", "directory", "group", "helpers", "linger", "user")
+
+    def __init__(self, given: Given) -> None:
+        self.directory = given.text("agent-directory", _QUESTIONS)
+        if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too dear for early boot
+            raise AdministratorError(f"{self.directory} is not a directory")
+        older = given.text("plugin-helper-dir", _HELPERS)
+        self.helpers = given.text("helper-directory", older)
+        self.user = _identity(given, "user")
+        self.group = _identity(given, "group")
+        self.linger = given.seconds("linger", _LINGER)
+        self.client = given.operands or [_CLIENT]
+
+    def environment(self) -> dict[str, str]:
+        """The client's: ours, and where its helpers are."""
+        return {**os.environ, "MANDOSPLUGINHELPERDIR": self.helpers}
+
+
+def _identity(given: Given, name: str) -> int:
+    number = given.number(name, _NOBODY)
+    if not 0 < number <= _LARGEST_ID:
+        raise UsageError(f"--{name} takes the number of somebody who is not root, not {number}")
+    return number

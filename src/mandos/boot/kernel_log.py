@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages for the kernel's log: kmsg(4) of the kernel's documentation, dev-kmsg.
+
+A prompt on the console is not disturbed by them, and the journal of the machine that comes up has
+them all.
+"""
+
+from __future__ import annotations
+
+import os
+
+#: Levels, syslog(2); DEBUG is not shown on the console.
+NOTICE = 5
+INFO = 6
+DEBUG = 7
+
+_DEVICE = "/dev/kmsg"
+_STDERR = 2
+#: What one record can hold, with room for its level.
+_LINE_LIMIT = 900
+
+
+def log(level: int, text: str) -> None:
+    """Write one record; to standard error where there is no kernel log to write to."""
+    line = text.encode(errors="replace")[:_LINE_LIMIT]
+    try:
+        device = os.open(_DEVICE, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        _complain(line)
+        return
+    try:
+        os.write(device, b"<%d>%b\n" % (level, line))
+    except OSError:
+        _complain(line)
+    finally:
+        os.close(device)
+
+
+def _complain(line: bytes) -> None:
+    try:  # noqa: SIM105 - contextlib is dear at boot
+        os.write(_STDERR, line + b"\n")
+    except OSError:
+        pass  # nobody can be told
+
+
+class Lines:
+    """Takes what a program says in pieces, and logs whole lines."""
+
+    __slots__ = ("_half",)
+
+    def __init__(self) -> None:
+        self._half = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Log the lines that are complete; an empty piece ends the last one."""
+        *lines, self._half = (self._half + piece).split(b"\n")
+        if not piece or len(self._half) > _LINE_LIMIT:
+            lines.append(self._half)
+            self._half = b""
+        for line in filter(None, lines):
+            log(NOTICE, line.decode(errors="replace"))

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plugin password-prompt: asks on the console (manual page password-prompt(8mandos))."""
+
+from __future__ import annotations
+
+import os
+
+from mandos.boot.plymouthd import find_plymouthd
+from mandos.boot.program import keep_quiet, print_password, run_program
+from mandos.boot.terminal import ask, disk_prompt
+from mandos.errors import MachineError
+from mandos.options import CommandLine, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mandos.boot.program import Say
+    from mandos.options import Given
+
+COMMAND_LINE = CommandLine(
+    "password-prompt",
+    "Asks for a password on the terminal and prints it.",
+    (
+        Option("prefix", "p", "PREFIX", "show this before the prompt"),
+        Option("prompt", "", "PROMPT", "ask this, whatever disk it is for"),
+        Option("debug", "", None, "tell on standard error what happens"),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run password-prompt; returns the exit status."""
+    return run_program(COMMAND_LINE, _work, arguments)
+
+
+def prompt_text(given: Given, environment: Mapping[str, str]) -> str:
+    """The whole prompt, as it stands before the cursor."""
+    prefix = f"{given.text('prefix', '')} " if "prefix" in given else ""
+    prompt = given.text(
+        "prompt", disk_prompt(environment, nameless="Enter passphrase to unlock the disk")
+    )
+    return f"{prefix}{prompt}: "
+
+
+def _work(given: Given, say: Say) -> int:
+    debug = say if "debug" in given else keep_quiet
+    daemon = find_plymouthd()
+    if daemon is not None:
+        raise MachineError(f"plymouthd runs (process {daemon}): the boot screen asks instead")
+    debug("asking on the terminal")
+    return print_password(ask(prompt_text(given, os.environ)))

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plugins' standard errors, put together into one: whole lines, each with its plugin's name.
+
+A prompt is a line without an end: it is shown as it is after a moment of silence.  Whoever reads us
+may be slow or stopped (Ctrl-S on a console): we write only what is taken at once, keep a bounded
+rest, and drop what is beyond it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+#: How long a line without an end is waited for, in seconds.
+SILENCE = 0.1
+_LINE_LIMIT = 4096  # bytes that a line may have before it is shown without its end
+_REST_LIMIT = 1 << 16  # bytes that are kept for a reader that is slow
+_CHUNK = 256  # bytes; a terminal that poll(2) calls writable takes these without blocking
+
+
+class Relay:
+    """Writes to one descriptor what many sources say; never blocks and never fails."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._halves: dict[str, tuple[bytes, float]] = {}
+        self._speaking: str | None = None
+        self._rest = bytearray()
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``show_halves`` is due."""
+        return min((since + SILENCE for _half, since in self._halves.values()), default=None)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits until the descriptor can be written to."""
+        return bool(self._rest)
+
+    def feed(self, name: str, data: bytes, now: float) -> None:
+        """Take what a source said; complete lines are written."""
+        half, _since = self._halves.pop(name, (b"", now))
+        *lines, half = (half + data).split(b"\n")
+        for line in lines:
+            self._say(name, line + b"\n")
+        if len(half) > _LINE_LIMIT:
+            self._say(name, half)
+        elif half:
+            self._halves[name] = (half, now)
+
+    def show_halves(self, now: float) -> None:
+        """Write the lines without an end whose source has been silent long enough."""
+        for name, (half, since) in list(self._halves.items()):
+            if since + SILENCE <= now:
+                del self._halves[name]
+                self._say(name, half)
+
+    def end(self, name: str) -> None:
+        """A source says no more: what it said last gets its end."""
+        half, _since = self._halves.pop(name, (b"", 0.0))
+        if half:
+            self._say(name, half)
+        if self._speaking == name:
+            self._write(b"\n")
+            self._speaking = None
+
+    def flush(self, seconds: float = 0.0) -> None:
+        """Write what waits, as far as it is taken; wait at most so long for each piece."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while self._rest and poll.poll(seconds * 1000):
+            try:
+                written = os.write(self._descriptor, self._rest[:_CHUNK])
+            except OSError:
+                written = len(self._rest)  # nobody will ever read it
+            del self._rest[:written]
+
+    def _say(self, name: str, text: bytes) -> None:
+        prefix = os.fsencode(f"{name}: ")
+        if self._speaking not in (None, name):
+            self._write(b"\n")
+        if self._speaking != name and not text.startswith(prefix):
+            self._write(prefix)
+        self._write(text)
+        self._speaking = None if text.endswith(b"\n") else name
+
+    def _write(self, text: bytes) -> None:
+        if len(self._rest) + len(text) <= _REST_LIMIT:
+            self._rest += text
+        self.flush()

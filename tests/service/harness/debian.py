@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clean Debian systems to install our packages on, with a systemd and without a network.
+
+Their root directories are made by mmdebstrap, once, and kept below the user's cache directory with
+every package that apt will want; what a test changes is gone with its machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.machine import MOUNTS, ROOT, START_SYSTEMD, Machine, why_no_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from harness.process import Process
+
+SUITE = "bookworm"
+#: What a system has that runs services; nothing of it is for Mandos.
+SYSTEM = ("dbus", "iproute2", "systemd", "udev")
+TOOLS = ("mmdebstrap", "dpkg-buildpackage", "dh", "dh_python3", "lintian", "make", "strip")
+#: Where a machine finds the packages.
+PACKAGES = "/packages"
+#: Raised when the same packages would make another tree.
+_FORMAT = "1"
+#: Arguments: the tree, and the folder with the packages.
+_BOOT = f"""
+read -r pid rest </proc/self/stat
+mount -t tmpfs -o mode=755,size=80% tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
+mkdir /mnt/root{PACKAGES}
+mount --bind "$2" /mnt/root{PACKAGES}
+cd /mnt/root
+{MOUNTS}
+{START_SYSTEMD}
+"""
+#: Whatever a package starts while a tree is made ends with it.
+_ISOLATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+
+
+@functools.cache
+def why_no_debian() -> str | None:
+    """Say why packages cannot be built and tried here; None when they can."""
+    if (reason := why_no_machine()) is not None:
+        return reason
+    missing = [name for name in TOOLS if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)} (tools/test-setup does it)" if missing else None
+
+
+def cache() -> Path:
+    """The folder for what is too dear to make in every run."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mandos-tests"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While nobody else, in whatever process, makes this."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Return ``path``, which ``make`` has made, now or before: whole, or not at all."""
+    with _alone(path):
+        if not path.exists():
+            half = path.with_name(f"{path.name}.new")
+            shutil.rmtree(half, ignore_errors=True)
+            make(half)
+            half.rename(path)
+    return path
+
+
+def _run(*command: str) -> None:
+    """Run a program to its successful end; what it says is seen when it fails."""
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+
+
+def libraries() -> Path:
+    """Other people's libraries as requirements.lock names them, as make fetches them."""
+    lock = hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()[:16]
+    return once(cache() / f"libraries-{lock}", _fetch_libraries)
+
+
+def _fetch_libraries(path: Path) -> None:
+    _run("make", f"LIBRARIES={path}", str(path))
+
+
+def build_packages(folder: Path) -> None:
+    """Build our Debian packages into a new folder."""
+    _run("tools/build-deb", str(libraries()), str(folder))
+
+
+def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], None]) -> None:
+    """Make a later version of each package; ``change`` gets its files and its name."""
+    folder.mkdir()
+    for package in sorted(packages.glob("*.deb")):
+        tree, name = folder / "tree", package.name.partition("_")[0]
+        _run("dpkg-deb", "--raw-extract", str(package), str(tree))
+        control = tree / "DEBIAN" / "control"
+        text = control.read_text(encoding="utf-8")
+        version = re.findall("^Version: (.*)", text, flags=re.MULTILINE)[0]
+        text = text.replace(f"Version: {version}", f"Version: {version}+later")
+        control.write_text(text.replace(f"(= {version})", f"(= {version}+later)"), encoding="utf-8")
+        change(tree, name)
+        _run("dpkg-deb", "-Zgzip", "-z1", "--build", str(tree), str(folder / f"{name}_later.deb"))
+        shutil.rmtree(tree)
+
+
+def dependencies(packages: Path) -> list[str]:
+    """The names of what our packages depend on, the first of alternatives."""
+    names: set[str] = set()
+    for package in packages.glob("*.deb"):
+        field = subprocess.run(
+            ["dpkg-deb", "--field", package, "Depends"], check=True, capture_output=True, text=True
+        ).stdout
+        names.update(part.split()[0].partition(":")[0] for part in field.split(","))
+    return sorted(name for name in names if not name.startswith("mandos-"))
+
+
+def clean_tree(packages: Path) -> Path:
+    """A system with nothing of ours, where apt has all that our packages need, and the original."""
+    wanted = (*dependencies(packages), "mandos", "mandos-client")
+    return _tree("clean", SYSTEM, wanted)
+
+
+def prepared_tree(packages: Path) -> Path:
+    """A system with what our packages need, and without them."""
+    return _tree("prepared", (*SYSTEM, *dependencies(packages)))
+
+
+def reference_tree(packages: Path) -> Path:
+    """The same with the original's packages; their keys are those of the tree."""
+    return _tree("reference", (*SYSTEM, *dependencies(packages), "mandos", "mandos-client"))
+
+
+def _tree(name: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
+    words = repr((_FORMAT, SUITE, include, download))
+    key = hashlib.sha256(words.encode()).hexdigest()[:12]
+    install = 'chroot "$1" apt-get install --yes --no-install-recommends --download-only'
+    hook = f"{install} {' '.join(download)}" if download else "true"
+
+    def make(path: Path) -> None:
+        _run(
+            *(*_ISOLATE, "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
+            *(f"--include={','.join(include)}", f"--customize-hook={hook}"),
+            *("--skip=cleanup/apt", SUITE, str(path)),
+        )
+
+    return once(cache() / f"{SUITE}-{name}-{key}", make)
+
+
+class DebianMachine(Machine):
+    """A machine with the system of a tree, and packages in the folder ``PACKAGES``."""
+
+    def __init__(self, tree: Path, packages: Path) -> None:
+        self.name = tree.name
+        self._processes: list[Process] = []
+        self._make(_BOOT, str(tree), str(packages))
+        self._boot()
+
+    def apt_get(self, *words: str, seconds: float = 300) -> str:
+        """Run apt-get, which may not ask; return what it said."""
+        command = ("apt-get", "--yes", "--no-install-recommends", *words)
+        process = self.start(*command, environment={"DEBIAN_FRONTEND": "noninteractive"})
+        status = process.wait(seconds)
+        assert status == 0, process.report(f"exit status {status}")
+        return process.log
+
+    def install_packages(self, folder: str = PACKAGES) -> str:
+        """Install the packages of a folder; return what apt-get said."""
+        names = sorted(file.name for file in self.path(folder).glob("*.deb"))
+        assert names
+        return self.apt_get("install", *(f"{folder}/{name}" for name in names))
+
+    def files(self) -> set[str]:
+        """Everything that is on the disk, but logs, caches, and the package tools' own records."""
+        found = self.run("find", "/", "-xdev", "-printf", "%p\\n").decode().splitlines()
+        return {path for path in found if not _RECORDS.match(path)}
+
+
+_RECORDS = re.compile(
+    r"/(var/(log|cache|tmp)|var/lib/(apt|dpkg|ucf)|var/backups|tmp|packages)(/|$)|"
+    r"/etc/(passwd|group|shadow|gshadow)-$"
+)

@@ -1,0 +1,255 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Debian packages, and make install: on clean systems, beside nothing of the checkout.
+
+Each story has a machine of its own, with a real systemd and without a network.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import debian
+from harness.debian import DebianMachine
+from harness.machine import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
+
+FIRST, LATER = "/packages/first", "/packages/later"
+NAMES = {"mandos-common", "mandos-server", "mandos-boot-client"}
+KEYS = "/etc/keys/mandos"
+KEY_FILES = {"pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"}
+CLIENTS = "/etc/mandos/clients.conf"
+SETTINGS = "/etc/mandos/mandos.conf"
+BOOT_SETTINGS = "/etc/mandos/plugin-runner.conf"
+STATE = "/var/lib/mandos"
+PASSWORD = b"correct horse\x00battery \xff\nstaple"
+PORT = 4711
+NEW_LINE = "# This line is new in the later version.\n"
+#: Where a machine has its programs for the initial RAM disk.
+BOOT = "/usr/lib/{kind}/mandos"
+
+
+def _change(tree: Path, package: str) -> None:
+    """What the later version has changed: its files of settings."""
+    if package != "mandos-common":
+        for path in (tree / "usr/share/mandos").glob("*.conf"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(NEW_LINE)
+
+
+def _make_packages(folder: Path) -> None:
+    folder.mkdir()
+    debian.build_packages(folder / "first")
+    debian.newer_packages(folder / "first", folder / "later", _change)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder with our packages, and with later versions of them; one for the whole run."""
+    if (reason := debian.why_no_debian()) is not None:
+        pytest.skip(reason)
+    base = tmp_path_factory.getbasetemp()
+    return debian.once((base if worker_id == "master" else base.parent) / "deb", _make_packages)
+
+
+@pytest.fixture
+def clean(packages: Path) -> Iterator[DebianMachine]:
+    """A clean Debian."""
+    with DebianMachine(debian.clean_tree(packages / "first"), packages) as machine:
+        machine.systemctl("start", "dbus")
+        yield machine
+
+
+@pytest.fixture
+def prepared(packages: Path) -> Iterator[DebianMachine]:
+    """A Debian that has what our packages depend on."""
+    with DebianMachine(debian.prepared_tree(packages / "first"), packages) as machine:
+        yield machine
+
+
+@pytest.fixture
+def original(packages: Path) -> Iterator[DebianMachine]:
+    """A Debian with the packages of the original."""
+    with DebianMachine(debian.reference_tree(packages / "first"), packages) as machine:
+        yield machine
+
+
+def kind(machine: DebianMachine) -> str:
+    """Debian's name for the kind of the machine."""
+    code = "import sysconfig; print(sysconfig.get_config_var('MULTIARCH'))"
+    return machine.run("/usr/bin/python3", "-c", code).decode().strip()
+
+
+def boot_program(machine: DebianMachine, name: str) -> str:
+    """The path of a program for the initial RAM disk."""
+    return f"{BOOT.format(kind=kind(machine))}/{name}"
+
+
+def read(machine: DebianMachine, name: str) -> str:
+    """The text of a file."""
+    return machine.path(name).read_text(encoding="utf-8")
+
+
+def read_keys(machine: DebianMachine) -> dict[str, bytes]:
+    """The client's keys, by their files."""
+    return {name: machine.path(f"{KEYS}/{name}").read_bytes() for name in KEY_FILES}
+
+
+def mode(machine: DebianMachine, *names: str) -> list[str]:
+    """The owner, group and mode of each file."""
+    return machine.run("stat", "--format=%U %G %a", *names).decode().splitlines()
+
+
+def configure(machine: DebianMachine) -> str:
+    """Make the machine the only client of its own server; return its section."""
+    machine.path("/run/password").write_bytes(PASSWORD)
+    sealing = ("mandos-keygen", "--name=alpha", "--no-ssh", "--passfile=/run/password")
+    section = machine.run(*sealing).decode()
+    with machine.path(CLIENTS).open("a", encoding="utf-8") as file:
+        file.write(f"\n{section}checker = true\n")
+    machine.write(SETTINGS, f"[DEFAULT]\nport = {PORT}\n")
+    return section
+
+
+def fetch(machine: DebianMachine) -> bytes:
+    """Have the client of the package ask the machine's own server."""
+    return machine.run(
+        *(boot_program(machine, "plugins.d/mandos-client"), f"--connect=::1:{PORT}"),
+        *(f"--pubkey={KEYS}/pubkey.txt", f"--seckey={KEYS}/seckey.txt"),
+        *(f"--tls-pubkey={KEYS}/tls-pubkey.pem", f"--tls-privkey={KEYS}/tls-privkey.pem"),
+    )
+
+
+def test_lintian_is_content(packages: Path) -> None:
+    """Lintian finds no error, but for what has an override with its reason."""
+    changes = str(next((packages / "first").glob("*.changes")))
+    command = ["lintian", "--allow-root", "--fail-on=error", changes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_clean_system(clean: DebianMachine) -> None:
+    """Apt alone installs everything; keys, user and service are there, and do their work."""
+    clean.install_packages(FIRST)
+    entry = clean.run("getent", "passwd", "_mandos").decode().strip().split(":")
+    assert entry[5:] == ["/nonexistent", "/usr/sbin/nologin"]
+    assert {path.name for path in clean.path(KEYS).iterdir()} == KEY_FILES
+    assert set(mode(clean, *(f"{KEYS}/{name}" for name in KEY_FILES))) == {"root root 600"}
+    assert mode(clean, KEYS, CLIENTS) == ["root root 700", "root _mandos 640"]
+    assert clean.show("mandos", "ActiveState") == "active"
+    assert clean.show("mandos", "UnitFileState") == "enabled"
+    configure(clean)
+    clean.systemctl("restart", "mandos")
+    assert fetch(clean) == PASSWORD
+    assert "alpha" in clean.run("mandos-ctl").decode()  # the bus lets root in, and us own the name
+    assert "FAIL" not in clean.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
+    for program in ("mandos", "mandos-ctl", "mandos-monitor", "mandos-keygen"):
+        assert clean.run(program, "--help").startswith(b"usage:")
+        assert clean.run(program, "--version").startswith(program.encode())
+    assert clean.show("mandos", "NRestarts") == "0"
+    # No file of ours is there twice, and none that lacks byte code.
+    sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
+    compiled = clean.run("find", "/usr/lib/mandos", "-name", "*.cpython-*.pyc").decode()
+    assert len(sources) == len(compiled.splitlines()) > 500
+
+
+def test_life_of_the_packages(prepared: DebianMachine) -> None:
+    """An upgrade keeps keys, settings and state; removal keeps them; purging leaves nothing."""
+    before = prepared.files()
+    prepared.install_packages(FIRST)
+    keys = read_keys(prepared)
+    section = configure(prepared)
+    prepared.systemctl("restart", "mandos")
+    assert fetch(prepared) == PASSWORD
+    first = prepared.show("mandos", "MainPID")
+    assert NEW_LINE not in read(prepared, BOOT_SETTINGS)
+
+    said = prepared.install_packages(LATER)
+    assert read_keys(prepared) == keys, said
+    assert section in read(prepared, CLIENTS)
+    assert read(prepared, SETTINGS) == f"[DEFAULT]\nport = {PORT}\n"  # changed by hand: it stays
+    assert NEW_LINE in read(prepared, BOOT_SETTINGS)  # nobody has touched that one
+    assert prepared.show("mandos", "ActiveState") == "active"
+    assert prepared.show("mandos", "MainPID") != first
+    assert fetch(prepared) == PASSWORD
+
+    prepared.apt_get("remove", *NAMES)
+    assert prepared.show("mandos", "ActiveState") != "active"
+    kept = ("/etc/", STATE, "/var/lib/systemd/deb-systemd-helper-enabled/")
+    left = {path for path in prepared.files() - before if not path.startswith(kept)}
+    assert left == set(), left
+    assert read_keys(prepared) == keys
+    assert section in read(prepared, CLIENTS)
+    assert prepared.path(f"{STATE}/mandos.db").exists()
+
+    prepared.install_packages(FIRST)
+    assert read_keys(prepared) == keys
+    assert fetch(prepared) == PASSWORD
+    prepared.apt_get("purge", *NAMES)
+    assert prepared.files() - before == set()
+    assert before - prepared.files() == set()
+
+
+def test_initial_ram_disk_is_renewed(prepared: DebianMachine) -> None:
+    """It has the client and its keys once the package is there, and not when it is removed."""
+    version, image = "0-test", "/boot/initrd.img-0-test"
+    for folder in ("/boot", f"/lib/modules/{version}"):
+        prepared.path(folder).mkdir(parents=True, exist_ok=True)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        prepared.write(f"/lib/modules/{version}/{name}", "")
+    prepared.write(f"/boot/vmlinuz-{version}", "no kernel")
+    prepared.write(f"/boot/config-{version}", "CONFIG_RD_GZIP=y\n")
+    prepared.run("update-initramfs", "-c", "-k", version)
+    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+
+    prepared.install_packages(FIRST)
+    prepared.run("unmkinitramfs", image, "/run/image")
+    assert mode(prepared, image) == ["root root 640"]
+    tree = prepared.path("/run/image")
+    assert (tree / "lib/mandos/plugins.d/mandos-client").stat().st_mode & 0o7777 == 0o4755
+    secret = (tree / "conf/conf.d/mandos/seckey.txt").read_bytes()
+    assert secret == read_keys(prepared)["seckey.txt"]
+    said = prepared.run("chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version")
+    assert said.startswith(b"mandos-client")
+
+    prepared.apt_get("remove", "mandos-boot-client")
+    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+
+
+def test_takes_over_from_the_original(original: DebianMachine) -> None:
+    """The original's packages give way; their settings and keys, changed or not, stay in use."""
+    keys = read_keys(original)
+    section = configure(original)
+    clients, settings = read(original, CLIENTS), read(original, SETTINGS)
+    original.install_packages(FIRST)
+    shown = original.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n")
+    states = {name: state for state, name in map(str.split, shown.decode().splitlines())}
+    assert {states[name] for name in NAMES} == {"ii"}
+    assert {states["mandos"], states["mandos-client"]} == {"rc"}
+    assert read_keys(original) == keys
+    assert (read(original, CLIENTS), read(original, SETTINGS)) == (clients, settings)
+    assert section in clients
+    assert original.show("mandos", "ActiveState") == "active"
+    assert original.show("mandos", "FragmentPath") == "/lib/systemd/system/mandos.service"
+    assert fetch(original) == PASSWORD
+
+
+def test_every_program_is_for_this_system_alone(packages: Path, tmp_path: Path) -> None:
+    """Whatever is executable names Debian's Python or shell, and no file names the checkout."""
+    for package in sorted((packages / "first").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    places = re.compile(rb"#! ?(/usr/bin/python3 -IS|/bin/sh|/bin/bash)\n")
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert bytes(ROOT) not in content, path
+        if path.stat().st_mode & 0o111:
+            assert places.match(content), path
