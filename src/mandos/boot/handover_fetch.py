@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 #: These would ask where askpass already asks, or read what we write for it.
-_LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth", "splashy", "usplash")
+_LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
 #: Seconds for plugin-runner to end its plugins, and they the network.
 _ENDING_TIME = 10.0
 _PIECE = 1 << 16
