@@ -28,8 +28,11 @@ PROMPT = {
     "initramfs-tools": "unlock disk cryptroot",
     "dracut": r"(?i)enter passphrase for disk",
 }
-#: The root has been mapped and mounted, whoever did it: the kernel's own words.
-MOUNTED = r"EXT4-fs \(dm-\d+\): mounted"
+#: The root has been mapped.
+MAPPED = {
+    "initramfs-tools": "cryptroot: set up successfully",
+    "dracut": r"Finished .*systemd-cryptsetup@cryptroot|Finished .*[Cc]ryptography Setup for cryptroot",
+}
 #: Run the small reporting program as the first process, not systemd: seconds less.
 QUICK = "init=/usr/local/sbin/report"
 
@@ -144,7 +147,7 @@ class Machine:
         """Return when the decrypted root has said so itself: seconds to what happened."""
         marker = f"^booted {self.disks.nonce} from /dev/mapper/cryptroot after"
         self.console.expect(marker)
-        return {"root": self.console.when(MOUNTED), "marker": self.console.when(marker)}
+        return {"root": self.console.when(MAPPED[self.image.generator]), "marker": self.console.when(marker)}
 
     @property
     def report(self) -> dict[str, list[str]]:

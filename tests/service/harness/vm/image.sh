@@ -72,7 +72,11 @@ case $client in
 reference) install_packages mandos-client ;;
 ours)
     mount --bind "$packages" "$root/run/packages"
-    install_packages /run/packages/mandos-common_*.deb /run/packages/mandos-boot-client_*.deb
+    for package in common boot-client; do
+        set -- "$@" "$(cd "$root" && echo ./run/packages/mandos-${package}_*.deb)"
+    done
+    shift 7
+    install_packages "$@"
     ;;
 esac
 
@@ -90,5 +94,6 @@ if [ "$client" != none ]; then
     chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
     cp -r "$root/etc/keys/mandos" "$output/keys"
 fi
-umount --recursive "$root/run" "$root/proc" "$root/sys" "$root/tmp" "$root/dev"
+# GnuPG leaves agents behind, which end with the namespace.
+for place in run proc sys tmp dev; do umount --recursive --lazy "$root/$place"; done
 rm -rf "$root"
