@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.families import ours
-from harness.initramfs import VERSION, ImageMaker, why_no_images
-from harness.peers import start_server
+from harness.initramfs import ImageMaker, why_no_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from harness.families import Family
-    from harness.host import Link
     from harness.keys import Credentials
 
 pytestmark = pytest.mark.peer
@@ -35,9 +33,7 @@ def _images_possible(_possible: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def maker(
-    _images_possible: None, keys_of: Callable[[Family], Credentials]
-) -> Iterator[ImageMaker]:
+def maker(_images_possible: None, keys_of: Callable[[Family], Credentials]) -> Iterator[ImageMaker]:
     """A host where our client side is installed, with keys."""
     with ImageMaker() as maker:
         maker.install()
