@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.families import reference
+
 if TYPE_CHECKING:
     from harness.host import Host
 
 SOURCE = Path(__file__).parents[3] / "src" / "mandos"
-REFERENCE_PLUGINS = "mandos/plugins.d"
 PLACE = "/run/boot"
 LAUNCHER = """#!/usr/bin/python3 -IS
 import sys
@@ -74,6 +75,16 @@ class BootPrograms:
         there = self.host.path(path)
         there.write_text(text, encoding="utf-8")
         there.chmod(mode)
+
+
+def reference_plugin(name: str) -> str:
+    """The reference's program of this name beside its mandos-client."""
+    return str(Path(reference().client).with_name(name))
+
+
+def reference_runner() -> str:
+    """The reference's plugin-runner."""
+    return str(Path(reference().client).parents[1] / "plugin-runner")
 
 
 def install_boot_programs(host: Host) -> BootPrograms:
