@@ -79,10 +79,10 @@ def test_what_is_typed_is_printed_unseen(
     """Nothing of the answer can be seen, nothing is added to it, and the terminal echoes again."""
     with Terminal(programs.host, prompt) as terminal:
         terminal.wait_for(b": $")
-        assert not terminal.echoes
+        assert not terminal.echoes()
         terminal.type(keys)
         assert terminal.finish() == (0, printed), terminal.report("no answer")
-        assert terminal.echoes
+        assert terminal.echoes()
         assert terminal.shown == b"Enter passphrase to unlock the disk: \r\n"
 
 
@@ -96,7 +96,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(
         terminal.type(b"half a pass")
         terminal.signal(number)
         assert terminal.finish() == (128 + number, b"")
-        assert terminal.echoes
+        assert terminal.echoes()
         terminal.type(b"\n")
         os.set_blocking(terminal.slave, False)
         assert os.read(terminal.slave, 100) == b"\n"
@@ -110,7 +110,7 @@ def test_an_interrupt_key_ends_the_question(programs: BootPrograms, prompt: str)
         status, printed = terminal.finish()
         assert status != 0
         assert printed == b""
-        assert terminal.echoes
+        assert terminal.echoes()
 
 
 def test_an_end_of_file_alone_asks_again(programs: BootPrograms, prompt: str) -> None:

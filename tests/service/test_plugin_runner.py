@@ -157,10 +157,10 @@ def test_the_console_is_the_last_way_out(programs: BootPrograms) -> None:
     for folder in ("fail.d", "none.d"):
         with Terminal(programs.host, *_command(programs, folder)) as terminal:
             terminal.wait_for(b"Password: $")
-            assert not terminal.echoes
+            assert not terminal.echoes()
             terminal.type(b"typed in the end\n")
             assert terminal.finish() == (0, b"typed in the end"), terminal.report("no password")
-            assert terminal.echoes
+            assert terminal.echoes()
             assert b"typed" not in terminal.shown
 
 
@@ -181,7 +181,7 @@ def test_the_consoles_terminal_is_restored(programs: BootPrograms, number: signa
         terminal.wait_for(b"Password: $")
         terminal.signal(number)
         assert terminal.finish() == (128 + number, b"")
-        assert terminal.echoes
+        assert terminal.echoes()
 
 
 def test_nobody_has_a_password(programs: BootPrograms) -> None:
@@ -271,10 +271,10 @@ def test_a_typed_password(programs: BootPrograms, runner: str, plugins: str) -> 
     disk = {"CRYPTTAB_SOURCE": "/dev/sda5", "CRYPTTAB_NAME": "root"}
     with Terminal(programs.host, *command, "--config-file=/dev/null", environment=disk) as terminal:
         terminal.wait_for(rb"Unlocking the disk /dev/sda5 \(root\)\r\n.*Enter passphrase: $")
-        assert not terminal.echoes
+        assert not terminal.echoes()
         terminal.type(b"correct horse\n")
         assert terminal.finish() == (0, b"correct horse"), terminal.report("no password")
-        assert terminal.echoes
+        assert terminal.echoes()
 
 
 @pytest.mark.parametrize(("runner", "plugins"), [("ours", "reference"), ("ours", "ours")])
@@ -287,7 +287,7 @@ def test_a_password_by_the_fifo(programs: BootPrograms, runner: str, plugins: st
         writing = f"until [ -p {fifo} ]; do :; done; printf remote >{fifo}"
         programs.host.run("/bin/sh", "-c", writing)
         assert terminal.finish() == (0, b"remote"), terminal.report("no password")
-        assert terminal.echoes
+        assert terminal.echoes()
 
 
 def _fetch_options(keys: Credentials, host: Host, address: str) -> list[str]:

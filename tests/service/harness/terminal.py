@@ -45,14 +45,14 @@ class Terminal:
         self._read_until = 0
         self._master, self.slave = pty.openpty()
         entrance = ("nsenter", "--target", str(host.pid), "--mount", "--pid", "--net", "--")
-        self._popen = subprocess.Popen(  # noqa: PLW1509 - no threads that could hold locks
+        self._popen = subprocess.Popen(
             [*entrance, *command],
             stdin=self.slave,
             stdout=subprocess.PIPE,
             stderr=self.slave,
             env=_ENVIRONMENT | dict(environment or {}),
             start_new_session=True,
-            preexec_fn=_take_the_terminal,
+            preexec_fn=_take_the_terminal,  # noqa: PLW1509 - it takes no lock
         )
 
     def __enter__(self) -> Self:
@@ -85,7 +85,6 @@ class Terminal:
         os.close(self._master)
         self._master = -1
 
-    @property
     def echoes(self) -> bool:
         """Whether what is typed can be seen."""
         return bool(termios.tcgetattr(self.slave)[_LOCAL_FLAGS] & termios.ECHO)
