@@ -39,7 +39,11 @@ def test_what_was_typed_early_counts() -> None:
     master, slave = pty.openpty()
     os.write(master, b"typed early\n")
     assert ask("Password: ", slave) == b"typed early"
-    assert os.read(master, 100).endswith(b"Password: ")
+    shown = b""
+    while not shown.endswith(b"Password: \r\n"):
+        shown += os.read(master, 100)
+    # The kernel takes keys in by itself, perhaps only when they are unseen already.
+    assert shown in {b"typed early\r\nPassword: \r\n", b"Password: \r\n"}
     os.close(master)
     os.close(slave)
 
