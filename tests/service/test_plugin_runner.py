@@ -82,7 +82,8 @@ def test_a_signal_ends_all_plugins(programs: BootPrograms, number: signal.Signal
 def test_plugins_run_as_nobody(programs: BootPrograms) -> None:
     """User and group 65534 and no other groups, or those of --userid and --groupid."""
     programs.script("id.d", "identity", IDENTITY)
-    printed = programs.host.run(*_command(programs, "id.d"))
+    in_groups = ("setpriv", "--groups=4,24")
+    printed = programs.host.run(*in_groups, *_command(programs, "id.d"))
     assert printed == b"65534 65534 65534 65534 65534 65534 []\n"
     printed = programs.host.run(*_command(programs, "id.d", "--userid=12", "--groupid", "34"))
     assert printed == b"12 12 12 34 34 34 []\n"
@@ -174,14 +175,20 @@ def test_the_console_is_asked_while_a_plugin_only_fails_for_now(programs: BootPr
         assert terminal.finish() == (0, b"typed"), terminal.report("no password")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_consoles_terminal_is_restored(programs: BootPrograms, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGTERM, b""), (signal.SIGHUP, b"plugin-runner: ended by SIGHUP\r\n")],
+)
+def test_the_consoles_terminal_is_restored(
+    programs: BootPrograms, number: signal.Signals, said: bytes
+) -> None:
     """A signal while a person is asked leaves the terminal as it was."""
     with Terminal(programs.host, *_command(programs, "none.d")) as terminal:
         terminal.wait_for(b"Password: $")
         terminal.signal(number)
         assert terminal.finish() == (128 + number, b"")
         assert terminal.echoes()
+        assert terminal.shown == b"Password: \r\n" + said
 
 
 def test_nobody_has_a_password(programs: BootPrograms) -> None:

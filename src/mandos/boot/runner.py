@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             speaker(COMMAND_LINE.program)(line)
         return error.exit_code
     except Ended as end:
-        speaker(COMMAND_LINE.program)(f"ended by {signal.Signals(end.number).name}")
+        if end.number != signal.SIGTERM:  # which is how a boot script ends us
+            speaker(COMMAND_LINE.program)(f"ended by {signal.Signals(end.number).name}")
         return 128 + end.number
 
 
