@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.boot import install_boot_programs, reference_plugin, reference_runner
+from harness.boot import PLACE, install_boot_programs, reference_plugin, reference_runner
 from harness.families import ours, reference
 from harness.host import Host
 from harness.peers import start_server
@@ -175,6 +175,20 @@ def test_the_console_is_asked_while_a_plugin_only_fails_for_now(programs: BootPr
         assert terminal.finish() == (0, b"typed"), terminal.report("no password")
 
 
+def test_a_mistake_of_ours_does_not_keep_people_out(programs: BootPrograms) -> None:
+    """Whatever breaks inside, the console is asked."""
+    code = (
+        f"import sys; sys.path.insert(0, '{PLACE}/python'); import mandos.boot.runner as runner;"
+        "runner.find_plugins = lambda *_: 1 / 0; sys.exit(runner.main())"
+    )
+    with Terminal(programs.host, "/usr/bin/python3", "-IS", "-c", code) as terminal:
+        terminal.wait_for(b"unexpected failure, please report it: ZeroDivisionError")
+        terminal.wait_for(b"Password: $")
+        terminal.type(b"typed\n")
+        assert terminal.finish() == (0, b"typed"), terminal.report("no password")
+        assert terminal.echoes()
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [(signal.SIGTERM, b""), (signal.SIGHUP, b"plugin-runner: ended by SIGHUP\r\n")],
@@ -227,6 +241,17 @@ def test_a_reader_that_went_away_is_told(programs: BootPrograms) -> None:
     with programs.host.start("/bin/bash", "-c", f"{command} | :; exit $PIPESTATUS") as runner:
         assert runner.wait() == 74
         assert runner.lines == ["plugin-runner: cannot write the password: Broken pipe"]
+
+
+def test_the_reader_need_not_wait_for_the_losers(programs: BootPrograms) -> None:
+    """Standard output is closed as soon as the password is written."""
+    lingers = "#!/bin/sh\ntrap '' TERM\nuntil [ -e /run/go ]; do sleep 0.02; done\n"
+    programs.script("linger.d", "lingers", lingers)
+    programs.script("linger.d", "wins", "#!/bin/sh\nsleep 0.2; printf hunter2\n")
+    command = " ".join(_command(programs, "linger.d"))
+    with programs.host.start("/bin/sh", "-c", f"{command} | {{ cat; touch /run/go; }}") as runner:
+        assert runner.wait() == 0
+        assert runner.lines == ["hunter2"]
 
 
 def test_a_large_output_comes_whole(programs: BootPrograms) -> None:
@@ -284,6 +309,15 @@ def test_a_typed_password(programs: BootPrograms, runner: str, plugins: str) -> 
         assert terminal.echoes()
 
 
+def _user_ids(programs: BootPrograms, program: str) -> bytes:
+    """Real, effective, saved and file system user ID of a running program."""
+    finding = (
+        f"for process in /proc/[0-9]*; do if tr '\\0' ' ' <$process/cmdline 2>/dev/null |"
+        f" grep -q 'python3 .*/{program} $'; then grep ^Uid $process/status; fi; done"
+    )
+    return programs.host.run("/bin/sh", "-c", finding)
+
+
 @pytest.mark.parametrize(("runner", "plugins"), [("ours", "reference"), ("ours", "ours")])
 def test_a_password_by_the_fifo(programs: BootPrograms, runner: str, plugins: str) -> None:
     """It ends the prompt beside it, whose terminal is restored."""
@@ -291,8 +325,11 @@ def test_a_password_by_the_fifo(programs: BootPrograms, runner: str, plugins: st
     with Terminal(programs.host, *command, "--config-file=/dev/null") as terminal:
         terminal.wait_for(b"Enter passphrase to unlock the disk: $")
         fifo = f"{FIFO_FOLDER}/passfifo"
-        writing = f"until [ -p {fifo} ]; do :; done; printf remote >{fifo}"
-        programs.host.run("/bin/sh", "-c", writing)
+        waiting = f"until [ -p {fifo} ]; do :; done"
+        programs.host.run("/bin/sh", "-c", waiting)
+        if plugins == "ours":
+            assert _user_ids(programs, "askpass-fifo") == b"Uid:\t65534\t65534\t0\t65534\n"
+        programs.host.run("/bin/sh", "-c", f"{waiting}; printf remote >{fifo}")
         assert terminal.finish() == (0, b"remote"), terminal.report("no password")
         assert terminal.echoes()
 
