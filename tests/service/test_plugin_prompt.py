@@ -13,7 +13,7 @@ import pytest
 
 from harness.boot import install_boot_programs, reference_plugin
 from harness.host import Host
-from harness.terminal import Terminal
+from harness.console import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

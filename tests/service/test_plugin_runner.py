@@ -13,7 +13,7 @@ from harness.boot import PLACE, install_boot_programs, reference_plugin, referen
 from harness.families import ours, reference
 from harness.host import Host
 from harness.peers import start_server
-from harness.terminal import Terminal
+from harness.console import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

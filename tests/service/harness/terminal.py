@@ -1,124 +1,95 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A program on a pseudo terminal: its controlling terminal, its standard input and errors.
-
-Standard output is a pipe, as for a keyscript.
-"""
+"""A program on a real terminal: tmux(1) is the terminal, the test types and reads the screen."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
+import itertools
 import re
-import select
-import signal
 import subprocess
-import termios
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from harness.host import Host
-
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-_LOCAL_FLAGS = 3
-
-
-def _take_the_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+_numbers = itertools.count()
+#: Seconds between two looks at the screen: nothing tells of a change.
+_LOOK = 0.05
 
 
 class Terminal:
-    """A program that runs on a terminal of its own, on a host."""
+    """A terminal with one program; both end with the ``with`` statement."""
 
     def __init__(
-        self, host: Host, *command: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        columns: int = 80,
+        rows: int = 24,
     ) -> None:
-        self.command = command
-        self.shown = b""
-        self._read_until = 0
-        self._master, self.slave = pty.openpty()
-        entrance = ("nsenter", "--target", str(host.pid), "--mount", "--pid", "--net", "--")
-        self._popen = subprocess.Popen(
-            [*entrance, *command],
-            stdin=self.slave,
-            stdout=subprocess.PIPE,
-            stderr=self.slave,
-            env=_ENVIRONMENT | dict(environment or {}),
-            start_new_session=True,
-            preexec_fn=_take_the_terminal,  # noqa: PLW1509 - it takes no lock
-        )
+        self._socket = str(folder / f"tmux-{next(_numbers)}")
+        size = ("-x", str(columns), "-y", str(rows))
+        settings = [word for item in environment.items() for word in ("-e", "=".join(item))]
+        self._environment = dict(environment)
+        self._tmux("-f", "/dev/null", "new-session", "-d", *size, *settings, *command)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._popen.poll() is None:
-            os.killpg(self._popen.pid, signal.SIGKILL)
-            self._popen.wait()
-        assert self._popen.stdout is not None
-        self._popen.stdout.close()
-        os.close(self.slave)
-        if self._master >= 0:
-            os.close(self._master)
+        self.close()
 
-    def wait_for(self, pattern: bytes) -> None:
-        """Return when something that matches has been shown since the last time."""
+    def close(self) -> None:
+        """End the terminal, and with it the program; harmless when it has ended."""
+        subprocess.run(
+            ["tmux", "-S", self._socket, "kill-server"], capture_output=True, check=False
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program has ended, and the terminal with it."""
+        done = subprocess.run(
+            ["tmux", "-S", self._socket, "has-session"], capture_output=True, check=False
+        )
+        return done.returncode != 0
+
+    def press(self, *keys: str) -> None:
+        """Press keys, by tmux's names."""
+        self._tmux("send-keys", "--", *keys)
+
+    @property
+    def screen(self) -> str:
+        """What is on the screen."""
+        return self._tmux("capture-pane", "-p")
+
+    def wait_for(self, pattern: str) -> str:
+        """Return the screen as soon as it matches."""
         deadline = time.monotonic() + PATIENCE
-        while (found := re.search(pattern, self.shown[self._read_until :])) is None:
-            assert time.monotonic() < deadline, self.report(f"{pattern!r} was not shown")
-            self._read(1.0)
-        self._read_until += found.end()
+        while not re.search(pattern, screen := self.screen, re.MULTILINE):
+            assert time.monotonic() < deadline, f"never saw {pattern!r}:\n{screen}"
+            time.sleep(_LOOK)
+        return screen
 
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self._master, keys)
-
-    def hang_up(self) -> None:
-        """Take the terminal away."""
-        os.close(self._master)
-        self._master = -1
-
-    def echoes(self) -> bool:
-        """Whether what is typed can be seen."""
-        return bool(termios.tcgetattr(self.slave)[_LOCAL_FLAGS] & termios.ECHO)
-
-    def pids(self) -> list[int]:
-        """The program itself, behind its launcher."""
-        launcher = self._popen.pid
-        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
-        return [int(pid) for pid in children.split()]
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program alone."""
-        for pid in self.pids():
-            os.kill(pid, number)
-
-    def finish(self) -> tuple[int, bytes]:
-        """Wait for the program's end; return its exit status and what it printed."""
-        assert self._popen.stdout is not None
-        # What it prints here is a password: it fits into the pipe.
+    def wait_for_end(self) -> None:
+        """Return when the program has ended."""
         deadline = time.monotonic() + PATIENCE
-        while self._popen.poll() is None:
-            assert time.monotonic() < deadline, self.report("still running")
-            self._read(0.02)
-        self._read(0)
-        return self._popen.returncode, self._popen.stdout.read()
+        while not self.ended:
+            assert time.monotonic() < deadline, f"still running:\n{self.screen}"
+            time.sleep(_LOOK)
 
-    def _read(self, seconds: float) -> None:
-        if self._master < 0:
-            self._popen.wait(PATIENCE)
-            return
-        while select.select([self._master], [], [], seconds)[0]:
-            self.shown += os.read(self._master, 4096)
-            seconds = 0
-
-    def report(self, problem: str) -> str:
-        """``problem`` with the command and all that was shown."""
-        return f"{problem}: {self.command}\n--- on its terminal\n{self.shown!r}"
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", self._socket, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._environment,
+        )
+        assert done.returncode == 0, f"tmux {words}: {done.stderr}"
+        return done.stdout
