@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.boot import install_boot_programs, reference_plugin
-from harness.host import Host
 from harness.console import Terminal
+from harness.host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.boot import PLACE, install_boot_programs, reference_plugin, reference_runner
+from harness.console import Terminal
 from harness.families import ours, reference
 from harness.host import Host
 from harness.peers import start_server
-from harness.console import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
