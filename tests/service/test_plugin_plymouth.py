@@ -42,7 +42,7 @@ def test_the_answer_is_printed(programs: BootPrograms, screen: BootScreen) -> No
     plugin = programs.plugin("plymouth.d", "plymouth")
     environment = {"CRYPTTAB_SOURCE": "/dev/sda5", "CRYPTTAB_NAME": "root"}
     with programs.host.start(plugin, environment=environment) as asking:
-        screen.wait_for(r"Unlocking the disk /dev/sda5 \(root\)\\r\\nEnter passphrase:")
+        screen.wait_for(r"Unlocking the disk /dev/sda5 \(root\)\r\nEnter passphrase:")
         screen.type(b"correct horse\n")
         assert asking.wait() == 0, asking.report("no answer")
         assert asking.stdout == b"correct horse"

@@ -7,6 +7,8 @@ Its socket is an abstract one, so a host's network namespace keeps it from every
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ master, slave = pty.openpty()
 print("terminal", os.ttyname(slave), flush=True)
 def show():
     while True:
-        print(ascii(os.read(master, 4096).decode(errors="replace")), flush=True)
+        print(ascii(os.read(master, 4096).decode("latin-1")), flush=True)
 threading.Thread(target=show, daemon=True).start()
 while data := os.read(0, 4096):
     os.write(master, data)
@@ -63,8 +65,14 @@ class BootScreen:
         return self.host.start("/bin/plymouth", word).wait() == 0
 
     def wait_for(self, pattern: str) -> None:
-        """Return when something that matches has been shown since the last time."""
-        self.seen = self.screen.wait_for(pattern, after=self.seen)
+        """Return when something that matches has been shown since the last time.
+
+        What is shown comes in pieces of any size, so they are put together first.
+        """
+        shown = ""
+        while re.search(pattern, shown) is None:
+            self.seen = self.screen.wait_for(r"^['\"]", after=self.seen)
+            shown += ast.literal_eval(self.screen.lines[self.seen - 1])
 
     def type(self, data: bytes) -> None:
         """Press keys."""
