@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from mandos.admin.ctl.acts import Judge, Remove, SetProperty, SetSecret, make_ready, read_duration
 from mandos.admin.ctl.adding import split_sections
-from mandos.admin.ctl.command_line import Command, Mode, parse
+from mandos.admin.ctl.command_line import Command, Mode, parse, parser
 from mandos.errors import AdministratorError, UsageError
 
 MODES = ("--is-enabled", "--why", "--log", "--watch", "--reload", "--check", "--names")
@@ -35,6 +37,15 @@ def _error(*words: str) -> str:
     with pytest.raises(UsageError) as caught:
         parse(words)
     return str(caught.value)
+
+
+def test_the_manual_has_every_option() -> None:
+    """Each option has a place of its own in mandos-ctl(8), and nothing else has."""
+    page = (Path(__file__).parents[2] / "man" / "mandos-ctl.8").read_text(encoding="utf-8")
+    tagged = re.findall(r"^\.TP\n(\..*)$", page.replace("\\-", "-"), re.MULTILINE)
+    told = set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", " ".join(tagged)))
+    # Sub-commands of completion are no options; --names is what completion asks for.
+    assert told == set(parser()._option_string_actions) - {"--names"}
 
 
 def test_nothing_given() -> None:
