@@ -29,6 +29,7 @@ TOO_DEAR_FOR_EARLY_BOOT = {
 EARLY_BOOT_EXTENSIONS = {"openpgp"}
 EARLY_BOOT_START = (
     "import mandos.client.main, mandos.discovery.finder; "
+    "import mandos.boot.agent.main; "
     "from mandos.openpgp import opening; opening.load()"
 )
 
