@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the clock; whoever drives the server keeps to it.
 BEAT = 1.0
 #: Seconds without a look after which the server must have been unable to watch its clients.
-BLIND = 5.0
+BLIND = 2.0
 #: Dates that are wrong by less are left alone, so that one date does not change from look to look.
 _TOLERANCE = timedelta(seconds=1)
 

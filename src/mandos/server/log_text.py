@@ -28,10 +28,9 @@ def printable(text: str) -> str:
     """The text with everything that is not printable written as an escape sequence."""
     if text.isprintable():
         return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    # Not by the codec "unicode_escape": Python loads that only when it is needed, which may be
+    # after root is given up, when Python's files can no longer be read.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def exception_text(line: logging.LogRecord) -> str:

@@ -177,6 +177,8 @@ class Store:
             self._connection = self._connected()
             self._audit = AuditTable(self._connection, self._audit_limit)
             saved = {}
+            # A list that is missing means something else now than it did before.
+            disabled = self._disabled = self._read_witness()
         if disabled is None and not saved and not self._lost:
             self._lost = f"{self._path} is empty, and {self._witness} is damaged"
         return State(saved, removed, disabled, self._lost)

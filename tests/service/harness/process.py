@@ -132,6 +132,8 @@ class Process:
         if self.running:
             for pid in self.pids:
                 os.kill(pid, number)
+            if number == signal.SIGCONT and self._launched:
+                os.kill(self._popen.pid, number)  # nsenter stops itself with what it has started
 
     def terminate(self, seconds: float = PATIENCE) -> int:
         """Ask the program to end (SIGTERM); return its exit status."""

@@ -9,6 +9,7 @@ when there is a terminal, and not otherwise.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mandos.admin.proxy import Client
+
+#: For a terminal that does not know its width.
+_USUAL_WIDTH = 80
 
 #: Readable on light and on dark ground, and without colours by their words alone.
 _STYLES = {
@@ -42,7 +46,8 @@ def medium() -> Medium:
     from rich.console import Console  # noqa: PLC0415
     from rich.style import Style  # noqa: PLC0415
 
-    console = Console()
+    # Rich would ask standard input first, which may be another terminal.
+    console = Console(width=os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH)
     colours = None if console.no_color else console.color_system
     if colours is None:
         return Medium(console.width, cell_len)

@@ -75,7 +75,7 @@ class MonitorApp(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - as Textual has it
     VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-middle"), (45, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.names, key.action, key.words) for key in keys.GLOBAL
+        Binding(key.names, key.action, key.words, priority=key.urgent) for key in keys.GLOBAL
     ]
 
     def __init__(
@@ -284,6 +284,11 @@ class MonitorApp(App[None]):
         """Show all clients, and let the selection follow requests."""
         self.model.view.reset(self.now())
         self.renew()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Whether a key may do this now: in a text, and over the help, these keys are letters."""
+        free = len(self.screen_stack) == 1 and not self._prompt.display
+        return free and not self._question.display if action in ("search", "filter") else True
 
     def action_search(self) -> None:
         """Type what to search for."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len, set_cell_size, split_graphemes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,20 @@ def wrapped(text: str, width: int) -> Iterator[str]:
             line = word
         else:
             line = f"{line} {word}" if line else word
-        *whole, line = chop_cells(line, width) or [""]
+        *whole, line = _chopped(line, width)
         yield from whole
     yield line
+
+
+def _chopped(text: str, width: int) -> list[str]:
+    """Break a word that is too long between any two characters.
+
+    Not by Rich's ``chop_cells``, which drops what takes no cells at the end of a text.
+    """
+    starts, taken = [0], 0
+    for start, _end, cells in split_graphemes(text)[0]:
+        if taken + cells > width:
+            starts.append(start)
+            taken = 0
+        taken += cells
+    return [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]

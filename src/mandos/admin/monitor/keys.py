@@ -13,12 +13,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Keys that do one thing: Textual's names, as people write them, the action, and its words."""
+    """Keys that do one thing: Textual's names, as people write them, the action, and its words.
+
+    One that is ``urgent`` acts before the next key is looked at, which may be part of a text.
+    """
 
     names: str
     shown: str
     action: str
     words: str
+    urgent: bool = False
 
 
 #: Keys that work everywhere.
@@ -31,10 +35,10 @@ GLOBAL: Final = (
     Key("enter", "Enter", "toggle_details", "show or hide details"),
     Key("tab", "Tab", "app.focus_next", "go to the next window"),
     Key("r", "r", "next_request", "go to the next request"),
-    Key("slash", "/", "search", "search for a name or host"),
+    Key("slash", "/", "search", "search for a name or host", urgent=True),
     Key("n", "n N", "search_on(1)", "search on, or backward"),
     Key("N", "", "search_on(-1)", ""),
-    Key("ampersand", "&", "filter", "show only those with a text"),
+    Key("ampersand", "&", "filter", "show only those with a text", urgent=True),
     Key("o", "o O", "order", "sort by next column, turn"),
     Key("O", "", "turn", ""),
     Key("escape", "Esc", "reset", "show all, follow requests"),

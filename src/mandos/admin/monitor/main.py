@@ -79,6 +79,8 @@ def check_terminal() -> None:
 def _monitor() -> int:
     from mandos.admin.monitor.app import MonitorApp  # noqa: PLC0415 - slow, and often not needed
 
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # the terminal knows better, also after it was resized
     app = MonitorApp()
     app.run()
     return app.return_code or 0

@@ -52,7 +52,9 @@ class Prompt(Horizontal):
         self.purpose = purpose
         self._label.update(f" {purpose}: ")
         self.display = True
-        self._input.focus()
+        # At once: Textual's focus() comes later, and what was typed before that would be taken for
+        # keys, of which some disable clients.
+        self.screen.set_focus(self._input)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell of the text so far."""

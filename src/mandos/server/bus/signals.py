@@ -204,10 +204,10 @@ class Signals:
 
     def _tell_removed(self, path: str, name: str) -> None:
         root, manager = bus_names.ROOT_PATH, bus_names.OBJECT_MANAGER
-        self._send(root, bus_names.MANDOS, "ClientRemoved", "os", [path, name])
         names = [interface.name for interface in bus_names.CLIENT_INTERFACES]
         names = [*names, bus_names.PROPERTIES, bus_names.INTROSPECTABLE]
         self._send(root, manager, "InterfacesRemoved", "oas", [path, names])
+        self._send(root, bus_names.MANDOS, "ClientRemoved", "os", [path, name])
 
 
 def _exit_code(wait_status: int) -> int:
