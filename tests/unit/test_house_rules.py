@@ -30,6 +30,8 @@ EARLY_BOOT_EXTENSIONS = {"openpgp"}
 EARLY_BOOT_START = (
     "import mandos.client.main, mandos.discovery.finder, mandos.boot.runner; "
     "from mandos.boot.plugins import askpass_fifo, password_prompt, plymouth; "
+    "import mandos.client.main, mandos.discovery.finder; "
+    "import mandos.boot.agent.main; "
     "from mandos.openpgp import opening; opening.load()"
 )
 
