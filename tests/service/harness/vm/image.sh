@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Usage: image.sh GUEST OUTPUT GENERATOR CLIENT ROOT-UUID PASSWORD PACKAGES
+# Installs a Mandos client in a Debian of the archive GUEST, and makes its initial RAM disk:
+# GENERATOR is initramfs-tools or dracut, CLIENT is reference, ours or none.  PACKAGES is the
+# folder with our packages.  Leaves in the folder OUTPUT: vmlinuz, initrd, keys/ and section, what
+# mandos-keygen says for clients.conf.  Runs in mount and process namespaces made for it.
+set -eu
+guest=$1 output=$2 generator=$3 client=$4 root_uuid=$5 password=$6 packages=$7
+root=$output/root
+mkdir -m 755 "$root"
+tar --extract --zstd --file "$guest" --directory "$root"
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/sys" # dracut makes no image for this machine without one
+mount -t tmpfs tmpfs "$root/tmp"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null:3 zero:5 full:7 random:8 urandom:9; do
+    mknod -m 666 "$root/dev/${node%:*}" c 1 "${node#*:}"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+drivers="virtio_pci virtio_blk virtio_net virtio_rng dm_mod dm_crypt aesni_intel xts ecb"
+drivers="$drivers sha256_generic algif_skcipher af_alg ext4"
+echo "cryptroot UUID=$root_uuid none luks,discard,initramfs" >"$root/etc/crypttab"
+echo '/dev/mapper/cryptroot / ext4 defaults 0 1' >"$root/etc/fstab"
+
+# A hook of the administrator: with a word on the kernel's command line there is a VLAN.
+mkdir -p "$root/etc/mandos/network-hooks.d" "$root/run/packages"
+cat >"$root/etc/mandos/network-hooks.d/vlan" <<'HOOK'
+#!/bin/sh
+case ${MODE:-$1} in
+files) echo /bin/ip ;;
+modules) echo 8021q ;;
+start | stop)
+    grep -qw test-vlan /proc/cmdline || exit 0
+    card=$(ls /sys/class/net | grep -v -e '^lo$' -e '^vlan' | head -n 1)
+    if [ "${MODE:-$1}" = start ]; then
+        ip link set "$card" up
+        ip link add link "$card" name vlan7 type vlan id 7
+        ip link set vlan7 up
+    else
+        ip link delete vlan7
+    fi
+    ;;
+esac
+HOOK
+chmod 755 "$root/etc/mandos/network-hooks.d/vlan"
+
+install_packages() { chroot "$root" apt-get install --yes --quiet=2 --no-install-recommends "$@"; }
+
+if [ "$generator" = dracut ]; then
+    install_packages dracut dracut-network
+    cat >"$root/etc/dracut.conf.d/test.conf" <<CONF
+hostonly="yes"
+hostonly_mode="sloppy"
+early_microcode="no"
+compress="zstd"
+add_drivers+=" $drivers "
+filesystems+=" ext4 "
+add_dracutmodules+=" systemd crypt "
+CONF
+else
+    sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=zstd/' \
+        "$root/etc/initramfs-tools/initramfs.conf"
+    echo "$drivers" | tr ' ' '\n' >>"$root/etc/initramfs-tools/modules"
+fi
+case $client in
+reference) install_packages mandos-client ;;
+ours)
+    mount --bind "$packages" "$root/run/packages"
+    install_packages /run/packages/mandos-common_*.deb /run/packages/mandos-boot-client_*.deb
+    ;;
+esac
+
+version=$(basename "$root"/lib/modules/*)
+if [ "$generator" = dracut ]; then
+    chroot "$root" dracut --quiet --force --hostonly --no-hostonly-cmdline \
+        --kver "$version" /boot/initrd
+else
+    chroot "$root" mkinitramfs -o /boot/initrd "$version"
+fi
+cp "$root/boot/vmlinuz-$version" "$output/vmlinuz"
+cp "$root/boot/initrd" "$output/initrd"
+if [ "$client" != none ]; then
+    printf %s "$password" >"$root/run/password"
+    chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
+    cp -r "$root/etc/keys/mandos" "$output/keys"
+fi
+umount --recursive "$root/run" "$root/proc" "$root/sys" "$root/tmp" "$root/dev"
+rm -rf "$root"
