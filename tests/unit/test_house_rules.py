@@ -31,7 +31,7 @@ EARLY_BOOT_START = (
     "import mandos.client.main, mandos.discovery.finder, mandos.boot.runner; "
     "from mandos.boot.plugins import askpass_fifo, password_prompt, plymouth; "
     "import mandos.client.main, mandos.discovery.finder; "
-    "import mandos.boot.agent.main; "
+    "import mandos.boot.agent.main, mandos.boot.handover, mandos.boot.inotify; "
     "from mandos.openpgp import opening; opening.load()"
 )
 
