@@ -248,6 +248,7 @@ def _work(work: Callable[[], int], standard: tuple[int | None, int | None, int |
 
 
 def _restore_signals() -> None:
+    signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
 

@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import functools
 import shutil
+import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.bus import start_avahi, start_system_bus
-from harness.families import reference
+from harness.families import ours, reference
 from harness.host import Host, Link, why_impossible
+from harness.initramfs import ImageMaker, why_no_images
 from harness.keys import make_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from harness.families import Family
     from harness.keys import Credentials
@@ -75,3 +78,24 @@ def link(_possible: None) -> Iterator[Link]:
 def bare_link(_possible: None) -> Iterator[Link]:
     """Two hosts with neither D-Bus nor Avahi."""
     yield from _hosts(avahi=False)
+
+
+@pytest.fixture(scope="session")
+def image_maker(_possible: None, keys_of: Callable[[Family], Credentials]) -> Iterator[ImageMaker]:
+    """A host where our client side is installed, with keys, and which can make images."""
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    with ImageMaker() as maker:
+        maker.install()
+        maker.give_keys(keys_of(ours()))
+        yield maker
+
+
+@pytest.fixture(scope="session")
+def image_tree(image_maker: ImageMaker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An image, unpacked where every host sees it; not to be changed."""
+    image_maker.make("plain")
+    tree = tmp_path_factory.mktemp("image") / "tree"
+    subprocess.run(["cp", "-a", image_maker.unpack("plain"), tree], check=True)
+    yield tree
+    shutil.rmtree(tree)

@@ -136,7 +136,7 @@ def test_user_is_nobody_else(machine: Machine) -> None:
     """sysusers.d makes a user that cannot log in and has no home."""
     entry = machine.run("getent", "passwd", "_mandos").decode().strip().split(":")
     assert entry[5:] == ["/nonexistent", "/usr/sbin/nologin"]
-    assert (ROOT / "sysusers.d" / "mandos.conf").is_file()
+    assert (ROOT / "sysusers.d" / "mandos-common.conf").is_file()
 
 
 def test_checkers_can_ping(probe: Callable[..., dict[str, Any]]) -> None:

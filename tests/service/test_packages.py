@@ -33,9 +33,12 @@ BOOT_SETTINGS = "/etc/mandos/plugin-runner.conf"
 STATE = "/var/lib/mandos"
 PASSWORD = b"correct horse\x00battery \xff\nstaple"
 PORT = 4711
+BOOT_PROGRAMS = (
+    *("plugin-runner", "password-agent", "mandos-image", "mandos-handover"),
+    *("plugins.d/mandos-client", "plugins.d/password-prompt", "plugins.d/askpass-fifo"),
+    "plugins.d/plymouth",
+)
 NEW_LINE = "# This line is new in the later version.\n"
-#: Where a machine has its programs for the initial RAM disk.
-BOOT = "/usr/lib/{kind}/mandos"
 
 
 def _change(tree: Path, package: str) -> None:
@@ -83,15 +86,11 @@ def original(packages: Path) -> Iterator[DebianMachine]:
         yield machine
 
 
-def kind(machine: DebianMachine) -> str:
-    """Debian's name for the kind of the machine."""
-    code = "import sysconfig; print(sysconfig.get_config_var('MULTIARCH'))"
-    return machine.run("/usr/bin/python3", "-c", code).decode().strip()
-
-
-def boot_program(machine: DebianMachine, name: str) -> str:
+def boot_program(machine: DebianMachine, name: str, prefix: str = "/usr") -> str:
     """The path of a program for the initial RAM disk."""
-    return f"{BOOT.format(kind=kind(machine))}/{name}"
+    code = "import sysconfig; print(sysconfig.get_config_var('MULTIARCH'))"
+    kind = machine.run("/usr/bin/python3", "-c", code).decode().strip()
+    return f"{prefix}/lib/{kind}/mandos/{name}"
 
 
 def read(machine: DebianMachine, name: str) -> str:
@@ -120,13 +119,23 @@ def configure(machine: DebianMachine) -> str:
     return section
 
 
-def fetch(machine: DebianMachine) -> bytes:
-    """Have the client of the package ask the machine's own server."""
+def fetch(machine: DebianMachine, prefix: str = "/usr") -> bytes:
+    """Have the installed client ask the machine's own server."""
     return machine.run(
-        *(boot_program(machine, "plugins.d/mandos-client"), f"--connect=::1:{PORT}"),
+        *(boot_program(machine, "plugins.d/mandos-client", prefix), f"--connect=::1:{PORT}"),
         *(f"--pubkey={KEYS}/pubkey.txt", f"--seckey={KEYS}/seckey.txt"),
         *(f"--tls-pubkey={KEYS}/tls-pubkey.pem", f"--tls-privkey={KEYS}/tls-privkey.pem"),
     )
+
+
+def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
+    """Start every program; they say who they are."""
+    for program in ("mandos", "mandos-ctl", "mandos-monitor", "mandos-keygen"):
+        assert machine.run(program, "--help").startswith(b"usage:")
+        assert machine.run(program, "--version").startswith(program.encode())
+    for program in BOOT_PROGRAMS:
+        path = boot_program(machine, program, prefix)
+        assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
 def test_lintian_is_content(packages: Path) -> None:
@@ -152,9 +161,7 @@ def test_clean_system(clean: DebianMachine) -> None:
     assert fetch(clean) == PASSWORD
     assert "alpha" in clean.run("mandos-ctl").decode()  # the bus lets root in, and us own the name
     assert "FAIL" not in clean.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
-    for program in ("mandos", "mandos-ctl", "mandos-monitor", "mandos-keygen"):
-        assert clean.run(program, "--help").startswith(b"usage:")
-        assert clean.run(program, "--version").startswith(program.encode())
+    try_programs(clean)
     assert clean.show("mandos", "NRestarts") == "0"
     # No file of ours is there twice, and none that lacks byte code.
     sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
@@ -253,3 +260,56 @@ def test_every_program_is_for_this_system_alone(packages: Path, tmp_path: Path) 
         assert bytes(ROOT) not in content, path
         if path.stat().st_mode & 0o111:
             assert places.match(content), path
+
+
+def _make(target: str, destination: Path) -> None:
+    libraries = debian.libraries()
+    command = ["make", "-o", str(libraries), f"LIBRARIES={libraries}", target]
+    subprocess.run([*command, f"DESTDIR={destination}"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_make_install(packages: Path, tmp_path: Path) -> None:
+    """It works below /usr/local, knows nothing of where it was built, and can be taken away."""
+    files = tmp_path / "files"
+    _make("install", files)
+    for path in (path for path in files.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert bytes(ROOT) not in content, path
+        assert bytes(tmp_path) not in content, path
+    with DebianMachine(debian.prepared_tree(packages / "first"), tmp_path) as machine:
+        machine.systemctl("start", "dbus")
+        machine.run("cp", "-a", "/packages/files/.", "/")
+        machine.run("systemd-sysusers")
+        machine.systemctl("daemon-reload")
+        machine.systemctl("reload", "dbus")
+        machine.run("mandos-keygen")
+        configure(machine)
+        machine.systemctl("start", "mandos")
+        assert fetch(machine, "/usr/local") == PASSWORD
+        assert "alpha" in machine.run("mandos-ctl").decode()
+        try_programs(machine, "/usr/local")
+        compiled = set(machine.path("/usr/local/lib/mandos").rglob("*.pyc"))
+        assert len(compiled) == len(set((files / "usr/local/lib/mandos").rglob("*.py")))
+
+    (files / CLIENTS.lstrip("/")).write_text("# mine\n", encoding="utf-8")
+    _make("install", files)
+    _make("uninstall", files)
+    left = {str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()}
+    settings = {path.lstrip("/") for path in (CLIENTS, SETTINGS, BOOT_SETTINGS)}
+    assert left == settings
+    assert (files / CLIENTS.lstrip("/")).read_text(encoding="utf-8") == "# mine\n"
+
+
+def test_back_to_the_original(clean: DebianMachine) -> None:
+    """Its packages take over again, and to purge ours takes nothing from them."""
+    clean.install_packages(FIRST)
+    keys = read_keys(clean)
+    configure(clean)
+    clients, settings = read(clean, CLIENTS), read(clean, SETTINGS)
+    keep = "Dpkg::Options::=--force-confold"
+    clean.apt_get("-o", keep, "install", "mandos", "mandos-client")
+    clean.apt_get("purge", *NAMES)
+    assert read_keys(clean) == keys
+    assert (read(clean, CLIENTS), read(clean, SETTINGS)) == (clients, settings)
+    assert clean.run("mandos", "--version").startswith(b"mandos 1.8")
+    assert clean.show("mandos", "UnitFileState") == "enabled"

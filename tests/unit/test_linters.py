@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SHELL_SCRIPTS = sorted(
     str(path.relative_to(ROOT))
-    for folder in (".ci", "tools", "initramfs-tools", "dracut")
+    for folder in (".ci", "tools", "initramfs-tools", "dracut", "examples")
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and path.read_bytes()[:64].startswith((b"#!/bin/sh", b"#!/bin/bash"))
 )

@@ -117,3 +117,21 @@ def test_help_names_every_option() -> None:
         assert f"--{option.long}" in usage
     version = COMMAND_LINE.answer(COMMAND_LINE.parse(["-V"]))
     assert version == f"mandos-client {mandos.__version__}"
+
+
+def test_a_lenient_reading_skips_what_is_wrong() -> None:
+    """Every mistake is returned, in order, and the words after it are read."""
+    given, errors = COMMAND_LINE.parse_lenient(["--nonsense", "-i", "eth0", "word", "--seckey"])
+    assert given.pairs == [("interface", "eth0")]
+    assert [str(error) for error in errors] == [
+        "unknown option --nonsense",
+        "'word' is not an option",
+        "--seckey needs a value (FILE)",
+    ]
+
+
+def test_later_options_are_added() -> None:
+    """In a sum the later ones count, and repeated ones add up."""
+    total = COMMAND_LINE.parse(["-i", "a", "-s", "x"]) + COMMAND_LINE.parse(["-i", "b", "-s", "y"])
+    assert total.all("interface") == ["a", "b"]
+    assert total.text("seckey", "") == "y"

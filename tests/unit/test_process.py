@@ -179,3 +179,42 @@ def test_a_program_that_cannot_be_launched_is_named(
     with pytest.raises(MachineError, match=reason):
         process.launch([command], prepare=prepare)
     assert _children() == before
+
+
+def test_launched_work_is_a_process_of_its_own(tmp_path: Path) -> None:
+    """Its status is what it returns; it has the descriptors that it is given and no others."""
+    inherited = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(inherited, True)  # noqa: FBT003 - the name says it
+
+    def work() -> int:
+        os.write(1, str(len(os.listdir("/proc/self/fd"))).encode())  # noqa: PTH208 - short
+        return 42
+
+    with (tmp_path / "out").open("w+b") as out:
+        assert _status(process.launch_work(work, standard=(None, out.fileno(), None))) == 42
+        out.seek(0)
+        assert out.read() == b"4"  # the fourth is the folder that is read
+    os.close(inherited)
+
+
+def test_launched_work_that_raises_fails_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing of this process runs on in it, and nothing is printed."""
+    assert _status(process.launch_work(_raise)) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_launched_work_can_be_ended() -> None:
+    """Handlers and wakeup descriptors of this process are not its own."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        child = process.launch_work(lambda: len(_hang()))
+        os.kill(child, signal.SIGTERM)
+        assert _status(child) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)

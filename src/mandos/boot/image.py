@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What programs' first lines name.
 _PYTHON = Path("/usr/bin/python3")
+#: Where a plugin may find programs and names, whoever has put them there.
+_FOR_PLUGINS = (Path("/bin"), Path("/sbin"), Path("/usr/sbin"), Path("/etc"))
 _BUILDER = "mandos-image"
 _KEYS = ("seckey.txt", "tls-privkey.pem", "tls-pubkey.pem")
 
@@ -89,6 +91,8 @@ def build(places: Places) -> list[str]:
     loaded = image_modules.load(scripts)
     tree = Tree(places.tree)
     _copy_python(tree, loaded)
+    for folder in _FOR_PLUGINS:
+        tree.open(folder)
     image_local.copy_keys(tree, places.keys, places.config)
     for path, source in programs.items():
         image_local.copy_program(tree, source, path)

@@ -43,12 +43,12 @@ def copy_keys(tree: Tree, keys: Path, config: Path) -> None:
     file = config / "plugin-runner.conf"
     owner = _owner(file)
     tree.folder(CONFIGURATION)
-    tree.inside(CONFIGURATION).chmod(0o700)
-    os.chown(tree.inside(CONFIGURATION), *owner)
     for source in [*_files(keys), *([file] if file.is_file() else [])]:
         path = CONFIGURATION / source.name
         tree.put(source, path, 0o400)
         os.chown(tree.inside(path), *owner)
+    tree.inside(CONFIGURATION).chmod(0o700)
+    os.chown(tree.inside(CONFIGURATION), *owner)
 
 
 def copy_program(tree: Tree, source: Path, path: Path) -> None:

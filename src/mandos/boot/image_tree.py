@@ -17,7 +17,7 @@ class Tree:
     """The tree below a folder.  All paths that it is given are absolute, as the image sees them."""
 
     def __init__(self, top: Path) -> None:
-        self.top = top
+        self.top = top.resolve()
 
     def inside(self, path: Path) -> Path:
         """Where a path of the image is now."""
@@ -52,8 +52,13 @@ class Tree:
             self.inside(path).symlink_to(os.path.relpath(end, start))
 
     def folder(self, path: Path) -> None:
-        """Have a folder, made as it is on this machine."""
+        """Have a folder, made as it is on this machine, that plugins can enter.
+
+        mkinitramfs makes folders that only root can enter, for it works with the umask of the
+        image; plugins run as another user, and need what is in there.
+        """
         if self.inside(path).is_dir():
+            self.open(path)
             return
         self.folder(path.parent)
         if path.is_symlink():
@@ -62,7 +67,14 @@ class Tree:
             self.link(path, real)
         else:
             self.inside(path).mkdir()
-            self.inside(path).chmod(0o755)
+            self.open(path)
+
+    def open(self, path: Path) -> None:
+        """Let everybody in the image enter a folder and those above it, if they are there."""
+        for folder in (path, *path.parents):
+            real = self.inside(folder).resolve()
+            if real.is_dir() and real.is_relative_to(self.top):
+                real.chmod(real.stat().st_mode | 0o555)
 
     def _is_free(self, path: Path) -> bool:
         self.folder(path.parent)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 
 PID_FILE = "/run/plymouth/pid"
-_NAME = b"plymouthd"
+_NAME = b"(plymouthd)"
+_ENDED = b"Z"  # has ended, and was not reaped yet
 
 
 def find_plymouthd(pid_file: str = PID_FILE) -> int | None:
@@ -39,8 +40,10 @@ def _all_processes() -> list[int]:
 
 
 def _is_plymouthd(process: int) -> bool:
+    """By the name and state in proc_pid_stat(5)."""
     try:
-        with open(f"/proc/{process}/comm", "rb") as file:  # noqa: PTH123 - same
-            return file.read(64).strip() == _NAME and os.fstat(file.fileno()).st_uid == 0
-    except OSError:
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123 - same
+            words = file.read(256).split(b" ", 3)
+            return words[1] == _NAME and words[2] != _ENDED and os.fstat(file.fileno()).st_uid == 0
+    except (OSError, IndexError):
         return False

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+#: Exit status of a plugin that has nothing to do on this machine: EX_UNAVAILABLE.
+NOT_HERE = 69
 _STDOUT = 1
 
 
@@ -60,7 +62,8 @@ def run_program(
             say(line)
         return error.exit_code
     except Ended as end:
-        say(f"ended by {signal.Signals(end.number).name}")
+        if end.number != signal.SIGTERM:  # which is how all but one plugin end at every boot
+            say(f"ended by {signal.Signals(end.number).name}")
         return 128 + end.number
 
 

@@ -63,11 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             speaker(COMMAND_LINE.program)(line)
         return error.exit_code
     except Ended as end:
-        speaker(COMMAND_LINE.program)(f"ended by {signal.Signals(end.number).name}")
+        if end.number != signal.SIGTERM:  # which is how a boot script ends us
+            speaker(COMMAND_LINE.program)(f"ended by {signal.Signals(end.number).name}")
         return 128 + end.number
 
 
 def _run(settings: RunnerSettings, wakeup: int, relay: Relay, say: Say) -> int:
+    try:
+        return _race(settings, wakeup, relay, say)
+    except MandosError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not keep people out
+        say(f"unexpected failure, please report it: {type(error).__name__}")
+        return _ask_on_console()
+
+
+def _race(settings: RunnerSettings, wakeup: int, relay: Relay, say: Say) -> int:
     debug = say if settings.debug else keep_quiet
     plugins = find_plugins(settings, say, debug)
     race = Race(plugins, Plugin(_CONSOLE, _start_console), wakeup, (relay, say, debug))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL
 #: After this many temporary failures of every plugin that is left, a person is asked too.
 PATIENT_TRIES = 3
+#: As much as a pipe holds; more comes from what the plugin left behind, perhaps without end.
+_LAST_PIECES = 16
 
 
 class Pace:
@@ -103,9 +105,9 @@ class Race:
 
     def _is_hopeful(self) -> bool:
         """Whether some plugin may yet succeed without a person's help."""
-        others = [plugin for plugin in self._running if plugin is not self._console]
+        running = [plugin for plugin in self._running if plugin.tries <= PATIENT_TRIES]
         waiting = [plugin for plugin in self._due if plugin.tries < PATIENT_TRIES]
-        return bool(others or waiting)
+        return any(plugin is not self._console for plugin in running) or bool(waiting)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -144,9 +146,9 @@ class Race:
 
     def _ready(self, until: float | None) -> list[int]:
         """Wait; returns the descriptors to look at, processes that have ended last."""
-        times = [due for due in (until, self._relay.deadline) if due is not None]
+        times = [due for due in (until, self._relay.deadline()) if due is not None]
         seconds = max(0.0, min(times) - time.monotonic()) if times else None
-        if self._relay.is_behind:
+        if self._relay.is_behind():
             seconds = min(1.0, seconds if seconds is not None else 1.0)
         # Rounded up: a wait that ends a moment too early would only be repeated.
         events = self._poll.poll(None if seconds is None else seconds * 1000 + 1)
@@ -165,7 +167,7 @@ class Race:
         return None
 
     def _relay_errors(self, plugin: Plugin) -> None:
-        data = plugin.read_errors()
+        data = plugin.read_errors() if plugin.errors in self._watched else None
         if data:
             self._relay.feed(plugin.name, data, time.monotonic())
         elif data is not None:
@@ -181,11 +183,11 @@ class Race:
             plugin.signal(signal.SIGKILL)
 
     def _finish(self, plugin: Plugin) -> int:
-        """Reap a plugin that has ended; what it wrote before is in its pipes, so nothing waits."""
+        """Reap a plugin that has ended; what it wrote is in its pipes, so nothing is waited for."""
         if plugin.output in self._watched:
             self._take_output(plugin)
-        while plugin.errors in self._watched and (data := plugin.read_errors()):
-            self._relay.feed(plugin.name, data, time.monotonic())
+        for _ in range(_LAST_PIECES):
+            self._relay_errors(plugin)
         self._relay.end(plugin.name)
         status = plugin.reap()
         self._debug(f"{plugin.name} ended with status {status}")

@@ -28,12 +28,10 @@ class Relay:
         self._speaking: str | None = None
         self._rest = bytearray()
 
-    @property
     def deadline(self) -> float | None:
         """When ``show_halves`` is due."""
         return min((since + SILENCE for _half, since in self._halves.values()), default=None)
 
-    @property
     def is_behind(self) -> bool:
         """Whether something waits until the descriptor can be written to."""
         return bool(self._rest)
@@ -62,8 +60,7 @@ class Relay:
         if half:
             self._say(name, half)
         if self._speaking == name:
-            self._write(b"\n")
-            self._speaking = None
+            self._write(b"\n", None)
 
     def flush(self, seconds: float = 0.0) -> None:
         """Write what waits, as far as it is taken; wait at most so long for each piece."""
@@ -77,15 +74,16 @@ class Relay:
             del self._rest[:written]
 
     def _say(self, name: str, text: bytes) -> None:
-        prefix = os.fsencode(f"{name}: ")
-        if self._speaking not in (None, name):
-            self._write(b"\n")
-        if self._speaking != name and not text.startswith(prefix):
-            self._write(prefix)
-        self._write(text)
-        self._speaking = None if text.endswith(b"\n") else name
+        prefix = b""
+        if self._speaking != name:
+            prefix = os.fsencode(f"{name}: ")
+            prefix = b"" if text.startswith(prefix) else prefix
+        start = b"" if self._speaking in (None, name) else b"\n"
+        self._write(start + prefix + text, None if text.endswith(b"\n") else name)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: bytes, speaking: str | None) -> None:
+        """Write whole or drop whole; ``speaking`` has the line that stands there then."""
         if len(self._rest) + len(text) <= _REST_LIMIT:
             self._rest += text
+            self._speaking = speaking
         self.flush()

@@ -19,13 +19,17 @@ class Family:
     name: str
     server: str
     client: str
+    agent: str
     keygen: str
     ctl: str
     monitor: str
 
     def missing(self) -> list[str]:
         """The programs that are not there."""
-        programs = (self.server, self.client, self.keygen, self.ctl, self.monitor)
+        programs = (
+            *(self.server, self.client, self.agent),
+            *(self.keygen, self.ctl, self.monitor),
+        )
         return [path for path in programs if not shutil.which(path)]
 
 
@@ -36,6 +40,7 @@ def reference() -> Family:
         name="reference",
         server=_packaged("mandos", "/sbin/mandos"),
         client=_packaged("mandos-client", "/plugins.d/mandos-client"),
+        agent=_packaged("mandos-client", "/90mandos/password-agent"),
         keygen=_packaged("mandos-client", "/sbin/mandos-keygen"),
         ctl=_packaged("mandos", "/sbin/mandos-ctl"),
         monitor=_packaged("mandos", "/sbin/mandos-monitor"),
@@ -50,6 +55,7 @@ def ours() -> Family:
         name="ours",
         server=str(programs / "mandos"),
         client=str(programs / "mandos-client"),
+        agent=str(programs / "password-agent"),
         keygen=str(programs / "mandos-keygen"),
         ctl=str(programs / "mandos-ctl"),
         monitor=str(programs / "mandos-monitor"),

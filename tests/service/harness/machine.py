@@ -177,7 +177,7 @@ class Machine(Host):
         self.write(f"{OPT}/start.py", START)
         self.path("/etc/mandos").mkdir()
         users = "/run/sysusers.conf"
-        self.write(users, (ROOT / "sysusers.d" / "mandos.conf").read_text(encoding="utf-8"))
+        self.write(users, (ROOT / "sysusers.d" / "mandos-common.conf").read_text(encoding="utf-8"))
         self.run("systemd-sysusers", users)
         self.write("/etc/systemd/system/mandos.service", UNIT.read_text(encoding="utf-8"))
 

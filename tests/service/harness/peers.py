@@ -108,13 +108,20 @@ def start_client(
     options: Sequence[str] = (),
 ) -> Process:
     """Start a client with its keys; without ``connect`` it searches by Zeroconf."""
+    return host.start(*client_command(host, family, credentials, connect), *options)
+
+
+def client_command(
+    host: Host, family: Family, credentials: Credentials, connect: str | None = None
+) -> list[str]:
+    """Return how a client is started with its keys, which are installed on the host."""
     keys = credentials.install(host)
     files = (
         *("--pubkey", f"{keys}/pubkey.txt", "--seckey", f"{keys}/seckey.txt"),
         *("--tls-pubkey", f"{keys}/tls-pubkey.pem", "--tls-privkey", f"{keys}/tls-privkey.pem"),
     )
     how = () if connect is None else ("--connect", connect)
-    return host.start(family.client, *files, "--interface", "eth0", "--retry", "1", *how, *options)
+    return [family.client, *files, "--interface", "eth0", "--retry", "1", *how]
 
 
 def fetch(

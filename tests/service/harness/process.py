@@ -113,6 +113,12 @@ class Process:
             reader.join(seconds)
         return status
 
+    def send(self, data: bytes) -> None:
+        """Write to the program's standard input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(data)
+        self._popen.stdin.flush()
+
     @property
     def running(self) -> bool:
         """Whether the program has not ended yet."""

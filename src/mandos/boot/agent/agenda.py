@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from mandos.boot.agent.question import Question
 
-    #: The name, inode, size and time of change of a question's file.
-    Key = tuple[str, int, int, int]
-
+#: The name, inode, size and time of change of a question's file.
+Key = tuple[str, int, int, int]
 #: How long, in seconds, to try an asker's socket that is full or gone, and how often at least.
 TRYING = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0

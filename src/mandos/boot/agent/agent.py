@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from mandos.boot.agent.fetch import Fetch
     from mandos.boot.agent.question import Question
 
-#: Seconds between the end of a client that brought a password and the next, when it was wrong.
-FETCH_PACE = 10.0
-#: The same after a failure: at first, and at most.
+#: Seconds between the end of a client that failed and the next: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: The directory is looked at this often without any event: an asker may die and leave its file.
 _LOOK_TIME = 10.0
@@ -36,12 +34,13 @@ _SIGNALS = 256  # read at once; each is a byte
 class Agent:
     """One run.  ``start`` starts the client, which happens when something is asked, not before.
 
-    ``linger`` is how long to wait, in seconds, when nothing is asked any longer.
+    Times in seconds: ``linger`` is how long to wait when nothing is asked any longer, ``retry``
+    how long until a password that was wrong is fetched again.
     """
 
     __slots__ = (
         "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_next_fetch", "_pause",
-        "_quiet_since", "_say", "_start", "_vault",
+        "_quiet_since", "_retry", "_say", "_start", "_vault",
     )  # fmt: skip
 
     def __init__(
@@ -49,11 +48,13 @@ class Agent:
         directory: Directory,
         start: Callable[[], Fetch],
         linger: float,
+        retry: float,
         say: Callable[[str], None],
     ) -> None:
         self._directory = directory
         self._start = start
         self._linger = linger
+        self._retry = retry
         self._say = say
         self._agenda = Agenda()
         self._vault = Vault()
@@ -120,10 +121,10 @@ class Agent:
             self._client_failed(error, now)
             return
         self._pause = FIRST_PAUSE
-        self._next_fetch = now + FETCH_PACE
+        self._next_fetch = now + self._retry
         if not different:
             self._say(
-                f"the password is still one that was wrong; fetching it every {FETCH_PACE:g} s"
+                f"the password is one that was wrong before; asking again every {self._retry:g} s"
                 " until it is another"
             )
 

@@ -93,10 +93,11 @@ class Fetch:
         return self._password
 
     def stop(self) -> None:
-        """End the client, kindly at first, and forget what it said."""
+        """End the client, kindly at first, and what it left; forget what it said."""
         os.kill(self._child, signal.SIGTERM)
-        if not _readable(self._pidfd, _ENDING):
-            os.killpg(self._child, signal.SIGKILL)
+        _readable(self._pidfd, _ENDING)
+        # The client is not reaped yet: its number cannot be another's.
+        os.killpg(self._child, signal.SIGKILL)
         self._close_output()
         os.waitpid(self._child, 0)
         os.close(self._pidfd)

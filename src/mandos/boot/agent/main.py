@@ -82,7 +82,7 @@ def _run(settings: AgentSettings) -> None:
     signals = _Signals()
     try:
         directory = Directory(settings.directory)
-        agent = Agent(directory, start, settings.linger, _say)
+        agent = Agent(directory, start, settings.linger, settings.retry, _say)
         try:
             agent.run(signals.wake, signals.ended)
         finally:

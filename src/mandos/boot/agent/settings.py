@@ -20,6 +20,7 @@ _NOBODY = 65534
 _LARGEST_ID = (1 << 32) - 2
 #: After a wrong password an asker needs a while to find that out before it asks again.
 _LINGER = 60.0
+_RETRY = 10.0
 
 COMMAND_LINE = CommandLine(
     "password-agent",
@@ -31,6 +32,7 @@ COMMAND_LINE = CommandLine(
         Option("user", "u", "NUMBER", "the client's real user ID (65534)"),
         Option("group", "g", "NUMBER", "the client's real group ID (65534)"),
         Option("linger", "", "SECONDS", "how long to wait for one more question (60)"),
+        Option("retry", "", "SECONDS", "how often to fetch a password that was wrong (10)"),
         Option("test", "", None, "say whether all is ready for a boot, and exit"),
     ),
     "[MANDOS_CLIENT [OPTION...]]",
@@ -38,9 +40,9 @@ COMMAND_LINE = CommandLine(
 
 
 class AgentSettings:
-    """What one run of the agent does; valid once built.  ``linger`` is in seconds."""
+    """What one run of the agent does; valid once built.  Times are in seconds."""
 
-    __slots__ = ("client", "directory", "group", "helpers", "linger", "user")
+    __slots__ = ("client", "directory", "group", "helpers", "linger", "retry", "user")
 
     def __init__(self, given: Given) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
@@ -51,6 +53,7 @@ class AgentSettings:
         self.user = _identity(given, "user")
         self.group = _identity(given, "group")
         self.linger = given.seconds("linger", _LINGER)
+        self.retry = given.seconds("retry", _RETRY)
         self.client = given.operands or [_CLIENT]
 
     def environment(self) -> dict[str, str]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 import os
 
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import keep_quiet, print_password, run_program
+from mandos.boot.program import NOT_HERE, keep_quiet, print_password, run_program
 from mandos.boot.terminal import ask, disk_prompt
-from mandos.errors import MachineError
 from mandos.options import CommandLine, Option
 
 TYPE_CHECKING = False
@@ -48,6 +47,7 @@ def _work(given: Given, say: Say) -> int:
     debug = say if "debug" in given else keep_quiet
     daemon = find_plymouthd()
     if daemon is not None:
-        raise MachineError(f"plymouthd runs (process {daemon}): the boot screen asks instead")
+        debug(f"plymouthd runs (process {daemon}): the boot screen asks instead")
+        return NOT_HERE
     debug("asking on the terminal")
     return print_password(ask(prompt_text(given, os.environ)))

@@ -16,7 +16,7 @@ import time
 
 from mandos import process
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import Ended, keep_quiet, print_password, run_program
+from mandos.boot.program import NOT_HERE, Ended, keep_quiet, print_password, run_program
 from mandos.boot.terminal import disk_prompt
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
@@ -52,7 +52,8 @@ def _work(given: Given, say: Say) -> int:
     debug = say if "debug" in given else keep_quiet
     found = find_plymouthd()
     if found is None:
-        raise MachineError("no plymouthd runs: there is no boot screen to ask on")
+        debug("no plymouthd runs: there is no boot screen to ask on")
+        return NOT_HERE
     daemon = Daemon(found)
     prompt = given.text(
         "prompt", disk_prompt(os.environ, nameless="Unlocking the disk\nEnter passphrase")

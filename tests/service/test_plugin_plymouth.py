@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plugin plymouth, and password-prompt's way around it, with a real plymouthd."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.boot import install_boot_programs
+from harness.boot_screen import BootScreen
+from harness.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.boot import BootPrograms
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture(scope="module")
+def programs(_possible: None) -> Iterator[BootPrograms]:
+    """A host with our early-boot programs."""
+    if shutil.which("plymouthd") is None:
+        pytest.skip("plymouth is not installed (tools/test-setup installs it when root)")
+    with Host("boot screen") as host:
+        yield install_boot_programs(host)
+
+
+@pytest.fixture
+def screen(programs: BootPrograms) -> Iterator[BootScreen]:
+    """A boot screen that is shown."""
+    with BootScreen(programs.host) as shown:
+        yield shown
+
+
+def test_the_answer_is_printed(programs: BootPrograms, screen: BootScreen) -> None:
+    """The question names the disk; what is typed is printed with nothing added."""
+    plugin = programs.plugin("plymouth.d", "plymouth")
+    environment = {"CRYPTTAB_SOURCE": "/dev/sda5", "CRYPTTAB_NAME": "root"}
+    with programs.host.start(plugin, environment=environment) as asking:
+        screen.wait_for(r"Unlocking the disk /dev/sda5 \(root\)\r\nEnter passphrase:")
+        screen.type(b"correct horse\n")
+        assert asking.wait() == 0, asking.report("no answer")
+        assert asking.stdout == b"correct horse"
+        assert asking.lines == ["correct horse"]
+
+
+def test_a_question_that_is_stopped_goes_away(programs: BootPrograms, screen: BootScreen) -> None:
+    """SIGTERM ends the plugin, and the next question is the first to be answered."""
+    plugin = programs.plugin("plymouth.d", "plymouth")
+    with programs.host.start(plugin, "--prompt=Old question") as asking:
+        screen.wait_for("Old question:")
+        assert asking.terminate() == 143, asking.report("not ended by the signal")
+        assert asking.stdout == b""
+    assert screen.daemon.wait() == 0, "the daemon that showed the question still runs"
+    with programs.host.start(plugin, "--prompt=New question") as asking:
+        screen.wait_for("New question:")
+        screen.type(b"typed\n")
+        assert asking.wait() == 0, asking.report("no answer")
+        assert asking.stdout == b"typed"
+
+
+def test_plymouth_itself_keeps_a_question(programs: BootPrograms, screen: BootScreen) -> None:
+    """Why the daemon is started anew: plymouth(8) leaves its question when it is killed."""
+    command = ("/bin/plymouth", "ask-for-password")
+    with programs.host.start(*command, "--prompt=Old question") as asking:
+        screen.wait_for("Old question:")
+        asking.terminate()
+    with programs.host.start(*command, "--prompt=New question") as asking:
+        screen.type(b"for the old one\n")
+        screen.wait_for("New question:")
+        screen.type(b"for the new one\n")
+        assert asking.wait() == 0
+        assert asking.stdout == b"for the new one"
+
+
+@pytest.mark.usefixtures("screen")
+def test_the_prompt_leaves_the_boot_screen_alone(programs: BootPrograms) -> None:
+    """Where plymouthd runs, password-prompt ends at once, without success and in silence."""
+    plugin = programs.plugin("plymouth.d", "password-prompt")
+    with programs.host.start(plugin) as prompt:
+        assert prompt.wait() == 69
+        assert prompt.log == ""
+
+
+def test_without_a_boot_screen_nobody_is_asked(programs: BootPrograms) -> None:
+    """No plymouthd: status 69, in silence; a stale PID file changes nothing."""
+    programs.host.path("/run/plymouth").mkdir(exist_ok=True)
+    programs.host.path("/run/plymouth/pid").write_text("1\n", encoding="ascii")
+    with programs.host.start(programs.plugin("plymouth.d", "plymouth")) as plugin:
+        assert plugin.wait() == 69
+        assert plugin.log == ""
