@@ -53,16 +53,21 @@ class Site:
     def _switch(self, *words: str) -> None:
         self.switch.run("ip", *words)
 
-    def host(self, *, avahi: bool = False) -> Host:
-        """Return a new host that is plugged in by its eth0."""
+    def host(self, *, avahi: bool = False, vlan: int = 0) -> Host:
+        """Return a new host that is plugged in; its eth0 is in the VLAN of that number, if any."""
         number = next(_numbers)
         host = self._stack.enter_context(Host(f"server{number}"))
+        card = "trunk" if vlan else "eth0"
         # Only the network namespace is entered: the kernel looks the other host's process up.
         there = ("nsenter", "--target", str(self.switch.pid), "--net", "ip", "link", "add")
-        ends = (f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", str(host.pid))
+        ends = (f"port{number}", "type", "veth", "peer", "name", card, "netns", str(host.pid))
         subprocess.run([*there, *ends], check=True)
         self._switch("link", "set", f"port{number}", "master", "bridge", "up")
-        host.run("ip", "link", "set", "eth0", "up")
+        host.run("ip", "link", "set", card, "up")
+        if vlan:
+            made = ("name", "eth0", "type", "vlan", "id", str(vlan))
+            host.run("ip", "link", "add", "link", card, *made)
+            host.run("ip", "link", "set", "eth0", "up")
         host.link_local("eth0")
         if avahi:
             start_system_bus(host)
@@ -147,7 +152,10 @@ class Machine:
         """Return when the decrypted root has said so itself: seconds to what happened."""
         marker = f"^booted {self.disks.nonce} from /dev/mapper/cryptroot after"
         self.console.expect(marker)
-        return {"root": self.console.when(MAPPED[self.image.generator]), "marker": self.console.when(marker)}
+        return {
+            "root": self.console.when(MAPPED[self.image.generator]),
+            "marker": self.console.when(marker),
+        }
 
     @property
     def report(self) -> dict[str, list[str]]:
