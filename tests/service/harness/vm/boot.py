@@ -17,6 +17,7 @@ from harness.bus import start_avahi, start_system_bus
 from harness.host import Host
 from harness.vm.console import Console
 from harness.vm.images import ROOT_UUID
+from harness.vm.vlan import allow_taps, start_vlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +32,12 @@ PROMPT = {
 #: The root has been mapped.
 MAPPED = {
     "initramfs-tools": "cryptroot: set up successfully",
-    "dracut": r"Finished .*systemd-cryptsetup@cryptroot|Finished .*[Cc]ryptography Setup for cryptroot",
+    "dracut": r"Finished .*ryptography Setup for cryptroot",
 }
 #: Run the small reporting program as the first process, not systemd: seconds less.
 QUICK = "init=/usr/local/sbin/report"
+#: A switch has no addresses.
+_NO_IPV6 = "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done"
 
 _numbers = itertools.count()
 
@@ -46,8 +49,7 @@ class Site:
         self._stack = stack
         self.switch = stack.enter_context(Host("switch"))
         self._switch("link", "add", "bridge", "type", "bridge", "mcast_snooping", "0")
-        self.switch.run("sh", "-c", "for c in all default; do "
-                        "echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done")  # fmt: skip
+        self.switch.run("sh", "-c", _NO_IPV6)
         self._switch("link", "set", "bridge", "up")
 
     def _switch(self, *words: str) -> None:
@@ -65,9 +67,7 @@ class Site:
         self._switch("link", "set", f"port{number}", "master", "bridge", "up")
         host.run("ip", "link", "set", card, "up")
         if vlan:
-            made = ("name", "eth0", "type", "vlan", "id", str(vlan))
-            host.run("ip", "link", "add", "link", card, *made)
-            host.run("ip", "link", "set", "eth0", "up")
+            start_vlan(host, card, vlan, "eth0")
         host.link_local("eth0")
         if avahi:
             start_system_bus(host)
@@ -118,8 +118,7 @@ class Site:
     def of(cls, stack: ExitStack) -> Self:
         """Make a switch to which QEMU can attach machines."""
         site = cls(stack)
-        site.switch.run("mkdir", "/dev/net")
-        site.switch.run("mknod", "/dev/net/tun", "c", "10", "200")
+        allow_taps(site.switch)
         return site
 
 

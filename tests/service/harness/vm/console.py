@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import bisect
+import codecs
 import os
 import re
 import time
@@ -24,6 +25,8 @@ PATIENCE = 150.0
 TAIL = 60
 #: Escape sequences and control characters that are there for a terminal: ECMA-48, 5.4.
 _FOR_TERMINALS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_c]|[\r\x00\x07]")
+#: Such a sequence whose end has not come yet.
+_BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*)?\Z")
 
 
 class Console(Process):
@@ -39,9 +42,14 @@ class Console(Process):
 
     def _read(self, pipe: IO[bytes]) -> None:
         with pipe:
+            decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+            rest = ""
             while chunk := os.read(pipe.fileno(), 65536):
+                text = rest + decoder.decode(chunk)
+                begun = _BEGUN.search(text)
+                rest = text[begun.start() :] if begun else ""
                 with self._news:
-                    self._text += _FOR_TERMINALS.sub("", chunk.decode(errors="backslashreplace"))
+                    self._text += _FOR_TERMINALS.sub("", text.removesuffix(rest))
                     self._ends.append(len(self._text))
                     self._times.append(time.monotonic() - self.began)
                     self._news.notify_all()
