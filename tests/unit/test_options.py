@@ -117,3 +117,13 @@ def test_help_names_every_option() -> None:
         assert f"--{option.long}" in usage
     version = COMMAND_LINE.answer(COMMAND_LINE.parse(["-V"]))
     assert version == f"mandos-client {mandos.__version__}"
+
+
+def test_operands_are_what_is_no_option() -> None:
+    """A program that takes some gets them in order, and everything after two dashes."""
+    line = CommandLine("program", "Does it.", (Option("long", "l", "VALUE", "a value"),), "[WORD...]")
+    given = line.parse(["one", "-l", "value", "-", "--", "--long", "--", "two"])
+    assert given.operands == ["one", "-", "--long", "--", "two"]
+    assert given.all("long") == ["value"]
+    assert line.help().startswith("usage: program [OPTION]... [WORD...]\n")
+    assert line.usage().endswith(" [WORD...]")
