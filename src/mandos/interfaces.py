@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from mandos.bare import socket
+import socket
 
 
 def interface_index(name: str) -> int:

@@ -72,11 +72,7 @@ case $client in
 reference) install_packages mandos-client ;;
 ours)
     mount --bind "$packages" "$root/run/packages"
-    for package in common boot-client; do
-        set -- "$@" "$(cd "$root" && echo ./run/packages/mandos-${package}_*.deb)"
-    done
-    shift 7
-    install_packages "$@"
+    install_packages /run/packages/mandos-common_*.deb /run/packages/mandos-boot-client_*.deb
     ;;
 esac
 
@@ -94,6 +90,5 @@ if [ "$client" != none ]; then
     chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
     cp -r "$root/etc/keys/mandos" "$output/keys"
 fi
-# GnuPG leaves agents behind, which end with the namespace.
-for place in run proc sys tmp dev; do umount --recursive --lazy "$root/$place"; done
+umount --recursive "$root/run" "$root/proc" "$root/sys" "$root/tmp" "$root/dev"
 rm -rf "$root"

@@ -38,8 +38,9 @@ DATA_UUID = "6d616e64-6f73-4000-8000-000000000002"
 PASSWORD = "what the server hands out"
 TYPED = "what a person types"
 TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "cryptsetup", "zstd", "unshare", "cpio")
-#: What our packages are not made of, though it is in the checkout (tools/build-deb).
-NO_SOURCES = {"build", "dist", "tests", "benchmarks", "__pycache__"}
+#: What our packages are made of.
+SOURCES = ("src", "initramfs-tools", "dracut", "debian", "tools", "conf", "systemd", "dbus", "man")
+SOURCE_FILES = ("Makefile", "requirements.lock", "pyproject.toml", "sysusers.d/mandos.conf")
 #: So many of one kind are kept: two suites may use different ones at the same time.
 KEPT = 4
 
@@ -137,17 +138,15 @@ def _guest() -> Path:
 
 @functools.cache
 def _packages() -> Path:
-    files = [path for path in _ROOT.rglob("*") if path.is_file() and _is_source(path)]
+    files = [_ROOT / name for name in SOURCE_FILES]
+    for folder in SOURCES:
+        found = (_ROOT / folder).rglob("*")
+        files += [path for path in found if path.is_file() and "__pycache__" not in path.parts]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(_ROOT)}\0{os.access(path, os.X_OK)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return kept("packages", (digest.hexdigest(),), build_packages)
-
-
-def _is_source(path: Path) -> bool:
-    parts = path.relative_to(_ROOT).parts
-    return not parts[0].startswith(".") and not NO_SOURCES.intersection(parts)
 
 
 def kept(kind: str, depends: tuple[str, ...], make: Callable[[Path], None]) -> Path:
