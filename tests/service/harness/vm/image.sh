@@ -37,6 +37,8 @@ files) echo /bin/ip ;;
 modules) echo 8021q ;;
 start | stop)
     grep -qw test-vlan /proc/cmdline || exit 0
+    exec >/dev/console 2>&1
+    set -x
     card=$(ls /sys/class/net | grep -v -e '^lo$' -e '^vlan' | head -n 1)
     if [ "${MODE:-$1}" = start ]; then
         ip link set "$card" up

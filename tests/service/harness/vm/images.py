@@ -163,7 +163,8 @@ def _kept(path: Path, prefix: str, make: Callable[[Path], None]) -> Path:
         make(new)
         (new / _SUMS).write_text(_sums(new), encoding="utf-8")
 
-    if once(path, fill) and not _sound(path):
+    once(path, fill)
+    if not _sound(path):
         with tempfile.TemporaryDirectory(dir=path.parent) as aside:
             path.rename(f"{aside}/damaged")
         once(path, fill)

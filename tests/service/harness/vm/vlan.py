@@ -34,8 +34,8 @@ while True:
             continue
         frame, beside, _flags, sender = wire.recvmsg(65536, 256)
         if sender[2] != PACKET_OUTGOING:
-            for _level, kind, data in beside:
-                if kind == PACKET_AUXDATA and struct.unpack_from("H", data, 16)[0] & 0xFFF == number:
+            for _level, _kind, data in beside:
+                if struct.unpack_from("H", data, 16)[0] & 0xFFF == number:
                     os.write(tap, frame)
 """
 
