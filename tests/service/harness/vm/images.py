@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.debian import build_packages, cache, once, why_no_debian
+from harness.debian import alone, build_packages, cache, once, why_no_debian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,10 +164,11 @@ def _kept(path: Path, prefix: str, make: Callable[[Path], None]) -> Path:
         (new / _SUMS).write_text(_sums(new), encoding="utf-8")
 
     once(path, fill)
-    if not _sound(path):
-        with tempfile.TemporaryDirectory(dir=path.parent) as aside:
-            path.rename(f"{aside}/damaged")
-        once(path, fill)
+    with alone(path.with_name(f"{path.name}.check")):
+        if not _sound(path):
+            with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+                path.rename(f"{aside}/damaged")
+            once(path, fill)
     os.utime(path)
     _forget(path.parent, prefix)
     return path
