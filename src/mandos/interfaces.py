@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import socket
+from mandos.bare import socket
 
 
 def interface_index(name: str) -> int:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 
+from mandos.bare import socket
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False

@@ -13,9 +13,10 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import signal
+import sys
 import time
 
+from mandos.bare import signal, socket
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Python ignores these; a program that expects their default action must find it.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors
+_WARNING_FROM = 0x030C0000  # Python 3.12
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -180,6 +182,32 @@ def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: 
     return output
 
 
+def accompany(
+    work: Callable[[socket.socket], object], kind: int, *, errors: int | None
+) -> tuple[int, socket.socket]:
+    """Fork a process that does ``work`` with its end of a socket pair; returns its ID and our end.
+
+    ``kind`` is the type of the sockets, and ours does not block.  The process has neither our
+    standard input nor output, and no descriptor but the socket's and ``errors``, which stands for
+    its standard output and errors (None: /dev/null).  Signals that ask to end have their default
+    effect.  It leaves when the work returns or raises.  The caller has to reap it.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        child = _fork()
+        if child == 0:
+            _be_the_companion(work, theirs, errors)
+    except OSError as error:
+        ours.close()
+        raise MachineError(f"cannot start a process: {error.strerror}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        theirs.close()
+    ours.setblocking(False)  # noqa: FBT003 - that is its signature
+    return child, ours
+
+
 def _shown(command: Sequence[str]) -> str:
     import shlex  # noqa: PLC0415 - only failures need it, and it brings re
 
@@ -188,7 +216,9 @@ def _shown(command: Sequence[str]) -> str:
 
 def _fork() -> int:
     """Fork; later Pythons warn about threads, but the child only computes and leaves by _exit."""
-    import warnings  # noqa: PLC0415 - the interpreter has loaded it already
+    if sys.hexversion < _WARNING_FROM:
+        return os.fork()
+    import warnings  # noqa: PLC0415 - dear, and of use there only
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -199,10 +229,29 @@ def _be_the_child(work: Callable[[], bytes], writing: int, memory: int) -> None:
     """Never returns.  Catches everything, since nothing of us may run on in a second process."""
     status = _FAILED
     try:
-        _limit(memory)
+        _arrange((None, None, None))
+        _default_signals()
+        limit_memory(memory)
         output = memoryview(work())
         while output:
             output = output[os.write(writing, output) :]
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _be_the_companion(
+    work: Callable[[socket.socket], object], end: socket.socket, errors: int | None
+) -> None:
+    """Never returns; nothing of us may run on in a second process."""
+    status = _FAILED
+    try:
+        _arrange((None, errors, errors))
+        descriptor = end.detach()
+        os.dup2(descriptor, _FIRST_FREE, inheritable=False)
+        os.closerange(_FIRST_FREE + 1, os.sysconf("SC_OPEN_MAX"))
+        _default_signals()
+        work(socket.socket(fileno=_FIRST_FREE))
         status = 0
     finally:
         os._exit(status)
@@ -264,18 +313,19 @@ def _arrange(standard: tuple[int | None, int | None, int | None]) -> None:
         os.dup2(descriptor, number)
 
 
-def _limit(memory: int) -> None:
-    import resource  # noqa: PLC0415 - only the child needs it
+def limit_memory(memory: int) -> None:
+    """Let this process have ``memory`` bytes more from now on, and leave no core."""
+    import resource  # noqa: PLC0415 - only such a process needs it
 
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
-    for number in _ENDING_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     address_space = _address_space() + memory
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+
+
+def _default_signals() -> None:
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
 
 
 def _address_space() -> int:

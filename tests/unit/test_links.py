@@ -228,6 +228,6 @@ def test_no_netlink_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_: object) -> socket.socket:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr("mandos.links.socket.socket", refuse)
     with pytest.raises(MachineError, match="cannot follow the network links: Operation not"):
         Links()

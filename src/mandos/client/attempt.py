@@ -6,17 +6,24 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
-import socket
 
+from mandos.bare import socket
+from mandos.client.loop import READ, WRITE
 from mandos.errors import PeerError
-from mandos.tls.session import Session, TLSError, WouldBlock
 from mandos.wire import conversation
 from mandos.wire.conversation import ClientConversation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mandos.tls.credentials import Credentials, Priority
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from mandos.tls.session import Session
+
+    _Result = TypeVar("_Result")
+    #: Makes a session over a connected socket; called when the handshake is next, since loading
+    #: GnuTLS takes a while and the server has to load something, too.
+    SessionMaker = Callable[[socket.socket], Session]
 
 #: A server that is switched off while an approval is pending is noticed after 30 seconds; small
 #: writes go out at once.
@@ -28,6 +35,16 @@ _TCP_OPTIONS = (
 )
 
 
+#: What connect(2) says before there is a network, or where no route leads to the server.
+_NO_WAY = frozenset(
+    (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENODEV, errno.EHOSTUNREACH)
+)
+
+
+class UnreachableError(PeerError):
+    """There is no way to the server, as yet."""
+
+
 class Attempt:
     """Asks one server for the sealed password.
 
@@ -35,24 +52,21 @@ class Attempt:
     password once it is complete, and raises PeerError when this server gives none.
     """
 
-    __slots__ = ("_conversation", "_credentials", "_outgoing", "_priority", "_session", "socket",
-                 "waits_for")  # fmt: skip
+    __slots__ = ("_conversation", "_make_session", "_outgoing", "_session", "socket", "waits_for")
 
     def __init__(
-        self,
-        address: tuple[str, int, int],
-        priority: Priority,
-        credentials: Credentials,
-        now: float,
+        self, address: tuple[str, int, int], make_session: SessionMaker, now: float
     ) -> None:
-        """Begin to connect to (numeric address, port, interface index or 0)."""
+        """Begin to connect to (numeric address, port, interface index or 0).
+
+        Raises PeerError when that is impossible at once, and OSError without sockets.
+        """
         host, port, scope = address
-        self._priority = priority
-        self._credentials = credentials
+        self._make_session = make_session
         self._conversation = ClientConversation(now)
         self._outgoing = b""
         self._session: Session | None = None
-        self.waits_for = selectors.EVENT_WRITE
+        self.waits_for = WRITE
         is_ipv6 = ":" in host
         self.socket = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
         self.socket.settimeout(0)
@@ -62,7 +76,7 @@ class Attempt:
         status = self.socket.connect_ex((host, port, 0, scope) if is_ipv6 else (host, port))
         if status not in (0, errno.EINPROGRESS):
             self.close()
-            raise PeerError(f"cannot connect: {os.strerror(status)}")
+            raise _connect_error(status)
 
     @property
     def deadline(self) -> float:
@@ -77,11 +91,8 @@ class Attempt:
                 sealed = self._step(now)
                 if sealed is not None:
                     return sealed
-        except (BlockingIOError, WouldBlock):
+        except BlockingIOError:  # of the socket, or of TLS over it
             return None
-        except TLSError as error:
-            self._conversation.fail("TLS")
-            raise PeerError(f"TLS failed: {error}{self._alert(error)}") from error
         except OSError as error:
             raise self._conversation.fail(
                 f"connection lost: {error.strerror} ({self._conversation.state})"
@@ -106,10 +117,11 @@ class Attempt:
         return None
 
     def _connect(self, now: float) -> None:
-        self.waits_for = selectors.EVENT_WRITE
+        self.waits_for = WRITE
         status = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if status:
-            raise self._conversation.fail(f"cannot connect: {os.strerror(status)}")
+            self._conversation.fail("connect")
+            raise _connect_error(status)
         try:
             self.socket.getpeername()
         except OSError:
@@ -119,37 +131,35 @@ class Attempt:
     def _greet(self, now: float) -> None:
         self._outgoing = self._outgoing[self.socket.send(self._outgoing) :]
         if not self._outgoing:
-            self._session = Session(
-                self._priority, self._credentials, self.socket.fileno(), is_server=True
-            )
+            self._session = self._make_session(self.socket)
             self._conversation.greeted(now)
 
     def _handshake(self, now: float) -> None:
         session = self._tls()
-        try:
-            session.handshake()
-        except WouldBlock:
-            self._await(session)
-            raise
+        self._by_tls(session, session.handshake)
         self._conversation.authenticated(now)
 
     def _receive(self, now: float) -> bytes | None:
         session = self._tls()
-        try:
-            data = session.receive()
-        except WouldBlock:
-            self._await(session)
-            raise
-        return self._conversation.receive(data, now)
+        return self._conversation.receive(self._by_tls(session, session.receive), now)
 
-    def _await(self, session: Session) -> None:
-        self.waits_for = selectors.EVENT_WRITE if session.wants_write else selectors.EVENT_READ
+    def _by_tls(self, session: Session, step: Callable[[], _Result]) -> _Result:
+        """Do a step; know afterwards what to wait for."""
+        try:
+            return step()
+        except BlockingIOError:
+            self.waits_for = WRITE if session.wants_write else READ
+            raise
+        except PeerError as error:
+            self._conversation.fail("TLS")
+            alert = f": {session.alert()}" if "ALERT" in str(error) else ""
+            raise PeerError(f"TLS failed: {error}{alert}") from error
 
     def _tls(self) -> Session:
         assert self._session is not None  # noqa: S101 - the conversation's table holds it
         return self._session
 
-    def _alert(self, error: TLSError) -> str:
-        if self._session is None or "ALERT" not in error.name:
-            return ""
-        return f": {self._session.alert()}"
+
+def _connect_error(status: int) -> PeerError:
+    kind = UnreachableError if status in _NO_WAY else PeerError
+    return kind(f"cannot connect: {os.strerror(status)}")

@@ -2,29 +2,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the addresses of servers come from: the command line, or Zeroconf.
 
-Both searches have the same three methods: ``tick`` does what is due, ``hear`` reads from a socket
-that the search has registered with the loop's selector, and both return the addresses that should
-be asked now; ``deadline`` says when the next ``tick`` is due.  Interfaces that appear later are
-taken in.
+Both searches are parts of the loop, and tell ``found`` the servers that should be asked now; they
+are told of every change of the network by ``network_changed``.
 """
 
 from __future__ import annotations
 
-import selectors
+import time
 
-from mandos.interfaces import interface_index
+from mandos.client.loop import FOREVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Protocol
 
+    from mandos.client.lookup import Lookup
+    from mandos.client.loop import Loop
     from mandos.client.settings import Address
+    from mandos.client.watch import Watch
+    from mandos.links import Link
 
-    #: A numeric address, a port, an interface index (0 unless the address is link-local), and
-    #: the name of the service: one server may have several addresses.
-    Target = tuple[str, int, int, str]
+    Found = Callable[[Iterable["Target"]], None]
 
     class Search(Protocol):
         """What both searches are."""
@@ -32,106 +32,160 @@ if TYPE_CHECKING:
         def deadline(self, now: float) -> float:
             """When to call ``tick``."""
 
-        def tick(self, now: float) -> list[Target]:
-            """Do what is due; return the servers to ask now."""
+        def tick(self, now: float) -> object:
+            """Do what is due."""
 
-        def hear(self, listener: socket.socket) -> list[Target]:
-            """Read from a socket that is ready; return the servers to ask now."""
+        def network_changed(self) -> None:
+            """Take new interfaces and addresses in."""
 
         def close(self) -> None:
             """End the search."""
 
 
-#: How often, in seconds, to look whether an interface has appeared.
-_LOOK_TIME = 1.0
-_FOREVER = float("inf")
+#: Seconds until a name is looked up again: it may lead elsewhere in the meantime.
+_RENEWAL = 60.0
+
+
+class Target:
+    """A server to ask.
+
+    Numeric address, port, interface index (0 unless the address is link-local), the name of the
+    service (one server may have several addresses; empty when unknown), and the interfaces that
+    it may be reached over where no route leads to it.
+    """
+
+    __slots__ = ("host", "links", "name", "port", "scope")
+
+    def __init__(
+        self, host: str, port: int, scope: int = 0, name: str = "", links: tuple[int, ...] = ()
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.scope = scope
+        self.name = name
+        self.links = links
+
+    @property
+    def address(self) -> tuple[str, int, int]:
+        """Where to connect to; equal for equal servers."""
+        return self.host, self.port, self.scope
 
 
 class DirectSearch:
-    """The one server that the command line names; its interface may still have to appear."""
+    """One server that the command line names; a link-local one without an interface is on any."""
 
-    __slots__ = ("_address", "_due")
-
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self, address: Address, watch: Callable[[], Watch], found: Found, loop: Loop, retry: float
+    ) -> None:
         self._address = address
+        self._watch = watch
+        self._found = found
+        self._loop = loop
+        self._retry = max(retry, 1.0)
+        self._hosts = [address.host] if address.is_numeric else []
+        self._lookup: Lookup | None = None
         self._due = 0.0
 
-    def deadline(self, now: float) -> float:  # noqa: ARG002 - as the other search
+    def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When to call ``tick``."""
-        return self._due
+        return min(self._due, self._lookup.deadline if self._lookup else FOREVER)
 
-    def tick(self, now: float) -> list[Target]:
-        """Return the address, once its interface is there."""
+    def tick(self, now: float) -> None:
+        """Begin, or look the name up again."""
+        if self._lookup and now >= self._lookup.deadline:
+            self._lookup.give_up()
         if now < self._due:
-            return []
-        name = self._address.interface
-        index = interface_index(name)
-        if name and not index:
-            self._due = now + _LOOK_TIME
-            return []
-        self._due = _FOREVER
-        return [(self._address.host, self._address.port, index, "")]
+            return
+        self._due = FOREVER
+        if self._address.is_numeric:
+            self._tell()
+        else:
+            self._look_up()
 
-    def hear(self, listener: socket.socket) -> list[Target]:  # noqa: ARG002 - likewise
-        """Nothing: this search has no sockets."""
-        return []
+    def network_changed(self) -> None:
+        """What was impossible may be possible now."""
+        if self._hosts:
+            self._tell()
+        elif self._lookup is None:
+            self._due = 0.0
 
     def close(self) -> None:
-        """Nothing is open."""
+        """End a look-up."""
+        if self._lookup:
+            self._lookup.close()
+
+    def _tell(self) -> None:
+        self._found(list(self._targets()))
+
+    def _targets(self) -> Iterator[Target]:
+        address = self._address
+        for host in self._hosts:
+            if address.is_link_local:
+                for index in self._scopes(address.interface):
+                    yield Target(host, address.port, index)
+            else:
+                yield Target(host, address.port, links=tuple(self._watch().usable))
+
+    def _scopes(self, name: str) -> list[int]:
+        usable = self._watch().usable
+        return [index for index, link in usable.items() if not name or name in link.names]
+
+    def _look_up(self) -> None:
+        from mandos.client.lookup import Lookup  # noqa: PLC0415 - addresses do without
+
+        self._lookup = Lookup(self._address.host, self._loop, self._learn)
+
+    def _learn(self, hosts: list[str]) -> None:
+        self._lookup = None
+        self._hosts = hosts or self._hosts
+        self._due = time.monotonic() + (_RENEWAL if self._hosts else self._retry)
+        self._tell()
 
 
 class ZeroconfSearch:
-    """Every server that announces itself on the wanted interfaces (all usable ones by default)."""
-
-    __slots__ = ("_due", "_finder", "_interfaces", "_names", "_usable_interfaces")
+    """Every server that announces itself on the interfaces in use."""
 
     def __init__(
         self,
-        names: Sequence[str],
-        selector: selectors.BaseSelector,
+        watch: Callable[[], Watch],
+        found: Found,
+        loop: Loop,
         debug: Callable[[str], None],
     ) -> None:
-        from mandos.discovery import finder, sockets  # noqa: PLC0415 - --connect does without
+        from mandos.discovery.finder import Finder  # noqa: PLC0415 - --connect does without
 
-        self._names = names
-        self._usable_interfaces = sockets.usable_interfaces
-        self._finder = finder.Finder((), debug)
-        self._interfaces: set[int] = set()
-        self._due = 0.0
+        self._watch = watch
+        self._found = found
+        self._finder = Finder((), debug)
+        self._interfaces: dict[int, Link] = {}
         for listener in self._finder.sockets:
-            selector.register(listener, selectors.EVENT_READ)
+            loop.watch(listener.fileno(), lambda one=listener: self._hear(one))  # type: ignore[misc]
+        self.network_changed()
 
     def deadline(self, now: float) -> float:
         """When to call ``tick``."""
-        return min(self._due, self._finder.deadline(now))
+        return self._finder.deadline(now)
 
-    def tick(self, now: float) -> list[Target]:
-        """Take in new interfaces and send the questions that are due."""
-        if now >= self._due:
-            self._due = now + _LOOK_TIME
-            self._look()
+    def tick(self, now: float) -> None:
+        """Send the questions that are due."""
         self._finder.tick(now)
-        return []
 
-    def hear(self, listener: socket.socket) -> list[Target]:
-        """Read what came in; returns the servers that are new or announce themselves again."""
-        return [
-            (endpoint.address, endpoint.port, endpoint.interface, endpoint.name)
-            for endpoint in self._finder.readable(listener)
-        ]
+    def network_changed(self) -> None:
+        """Ask on interfaces that can be used from now on, and where an address has come."""
+        usable = self._watch().usable
+        for index in usable.keys() - self._interfaces.keys():
+            self._finder.add_interface(index)
+        self._interfaces = usable
+        self._finder.refresh()
 
     def close(self) -> None:
         """Stop listening."""
         self._finder.close()
 
-    def _look(self) -> None:
-        usable = set(self._named() if self._names else self._usable_interfaces())
-        for index in usable - self._interfaces:
-            self._finder.add_interface(index)
-        self._interfaces = usable
-
-    def _named(self) -> Iterator[int]:
-        for name in self._names:
-            index = interface_index(name)
-            if index:
-                yield index
+    def _hear(self, listener: socket.socket) -> None:
+        self._found(
+            [
+                Target(one.address, one.port, one.interface, one.name, (one.heard_on,))
+                for one in self._finder.readable(listener)
+            ]
+        )

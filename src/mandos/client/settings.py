@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import socket
-
+from mandos.bare import socket
+from mandos.client.selection import NONE
 from mandos.errors import UsageError
 from mandos.options import CommandLine, Option
 from mandos.wire import grammar
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from mandos.options import Given
 
 _KEY_DIR = "/conf/conf.d/mandos/"
-_NO_MORE_INTERFACES = "none"
+_HOOK_DIR = "/lib/mandos/network-hooks.d"
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
+_NAME_LIMIT = 253
 _PORT_LIMIT = 65535
 
 COMMAND_LINE = CommandLine(
     "mandos-client",
     "Fetches this machine's sealed password from a Mandos server, opens it and prints it.",
     (
-        Option("connect", "c", "ADDRESS:PORT", "ask this server only; do not search"),
-        Option("interface", "i", "NAME[,NAME...]", "search on these network interfaces"),
+        Option("connect", "c", "ADDRESS:PORT", "ask this server and do not search"),
+        Option("server", "", "ADDRESS:PORT", "ask this server beside those that are found"),
+        Option("interface", "i", "NAME[,NAME...]", "use these network interfaces"),
         Option("pubkey", "p", "FILE", "OpenPGP public key"),
         Option("seckey", "s", "FILE", "OpenPGP secret key"),
         Option("tls-pubkey", "T", "FILE", "TLS raw public key"),
@@ -40,7 +43,7 @@ COMMAND_LINE = CommandLine(
 
 
 class Address:
-    """Where a server listens: a numeric address, a port, and the interface of a link-local one."""
+    """Where a server listens: an address or a name, a port, the interface of a link-local one."""
 
     __slots__ = ("host", "interface", "port")
 
@@ -50,20 +53,31 @@ class Address:
         self.interface = interface
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str, option: str = "connect") -> Address:
         """Read ADDRESS:PORT: the last colon separates, brackets and %interface are allowed."""
         host, colon, port = text.rpartition(":")
         host, _percent, interface = host.removeprefix("[").removesuffix("]").partition("%")
         if not (colon and port.isascii() and port.isdigit() and 0 < int(port) <= _PORT_LIMIT):
             raise UsageError(
-                f"--connect takes ADDRESS:PORT, not {text!r}", "such as fe80::1%eth0:4711"
+                f"--{option} takes ADDRESS:PORT, not {text!r}", "such as fe80::1%eth0:4711"
             )
-        if not any(_is_numeric(host, family) for family in (socket.AF_INET6, socket.AF_INET)):
-            raise UsageError(
-                f"--connect: {host!r} is not an IPv6 or IPv4 address",
-                "names cannot be looked up before the network is there",
-            )
-        return cls(host, int(port), interface)
+        address = cls(host, int(port), interface)
+        if not address.is_numeric and not _is_name(host):
+            raise UsageError(f"--{option}: {host!r} is neither an address nor a name of a host")
+        return address
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether nothing has to be looked up."""
+        return any(_is_numeric(self.host, family) for family in (socket.AF_INET6, socket.AF_INET))
+
+    @property
+    def is_link_local(self) -> bool:
+        """Whether it needs an interface (RFC 4291, section 2.5.6)."""
+        if not _is_numeric(self.host, socket.AF_INET6):
+            return False
+        packed = socket.inet_pton(socket.AF_INET6, self.host)
+        return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
 
 
 def _is_numeric(host: str, family: socket.AddressFamily) -> bool:
@@ -74,16 +88,38 @@ def _is_numeric(host: str, family: socket.AddressFamily) -> bool:
     return True
 
 
+def _is_name(text: str) -> bool:
+    """Whether it can be looked up: RFC 1123, section 2.1; what is digits and dots is a slip."""
+    return (
+        0 < len(text) <= _NAME_LIMIT
+        and _NAME.issuperset(text)
+        and text[0] not in "-."
+        and not text.replace(".", "").isdigit()
+    )
+
+
 class ClientSettings:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
     __slots__ = (
-        "connect", "debug", "delay", "dh_bits", "dh_params", "interfaces", "priority", "pubkey",
-        "retry", "seckey", "tls_privkey", "tls_pubkey",
+        "_connect_text",
+        "_device",
+        "connect",
+        "debug",
+        "delay",
+        "dh_bits",
+        "dh_params",
+        "interfaces",
+        "network_hook_dir",
+        "priority",
+        "retry",
+        "seckey",
+        "servers",
+        "tls_privkey",
+        "tls_pubkey",
     )  # fmt: skip
 
     def __init__(self, given: Given) -> None:
-        self.pubkey = given.text("pubkey", _KEY_DIR + "pubkey.txt")
         self.seckey = given.text("seckey", _KEY_DIR + "seckey.txt")
         self.tls_pubkey = given.text("tls-pubkey", _KEY_DIR + "tls-pubkey.pem")
         self.tls_privkey = given.text("tls-privkey", _KEY_DIR + "tls-privkey.pem")
@@ -92,16 +128,36 @@ class ClientSettings:
         self.dh_params = given.text("dh-params", "")
         self.delay = given.seconds("delay", 2.5)
         self.retry = given.seconds("retry", 10.0)
+        self.network_hook_dir = given.text("network-hook-dir", _HOOK_DIR)
         self.debug = "debug" in given
-        self.interfaces = _interfaces(given.all("interface"))
-        connect = given.text("connect", "")
-        self.connect = Address.parse(connect) if connect else None
-        if self.connect and not self.connect.interface and len(self.interfaces) == 1:
-            self.connect.interface = self.interfaces[0]
+        self._device = ",".join(given.all("interface"))
+        self.interfaces = [name for name in self._device.split(",") if name]
+        #: Servers that are asked instead of a search, and those that are asked beside it.
+        self._connect_text = " ".join(given.all("connect"))
+        self.connect = self._addresses("connect", given)
+        self.servers = self._addresses("server", given)
 
+    @property
+    def key_files(self) -> list[str]:
+        """What has to be read while there are rights to read it."""
+        files = [self.tls_pubkey, self.tls_privkey, self.seckey]
+        return [*files, self.dh_params] if self.dh_params else files
 
-def _interfaces(values: list[str]) -> list[str]:
-    names = [name for value in values for name in value.split(",") if name]
-    if _NO_MORE_INTERFACES in names:
-        names = names[: names.index(_NO_MORE_INTERFACES)]
-    return names
+    def _addresses(self, option: str, given: Given) -> list[Address]:
+        """All addresses of an option; a single interface is where a link-local one is."""
+        names = [name for name in self.interfaces if name != NONE]
+        addresses = [Address.parse(text, option) for text in given.all(option) if text]
+        for address in addresses:
+            if len(names) == 1:
+                address.interface = address.interface or names[0]
+        return addresses
+
+    def hook_variables(self) -> dict[str, str]:
+        """What network hooks find in their environment; manual page, "NETWORK HOOKS"."""
+        connect = {"CONNECT": self._connect_text} if self._connect_text else {}
+        return {
+            "DEVICE": self._device,
+            "VERBOSITY": "1" if self.debug else "0",
+            "DELAY": f"{self.delay:g}",
+            **connect,
+        }

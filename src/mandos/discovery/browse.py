@@ -11,8 +11,8 @@ All memory is bounded.  No socket and no clock; early boot uses it, so it import
 from __future__ import annotations
 
 import os
-import socket
 
+from mandos.bare import socket
 from mandos.discovery.messages import (
     AAAA,
     PTR,
@@ -48,15 +48,21 @@ MAX_QUERY = 1200  # bytes; fits every link without fragments
 
 
 class Endpoint:
-    """Where a server listens; ``interface`` is 0 unless the address is link-local IPv6."""
+    """Where a server listens; ``interface`` is 0 unless the address is link-local IPv6.
 
-    __slots__ = ("address", "interface", "name", "port")
+    ``heard_on`` is the interface that this was heard on, whatever the address.
+    """
 
-    def __init__(self, address: str, port: int, interface: int, name: str) -> None:
+    __slots__ = ("address", "heard_on", "interface", "name", "port")
+
+    def __init__(
+        self, address: str, port: int, interface: int, name: str, heard_on: int = 0
+    ) -> None:
         self.address = address
         self.port = port
         self.interface = interface
         self.name = name
+        self.heard_on = heard_on
 
     @property
     def family(self) -> int:
@@ -113,7 +119,7 @@ class _Server:
         family = socket.AF_INET6 if len(address) == 16 else socket.AF_INET
         scope = self.interface if _is_link_local6(address) else 0
         text = socket.inet_ntop(family, address)
-        return Endpoint(text, self.port, scope, first_label(self.instance))
+        return Endpoint(text, self.port, scope, first_label(self.instance), self.interface)
 
 
 class Browser:

@@ -10,8 +10,8 @@ missing, not ready or gone never raise: they are told to ``debug``, and asked ag
 from __future__ import annotations
 
 import errno
-import socket
 
+from mandos.bare import socket
 from mandos.discovery.browse import Browser
 from mandos.discovery.sockets import Channel
 

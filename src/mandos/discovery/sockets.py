@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import socket
 import struct
 
+from mandos.bare import socket
 from mandos.discovery.messages import MAX_MESSAGE
 
 PORT = 5353
@@ -196,8 +196,11 @@ def _packet_information(control: list[tuple[int, int, bytes]]) -> tuple[int, byt
 
 def _ask_kernel(request: int, name: str) -> bytes:
     """One of the netdevice(7) ioctls; the answer is a struct ifreq."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
         return fcntl.ioctl(sock, request, struct.pack("16s24x", name.encode()))
+    finally:
+        sock.close()
 
 
 def _flags(name: str) -> int:

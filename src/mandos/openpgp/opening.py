@@ -20,10 +20,14 @@ from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from openpgp.composed import SignedSecretKey
     from openpgp.types import S2kParams
+
+    #: ``process.run_isolated``, or what stands for it in a process of its own.
+    _Runner = Callable[..., bytes]
 
 #: Bytes of a message, and of the secret in it.
 MESSAGE_LIMIT = grammar.SECRET_LIMIT
@@ -57,7 +61,19 @@ def open_secret(message: bytes, secret_key: bytes) -> bytes:
     ``message`` and ``secret_key`` are whole, each binary or armored.
     Raises SecretError or, when the key file is at fault, AdministratorError.
     """
-    key = read_secret_key(secret_key)
+    return _open(message, secret_key, read_secret_key(secret_key), process.run_isolated)
+
+
+def open_in_this_process(message: bytes, secret_key: bytes, key: SignedSecretKey) -> bytes:
+    """As ``open_secret``, in a process that is there for this message alone.
+
+    ``key`` is what ``read_secret_key`` made of ``secret_key``.  The process may not use much more
+    memory afterwards; its parent has to limit its time.  A message may kill it.
+    """
+    return _open(message, secret_key, key, _run_here)
+
+
+def _open(message: bytes, secret_key: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
     message = _binary(message)
     try:
         about = packets.outline(message)
@@ -67,8 +83,10 @@ def open_secret(message: bytes, secret_key: bytes) -> bytes:
         return _open_by_gnupg(message, secret_key, "it is a GnuPG OCB message (packet type 20)")
     if about.data_packet == packets.SED:
         raise SecretError("the secret has no integrity protection (packet type 9)", _SEAL_AGAIN)
+    if packets.ELGAMAL in about.algorithms:
+        run = process.run_isolated  # GnuPG may come next, and is not to be limited
     try:
-        return _open_by_library(message, key)
+        return _open_by_library(message, key, run)
     except MachineError as error:
         if packets.ELGAMAL in about.algorithms:
             return _open_by_gnupg(message, secret_key, "it is encrypted to an ElGamal key")
@@ -113,7 +131,18 @@ def _binary(message: bytes) -> bytes:
         raise SecretError("the armor around the secret is damaged", _SEAL_AGAIN) from error
 
 
-def _open_by_library(message: bytes, key: SignedSecretKey) -> bytes:
+def _run_here(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:  # noqa: ARG001 - as process.run_isolated
+    process.limit_memory(memory)
+    try:
+        output = work()
+    except Exception as error:
+        raise MachineError("the work failed") from error  # whatever the library raises
+    if len(output) > size:
+        raise MachineError(f"the work returned more than {size} bytes")
+    return output
+
+
+def _open_by_library(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
     composed = load()
 
     def work() -> bytes:
@@ -123,7 +152,7 @@ def _open_by_library(message: bytes, key: SignedSecretKey) -> bytes:
         # Text travels with CR LF; GnuPG and so the reference's client give it back with LF.
         return data.replace(b"\r\n", b"\n") if text else data
 
-    return process.run_isolated(work, memory=_MEMORY, size=SECRET_LIMIT, timeout=_TIME)
+    return run(work, memory=_MEMORY, size=SECRET_LIMIT, timeout=_TIME)
 
 
 def _open_by_gnupg(message: bytes, secret_key: bytes, reason: str) -> bytes:

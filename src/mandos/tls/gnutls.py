@@ -53,8 +53,8 @@ class TLSError(PeerError):
         super().__init__(f"{_error_text(code).decode().rstrip('.')} ({self.name})")
 
 
-class WouldBlock(Exception):  # noqa: N818 - not an error: the socket is not ready
-    """The call has to be repeated when the socket is ready; see record_get_direction."""
+class WouldBlock(BlockingIOError):  # noqa: N818 - not an error
+    """As for the socket itself: the call has to be repeated when the socket is ready; see record_get_direction."""
 
 
 class Datum(ctypes.Structure):

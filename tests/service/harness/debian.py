@@ -65,7 +65,7 @@ def cache() -> Path:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """While nobody else, in whatever process, makes this."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:
@@ -75,7 +75,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def once(path: Path, make: Callable[[Path], None]) -> Path:
     """Return ``path``, which ``make`` has made, now or before: whole, or not at all."""
-    with _alone(path):
+    with alone(path):
         if not path.exists():
             half = path.with_name(f"{path.name}.new")
             shutil.rmtree(half, ignore_errors=True)

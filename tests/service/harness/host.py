@@ -95,7 +95,8 @@ class Host:
             process.wait()
 
     @property
-    def _entrance(self) -> tuple[str, ...]:
+    def entrance(self) -> tuple[str, ...]:
+        """The words before a command that let it run on this host."""
         return ("nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--")
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -109,7 +110,7 @@ class Host:
     def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
         """Start a program on this host; it ends with the host at the latest."""
         process = Process(
-            command, launcher=self._entrance, environment=self._environment(environment)
+            command, launcher=self.entrance, environment=self._environment(environment)
         )
         self._processes.append(process)
         return process

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from harness.families import Family
     from harness.host import Host
@@ -44,6 +46,7 @@ class Server:
     family: Family
     process: Process
     seen: int
+    config: Path
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +59,15 @@ class Server:
         """What a client of the same link gives to --connect."""
         return f"{self.host.link_local()}:{PORT}"
 
+    def reload(self, section: str) -> None:
+        """Have our server read another section, as an administrator would."""
+        new = self.config / "clients.conf.new"
+        new.touch(mode=0o640)
+        shutil.chown(new, group="_mandos")
+        new.write_text(_clients(section), encoding="utf-8")
+        new.replace(self.config / "clients.conf")
+        self.process.signal(signal.SIGHUP)
+
     def wait_for(self, pattern: str) -> None:
         """Return when a log line after those already waited for matches ``pattern``."""
         try:
@@ -63,6 +75,10 @@ class Server:
         except AssertionError as error:
             error.add_note(self.process.report("the server"))
             raise
+
+
+def _clients(section: str) -> str:
+    return f"[DEFAULT]\nchecker = true\n\n{section}"
 
 
 def start_server(
@@ -80,9 +96,8 @@ def start_server(
     host.path(state).mkdir(0o700)
     shutil.chown(host.path(state), "_mandos", "_mandos")
     host.path(f"{config}/mandos.conf").write_text("[DEFAULT]\n", encoding="ascii")
-    clients = f"[DEFAULT]\nchecker = true\n\n{section}"
     host.path(f"{config}/clients.conf").touch(mode=0o600)
-    host.path(f"{config}/clients.conf").write_text(clients, encoding="utf-8")
+    host.path(f"{config}/clients.conf").write_text(_clients(section), encoding="utf-8")
     how = ("--interface", "eth0") if zeroconf else ("--no-zeroconf", "--port", str(PORT))
     where = ("--configdir", config, "--statedir", state)
     seen = len(host.syslog.lines)
@@ -91,7 +106,7 @@ def start_server(
         *(*where, *how, *options),
     )
     with ExitStack() as on_failure:
-        server = on_failure.enter_context(Server(host, family, process, seen))
+        server = on_failure.enter_context(Server(host, family, process, seen, host.path(config)))
         server.wait_for(LISTENING[family.name])
         if zeroconf:
             server.wait_for(ANNOUNCED[family.name])

@@ -37,6 +37,8 @@ files) echo /bin/ip ;;
 modules) echo 8021q ;;
 start | stop)
     grep -qw test-vlan /proc/cmdline || exit 0
+    exec >/dev/console 2>&1
+    set -x
     card=$(ls /sys/class/net | grep -v -e '^lo$' -e '^vlan' | head -n 1)
     if [ "${MODE:-$1}" = start ]; then
         ip link set "$card" up
@@ -72,7 +74,11 @@ case $client in
 reference) install_packages mandos-client ;;
 ours)
     mount --bind "$packages" "$root/run/packages"
-    install_packages /run/packages/mandos-common_*.deb /run/packages/mandos-boot-client_*.deb
+    for package in common boot-client; do
+        set -- "$@" "$(cd "$root" && echo ./run/packages/mandos-${package}_*.deb)"
+    done
+    shift 7
+    install_packages "$@"
     ;;
 esac
 
@@ -90,5 +96,6 @@ if [ "$client" != none ]; then
     chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
     cp -r "$root/etc/keys/mandos" "$output/keys"
 fi
-umount --recursive "$root/run" "$root/proc" "$root/sys" "$root/tmp" "$root/dev"
+# GnuPG leaves agents behind, which end with the namespace.
+for place in run proc sys tmp dev; do umount --recursive --lazy "$root/$place"; done
 rm -rf "$root"

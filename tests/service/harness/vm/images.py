@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.debian import build_packages, cache, once, why_no_debian
+from harness.debian import alone, build_packages, cache, once, why_no_debian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,8 @@ DATA_UUID = "6d616e64-6f73-4000-8000-000000000002"
 PASSWORD = "what the server hands out"
 TYPED = "what a person types"
 TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "cryptsetup", "zstd", "unshare", "cpio")
-#: What our packages are made of.
-SOURCES = ("src", "initramfs-tools", "dracut", "debian", "tools", "conf", "systemd", "dbus", "man")
-SOURCE_FILES = ("Makefile", "requirements.lock", "pyproject.toml", "sysusers.d/mandos.conf")
+#: What our packages are not made of, though it is in the checkout (tools/build-deb).
+NO_SOURCES = {"build", "dist", "tests", "benchmarks", "__pycache__"}
 #: So many of one kind are kept: two suites may use different ones at the same time.
 KEPT = 4
 
@@ -138,15 +137,17 @@ def _guest() -> Path:
 
 @functools.cache
 def _packages() -> Path:
-    files = [_ROOT / name for name in SOURCE_FILES]
-    for folder in SOURCES:
-        found = (_ROOT / folder).rglob("*")
-        files += [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+    files = [path for path in _ROOT.rglob("*") if path.is_file() and _is_source(path)]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(_ROOT)}\0{os.access(path, os.X_OK)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return kept("packages", (digest.hexdigest(),), build_packages)
+
+
+def _is_source(path: Path) -> bool:
+    parts = path.relative_to(_ROOT).parts
+    return not parts[0].startswith(".") and not NO_SOURCES.intersection(parts)
 
 
 def kept(kind: str, depends: tuple[str, ...], make: Callable[[Path], None]) -> Path:
@@ -163,10 +164,11 @@ def _kept(path: Path, prefix: str, make: Callable[[Path], None]) -> Path:
         (new / _SUMS).write_text(_sums(new), encoding="utf-8")
 
     once(path, fill)
-    if not _sound(path):
-        with tempfile.TemporaryDirectory(dir=path.parent) as aside:
-            path.rename(f"{aside}/damaged")
-        once(path, fill)
+    with alone(path.with_name(f"{path.name}.check")):
+        if not _sound(path):
+            with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+                path.rename(f"{aside}/damaged")
+            once(path, fill)
     os.utime(path)
     _forget(path.parent, prefix)
     return path

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the client's unprivileged half: what it consists of, and the order of its start.
+
+The order is chosen so that everybody works at once: the opener loads the OpenPGP library while
+this process asks the network, and this process loads GnuTLS while servers answer.
+"""
+
+from __future__ import annotations
+
+import time
+
+from mandos.client.fetch import Fetcher
+from mandos.client.loop import Loop, next_deadline
+from mandos.client.opener import Openers
+from mandos.client.search import DirectSearch, ZeroconfSearch
+from mandos.client.watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from mandos.client.companion import Companion
+    from mandos.client.loop import Part
+    from mandos.client.search import Search
+    from mandos.client.selection import Selection
+    from mandos.client.settings import Address, ClientSettings
+    from mandos.client.tls import Identity
+    from mandos.tls.session import Session
+
+#: Seconds in which a near server's answer may come before GnuTLS is loaded.
+_NEAR = 0.002
+
+
+class Run:
+    """Fetches the password once; a context manager that leaves nothing behind.
+
+    ``files`` are the contents of the key files by their paths.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        files: Mapping[str, bytes],
+        selection: Selection,
+        network: Companion | None,
+        reports: tuple[Callable[[str], None], Callable[[str], None]],
+    ) -> None:
+        """Start the first opener; nothing else happens yet."""
+        self._settings = settings
+        self._files = files
+        self._selection = selection
+        self._network = network
+        self._say, self._debug = reports
+        self._openers = Openers(files[settings.seckey], settings.seckey)
+        self._loop = Loop()
+        self._identity: Identity | None = None
+        self._watch: Watch | None = None
+        self._searches: list[Search] = []
+        self._fetcher = Fetcher(
+            self._loop,
+            self._make_session,
+            self._openers.open,
+            reports,
+            retry=settings.retry,
+            ask_route=network.ask_route if network else None,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._fetcher.close()
+        for search in self._searches:
+            search.close()
+        if self._watch:
+            self._watch.close()
+        self._openers.close()
+
+    def fetch(self) -> bytes:
+        """Return the password, once some server has given it."""
+        self._openers.attach(self._loop)
+        if self._network:
+            self._network.attach(self._loop, self._begin)
+        if self._network is None or self._network.ready:
+            self._begin()
+            self._turn(_NEAR)
+        self._load_identity()  # it may be unusable, which is to be told at once
+        self._network_watch()
+        while self._fetcher.password is None:
+            self._turn()
+        return self._fetcher.password
+
+    def _turn(self, longest: float | None = None) -> None:
+        now = time.monotonic()
+        parts: list[Part] = [self._openers, *self._searches, self._fetcher]
+        for part in parts:
+            part.tick(now)
+        if self._fetcher.password is None:
+            pause = next_deadline(parts, now) - time.monotonic()
+            self._loop.wait(pause if longest is None else min(pause, longest))
+
+    def _begin(self) -> None:
+        """Ask: the network may be used."""
+        settings = self._settings
+        addresses = [*settings.connect, *settings.servers]
+        self._searches += [self._direct(address) for address in addresses]
+        if not settings.connect:
+            found = self._fetcher.learn
+            self._searches.append(
+                ZeroconfSearch(self._network_watch, found, self._loop, self._debug)
+            )
+
+    def _direct(self, address: Address) -> DirectSearch:
+        return DirectSearch(
+            address, self._network_watch, self._fetcher.learn, self._loop, self._settings.retry
+        )
+
+    def _network_watch(self) -> Watch:
+        """Made when it is needed first: a server with a global address is asked before."""
+        if self._watch is None:
+            self._watch = Watch(self._selection, self._loop, self._network_changed)
+            for name in self._selection.names:
+                if not self._watch.exists(name):
+                    self._say(
+                        f"warning: the network interface {name} does not exist; waiting for it"
+                    )
+        return self._watch
+
+    def _network_changed(self) -> None:
+        for search in self._searches:
+            search.network_changed()
+
+    def _make_session(self, sock: socket.socket) -> Session:
+        return self._load_identity().session(sock.fileno())
+
+    def _load_identity(self) -> Identity:
+        if self._identity is None:
+            from mandos.client.tls import Identity  # noqa: PLC0415 - see the top
+
+            self._identity = Identity(self._settings, self._files)
+        return self._identity

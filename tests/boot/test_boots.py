@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines with encrypted roots come up by themselves, or a person can type the password.
+
+Every test ends with what only the decrypted root knows (``Machine.expect_boot``).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.families import ours, reference
+from harness.host import Host
+from harness.keys import Credentials, seal_with_gnupg
+from harness.peers import PORT, REFUSED, SENT, start_server
+from harness.vm.images import PASSWORD, TYPED, image
+from harness.vm.overlay import with_data_disk, without_python
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from harness.families import Family
+    from harness.peers import Server
+    from harness.vm.boot import Machine, Site
+    from harness.vm.images import Disks, Image
+
+    Took = Callable[[dict[str, float]], None]
+
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(900)]
+
+OURS, THEIRS = ours(), reference()
+GENERATORS = ("initramfs-tools", "dracut")
+#: What a booted guest's journal says that is no fault: of the kernel in QEMU, of a small Debian.
+EXPECTED = re.compile(r"kernel: |unknown /etc/crypttab option 'initramfs'")
+#: What the kernel says of faults that we could have made.
+FAULT = re.compile(r"(?i)traceback|segfault|mandos.*(error|fail|unexpected)|python.*error")
+
+
+@pytest.fixture(params=GENERATORS)
+def made(request: pytest.FixtureRequest, disks: Disks) -> Image:
+    """An initial RAM disk with our client, by each generator."""
+    del disks
+    return image(request.param, "ours")
+
+
+@pytest.fixture
+def small(disks: Disks) -> Image:
+    """An initial RAM disk with our client, by initramfs-tools."""
+    del disks
+    return image("initramfs-tools", "ours")
+
+
+@pytest.fixture
+def wrong(made: Image) -> Iterator[str]:
+    """The client's section with a secret that opens, and does not unlock the disk."""
+    with Host("workshop") as workshop:
+        shutil.copytree(made.folder / "keys", workshop.path("/run/keys"))
+        keys = Credentials(workshop, "/run/keys", "alpha", PASSWORD.encode(), made.section)
+        yield keys.with_secret(seal_with_gnupg(keys, b"of another machine")).section
+
+
+def _type(machine: Machine) -> dict[str, float]:
+    machine.console.type(TYPED)
+    return machine.expect_boot()
+
+
+def _refuse_once(machine: Machine, server: Server) -> None:
+    """Return when a first password has been tried in vain, and a prompt is there again."""
+    server.wait_for(SENT["ours"])
+    machine.expect_prompt()
+    if machine.image.generator == "initramfs-tools":
+        machine.console.expect("bad password")
+    machine.expect_prompt()
+
+
+def _after(seconds: float) -> None:
+    """A delay that is the subject of a test; it begins with something seen."""
+    threading.Event().wait(seconds)
+
+
+@pytest.mark.parametrize("server", [OURS, THEIRS], ids=lambda family: family.name)
+def test_boots_by_itself(site: Site, disks: Disks, made: Image, server: Family, took: Took) -> None:
+    """The whole system comes up without a hand; nothing of ours is left, nothing complains."""
+    host = site.host(avahi=True)
+    with start_server(host, server, made.section, zeroconf=True) as running:
+        machine = site.boot(disks, made, words="")
+        took(machine.expect_boot())
+        running.wait_for(SENT[server.name])
+    told = machine.report
+    assert not [line for line in told["process"] if re.search("mandos|python", line)]
+    assert not [line for line in told.get("journal", []) if not EXPECTED.search(line)]
+    assert not FAULT.search(machine.console.text)
+
+
+def test_nothing_is_left(site: Site, disks: Disks, made: Image, took: Took) -> None:
+    """When the decrypted root begins, the client has ended, and its interface is down again."""
+    with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True):
+        machine = site.boot(disks, made)
+        took(machine.expect_boot())
+    assert not [line for line in machine.report["process"] if re.search("mandos|python", line)]
+    (card,) = [line for line in machine.report["link"] if ": en" in line]
+    assert "UP" not in card.partition("<")[2].partition(">")[0].split(",")
+
+
+def test_server_comes_late(site: Site, disks: Disks, made: Image, took: Took) -> None:
+    """A server that appears 20 s after the prompt is found, and the machine boots by itself."""
+    host = site.host(avahi=True)
+    machine = site.boot(disks, made)
+    machine.expect_prompt()
+    _after(20)
+    with start_server(host, OURS, made.section, zeroconf=True):
+        took(machine.expect_boot())
+
+
+def test_server_down(site: Site, disks: Disks, made: Image, took: Took) -> None:
+    """Without a server the password is typed at the serial console."""
+    machine = site.boot(disks, made)
+    machine.expect_prompt()
+    took(_type(machine))
+
+
+def test_wrong_secret(site: Site, disks: Disks, made: Image, wrong: str, took: Took) -> None:
+    """When the server has a wrong password, a person can still type the right one."""
+    with start_server(site.host(avahi=True), OURS, wrong, zeroconf=True) as running:
+        machine = site.boot(disks, made)
+        _refuse_once(machine, running)
+        took(_type(machine))
+
+
+def test_wrong_secret_is_corrected(
+    site: Site, disks: Disks, made: Image, wrong: str, took: Took
+) -> None:
+    """When the server gets the right password 20 s later, the machine boots by itself."""
+    with start_server(site.host(avahi=True), OURS, wrong, zeroconf=True) as running:
+        machine = site.boot(disks, made)
+        _refuse_once(machine, running)
+        _after(20)
+        running.reload(made.section)
+        took(machine.expect_boot())
+
+
+def test_disabled(site: Site, disks: Disks, made: Image, took: Took) -> None:
+    """A machine that is disabled gets no password; a person can type it."""
+    section = f"{made.section}enabled = no\n"
+    with start_server(site.host(avahi=True), OURS, section, zeroconf=True) as running:
+        machine = site.boot(disks, made)
+        for _ in range(2):
+            running.wait_for(REFUSED["ours", "disabled"])
+        machine.expect_prompt()
+        took(_type(machine))
+
+
+def test_one_of_two_servers_hangs(site: Site, disks: Disks, small: Image, took: Took) -> None:
+    """A server that takes connections and says nothing holds up nobody."""
+    hanging, good = site.host(avahi=True), site.host(avahi=True)
+    with (
+        start_server(hanging, OURS, small.section, zeroconf=True) as silent,
+        start_server(good, OURS, small.section, zeroconf=True),
+    ):
+        silent.process.signal(signal.SIGSTOP)
+        took(site.boot(disks, small).expect_boot())
+        waiting = hanging.run("ss", "--tcp", "--listening", "--no-header").decode().split()[1]
+        assert int(waiting) > 0, "the hanging server was not asked"
+
+
+def test_link_comes_late(site: Site, disks: Disks, small: Image, took: Took) -> None:
+    """A network that is there 15 s after the prompt is early enough."""
+    with start_server(site.host(avahi=True), OURS, small.section, zeroconf=True):
+        machine = site.boot(disks, small, plugged=False)
+        machine.expect_prompt()
+        _after(15)
+        site.plug(machine.tap)
+        took(machine.expect_boot())
+
+
+def test_switched_off(site: Site, disks: Disks, made: Image, took: Took) -> None:
+    """With mandos=off no server is asked."""
+    with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True) as running:
+        machine = site.boot(disks, made, words="mandos=off init=/usr/local/sbin/report")
+        machine.expect_prompt()
+        took(_type(machine))
+        assert "alpha to " not in running.process.log
+
+
+def test_connect_over_ipv4(site: Site, disks: Disks, small: Image, took: Took) -> None:
+    """With mandos=connect and ip= a server is reached by its IPv4 address."""
+    host = site.host()
+    host.run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
+    words = f"mandos=connect:192.0.2.1:{PORT} ip=192.0.2.2::192.0.2.1:255.255.255.0::ens3:off"
+    with start_server(host, OURS, small.section) as running:
+        took(site.boot(disks, small, f"{words} init=/usr/local/sbin/report").expect_boot())
+        running.wait_for("sent the secret of client alpha to .*192.0.2.2")
+
+
+def test_network_hook_makes_a_vlan(site: Site, disks: Disks, small: Image, took: Took) -> None:
+    """The server is in a VLAN that an administrator's network hook makes; it is removed again."""
+    host = site.host(vlan=7, avahi=True)
+    with start_server(host, OURS, small.section, zeroconf=True):
+        machine = site.boot(disks, small, "test-vlan init=/usr/local/sbin/report")
+        took(machine.expect_boot())
+    assert not [line for line in machine.report["link"] if "vlan7" in line]
+
+
+def test_without_python(site: Site, disks: Disks, made: Image, tmp_path: Path, took: Took) -> None:
+    """When the image has lost its Python, the prompt works as ever."""
+    machine = site.boot(disks, made, initrd=without_python(made, tmp_path))
+    machine.expect_prompt()
+    took(_type(machine))
+
+
+def test_two_disks(site: Site, disks: Disks, small: Image, tmp_path: Path, took: Took) -> None:
+    """Two encrypted disks with the same password are both unlocked."""
+    initrd = with_data_disk(small, tmp_path)
+    with start_server(site.host(avahi=True), OURS, small.section, zeroconf=True):
+        machine = site.boot(disks, small, data=True, initrd=initrd)
+        took(machine.expect_boot())
+    assert "/dev/mapper/cryptdata" in machine.report["mapped"]

@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A network of a test, with servers' hosts and encrypted machines that are switched on.
+
+QEMU runs on the host that is the network's switch, so its tap device lives and ends there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from harness.bus import start_avahi, start_system_bus
+from harness.host import Host
+from harness.vm.console import Console
+from harness.vm.images import ROOT_UUID
+from harness.vm.vlan import allow_taps, start_vlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.vm.images import Disks, Image
+
+#: What a person sees who could type the password.
+PROMPT = {
+    "initramfs-tools": "unlock disk cryptroot",
+    "dracut": r"(?i)enter passphrase for disk",
+}
+#: The root has been mapped.
+MAPPED = {
+    "initramfs-tools": "cryptroot: set up successfully",
+    "dracut": r"Finished .*ryptography Setup for cryptroot",
+}
+#: Run the small reporting program as the first process, not systemd: seconds less.
+QUICK = "init=/usr/local/sbin/report"
+#: Checksums are the guest's work: a program that relays frames would find them missing.
+_WHOLE_FRAMES = "csum=off,gso=off"
+#: A switch has no addresses.
+_NO_IPV6 = "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done"
+
+_numbers = itertools.count()
+
+
+class Site:
+    """A switch, what is plugged into it, and the machines on it; all end with it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.switch = stack.enter_context(Host("switch"))
+        self._switch("link", "add", "bridge", "type", "bridge", "mcast_snooping", "0")
+        self.switch.run("sh", "-c", _NO_IPV6)
+        self._switch("link", "set", "bridge", "up")
+
+    def _switch(self, *words: str) -> None:
+        self.switch.run("ip", *words)
+
+    def host(self, *, avahi: bool = False, vlan: int = 0) -> Host:
+        """Return a new host that is plugged in; its eth0 is in the VLAN of that number, if any."""
+        number = next(_numbers)
+        host = self._stack.enter_context(Host(f"server{number}"))
+        card = "trunk" if vlan else "eth0"
+        # Only the network namespace is entered: the kernel looks the other host's process up.
+        there = ("nsenter", "--target", str(self.switch.pid), "--net", "ip", "link", "add")
+        ends = (f"port{number}", "type", "veth", "peer", "name", card, "netns", str(host.pid))
+        subprocess.run([*there, *ends], check=True)
+        self._switch("link", "set", f"port{number}", "master", "bridge", "up")
+        host.run("ip", "link", "set", card, "up")
+        if vlan:
+            start_vlan(host, card, vlan, "eth0")
+        host.link_local("eth0")
+        if avahi:
+            start_system_bus(host)
+            start_avahi(host)
+        return host
+
+    def plug(self, tap: str, *, plugged: bool = True) -> None:
+        """Plug a machine's cable in, or out."""
+        self._switch("link", "set", tap, "up" if plugged else "down")
+
+    def boot(
+        self,
+        disks: Disks,
+        image: Image,
+        words: str = QUICK,
+        *,
+        data: bool = False,
+        initrd: Path | None = None,
+        plugged: bool = True,
+    ) -> Machine:
+        """Switch a machine on; ``words`` are added to the kernel's command line."""
+        tap = f"tap{next(_numbers)}"
+        self._switch("tuntap", "add", tap, "mode", "tap")
+        self._switch("link", "set", tap, "master", "bridge")
+        self.plug(tap, plugged=plugged)
+        drives = [disks.root, *([disks.data] if data else [])]
+        console = self._stack.enter_context(
+            Console(
+                [
+                    *("qemu-system-x86_64", "-nodefaults", "-M", "pc", "-cpu", "max"),
+                    *("-accel", "tcg,thread=multi,tb-size=512", "-smp", "1", "-m", "1024"),
+                    *("-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
+                    *itertools.chain.from_iterable(map(_drive, drives)),
+                    *("-object", "rng-random,id=rng,filename=/dev/urandom"),
+                    *("-device", "virtio-rng-pci,rng=rng"),
+                    *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),
+                    *("-device", f"virtio-net-pci,netdev=net,romfile=,{_WHOLE_FRAMES}"),
+                    *("-kernel", str(image.folder / "vmlinuz")),
+                    *("-initrd", str(initrd or image.folder / "initrd")),
+                    *("-append", _command_line(image, words)),
+                ],
+                launcher=self.switch.entrance,
+            )
+        )  # fmt: skip
+        return Machine(console, disks, image, tap)
+
+    @classmethod
+    def of(cls, stack: ExitStack) -> Self:
+        """Make a switch to which QEMU can attach machines."""
+        site = cls(stack)
+        allow_taps(site.switch)
+        return site
+
+
+def _drive(path: Path) -> tuple[str, str]:
+    """A disk that forgets what is written, so that all machines can have the same."""
+    return "-drive", f"if=virtio,format=raw,snapshot=on,cache=unsafe,file={path}"
+
+
+def _command_line(image: Image, words: str) -> str:
+    line = f"console=ttyS0,115200 panic=-1 root=/dev/mapper/cryptroot ro {words}"
+    if image.generator == "dracut":
+        line += f" rd.luks.name={ROOT_UUID}=cryptroot rd.luks.timeout=0 rd.shell=0"
+    return line
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An encrypted machine that has been switched on."""
+
+    console: Console
+    disks: Disks
+    image: Image
+    tap: str
+
+    def expect_prompt(self) -> None:
+        """Return when a person could type the password."""
+        self.console.expect(PROMPT[self.image.generator])
+
+    def expect_boot(self) -> dict[str, float]:
+        """Return when the decrypted root has said so itself: seconds to what happened."""
+        marker = f"^booted {self.disks.nonce} from /dev/mapper/cryptroot after"
+        self.console.expect(marker)
+        return {
+            "root": self.console.when(MAPPED[self.image.generator]),
+            "marker": self.console.when(marker),
+        }
+
+    @property
+    def report(self) -> dict[str, list[str]]:
+        """What the decrypted root has told of itself: processes, links, mapped disks, journal."""
+        told: dict[str, list[str]] = {}
+        for line in self.console.text.splitlines():
+            if line.startswith("report "):
+                _, kind, rest = line.split(" ", 2)
+                told.setdefault(kind, []).append(rest)
+        return told

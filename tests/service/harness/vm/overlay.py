@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A few files of an initial RAM disk, changed as only an accident would.
+
+The kernel unpacks a second archive over the first one: its documentation, "initramfs buffer
+format" (Documentation/driver-api/early-userspace/buffer-format.rst).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from harness.vm.images import DATA_UUID, ROOT_UUID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.vm.images import Image
+
+
+def without_python(image: Image, folder: Path) -> Path:
+    """Make an initial RAM disk whose every interpreter is a link to nothing."""
+    programs = folder / "overlay" / "usr" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python3", "python3.11"):
+        (programs / name).symlink_to("/nowhere")
+    return _laid_over(image, folder)
+
+
+def with_data_disk(image: Image, folder: Path) -> Path:
+    """Make an initial RAM disk that unlocks the second disk too; for initramfs-tools."""
+    table = folder / "overlay" / "cryptroot" / "crypttab"
+    table.parent.mkdir(parents=True)
+    disks = (("cryptroot", ROOT_UUID), ("cryptdata", DATA_UUID))
+    lines = [f"{name} UUID={uuid} none luks,discard,initramfs\n" for name, uuid in disks]
+    table.write_text("".join(lines), encoding="ascii")
+    return _laid_over(image, folder)
+
+
+def _laid_over(image: Image, folder: Path) -> Path:
+    """Append what is in the folder ``overlay``."""
+    tree = folder / "overlay"
+    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
+    archive = subprocess.run(
+        ["cpio", "--create", "--format=newc", "--owner=0:0", "--quiet"],
+        cwd=tree, input="\n".join(names).encode(), capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    first = (image.folder / "initrd").read_bytes()
+    made = folder / "initrd"
+    made.write_bytes(first + bytes(-len(first) % 4) + archive)
+    return made
