@@ -208,6 +208,11 @@ def accompany(
     return child, ours
 
 
+def load() -> None:
+    """Import what is otherwise imported where it is used, for a process that cannot do so later."""
+    import resource  # noqa: F401, PLC0415 - as said
+
+
 def _shown(command: Sequence[str]) -> str:
     import shlex  # noqa: PLC0415 - only failures need it, and it brings re
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from mandos.client.search import Target
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, TLSError, WouldBlock
 from mandos.wire import grammar
@@ -33,9 +34,9 @@ class BadServer:
         self._threads[0].start()
 
     @property
-    def target(self) -> tuple[str, int, int, str]:
-        """What a search would return."""
-        return ("::1", self.port, 0, "")
+    def target(self) -> Target:
+        """What a search would find."""
+        return Target("::1", self.port)
 
     def close(self) -> None:
         """End every connection and the server itself."""

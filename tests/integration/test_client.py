@@ -8,11 +8,11 @@ import base64
 import os
 import re
 import select
-import selectors
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -22,9 +22,12 @@ from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, 
 
 from mandos.client.attempt import Attempt
 from mandos.client.fetch import Fetcher
-from mandos.openpgp import opening
+from mandos.client.loop import FOREVER, Loop, next_deadline
+from mandos.client.opener import Openers
+from mandos.client.search import Target
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
+from mandos.tls.session import Session
 from mandos.wire import conversation, grammar
 
 PASSWORD = b"\x00 a disk password \xff\n"
@@ -69,10 +72,6 @@ class Keys:
 def client_keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """One client's keys."""
     return Keys(tmp_path_factory.mktemp("keys"), PASSWORD)
-
-
-#: What a search names: address, port, interface index, name of the service.
-Target = tuple[str, int, int, str]
 
 
 class Client:
@@ -209,26 +208,19 @@ def test_full_standard_output_is_no_success(client_keys: Keys) -> None:
 
 
 class Everybody:
-    """A search that names the given servers at once."""
+    """A part of the loop that names the given servers at once."""
 
     def __init__(self, targets: list[Target]) -> None:
         self.targets = targets
 
     def deadline(self, _now: float) -> float:
-        """Never."""
-        return float("inf")
+        """At once while something is left."""
+        return 0 if self.targets else FOREVER
 
-    def tick(self, _now: float) -> list[Target]:
-        """All of them, once."""
+    def tick(self, fetcher: Fetcher) -> None:
+        """Name all of them, once."""
         targets, self.targets = self.targets, []
-        return targets
-
-    def hear(self, _listener: socket.socket) -> list[Target]:
-        """Nothing."""
-        return []
-
-    def close(self) -> None:
-        """Nothing."""
+        fetcher.learn(targets)
 
 
 def _fetch(client_keys: Keys, search: Everybody, said: list[str]) -> bytes:
@@ -237,21 +229,30 @@ def _fetch(client_keys: Keys, search: Everybody, said: list[str]) -> bytes:
         (client_keys.folder / "tls-pubkey.pem").read_bytes(),
         (client_keys.folder / "tls-privkey.pem").read_bytes(),
     )
-    secret_key = (client_keys.folder / "seckey.txt").read_bytes()
-    with selectors.DefaultSelector() as selector:
-        fetcher = Fetcher(
-            search,
-            selector,
-            (Priority(grammar.PRIORITY), credentials),
-            lambda sealed: opening.open_secret(sealed, secret_key),
-            (said.append, said.append),
-            retry=3600,
-        )
-        try:
-            fetcher.start()
-            return fetcher.run()
-        finally:
-            fetcher.close()
+    priority = Priority(grammar.PRIORITY)
+    loop = Loop()
+    openers = Openers((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
+    fetcher = Fetcher(
+        loop,
+        lambda sock: Session(priority, credentials, sock.fileno(), is_server=True),
+        openers.open,
+        (said.append, said.append),
+        retry=3600,
+    )
+    openers.attach(loop)
+    try:
+        while fetcher.password is None:
+            search.tick(fetcher)
+            for part in (openers, fetcher):
+                part.tick(time.monotonic())
+            now = time.monotonic()
+            if fetcher.password is None:
+                loop.wait(min(search.deadline(now), next_deadline((openers, fetcher), now)) - now)
+        return fetcher.password
+    finally:
+        fetcher.close()
+        openers.close()
+        loop.close()
 
 
 def test_bad_servers_do_not_hold_up_a_good_one(client_keys: Keys) -> None:
@@ -274,7 +275,7 @@ def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> Non
     said: list[str] = []
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
         port = closed.getsockname()[1]
-    lies = [("::1", port, index, "") for index in range(200)]
+    lies = [Target("::1", port, index) for index in range(200)]
     with bad_server(sends(client_keys.sealed)) as good:
         assert _fetch(client_keys, InTwoParts([lies, [good.target]]), said) == PASSWORD
 
@@ -303,7 +304,10 @@ def test_second_address_of_a_server_waits_a_moment(client_keys: Keys) -> None:
     """A server with two addresses is asked once, when the first address works."""
     said: list[str] = []
     with bad_server(sends(client_keys.sealed)) as good, bad_server(silent) as other:
-        targets = [(*good.target[:3], "Mandos"), (*other.target[:3], "Mandos")]
+        targets = [
+            Target("::1", good.port, name="Mandos"),
+            Target("::1", other.port, name="Mandos"),
+        ]
         assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
         assert other.asked == 0
 
@@ -312,7 +316,10 @@ def test_second_address_helps_when_the_first_hangs(client_keys: Keys) -> None:
     """The moment is short, and does not wait for the first address to fail."""
     said: list[str] = []
     with bad_server(silent) as first, bad_server(sends(client_keys.sealed)) as second:
-        targets = [(*first.target[:3], "Mandos"), (*second.target[:3], "Mandos")]
+        targets = [
+            Target("::1", first.port, name="Mandos"),
+            Target("::1", second.port, name="Mandos"),
+        ]
         assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
 
 
@@ -325,11 +332,12 @@ class InTwoParts(Everybody):
 
     def deadline(self, _now: float) -> float:
         """At once while something is left."""
-        return 0 if self.parts else float("inf")
+        return 0 if self.parts else FOREVER
 
-    def tick(self, _now: float) -> list[Target]:
-        """The next part."""
-        return self.parts.pop(0) if self.parts else []
+    def tick(self, fetcher: Fetcher) -> None:
+        """Name the next part."""
+        if self.parts:
+            fetcher.learn(self.parts.pop(0))
 
 
 class OneAfterTheOther(Everybody):
@@ -337,24 +345,22 @@ class OneAfterTheOther(Everybody):
 
     def __init__(self, targets: list[Target], said: list[str]) -> None:
         super().__init__(targets)
-        self.given = 0
         self.said = said
+        self.given = 0
 
-    @property
-    def _due(self) -> bool:
+    def _is_due(self) -> bool:
         late = sum("took too long" in line for line in self.said)
         return self.given <= late and self.given < len(self.targets)
 
     def deadline(self, _now: float) -> float:
         """At once when the next one is due."""
-        return 0 if self._due else float("inf")
+        return 0 if self._is_due() else FOREVER
 
-    def tick(self, _now: float) -> list[Target]:
-        """The next one, when it is due."""
-        if not self._due:
-            return []
-        self.given += 1
-        return [self.targets[self.given - 1]]
+    def tick(self, fetcher: Fetcher) -> None:
+        """Name the next one, when it is due."""
+        if self._is_due():
+            self.given += 1
+            fetcher.learn([self.targets[self.given - 1]])
 
 
 def test_server_that_hangs_is_given_up(client_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

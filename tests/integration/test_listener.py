@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
-import selectors
 import socket
 import ssl
 import subprocess
@@ -94,22 +93,23 @@ class Server:
 def _attempt(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> Attempt:
     credentials = Credentials()
     credentials.load_raw_key(key[1], key[0])
-    return Attempt(address, Priority(priority), credentials, time.monotonic())
+
+    def session(sock: socket.socket) -> Session:
+        return Session(Priority(priority), credentials, sock.fileno(), is_server=True)
+
+    return Attempt(address, session, time.monotonic())
 
 
 def _ask(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> bytes:
     attempt = _attempt(address, key, priority)
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(attempt.socket, attempt.waits_for)
-            while True:
-                selector.select(30)
-                sealed = attempt.advance(time.monotonic())
-                if sealed is not None:
-                    return sealed
-                selector.modify(attempt.socket, attempt.waits_for)
+        while (sealed := attempt.advance(time.monotonic())) is None:
+            with select.epoll() as epoll:
+                epoll.register(attempt.socket, attempt.waits_for)
+                assert epoll.poll(30)
     finally:
         attempt.close()
+    return sealed
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_defaults_are_those_of_the_manual_page() -> None:
     assert settings.tls_privkey == "/conf/conf.d/mandos/tls-privkey.pem"
     assert settings.seckey == "/conf/conf.d/mandos/seckey.txt"
     assert (settings.retry, settings.priority) == (10.0, grammar.PRIORITY)
-    assert settings.connect is None
+    assert settings.connect == settings.servers == []
     assert settings.interfaces == []
 
 
@@ -79,6 +79,7 @@ def test_defaults_are_those_of_the_manual_page() -> None:
         ("fe80::1%eth0:4711", "fe80::1", 4711, "eth0"),
         ("[fe80::1%eth0]:4711", "fe80::1", 4711, "eth0"),
         ("::1:80", "::1", 80, ""),
+        ("server.example:4711", "server.example", 4711, ""),
     ],
 )
 def test_connect_address(text: str, host: str, port: int, interface: str) -> None:
@@ -87,25 +88,24 @@ def test_connect_address(text: str, host: str, port: int, interface: str) -> Non
     assert (address.host, address.port, address.interface) == (host, port, interface)
 
 
-@pytest.mark.parametrize("text", ["", "host", "server:4711", "192.0.2.1", "1.2.3.4:0", "::1:99999",
-                                  "192.0.2.1:-4", "192.0.2.1:٣"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "host", "192.0.2.1", "1.2.3.4:0", "::1:99999", "1.2.3:4711",
+                                  "192.0.2.1:-4", "192.0.2.1:٣", "-host:1", "a b:1"])  # fmt: skip
 def test_bad_connect_address(text: str) -> None:
-    """Whatever is not a numeric address and a port is refused."""
+    """Whatever is not an address, or a name that can be one, and a port is refused."""
     with pytest.raises(UsageError, match="--connect"):
         Address.parse(text)
 
 
-def test_interfaces_end_at_none() -> None:
-    """Interfaces add up over commas and repetitions; what follows "none" does not count."""
+def test_interfaces_add_up() -> None:
+    """Over commas and repetitions; what "none" means is the selection's affair."""
     assert _settings("-i", "eth0,eth1", "-i", "eth2").interfaces == ["eth0", "eth1", "eth2"]
-    assert _settings("-i", "eth0,none,eth1", "-i", "eth2").interfaces == ["eth0"]
+    assert _settings("-i", "eth0,none", "-i", "eth2").interfaces == ["eth0", "none", "eth2"]
 
 
 def test_single_interface_is_that_of_the_connect_address() -> None:
     """One interface given with --connect is where a link-local address is."""
     settings = _settings("-c", "fe80::1:4711", "-i", "eth2")
-    assert settings.connect is not None
-    assert settings.connect.interface == "eth2"
+    assert [one.interface for one in settings.connect] == ["eth2"]
 
 
 def test_help_names_every_option() -> None:

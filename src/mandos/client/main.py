@@ -13,7 +13,7 @@ import sys
 
 from mandos.bare import signal
 from mandos.client import companion
-from mandos.client.rights import give_up_root
+from mandos.client.rights import everybody_can_import, give_up_root, has_root
 from mandos.client.run import Run
 from mandos.client.selection import Selection
 from mandos.client.settings import COMMAND_LINE, ClientSettings
@@ -67,11 +67,13 @@ def _with_network(settings: ClientSettings) -> int:
     files = {path: read_key_file(path) for path in settings.key_files}
     _warn(settings)
     reports = (_say, _say if settings.debug else _keep_quiet)
+    if has_root() and not everybody_can_import():
+        from mandos.client import preload  # noqa: F401, PLC0415 - hardly anybody needs it
+
     selection = Selection(settings.interfaces, direct=bool(settings.connect))
     network = companion.begin(settings, selection, reports)
     try:
         with Run(settings, files, selection, network, reports) as run:
-            # Whatever is imported or read from now on has to be there for everybody.
             give_up_root()
             password = run.fetch()
             return _write_all(password)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from mandos.errors import MachineError
 
@@ -15,6 +16,16 @@ _NOBODY = 65534
 def has_root() -> bool:
     """Whether this process can do what only root may."""
     return os.geteuid() == 0
+
+
+def everybody_can_import() -> bool:
+    """Whether modules can be loaded without root, too: from Python's folder and from ours."""
+    folders = {os.path.dirname(os.path.abspath(path)) for path in (os.__file__, __file__)}  # noqa: PTH100, PTH120 - pathlib is dear at boot
+    while folders:
+        if not all(os.stat(folder).st_mode & stat.S_IXOTH for folder in folders):  # noqa: PTH116
+            return False
+        folders = {os.path.dirname(folder) for folder in folders} - folders  # noqa: PTH120
+    return True
 
 
 def give_up_root() -> None:

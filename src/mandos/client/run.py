@@ -94,12 +94,12 @@ class Run:
         return self._fetcher.password
 
     def _turn(self, longest: float | None = None) -> None:
-        now = time.monotonic()
         parts: list[Part] = [self._openers, *self._searches, self._fetcher]
         for part in parts:
-            part.tick(now)
+            part.tick(time.monotonic())  # what one of them did may have taken a while
         if self._fetcher.password is None:
-            pause = next_deadline(parts, now) - time.monotonic()
+            now = time.monotonic()
+            pause = next_deadline(parts, now) - now
             self._loop.wait(pause if longest is None else min(pause, longest))
 
     def _begin(self) -> None:

@@ -49,7 +49,7 @@ class SecretError(PeerError):
 def load() -> ModuleType:
     """Load the OpenPGP library, if it is not yet.  Raises MachineError when it is missing."""
     try:
-        from openpgp import composed  # noqa: PLC0415 - callers choose when to pay for it
+        from openpgp import armor, composed  # noqa: F401, PLC0415 - callers choose when to pay
     except ImportError as error:
         raise MachineError(f"the OpenPGP library cannot be loaded: {error}") from error
     return composed

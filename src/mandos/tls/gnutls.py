@@ -54,7 +54,7 @@ class TLSError(PeerError):
 
 
 class WouldBlock(BlockingIOError):  # noqa: N818 - not an error
-    """As for the socket itself: the call has to be repeated when the socket is ready; see record_get_direction."""
+    """As for the socket itself: repeat the call when it is ready; see record_get_direction."""
 
 
 class Datum(ctypes.Structure):

@@ -96,7 +96,7 @@ def _keys(client: list[str]) -> Iterator[Finding]:
     except MandosError as error:
         yield Finding(_FAILED, "client's options", str(error))
         return
-    for path in (settings.pubkey, settings.seckey, settings.tls_pubkey, settings.tls_privkey):
+    for path in (settings.seckey, settings.tls_pubkey, settings.tls_privkey):
         yield _key(path, secret=path in {settings.seckey, settings.tls_privkey})
 
 
