@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A table of figures, some of which have a bar: the most that they may be."""
+"""A table of figures, some of which have a bar: the most, or the least, that they may be."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ class Figures:
         met = median(values) <= bar
         self.met = self.met and met
         self.show(what, spread(values), f"bar {bar:g}: {'met' if met else 'MISSED'}")
+
+    def reach(self, what: str, value: float, bar: float) -> None:
+        """Print a line whose figure must not be below the bar."""
+        met = value >= bar
+        self.met = self.met and met
+        self.show(what, f"{value:.2f}", f"bar {bar:g}: {'met' if met else 'MISSED'}")
 
 
 def spread(values: Sequence[float]) -> str:

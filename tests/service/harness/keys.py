@@ -44,6 +44,13 @@ class Credentials:
         """The SHA-256 of the TLS key's SubjectPublicKeyInfo, reckoned here (RFC 7250)."""
         return key_id(self.maker.path(f"{self.directory}/tls-pubkey.pem"))
 
+    @property
+    def sealed(self) -> bytes:
+        """What a server has to send."""
+        text = re.search(r"^secret\s*[=:](.*(?:\n[ \t]+.*)*)", self.section, flags=re.MULTILINE)
+        assert text, "the section has no secret"
+        return base64.b64decode("".join(text[1].split()))
+
     def install(self, host: Host) -> str:
         """Copy the key files to ``host``; return their directory there."""
         there = f"/run/keys-{self.directory.rpartition('/')[2]}"
