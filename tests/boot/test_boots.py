@@ -19,6 +19,7 @@ from harness.families import ours, reference
 from harness.host import Host
 from harness.keys import Credentials, seal_with_gnupg
 from harness.peers import PORT, REFUSED, SENT, start_server
+from harness.vm.console import PATIENCE
 from harness.vm.images import PASSWORD, TYPED, image
 from harness.vm.overlay import with_data_disk, without_python
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Took = Callable[[dict[str, float]], None]
 
-pytestmark = [pytest.mark.boot, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(1500)]
 
 OURS, THEIRS = ours(), reference()
 GENERATORS = ("initramfs-tools", "dracut")
@@ -73,7 +74,7 @@ def _type(machine: Machine) -> dict[str, float]:
 
 def _refuse_once(machine: Machine, server: Server) -> None:
     """Return when a first password has been tried in vain, and a prompt is there again."""
-    server.wait_for(SENT["ours"])
+    server.wait_for(SENT["ours"], PATIENCE)
     machine.expect_prompt()
     if machine.image.generator == "initramfs-tools":
         machine.console.expect("bad password")
@@ -152,7 +153,7 @@ def test_disabled(site: Site, disks: Disks, made: Image, took: Took) -> None:
     with start_server(site.host(avahi=True), OURS, section, zeroconf=True) as running:
         machine = site.boot(disks, made)
         for _ in range(2):
-            running.wait_for(REFUSED["ours", "disabled"])
+            running.wait_for(REFUSED["ours", "disabled"], PATIENCE)
         machine.expect_prompt()
         took(_type(machine))
 

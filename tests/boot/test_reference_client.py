@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.vm.boot import Site
     from harness.vm.images import Disks
 
-pytestmark = [pytest.mark.boot, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(1500)]
 
 
 @pytest.mark.parametrize("server", [ours(), reference()], ids=lambda family: family.name)

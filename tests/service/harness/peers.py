@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from harness.process import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -68,10 +70,10 @@ class Server:
         new.replace(self.config / "clients.conf")
         self.process.signal(signal.SIGHUP)
 
-    def wait_for(self, pattern: str) -> None:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> None:
         """Return when a log line after those already waited for matches ``pattern``."""
         try:
-            self.seen = self.host.syslog.wait_for(pattern, after=self.seen)
+            self.seen = self.host.syslog.wait_for(pattern, after=self.seen, seconds=seconds)
         except AssertionError as error:
             error.add_note(self.process.report("the server"))
             raise

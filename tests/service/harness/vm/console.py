@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: How long a machine may take for anything: emulated, on a busy machine; reached on failure only.
-PATIENCE = 150.0
+PATIENCE = 600.0
 #: Lines of the console that a failure shows.
 TAIL = 60
 #: Escape sequences and control characters that are there for a terminal: ECMA-48, 5.4.
