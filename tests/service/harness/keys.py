@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.families import Family
@@ -88,11 +89,13 @@ def key_id(public_key: Path) -> str:
     return hashlib.sha256(base64.b64decode(body)).hexdigest()
 
 
-def make_credentials(maker: Host, family: Family, name: str, password: bytes) -> Credentials:
+def make_credentials(
+    maker: Host, family: Family, name: str, password: bytes, kind: Sequence[str] = SMALL_RSA
+) -> Credentials:
     """Make a client's keys and section with ``family``'s mandos-keygen on the host ``maker``."""
     directory = f"/run/{family.name}-{name}"
     maker.path(directory).mkdir(mode=0o700, exist_ok=True)
-    maker.run(family.keygen, "--dir", directory, "--name", name, "--force", *SMALL_RSA)
+    maker.run(family.keygen, "--dir", directory, "--name", name, "--force", *kind)
     maker.path(f"{directory}.password").write_bytes(password)
     sealing = ("--dir", directory, "--name", name, "--no-ssh", "--passfile")
     section = maker.run(family.keygen, *sealing, f"{directory}.password").decode()
