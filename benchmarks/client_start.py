@@ -78,6 +78,7 @@ def main() -> int:
 
 def _start_script(folder: Path) -> str:
     """Our client as packages install it: byte-compiled, and started by the system's Python."""
+    folder.chmod(0o755)  # everybody can read what packages install
     script = folder / "mandos-client"
     library = folder / "library"
     shutil.copytree(Path(mandos.__file__).parent, library / "mandos")
