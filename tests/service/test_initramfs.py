@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 GROWTH_LIMIT = 10_000_000
-#: Half a megabyte of Python's modules that one careless import would bring along.
+#: A quarter of a megabyte of modules that one careless import would bring along.
 DEAR_MODULES = {"argparse", "collections", "enum", "random", "re", "shutil", "subprocess", "typing"}
 NOBODY = 65534
 BUILDER = "/usr/lib/x86_64-linux-gnu/mandos/mandos-image"
