@@ -20,10 +20,13 @@ mandos_command() (
 
 ask_for_password() (
     command=$(mandos_command "$@")
+    # What the prompt says; cryptroot-ask has them.
+    [ -z "${device-}" ] || export CRYPTTAB_SOURCE="$device"
+    [ -z "${luksname-}" ] || export CRYPTTAB_NAME="$luksname"
     tries=3
     [ "$(getarg mandos=)" != off ] && [ -n "$command" ] || tries=0
     while [ "$tries" -gt 0 ]; do
-        /lib/mandos/plugin-runner </dev/console 2>/dev/console | $command --key-file=- && return
+        /lib/mandos/plugin-runner <>/dev/console 2>/dev/console | $command --key-file=- && return
         tries=$((tries - 1))
         sleep 1
     done

@@ -5,7 +5,7 @@
 #
 # With systemd in the image, a path unit starts password-agent when a password is asked for;
 # without it, the question of the module crypt is asked by plugin-runner instead.
-# shellcheck disable=SC2154 # initdir, moddir, systemdsystemunitdir: from dracut
+# shellcheck disable=SC2154 # initdir, kernel, moddir, systemdsystemunitdir: from dracut
 
 _mandos_builder() {
     local place
@@ -28,24 +28,46 @@ depends() {
     echo crypt
 }
 
-installkernel() {
-    local module
-    hostonly='' instmods ipv6
-    for module in /sys/class/net/*/device/driver/module; do
+# The drivers of a device, and of the buses and hubs that it is attached to.
+_mandos_drivers() {
+    local device module
+    device=$(readlink -f "$1")
+    while [[ $device == /sys/* ]]; do
+        module=$device/driver/module
         [[ -e $module ]] && hostonly='' instmods "$(basename "$(readlink -f "$module")")"
+        device=${device%/*}
+    done
+}
+
+installkernel() {
+    local device
+    hostonly='' instmods ipv6
+    for device in /sys/class/net/*/device /sys/class/net/*/phydev; do
+        [[ -e $device ]] && _mandos_drivers "$device"
     done
     return 0
 }
 
+# What network hooks need: command-line.sh loads it.  Each line is a module and, maybe, options.
+_mandos_hooks_modules() {
+    local module options
+    while read -r module options; do
+        [[ $module ]] || continue
+        if hostonly='' instmods -c -s "$module"; then
+            echo "$module $options" >>"$initdir/lib/mandos/kernel-modules"
+        else
+            dwarning "mandos: a network hook needs the module $module, not in Linux $kernel"
+        fi
+    done
+}
+
 install() {
-    local module modules
+    local modules
     if ! modules=$("$(_mandos_builder)" --into="$initdir"); then
         dwarning "mandos: the image has no Mandos client; it will ask for passwords at the console"
         return 0
     fi
-    for module in $modules; do
-        hostonly='' instmods "$module"
-    done
+    _mandos_hooks_modules <<<"$modules"
     inst_hook cmdline 20 "$moddir/command-line.sh"
     if dracut_module_included systemd; then
         inst_script "$moddir/start-agent.sh" /lib/mandos/start-agent
@@ -56,6 +78,7 @@ install() {
         mkdir -p "$initdir$systemdsystemunitdir/sysinit.target.wants"
         ln -sf ../ask-password-mandos.path "$initdir$systemdsystemunitdir/sysinit.target.wants/"
     else
+        mkdir -p "$initdir/lib/cryptsetup" # for the FIFO of the plugin askpass-fifo
         inst_simple "$moddir/ask-for-password.sh" /lib/mandos/ask-for-password.sh
         # shellcheck disable=SC2016 # this is for the machine that boots
         echo '[ -n "$mandos_at_console" ] || . /lib/mandos/ask-for-password.sh' \

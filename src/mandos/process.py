@@ -30,6 +30,10 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors
 _WARNING_FROM = 0x030C0000  # Python 3.12
+#: What a shell takes as it is, wherever in a word.
+_PLAIN = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-",
+)
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -214,9 +218,14 @@ def load() -> None:
 
 
 def _shown(command: Sequence[str]) -> str:
-    import shlex  # noqa: PLC0415 - only failures need it, and it brings re
+    """As a person can paste it; by hand, since shlex would bring re into every image."""
+    return " ".join(map(_quoted, command))
 
-    return shlex.join(command)
+
+def _quoted(word: str) -> str:
+    if word and _PLAIN.issuperset(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def _fork() -> int:

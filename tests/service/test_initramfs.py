@@ -13,7 +13,7 @@ import pytest
 
 from harness.early_boot import EarlyBoot
 from harness.families import ours
-from harness.initramfs import ImageMaker
+from harness.initramfs import VERSION, ImageMaker
 from harness.keys import FILES
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 GROWTH_LIMIT = 10_000_000
+#: A quarter of a megabyte of modules that one careless import would bring along.
+DEAR_MODULES = {"argparse", "collections", "enum", "random", "re", "shutil", "subprocess", "typing"}
 NOBODY = 65534
 BUILDER = "/usr/lib/x86_64-linux-gnu/mandos/mandos-image"
 PYTHON = ("chroot", "/run/root", "/usr/bin/python3", "-IS", "-c")
@@ -41,6 +43,10 @@ for folder, _, files in os.walk(top):
             __import__(name.removesuffix(".__init__"))
             count += 1
 print(count)
+"""
+#: A network hook that needs two kernel modules that there are, and one that there is not.
+MODULES_HOOK = """#!/bin/sh
+[ "$1" != modules ] || printf '%s\\n' tun nowhere 'bonding max_bonds=0'
 """
 OPEN = """
 import sys
@@ -64,7 +70,7 @@ def test_image_is_for_root_and_keys_are_for_the_client(
 
 
 def test_nothing_is_there_twice_or_in_vain(image_tree: Path) -> None:
-    """No source, no tests, no library in two places."""
+    """No source, no tests, no library in two places, none of Python's modules but a few."""
     files = [path for path in image_tree.rglob("*") if path.is_file() and not path.is_symlink()]
     names = Counter(path.name for path in files if ".so" in path.name)
     assert [name for name, count in names.items() if count > 1] == []
@@ -73,6 +79,8 @@ def test_nothing_is_there_twice_or_in_vain(image_tree: Path) -> None:
     ]
     assert len(python) > 30
     assert [path for path in python if path.suffix == ".py" or "test" in str(path.name)] == []
+    (library,) = (path.parent for path in python if path.name == "os.pyc")
+    assert {path.stem for path in library.iterdir()} & DEAR_MODULES == set()
 
 
 def test_programs_run_from_the_image_alone(image_tree: Path) -> None:
@@ -128,6 +136,28 @@ def test_what_the_administrator_adds(image_maker: ImageMaker) -> None:
     assert (tree / "usr/bin/env").exists()
     assert not (tree / "usr/lib/mandos/network-hooks.d/bad name").exists()
     assert (tree / "conf/conf.d/mandos/seckey.txt").stat().st_uid == 1234
+
+
+def test_modules_of_network_hooks_are_loaded(image_maker: ImageMaker) -> None:
+    """What a hook needs is loaded at boot; where the kernel has no such module, a warning says so.
+
+    The kernel has two modules, compiled in: which the image needs no files for.
+    """
+    hook = image_maker.file("/etc/mandos/network-hooks.d/tunnel")
+    hook.write_text(MODULES_HOOK, encoding="ascii")
+    hook.chmod(0o755)
+    builtin = image_maker.file(f"/usr/lib/modules/{VERSION}/modules.builtin")
+    builtin.write_text("kernel/drivers/net/tun.ko\nkernel/bonding.ko\n", encoding="ascii")
+    image_maker.run("depmod", VERSION)
+    try:
+        process = image_maker.start("mkinitramfs", "-o", "/run/hooked", VERSION)
+        assert process.wait() == 0, process.log
+    finally:
+        hook.unlink()
+    assert f"needs the module nowhere, which Linux {VERSION} does not have" in process.log
+    loaded = image_maker.unpack("hooked") / "conf/modules"
+    assert loaded.read_text(encoding="ascii").splitlines()[:2] == ["tun", "bonding max_bonds=0"]
+    assert "nowhere" not in loaded.read_text(encoding="ascii")
 
 
 def test_same_tree_each_time(image_maker: ImageMaker) -> None:

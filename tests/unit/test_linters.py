@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-SHELL_SCRIPTS = sorted(
-    str(path.relative_to(ROOT))
-    for folder in (".ci", "tools", "initramfs-tools", "dracut", "examples")
-    for path in (ROOT / folder).rglob("*")
-    if path.is_file() and path.read_bytes()[:64].startswith((b"#!/bin/sh", b"#!/bin/bash"))
-)
+#: The first line of a script for a shell, or what tells shellcheck that a file is sourced by one.
+SHELL = re.compile(rb"#!\s*/(usr/)?bin/(env +)?(ba|da)?sh\b|(#.*\n)*# shellcheck shell=")
+
+
+def _files() -> list[str]:
+    """What belongs to the project: what git knows, or all that an unpacked archive has."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return listed.stdout.split("\0")
+    return [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
+
+
+def _is_shell(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    return path.suffix in {".sh", ".bash"} or SHELL.match(path.read_bytes()[:512]) is not None
+
+
+SHELL_SCRIPTS = sorted(name for name in _files() if _is_shell(ROOT / name))
 
 
 def _run(*command: str) -> None:
@@ -44,6 +59,17 @@ def test_mypy_strict_is_content() -> None:
 def test_imports_run_downward() -> None:
     """The rooms import only what lies below them (pyproject.toml, tool.importlinter)."""
     _run(str(BIN / "lint-imports"), "--no-cache")
+
+
+def test_shell_scripts_are_found() -> None:
+    """By their first line, by their name, by what they tell shellcheck."""
+    assert {
+        "debian/mandos-boot-client.postinst",
+        "dracut/90mandos/module-setup.sh",
+        "initramfs-tools/conf-hooks.d/mandos",
+        "tests/service/harness/vm/image.sh",
+        "tools/test-setup",
+    } <= set(SHELL_SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS)

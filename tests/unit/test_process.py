@@ -34,6 +34,23 @@ def test_a_program_gets_the_environment_that_is_named() -> None:
     assert done.stdout == b"ONLY=this\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["true"], ["a b", ""], ["it's", '"$(x)"'], ["~", "*", "a=b"], ["ü", "-", "a\nb"]],
+    ids=str,
+)
+def test_a_shell_takes_a_shown_command_apart_again(words: list[str]) -> None:
+    """A command that failed is shown as one can paste it, whatever its words are."""
+    shown = process.Completed(words, 1, b"", b"")
+    with pytest.raises(MachineError) as caught:
+        shown.require_success()
+    text = str(caught.value).partition("status 1: ")[2]
+    printed = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {text}"], capture_output=True, check=True
+    )
+    assert printed.stdout.decode().split("\0")[:-1] == words
+
+
 def test_a_failure_can_be_pasted_and_hides_the_input() -> None:
     """The error quotes the command for a shell and says what the program said, not its input."""
     done = process.run(["sh", "-c", "echo 'no way' >&2; exit 3"], input=b"hidden", timeout=30)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 
+from mandos.bare import signal
 from mandos.boot import handover_prompts
 from mandos.boot.handover_fetch import Fetch
 from mandos.boot.handover_rules import Handover

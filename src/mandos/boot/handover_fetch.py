@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from mandos import process
+from mandos.bare import signal
 from mandos.boot.kernel_log import Lines
 from mandos.errors import MachineError
 

@@ -9,9 +9,9 @@ A program is a command line and a function.  Signals that end it unwind the func
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
+from mandos.bare import signal
 from mandos.errors import MachineError, MandosError
 
 TYPE_CHECKING = False
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+ENDING_SIGNALS: dict[int, str] = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGINT: "SIGINT",
+    signal.SIGHUP: "SIGHUP",
+    signal.SIGQUIT: "SIGQUIT",
+}
 #: Exit status of a plugin that has nothing to do on this machine: EX_UNAVAILABLE.
 NOT_HERE = 69
 _STDOUT = 1
@@ -63,7 +68,7 @@ def run_program(
         return error.exit_code
     except Ended as end:
         if end.number != signal.SIGTERM:  # which is how all but one plugin end at every boot
-            say(f"ended by {signal.Signals(end.number).name}")
+            say(f"ended by {ENDING_SIGNALS[end.number]}")
         return 128 + end.number
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 
+from mandos.bare import signal
 from mandos.boot.program import (
     ENDING_SIGNALS,
     Ended,
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Ended as end:
         if end.number != signal.SIGTERM:  # which is how a boot script ends us
-            speaker(COMMAND_LINE.program)(f"ended by {signal.Signals(end.number).name}")
+            speaker(COMMAND_LINE.program)(f"ended by {ENDING_SIGNALS[end.number]}")
         return 128 + end.number
 
 

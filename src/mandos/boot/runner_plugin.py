@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
+from mandos.bare import signal
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
+from mandos.bare import signal
 from mandos.boot.program import Ended
 from mandos.errors import MachineError
 

@@ -68,7 +68,9 @@ def _with_network(settings: ClientSettings) -> int:
     _warn(settings)
     reports = (_say, _say if settings.debug else _keep_quiet)
     if has_root() and not everybody_can_import():
-        from mandos.client import preload  # noqa: F401, PLC0415 - hardly anybody needs it
+        from mandos.client import preload  # noqa: PLC0415 - hardly anybody needs it
+
+        preload.load()
 
     selection = Selection(settings.interfaces, direct=bool(settings.connect))
     network = companion.begin(settings, selection, reports)

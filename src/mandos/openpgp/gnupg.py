@@ -35,6 +35,12 @@ def available() -> bool:
     return any(os.access(os.path.join(folder, "gpg"), os.X_OK) for folder in folders)  # noqa: PTH118 - pathlib is too dear for early boot
 
 
+def load() -> None:
+    """Import what is otherwise imported where it is used, for a process that cannot do so later."""
+    import shutil  # noqa: F401, PLC0415 - as said
+    import tempfile  # noqa: F401, PLC0415 - as said
+
+
 def open_secret(message: bytes, secret_key: bytes, size: int) -> bytes:
     """Decrypt a message of any kind to at most ``size`` bytes.  Raises MachineError."""
     with Home() as home:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 VERSION = "6.1.0-test"
 PYTHON = "/usr/bin/python3"
-NEEDED = ("mkinitramfs", "cryptsetup", "zstd", "cpio", "busybox")
+NEEDED = ("mkinitramfs", "cryptsetup", "zstd", "cpio", "busybox", "strip")
 LAYERS = """
 for top in usr etc boot; do
     mkdir /run/$top.new /run/$top.work
@@ -75,13 +75,15 @@ class ImageMaker(Host):
         return Path(f"/proc/{self.pid}/root{path}")
 
     def install(self) -> None:
-        """Install the client side as a package does."""
+        """Install the client side as a package does, and strip what dh_strip would."""
         libraries = Path("/run/libraries")
         spec = find_spec("openpgp")
         assert spec is not None
         assert spec.origin is not None
         self.file(str(libraries)).mkdir()
         shutil.copytree(Path(spec.origin).parent, self.file(str(libraries / "openpgp")))
+        extensions = self.file(str(libraries)).rglob("*.so")
+        subprocess.run(["strip", "--strip-unneeded", *extensions], check=True)
         self.run(
             *(PYTHON, "-IS", str(ROOT / "tools" / "install"), "--python", PYTHON),
             *("--prefix", "/usr", "--libraries", str(libraries)),

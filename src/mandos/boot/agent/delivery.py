@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import errno
-import socket
 
+from mandos.bare import socket
 from mandos.errors import PeerError
 
 #: The first byte of an answer; a minus sign would say that a person refuses to give one.
@@ -24,9 +24,11 @@ class DeliveryError(PeerError):
 
 def deliver(path: bytes, password: memoryview) -> None:
     """Send an answer without waiting.  Raises DeliveryError when the socket is full or gone."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
         sender.setblocking(False)  # noqa: FBT003 - the name says it
-        try:
-            sender.sendmsg([_HERE_IT_IS, password], [], 0, path)
-        except OSError as error:
-            raise DeliveryError(error) from error
+        sender.sendmsg([_HERE_IT_IS, password], [], 0, path)
+    except OSError as error:
+        raise DeliveryError(error) from error
+    finally:
+        sender.close()

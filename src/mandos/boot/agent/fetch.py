@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from mandos import process
+from mandos.bare import signal
 from mandos.boot.agent.vault import LIMIT, Buffer
 from mandos.errors import MachineError
 

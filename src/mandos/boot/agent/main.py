@@ -9,9 +9,9 @@ clean end of a service, and an exit status for a failure.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
+from mandos.bare import signal
 from mandos.boot.agent.agent import Agent
 from mandos.boot.agent.directory import Directory
 from mandos.boot.agent.fetch import Fetch

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from mandos import process
+from mandos.bare import signal
 from mandos.boot.plymouthd import find_plymouthd
 from mandos.boot.program import NOT_HERE, Ended, keep_quiet, print_password, run_program
 from mandos.boot.terminal import disk_prompt

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 PROMPT = {
     "initramfs-tools": "unlock disk cryptroot",
     "dracut": r"(?i)enter passphrase for disk",
+    "dracut-plain": r"Unlocking the disk /dev/vda \(cryptroot\)|Enter passphrase for /dev/vda",
 }
 #: The root has been mapped.
 MAPPED = {
     "initramfs-tools": "cryptroot: set up successfully",
     "dracut": r"Finished .*ryptography Setup for cryptroot",
+    "dracut-plain": r"EXT4-fs \(dm-0\): mounted",
 }
 #: Run the small reporting program as the first process, not systemd: seconds less.
 QUICK = "init=/usr/local/sbin/report"
@@ -131,8 +133,10 @@ def _drive(path: Path) -> tuple[str, str]:
 
 def _command_line(image: Image, words: str) -> str:
     line = f"console=ttyS0,115200 panic=-1 root=/dev/mapper/cryptroot ro {words}"
-    if image.generator == "dracut":
+    if image.generator.startswith("dracut"):
         line += f" rd.luks.name={ROOT_UUID}=cryptroot rd.luks.timeout=0 rd.shell=0"
+    if image.generator == "dracut-plain":
+        line += f" rd.luks.uuid={ROOT_UUID}"
     return line
 
 

@@ -121,8 +121,8 @@ def image(generator: str, client: str) -> Image:
         isolate = (*_ISOLATE, "--net")
         _run(*isolate, str(_HERE / "image.sh"), str(_guest()), str(path), *words)
 
-    kind = f"image-{generator}-{client}"
-    return Image(kept(kind, (_script("image.sh"), str(_guest()), *words), make), generator, client)
+    depends = (_script("image.sh", "vlan-hook.sh"), str(_guest()), *words)
+    return Image(kept(f"image-{generator}-{client}", depends, make), generator, client)
 
 
 def _guest() -> Path:
