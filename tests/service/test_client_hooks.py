@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,14 +14,15 @@ from harness.families import ours, reference
 from harness.host import Host
 from harness.network import watch_links
 from harness.peers import PORT, fetch, start_client, start_server
-from harness.vm.boot import Site
 from harness.vm.vlan import VLAN, allow_taps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import ExitStack
 
     from harness.families import Family
     from harness.keys import Credentials
+    from harness.vm.boot import Site
 
     Keys = Callable[[Family], Credentials]
 
@@ -52,19 +52,6 @@ print("said on standard output")
 print("said on standard error", file=sys.stderr)
 """
 OPTIONS = ("--network-hook-dir", HOOKS)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a test has begun."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def site(_possible: None, stack: ExitStack) -> Site:
-    """A switch and what is plugged into it."""
-    return Site(stack)
 
 
 @pytest.fixture

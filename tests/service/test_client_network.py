@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +22,8 @@ from harness.process import PATIENCE
 from harness.vm.boot import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import ExitStack
     from pathlib import Path
 
     from harness.families import Family
@@ -54,19 +54,6 @@ while True:
         if kind == IN_CLOSE_WRITE:
             print("written", flush=True)
 """
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a test has begun."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def site(_possible: None, stack: ExitStack) -> Site:
-    """A switch and what is plugged into it."""
-    return Site(stack)
 
 
 @pytest.fixture
