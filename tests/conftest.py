@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows in the end what boot tests have measured, also when several processes ran them."""
+"""Shows in the end what tests have measured, also when several processes ran them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest import TerminalReporter  # noqa: PT013 - a type
 
+#: Properties of tests are shown whose names begin so; each kind has a title.
+TABLES = {
+    "seconds to ": "boots, seconds from switching on",
+    "milliseconds to ": "starts, milliseconds from the command",
+    "modules at ": "starts, numbers of modules that Python has loaded",
+}
+
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the table of seconds."""
+    """Print a table for each kind of figures that there are."""
     passed = terminalreporter.stats.get("passed", [])
-    rows = [(report.nodeid, _seconds(report.user_properties)) for report in passed]
-    rows = [row for row in rows if row[1]]
-    if rows:
-        terminalreporter.section("boots, seconds from switching on")
-    for name, seconds in sorted(rows):
-        terminalreporter.write_line(f"{name.rpartition('::')[2]:<60} {seconds}")
+    for prefix, title in TABLES.items():
+        rows = [(report.nodeid, _figures(report.user_properties, prefix)) for report in passed]
+        rows = [row for row in rows if row[1]]
+        if rows:
+            terminalreporter.section(title)
+        for name, figures in sorted(rows):
+            terminalreporter.write_line(f"{name.rpartition('::')[2]:<60} {figures}")
 
 
-def _seconds(properties: list[tuple[str, object]]) -> str:
+def _figures(properties: list[tuple[str, object]], prefix: str) -> str:
     return "  ".join(
-        f"{name.removeprefix('seconds to ')} {value}"
+        f"{name.removeprefix(prefix)} {value}"
         for name, value in properties
-        if name.startswith("seconds to ")
+        if name.startswith(prefix)
     )

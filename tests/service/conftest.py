@@ -17,6 +17,7 @@ from harness.families import ours, reference
 from harness.host import Host, Link, why_impossible
 from harness.initramfs import ImageMaker, why_no_images
 from harness.keys import make_credentials
+from harness.vm.boot import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,19 @@ def link(_possible: None) -> Iterator[Link]:
 def bare_link(_possible: None) -> Iterator[Link]:
     """Two hosts with neither D-Bus nor Avahi."""
     yield from _hosts(avahi=False)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends what a test has begun."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def site(_possible: None, stack: ExitStack) -> Site:
+    """A switch and what is plugged into it."""
+    return Site(stack)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import os
 import select
 
 from mandos import process
-from mandos.bare import signal, socket
+from mandos.bare import socket
 from mandos.client.rights import has_root
 
 TYPE_CHECKING = False
@@ -61,9 +61,10 @@ class Companion:
         loop.watch(self._socket.fileno(), lambda: self._hear(on_ready))
 
     def ask_route(self, address: str, interface: int, then: Callable[[], object]) -> None:
-        """Ask for a route to a numeric address over an interface; ``then`` is called if it is made.
+        """Ask for a route to a numeric address over an interface, in place of an earlier one.
 
-        Without an answer nothing happens: the server is asked again later anyway.
+        Interface 0: for none.  ``then`` is called once it is so; without an answer nothing happens:
+        the server is asked again later anyway.
         """
         from mandos.client.network import ROUTE  # noqa: PLC0415 - hardly any boot needs it
 
@@ -77,18 +78,20 @@ class Companion:
             del self._routed[request]
 
     def finish(self) -> None:
-        """Have everything undone: hooks stopped, interfaces down, routes gone; wait for that."""
+        """Have everything undone: hooks stopped, interfaces down, routes gone; wait for that.
+
+        Not for ever: what takes longer goes on without us.
+        """
         self._forget()
         self._socket.close()
         ended = os.pidfd_open(self._pid)
         try:
             poll = select.poll()
             poll.register(ended, select.POLLIN)
-            if not poll.poll(_ENDING_TIME * 1000):
-                os.kill(self._pid, signal.SIGKILL)
+            if poll.poll(_ENDING_TIME * 1000):
+                os.waitpid(self._pid, 0)
         finally:
             os.close(ended)
-        os.waitpid(self._pid, 0)
 
     def _forget(self) -> None:
         if self._loop:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     #: Opens what a server sent; later calls back with the password, or why there is none.
     Open = Callable[[bytes, Callable[[bytes | MandosError], None]], None]
-    #: Asks for a route to an address over an interface; calls back once it is there.
+    #: Asks for a route to an address over an interface (0: for none), in place of an earlier one;
+    #: calls back once it is so.
     AskRoute = Callable[[str, int, Callable[[], object]], None]
 
 #: How many servers are remembered and asked at most: a network can be full of lies.
@@ -40,7 +41,7 @@ _JITTER = 0.1
 class _Server:
     """A server, the attempt under way, when to begin the next one, and its last complaint."""
 
-    __slots__ = ("attempt", "begin", "complaint", "opening", "routed", "target")
+    __slots__ = ("attempt", "begin", "complaint", "opening", "target", "way", "ways")
 
     def __init__(self, target: Target, begin: float) -> None:
         self.target = target
@@ -48,7 +49,9 @@ class _Server:
         self.opening = False
         self.begin = begin
         self.complaint = ""
-        self.routed: set[int] = set()
+        #: The interface that it has been given a route over, if any, and those to try next.
+        self.way = 0
+        self.ways: list[int] = []
 
     def __str__(self) -> str:
         host, port, scope = self.target.address
@@ -110,7 +113,7 @@ class Fetcher:
             server = self._servers.get(target.address)
             if server is not None:
                 server.target = target
-                server.begin = now  # it announced itself anew: it may have changed its mind
+                self._renew(server, now)
             elif self._make_room():
                 server = _Server(target, now + self._courtesy(target))
                 self._servers[target.address] = server
@@ -192,18 +195,34 @@ class Fetcher:
         if unreachable and not server.target.scope:
             self._seek_way(server)
 
+    def _renew(self, server: _Server, now: float) -> None:
+        """It announced itself anew, or the network has changed: by usual ways it may do now."""
+        if server.way and server.due == server.begin:
+            self._go_over(server, 0)
+        else:
+            server.begin = now
+
     def _seek_way(self, server: _Server) -> None:
-        """A server on our own link may be one that no route leads to: have one made."""
+        """A server on our own link may be one that no route leads to: have one made.
+
+        After the last interface the server is left to the usual routes, which may come late: one
+        of ours would hide them.
+        """
         if self._ask_route is None:
             return
-        for index in server.target.links:
-            if index not in server.routed:
-                server.routed.add(index)
-                self._ask_route(server.target.host, index, lambda: self._retry_now(server))
-                return
+        if not server.way:
+            server.ways = list(server.target.links)
+        if server.way or server.ways:
+            self._go_over(server, server.ways.pop(0) if server.ways else 0)
 
-    def _retry_now(self, server: _Server) -> None:
-        server.begin = time.monotonic()
+    def _go_over(self, server: _Server, interface: int) -> None:
+        assert self._ask_route is not None  # noqa: S101 - else nothing has a way
+        server.way = interface
+        self._ask_route(server.target.host, interface, lambda: self._retry_now(server, interface))
+
+    def _retry_now(self, server: _Server, interface: int) -> None:
+        if server.way == interface:
+            server.begin = time.monotonic()
 
 
 def _fraction() -> float:

@@ -15,6 +15,7 @@ import time
 
 from mandos import process
 from mandos.bare import signal
+from mandos.client.rights import be_root
 from mandos.errors import MandosError
 
 TYPE_CHECKING = False
@@ -121,13 +122,9 @@ def _is_unsafe(status: os.stat_result) -> str | None:
 
 
 def _prepare() -> None:
-    """Be root altogether where we are at all: a shell would drop what it has by half."""
     os.setsid()
     os.chdir("/")
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+    be_root()  # a shell would drop what it has by half
 
 
 def _await_end(pid: int, interrupt: int, seconds: float) -> str | None:

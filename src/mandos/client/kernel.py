@@ -50,7 +50,7 @@ class Kernel:
         self._request(_NEW_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, interface, 0, _UP))
 
     def add_route(self, address: bytes, interface: int) -> None:
-        """Reach one host (packed address) directly over an interface; FileExistsError if so."""
+        """Reach one host (packed address) over an interface; FileExistsError if it has a route."""
         self._request(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, interface))
 
     def remove_route(self, address: bytes, interface: int) -> None:

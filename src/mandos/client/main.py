@@ -9,6 +9,7 @@ is imported here is what every start pays for.
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from mandos.bare import signal
@@ -98,7 +99,10 @@ def _write_all(password: bytes) -> int:
     rest = memoryview(password)
     try:
         while rest:
-            rest = rest[os.write(_STDOUT, rest) :]
+            try:
+                rest = rest[os.write(_STDOUT, rest) :]
+            except BlockingIOError:  # whoever reads has made it so
+                select.select([], [_STDOUT], [])
     except OSError as error:
         _say(f"cannot write the password: {error.strerror}")
         return _EX_TEMPFAIL

@@ -13,23 +13,24 @@ import select
 import struct
 import time
 
-from mandos.bare import signal
+from mandos.bare import signal, socket
 from mandos.client.console import QuietConsole
 from mandos.client.hooks import Hooks
 from mandos.client.kernel import Kernel, read_setting, write_setting
+from mandos.client.rights import be_root
 from mandos.errors import MandosError
 from mandos.links import Links
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from mandos.client.selection import Selection
     from mandos.client.settings import ClientSettings
     from mandos.links import Link
 
-#: The one request, and its answer when the route is there: interface, length, packed address.
+#: The one request, and its answer when it is done: interface, length, packed address.  Instead of
+#: an earlier route to that host there shall be one over this interface, or none (0).
 ROUTE = struct.Struct("=IB16s")
 #: Said once the hooks have run and the interfaces that are there have been switched on.
 READY = b"ready"
@@ -51,6 +52,7 @@ def keep_network(
     """Do it all, until the other end of the socket is closed."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other half decides when to end
+    be_root()
     hooks = Hooks(settings.network_hook_dir, settings.hook_variables(), reports)
     try:
         hooks.run("start", end.fileno())
@@ -89,6 +91,8 @@ class _Network:
         """Follow the links and serve requests, until the other half is gone; then tidy up."""
         try:
             self._links.update()
+            if self._is_alone():
+                return  # the other half ended while hooks ran
             self._look(time.monotonic(), settling=0.0)
             self._end.send(READY)
             while self._turn():
@@ -97,6 +101,12 @@ class _Network:
             pass  # the other half went without a word
         finally:
             self._tidy_up()
+
+    def _is_alone(self) -> bool:
+        try:
+            return not self._end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
 
     def _turn(self) -> bool:
         poll = select.poll()
@@ -171,9 +181,18 @@ class _Network:
             return False
         if len(request) == ROUTE.size:
             interface, length, address = ROUTE.unpack(request)
-            if self._make_route(address[:length], interface):
+            if self._route(address[:length], interface):
                 self._end.send(request)
         return True
+
+    def _route(self, address: bytes, interface: int) -> bool:
+        """Reach a host over this interface and, as far as it is our doing, over no other."""
+        if (address, interface) in self._routes:
+            return True
+        for other in [route for route in self._routes if route[0] == address]:
+            self._routes.remove(other)
+            self._quietly(self._kernel.remove_route, *other)
+        return not interface or self._make_route(address, interface)
 
     def _make_route(self, address: bytes, interface: int) -> bool:
         link = self._links.by_index.get(interface)
@@ -181,8 +200,6 @@ class _Network:
             return False
         try:
             self._kernel.add_route(address, interface)
-        except FileExistsError:
-            return True
         except OSError as error:
             self._debug(f"no route over {link.name}: {error.strerror}")
             return False

@@ -167,6 +167,7 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         from mandos.openpgp import gnupg, opening  # noqa: F401, PLC0415 - the parent never needs it
 
         opening.load()
+        process.load()
         give_up_root()
         key = opening.read_secret_key(secret_key)
         message = _read_all(end)

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving root up for good: the parts that read what comes from a network have no rights at all."""
+"""Giving root up for good: the parts that read what comes from a network have no rights at all.
+
+The one part that keeps root is root altogether.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,14 @@ def everybody_can_import() -> bool:
             return False
         folders = {os.path.dirname(folder) for folder in folders} - folders  # noqa: PTH120
     return True
+
+
+def be_root() -> None:
+    """Be root altogether, if we are at all: nobody else may then send us signals."""
+    if has_root():
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
 
 
 def give_up_root() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from mandos.client.loop import FOREVER
+from mandos.client.settings import is_link_local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class DirectSearch:
     def _targets(self) -> Iterator[Target]:
         address = self._address
         for host in self._hosts:
-            if address.is_link_local:
+            if is_link_local(host):
                 for index in self._scopes(address.interface):
                     yield Target(host, address.port, index)
             else:

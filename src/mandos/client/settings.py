@@ -71,13 +71,13 @@ class Address:
         """Whether nothing has to be looked up."""
         return any(_is_numeric(self.host, family) for family in (socket.AF_INET6, socket.AF_INET))
 
-    @property
-    def is_link_local(self) -> bool:
-        """Whether it needs an interface (RFC 4291, section 2.5.6)."""
-        if not _is_numeric(self.host, socket.AF_INET6):
-            return False
-        packed = socket.inet_pton(socket.AF_INET6, self.host)
-        return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+
+def is_link_local(host: str) -> bool:
+    """Whether a numeric address needs an interface (RFC 4291, section 2.5.6)."""
+    if ":" not in host:
+        return False
+    packed = socket.inet_pton(socket.AF_INET6, host)
+    return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
 
 
 def _is_numeric(host: str, family: socket.AddressFamily) -> bool:

@@ -22,7 +22,8 @@ from harness.process import PATIENCE, Process
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Printed by the holder: its process number as the test sees it, then that all is mounted.
+#: Printed by the holder: its process number as the test sees it, then that all is mounted.  The log
+#: level of the kernel's console is the whole machine's, so a file stands in for it.
 HOLDER = """
 read -r pid rest </proc/self/stat
 mount -t proc proc /proc
@@ -34,6 +35,8 @@ mknod -m 666 /dev/zero c 1 5
 mknod -m 666 /dev/full c 1 7
 mknod -m 666 /dev/random c 1 8
 mknod -m 666 /dev/urandom c 1 9
+cat /proc/sys/kernel/printk >/run/printk
+mount --bind /run/printk /proc/sys/kernel/printk
 for conf in all default lo; do echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_dad; done
 ip link set lo up
 echo "ready $pid"
@@ -129,14 +132,39 @@ class Host:
 
     def connect(self, other: Host, interface: str = "eth0") -> None:
         """Lay a cable between the two hosts; return when both ends have a usable address."""
-        # Only the network namespace is entered: the kernel looks the other host's process up.
-        entrance = ("nsenter", "--target", str(self.pid), "--net", "ip", "link", "add", interface)
-        peer = ("type", "veth", "peer", "name", interface, "netns", str(other.pid))
-        subprocess.run([*entrance, *peer], check=True)
+        self.lay_cable(interface, other, interface)
         for host in (self, other):
             host.run("ip", "link", "set", interface, "up")
         for host in (self, other):
             host.link_local(interface)
+
+    def lay_cable(self, interface: str, other: Host, there: str, *then: str) -> None:
+        """Lay a cable from our ``interface`` to the other's, ``there``; both ends are down.
+
+        ``then`` are further commands to ip(8) on this host, which follow at once.
+        """
+        peer = f"type veth peer name {there} netns {other.pid}"
+        batch = "\n".join([f"link add {interface} {peer}", *then])
+        # Only the network namespace is entered: the kernel looks the other host's process up.
+        entrance = ("nsenter", "--target", str(self.pid), "--net", "ip", "-batch", "-")
+        subprocess.run(entrance, check=True, input=batch, text=True)
+
+    def is_up(self, interface: str = "eth0") -> bool:
+        """Whether somebody has switched the interface on."""
+        return "UP" in self._shown(interface)["flags"]
+
+    def settle(self, interface: str = "eth0") -> None:
+        """Return when the kernel has noticed that the interface has no carrier.
+
+        Until then it would be told to run as soon as it is up (netdevice(7), RFC 2863).
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self._shown(interface)["operstate"] == "UNKNOWN":
+            assert time.monotonic() < deadline, f"{interface} of {self.name} does not settle"
+
+    def _shown(self, interface: str) -> dict[str, Any]:
+        shown = json.loads(self.run("ip", "-json", "link", "show", "dev", interface))
+        return dict(shown[0])
 
     def link_local(self, interface: str = "eth0") -> str:
         """Return the interface's IPv6 link-local address once it is usable."""

@@ -122,14 +122,20 @@ def start_client(
     credentials: Credentials,
     *,
     connect: str | None = None,
+    interface: str | None = "eth0",
     options: Sequence[str] = (),
 ) -> Process:
     """Start a client with its keys; without ``connect`` it searches by Zeroconf."""
-    return host.start(*client_command(host, family, credentials, connect), *options)
+    command = client_command(host, family, credentials, connect, interface)
+    return host.start(*command, *options)
 
 
 def client_command(
-    host: Host, family: Family, credentials: Credentials, connect: str | None = None
+    host: Host,
+    family: Family,
+    credentials: Credentials,
+    connect: str | None = None,
+    interface: str | None = "eth0",
 ) -> list[str]:
     """Return how a client is started with its keys, which are installed on the host."""
     keys = credentials.install(host)
@@ -137,8 +143,9 @@ def client_command(
         *("--pubkey", f"{keys}/pubkey.txt", "--seckey", f"{keys}/seckey.txt"),
         *("--tls-pubkey", f"{keys}/tls-pubkey.pem", "--tls-privkey", f"{keys}/tls-privkey.pem"),
     )
+    where = () if interface is None else ("--interface", interface)
     how = () if connect is None else ("--connect", connect)
-    return [family.client, *files, "--interface", "eth0", "--retry", "1", *how]
+    return [family.client, *files, *where, "--retry", "1", *how]
 
 
 def fetch(
@@ -147,9 +154,12 @@ def fetch(
     credentials: Credentials,
     *,
     connect: str | None = None,
+    interface: str | None = "eth0",
     options: Sequence[str] = (),
 ) -> bytes:
     """Run a client to its successful end; return what it printed."""
-    with start_client(host, family, credentials, connect=connect, options=options) as client:
+    with start_client(
+        host, family, credentials, connect=connect, interface=interface, options=options
+    ) as client:
         assert client.wait() == 0, client.report("the client failed")
         return client.stdout

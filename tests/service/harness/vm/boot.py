@@ -8,7 +8,6 @@ QEMU runs on the host that is the network's switch, so its tap device lives and 
 from __future__ import annotations
 
 import itertools
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -59,16 +58,18 @@ class Site:
     def _switch(self, *words: str) -> None:
         self.switch.run("ip", *words)
 
+    def cable(self, host: Host, card: str = "eth0", *then: str) -> str:
+        """Lay a cable to a host, whose end is down; ``then`` as for hosts.  Returns the port."""
+        port = f"port{next(_numbers)}"
+        host.lay_cable(card, self.switch, port, *then)
+        self._switch("link", "set", port, "master", "bridge", "up")
+        return port
+
     def host(self, *, avahi: bool = False, vlan: int = 0) -> Host:
         """Return a new host that is plugged in; its eth0 is in the VLAN of that number, if any."""
-        number = next(_numbers)
-        host = self._stack.enter_context(Host(f"server{number}"))
+        host = self._stack.enter_context(Host(f"server{next(_numbers)}"))
         card = "trunk" if vlan else "eth0"
-        # Only the network namespace is entered: the kernel looks the other host's process up.
-        there = ("nsenter", "--target", str(self.switch.pid), "--net", "ip", "link", "add")
-        ends = (f"port{number}", "type", "veth", "peer", "name", card, "netns", str(host.pid))
-        subprocess.run([*there, *ends], check=True)
-        self._switch("link", "set", f"port{number}", "master", "bridge", "up")
+        self.cable(host, card)
         host.run("ip", "link", "set", card, "up")
         if vlan:
             start_vlan(host, card, vlan, "eth0")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Arguments: the card, the number, the name of the new interface.  The kernel takes a tag out of
 #: the frame and tells it beside: PACKET_AUXDATA in packet(7), struct tpacket_auxdata.
-_PROGRAM = """
+VLAN = """
 import fcntl, os, select, socket, struct, subprocess, sys
 card, number, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 SOL_PACKET, PACKET_AUXDATA, PACKET_OUTGOING, TUNSETIFF = 263, 8, 4, 0x400454CA
@@ -49,5 +49,5 @@ def allow_taps(host: Host) -> None:
 def start_vlan(host: Host, card: str, number: int, name: str) -> None:
     """Make the host's interface ``name``, in the VLAN on its ``card``."""
     allow_taps(host)
-    program = host.start("/usr/bin/python3", "-I", "-c", _PROGRAM, card, str(number), name)
+    program = host.start("/usr/bin/python3", "-I", "-c", VLAN, card, str(number), name)
     program.wait_for("^joined$")
