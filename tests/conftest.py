@@ -1,13 +1,18 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows in the end what tests have measured, also when several processes ran them."""
+"""What all tests share: none fails because the machine is slow, and what they measured is shown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, settings
+
 if TYPE_CHECKING:
     from pytest import TerminalReporter  # noqa: PT013 - a type
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 #: Properties of tests are shown whose names begin so; each kind has a title.
 TABLES = {

@@ -92,7 +92,7 @@ def _theirs(text: str) -> dict[str, dict[str, str | None]] | None:
     return sections
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TEXTS.map(lambda text: text.replace("\0", "")))
 def test_files_are_read_as_configparser_reads_them(text: str) -> None:
     """Sections, options, continuation lines, comments and expansions agree, errors too."""
@@ -102,7 +102,7 @@ def test_files_are_read_as_configparser_reads_them(text: str) -> None:
 CONTENTS = TEXTS.map(str.encode) | st.binary()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.none() | CONTENTS, st.lists(CONTENTS, max_size=3))
 def test_rubbish_raises_one_error_class(main: bytes | None, drop_ins: list[bytes]) -> None:
     """Whatever the bytes of all files, clients come out or an AdministratorError."""
@@ -112,7 +112,7 @@ def test_rubbish_raises_one_error_class(main: bytes | None, drop_ins: list[bytes
             assert all(client.secret for client in load_clients(configdir))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(CONTENTS | SERVER_TEXTS.map(str.encode))
 def test_rubbish_as_mandos_conf(content: bytes) -> None:
     """Whatever the bytes, settings that hold together come out, or an AdministratorError."""
@@ -230,7 +230,7 @@ class Writer:
 PLAIN = ClientSettings(name="plain", secret=b"x")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(MODELS, max_size=5, unique_by=(lambda one: one.name, lambda one: one.key_id)),
     st.lists(st.integers(0, 4), min_size=5, max_size=5),
@@ -280,9 +280,7 @@ def _slip(lines: list[str], kind: str, one: int, other: int) -> None:
             lines.insert(one, "")
 
 
-@settings(
-    deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SLIPS, max_size=12))
 @example([("delete", 2, 0), ("dedent", 5, 0)])
 @example([("delete", 2, 0), ("dedent", 5, 0), ("swap", 4, 5)])

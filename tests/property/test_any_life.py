@@ -261,4 +261,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
+TestLife.settings = settings(max_examples=100, stateful_step_count=40)

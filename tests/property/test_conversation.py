@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.wire import conversation as c
@@ -150,7 +150,6 @@ def test_bad_greeting_says_what_is_wrong(sent: bytes, complaint: str) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=40))
-@settings(deadline=None)
 def test_only_protocol_errors_leave_the_server(portions: list[bytes]) -> None:
     """Whatever a peer sends, in whatever portions: handshake, still waiting, or ProtocolError."""
     machine = ServerConversation(0)
@@ -167,7 +166,6 @@ def test_only_protocol_errors_leave_the_server(portions: list[bytes]) -> None:
 
 
 @given(st.binary(min_size=1, max_size=3000), st.lists(st.integers(1, 400), min_size=1, max_size=9))
-@settings(deadline=None)
 def test_secret_survives_any_portions(secret: bytes, sizes: list[int]) -> None:
     """The client gets the same secret, however the network cuts it."""
     machine = _client_in(c.RECEIVE)

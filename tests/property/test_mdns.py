@@ -8,7 +8,7 @@ import contextlib
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from zeroconf._dns import (
     DNSAddress,
@@ -28,7 +28,6 @@ from mandos.discovery.messages import MessageError, Question, encode_name, read_
 IN, RESPONSE = 1, 0x8400
 SERVICE = "_mandos._tcp.local."
 
-relaxed = settings(deadline=None)
 labels = st.text(
     st.characters(codec="ascii", exclude_characters=".", min_codepoint=33), min_size=1, max_size=20
 )
@@ -94,7 +93,6 @@ def as_ours(record: DNSRecord) -> tuple[bytes, int, int, bytes, int]:
     return wire(record.name), record.type, int(record.ttl), data, port
 
 
-@relaxed
 @given(st.lists(st.tuples(names, types, st.booleans()), max_size=8))
 def test_zeroconf_reads_the_queries_we_write(asked: list[tuple[str, int, bool]]) -> None:
     """Name, type and the wish for a direct answer arrive unchanged."""
@@ -106,7 +104,6 @@ def test_zeroconf_reads_the_queries_we_write(asked: list[tuple[str, int, bool]])
     assert got == asked
 
 
-@relaxed
 @given(st.lists(st.tuples(names, types, st.booleans()), max_size=8))
 def test_we_read_the_queries_zeroconf_writes(asked: list[tuple[str, int, bool]]) -> None:
     """The reader returns the questions of a compressed query."""
@@ -119,7 +116,6 @@ def test_we_read_the_queries_zeroconf_writes(asked: list[tuple[str, int, bool]])
     assert got == [(wire(name), type_, qu) for name, type_, qu in asked]
 
 
-@relaxed
 @given(st.lists(records, max_size=8), st.lists(records, max_size=4))
 def test_we_read_the_responses_zeroconf_writes(
     answers: list[DNSRecord], additionals: list[DNSRecord]
@@ -133,7 +129,6 @@ def test_we_read_the_responses_zeroconf_writes(
     assert got == [as_ours(record) for record in oracle.answers()]
 
 
-@relaxed
 @given(st.binary(max_size=600))
 def test_noise_is_an_answer_or_one_error(noise: bytes) -> None:
     """Arbitrary bytes raise MessageError or nothing."""
@@ -141,7 +136,6 @@ def test_noise_is_an_answer_or_one_error(noise: bytes) -> None:
         read_message(noise)
 
 
-@relaxed
 @given(
     st.lists(records, min_size=1, max_size=8).map(lambda answers: written(answers, [])),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
@@ -213,7 +207,6 @@ ANSWER: list[DNSRecord] = [
 ]
 
 
-@relaxed
 @given(st.lists(st.sampled_from(ANSWER), max_size=12))
 def test_any_order_of_records_ends_in_the_endpoint(said: list[DNSRecord]) -> None:
     """One record a packet, in any order, repeated or lost: asking for the rest completes it."""

@@ -10,7 +10,7 @@ import shlex
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.boot.runner_relay import SILENCE, Relay
@@ -56,7 +56,6 @@ def test_a_lenient_reading_keeps_all_that_is_right(words: list[str]) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_any_configuration_file_is_read(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:
@@ -111,7 +110,6 @@ def test_options_reach_their_plugin_only(given_options: list[tuple[str, list[str
 
 
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=20)), max_size=30), st.booleans())
-@settings(deadline=None)
 def test_no_line_is_lost_or_torn(pieces: list[tuple[str, bytes]], silence: bool) -> None:  # noqa: FBT001 - hypothesis calls it
     """Whatever plugins say in whatever pieces, each one's own words come out in order."""
     reading, writing = os.pipe()

@@ -113,7 +113,7 @@ with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
     print("listening", flush=True)
     input()
 """
-SECRET = base64.b64encode(b"sealed").decode()
+SECRET = base64.b64encode(b"\xd2\x01\x01").decode()
 SECTION = f"[alpha]\nkey_id = {'ab' * 32}\nsecret = {SECRET}\nchecker = ls\n"
 TOOLS = ("dbus-daemon", "avahi-daemon", "fping")
 
@@ -392,6 +392,18 @@ def test_remarks_on_the_configuration(setup: Setup) -> None:
     remarks = [line for line in lines if line.startswith("warning: ") and "unknown option" in line]
     assert ["tiemout" in line for line in remarks] == [False, True]
     assert remarks[0].startswith("warning: mandos.conf: ")
+
+
+def test_secrets_that_no_client_will_open(setup: Setup) -> None:
+    """A machine that would not come up again is known before it goes down."""
+    for secret, said in ((b"hello", "not an OpenPGP message"), (b"\xd4\x01\x01", "OCB")):
+        text = SECTION.replace(SECRET, base64.b64encode(secret).decode())
+        setup.clients.write_text(text)
+        lines = [line for line in setup.check("--no-dbus") if "the secret of alpha" in line]
+        assert len(lines) == 1
+        assert lines[0].startswith("warning: clients: the secret of alpha: ")
+        assert said in lines[0]
+        assert "; to mend it: run mandos-keygen --password on the client" in lines[0]
 
 
 def test_no_clients(setup: Setup) -> None:

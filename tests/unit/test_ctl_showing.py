@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from mandos.admin import news
 from mandos.admin.client import AuditRecord, Client, NoSuchClientError
 from mandos.admin.ctl import log, screen, table
-from mandos.admin.ctl.acts import doubt_about
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade, trouble, why
 from mandos.admin.ctl.watch import Line, Watch
 from mandos.admin.ctl.words import ago, quoted, rough, shown
 from mandos.errors import MandosError
+from mandos.openpgp.doubts import doubt_about
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PATH = "/clients/alpha"
@@ -237,6 +237,8 @@ SECRETS = [
     (b"-----BEGIN PGP MESSAGE-----\n\n", ""),
     (b"\xd2\x01\x01", ""),
     (b"\x84\x02\x03\x00\xd2\x01\x01", ""),
+    (b"\xc9\x01\x01", "no integrity protection"),
+    (b"\xd4\x01\x01", "OCB"),
 ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.openpgp import packets
@@ -77,7 +77,6 @@ def test_refuses_what_is_not_encrypted(message: bytes, complaint: str) -> None:
         outline(message)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300) | st.lists(st.sampled_from([1, 3, 10, 18, 20])).map(bytes))
 def test_only_one_error_escapes(message: bytes) -> None:
     """Whatever the bytes, there is an outline or a MalformedError."""

@@ -47,7 +47,8 @@ MEMORIES = st.builds(
     disabled_at=st.none() | DATES, disabled_why=st.none() | st.sampled_from(Why),
 )  # fmt: skip
 EACH = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
 )
 
 

@@ -14,7 +14,7 @@ from mandos.server import witness
 from mandos.server.witness import WitnessError
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), min_size=1)
-EACH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+EACH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @EACH

@@ -161,7 +161,7 @@ def _open_by_gnupg(message: bytes, secret_key: bytes, reason: str) -> bytes:
     if not gnupg.available():
         raise SecretError(
             f"opening the secret needs gpg, which is not here: {reason}",
-            f"{_SEAL_AGAIN} (or gpg --rfc4880), or have gpg in the initramfs",
+            f"{_SEAL_AGAIN} (or gpg --rfc4880)",
         )
     try:
         return gnupg.open_secret(message, secret_key, SECRET_LIMIT)

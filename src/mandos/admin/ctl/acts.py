@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError, MandosError, UsageError
-from mandos.openpgp.packets import MalformedError, outline
+from mandos.openpgp.doubts import doubt_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 SECRET_LIMIT = 16 << 20
 #: How many clients are worked on at the same time, so that the server can save many in one go.
 _AT_ONCE = 100
-_ARMOR = b"-----BEGIN PGP MESSAGE-----"
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
 _OLD_FORM = re.compile(r"\s*(?:[0-9]+[wdhms]\s*)+")
 
 
@@ -131,21 +129,6 @@ def read_bounded(file: str) -> bytes:
     if len(data) > SECRET_LIMIT:
         raise AdministratorError(f"{file} is larger than {SECRET_LIMIT >> 20} MiB")
     return data
-
-
-def doubt_about(secret: bytes) -> str:
-    """Why these bytes cannot be a client's sealed password; empty when they can."""
-    if not secret:
-        return "it is empty: the client will get nothing"
-    if secret.lstrip().startswith(_ARMOR):
-        return ""
-    try:
-        outline(secret)
-    except MalformedError as error:
-        if _BASE64.fullmatch(secret):
-            return f"{error}, it looks like base64: decode it first, with base64 --decode"
-        return f"{error}: the client will not be able to open it"
-    return ""
 
 
 async def perform(server: Server, clients: Sequence[Client], acts: Sequence[ReadyAct]) -> None:

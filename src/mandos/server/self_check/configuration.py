@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
+from mandos.openpgp.doubts import doubt_about
 from mandos.server import clients_conf
 from mandos.server.clients_conf import load_clients
 from mandos.server.self_check.as_user import as_user, in_child
@@ -32,6 +33,7 @@ MAIN = "mandos.conf"
 CLIENTS = "clients"
 _RELOAD = "reload"
 _SECRETS = "secrets"
+_SEAL = "run mandos-keygen --password on the client, and put the new secret in the place of the old"
 #: How the reader's remark about open files begins; here they are findings of their own.
 _EXPOSED = "everyone can read"
 
@@ -55,6 +57,9 @@ def check(configdir: Path, user: ServerUser, clients: list[ClientSettings]) -> I
             yield from _problems(error, user)
             return
     yield _number(clients, configdir)
+    for client in clients:
+        if doubt := doubt_about(client.secret):
+            yield warning(CLIENTS, f"the secret of {client.name}: {doubt}", _SEAL)
     yield from _remarked(remarks)
     yield from _reload(configdir, user)
     yield from _secrets(configdir, user)

@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a client will be able to open its sealed password, as far as one can see from outside.
+
+For those who keep secrets without being able to open them: before a reboot is better than after.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mandos.openpgp import packets
+
+_ARMOR = b"-----BEGIN PGP MESSAGE-----"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
+_DOUBTS = {
+    packets.SED: "it has no integrity protection: no client will open it",
+    packets.GNUPG_OCB: "it is of GnuPG's own kind, OCB, which initial RAM disks cannot open; "
+    "gpg --rfc4880 makes the common kind",
+}
+
+
+def doubt_about(secret: bytes) -> str:
+    """Why these bytes may be of no use to their client; empty when they look well."""
+    if not secret:
+        return "it is empty: the client will get nothing"
+    if secret.lstrip().startswith(_ARMOR):
+        return ""
+    try:
+        return _DOUBTS.get(packets.outline(secret).data_packet, "")
+    except packets.MalformedError as error:
+        if _BASE64.fullmatch(secret):
+            return f"{error}, it looks like base64: decode it first, with base64 --decode"
+        return f"{error}: the client will not be able to open it"
