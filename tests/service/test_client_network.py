@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,42 @@ while True:
     for _watch, kind, _cookie, _length in struct.iter_unpack("iIII", os.read(events, 4096)):
         if kind == IN_CLOSE_WRITE:
             print("written", flush=True)
+"""
+#: The client's other half with a clock that the test turns, on a machine to which an interface
+#: comes, which then gets another name.  Prints the time in settling times, how long it would wait,
+#: and what is up.
+SETTLE = """
+import socket, subprocess
+from mandos.client import network as room
+from mandos.client.network import SETTLING, _Network
+from mandos.client.selection import Selection
+
+class Clock:
+    now = 0.0
+    monotonic = staticmethod(lambda: Clock.now)
+
+ours, theirs = socket.socketpair()
+network = _Network(theirs, Selection([], direct=False), 0.0, (print, str))
+room.time = Clock
+
+def look(turns, *command):
+    Clock.now = turns * SETTLING
+    if command:
+        subprocess.run(("ip", "link", *command), check=True)
+    network._turn()
+    patience = network._patience(Clock.now)
+    network._links.update()
+    links = network._links.by_index.values()
+    print(turns, patience and round(patience / SETTLING / 1000, 3),
+          *(link.name for link in links if link.up and not link.loopback))
+
+network._links.update()
+network._look(0, 0)
+look(10, "add", "new0", "type", "bridge")
+look(10.75)
+look(10.75, "set", "new0", "name", "lan0")
+look(11.5)
+look(11.75)
 """
 
 
@@ -231,6 +268,18 @@ def test_interface_that_comes_late_is_brought_up(
     assert waiting.stdout == keys.password
     assert "bringing up the network interface lan0" in waiting.log
     assert not client.is_up("lan0")
+
+
+def test_interface_that_came_late_keeps_its_name_for_a_moment_first(client: Host) -> None:
+    """An interface that is up cannot be renamed on older kernels; each new name begins anew."""
+    printed = client.run(sys.executable, "-c", SETTLE).decode().splitlines()
+    assert printed == [
+        "10 1.0",
+        "10.75 0.25",
+        "10.75 1.0",
+        "11.5 0.25",
+        "11.75 None lan0",
+    ]
 
 
 def test_missing_interface_is_told_and_waited_for(

@@ -21,7 +21,7 @@ from harness.boot import install_boot_programs
 from harness.families import ours
 from harness.host import Host
 from harness.keys import make_credentials
-from harness.peers import PORT, client_command, start_client, start_server
+from harness.peers import PORT, client_command, start_server
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def test_root_is_given_up_by_all_that_hear_from_a_network(
     client.path("/run/nsswitch.conf").write_text("hosts: dns\n")
     for name in ("resolv.conf", "nsswitch.conf"):
         client.run("mount", "--bind", f"/run/{name}", f"/etc/{name}")
-    options = ["--server", f"keeper.example:{PORT}"]
-    with start_client(client, OURS, keys, options=options) as running:
+    command = [*client_command(client, OURS, keys), "--server", f"keeper.example:{PORT}"]
+    with client.start("setpriv", "--groups=4,24", *command) as running:
         names.wait_for("^asked$")
         (pid,) = running.pids
         _look_at(*_settled(pid, 65534, 3), 65534)
