@@ -183,7 +183,9 @@ def test_killed_it_leaves_interfaces_as_they_were(
     """When the half that talks to servers is killed, the other one tidies up and ends, too."""
     site.cable(client)
     links = watch_links(client)
-    with start_client(client, OURS, keys, interface=None) as killed:
+    options = ["--server", f"{NOBODY4}:{PORT}", "--debug"]
+    with start_client(client, OURS, keys, interface=None, options=options) as killed:
+        killed.wait_for(f"asking {NOBODY4}")
         seen = links.wait_for(UP.format("eth0"))
         parts = [part for pid in killed.pids for part in _children(pid)]
         assert len(parts) >= 2
