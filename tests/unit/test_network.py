@@ -38,7 +38,7 @@ def listener() -> Iterator[Listener]:
     """A listener that nobody starts, so nobody asks it for a secret."""
     no_vault: Any = None
     with closing(open_socket(ServerSettings())) as listening:
-        yield Listener(listening, TLS.of(Priority(grammar.PRIORITY), Credentials()), no_vault)
+        yield Listener(listening, TLS(Priority(grammar.PRIORITY), Credentials()), no_vault)
 
 
 @pytest.fixture

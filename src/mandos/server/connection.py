@@ -3,20 +3,15 @@
 """One connection of the server: one request in, at most one secret out.
 
 The TLS library works on the socket itself; this coroutine waits for the socket where the library
-cannot, and holds every wait to the conversation's deadline.  Handshakes, which are most of the
-work, are computed in threads: the library does without the interpreter lock, so that all processors
-take part.
+cannot, and holds every wait to the conversation's deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mandos.tls import keys
 from mandos.tls.session import Session, TLSError, WouldBlock
@@ -37,17 +32,10 @@ _Result = TypeVar("_Result")
 
 
 class TLS(NamedTuple):
-    """What all sessions of the server share; ``threads`` are as many as there are processors."""
+    """What all sessions of the server share."""
 
     priority: Priority
     credentials: Credentials
-    threads: ThreadPoolExecutor
-
-    @classmethod
-    def of(cls, priority: Priority, credentials: Credentials) -> Self:
-        """Have threads for it; they begin with the first handshakes."""
-        processors = len(os.sched_getaffinity(0))
-        return cls(priority, credentials, ThreadPoolExecutor(processors, "handshake"))
 
 
 class Vault(Protocol):
@@ -72,21 +60,18 @@ class Connection:
         self._peer = peer
         self._vault = vault
         self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
-        self._threads = tls.threads
-        self._computing = threading.Lock()
         self._conversation = ServerConversation(self._loop.time())
 
     def close(self) -> None:
-        """Free the session and close the socket; a step that is being computed takes 1 ms."""
-        with self._computing:
-            self._session.close()
+        """Free the session and close the socket."""
+        self._session.close()
         self._socket.close()
 
     async def serve(self) -> None:
         """Hold the whole conversation."""
         try:
             await self._in_time(self._greeting())
-            await self._in_time(self._handshake())
+            await self._in_time(self._when_ready(self._session.handshake))
         except TLSError as error:
             raise self._conversation.fail(f"TLS handshake failed: {error}") from error
         name = self._key_id()
@@ -149,19 +134,6 @@ class Connection:
             except OSError as error:
                 raise self._conversation.hung_up() from error
             self._conversation.receive(data, self._loop.time())
-
-    async def _handshake(self) -> None:
-        while True:
-            try:
-                return await self._loop.run_in_executor(self._threads, self._handshake_step)
-            except WouldBlock:
-                await self._ready(writable=self._session.wants_write)
-
-    def _handshake_step(self) -> None:
-        """In a thread; a connection that was closed before its turn is not touched."""
-        with self._computing:
-            if not self._session.closed:
-                self._session.handshake()
 
     async def _send(self, secret: bytes) -> None:
         rest = memoryview(secret)

@@ -94,11 +94,6 @@ class Session:
         """Send close_notify."""
         gnutls.bye(self._handle.pointer, gnutls.SHUT_WR)
 
-    @property
-    def closed(self) -> bool:
-        """Whether ``close`` has been called."""
-        return self._handle.pointer.value is None
-
     def close(self) -> None:
         """Free the session's memory; nothing is sent."""
         self._handle.close()

@@ -36,7 +36,7 @@ async def main(settings, listening):
     tell = lambda: print("connected", network.connected(settings.interface), flush=True)
     network.listen(tell)
     tell()
-    listener = Telling(listening, TLS.of(Priority(settings.priority), Credentials()), None)
+    listener = Telling(listening, TLS(Priority(settings.priority), Credentials()), None)
     listener.start()
     print("serving", flush=True)
     work = (announce(settings, listener.port, network), keep_listening(settings, listener, network))
