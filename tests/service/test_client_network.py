@@ -55,6 +55,14 @@ while True:
         if kind == IN_CLOSE_WRITE:
             print("written", flush=True)
 """
+#: Keeps the port of a VXLAN for itself.
+KEEP_PORT = """
+import socket, time
+keeping = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+keeping.bind(("", 4789))
+print("kept", flush=True)
+time.sleep(1 << 20)
+"""
 #: The client's other half with a clock that the test turns, on a machine to which an interface
 #: comes, which then gets another name.  Prints the time in settling times, how long it would wait,
 #: and what is up.
@@ -311,6 +319,23 @@ def test_cable_may_be_plugged_in_later(
         assert waiting.wait() == 0, waiting.report("no password")
     assert waiting.stdout == keys.password
     assert not client.is_up("eth0")
+
+
+def test_interface_that_cannot_be_switched_on_yet_is_tried_again(
+    client: Host, keys: Credentials
+) -> None:
+    """Its firmware may be late, or what it stands on: here, its port.  A person is told once."""
+    client.run(*("ip", "link", "add", "vx0", "type", "vxlan", "id", "5", "dstport", "4789"))
+    links = watch_links(client)
+    with client.start(sys.executable, "-c", KEEP_PORT) as keeper:
+        keeper.wait_for("^kept$")
+        waiting = start_client(client, OURS, keys, interface="vx0")
+        waiting.wait_for("cannot bring up the network interface vx0: Address already in use")
+    with waiting:
+        links.wait_for(UP.format("vx0"))
+        waiting.terminate()
+    assert waiting.log.count("cannot bring up") == 1
+    assert not client.is_up("vx0")
 
 
 def test_bridge_is_brought_up_with_its_ports(

@@ -41,6 +41,9 @@ _OPTIMISM = ("optimistic_dad", "use_optimistic")
 #: Seconds that an interface which comes late keeps its name before it is switched on: while it is
 #: up, udev could not rename it.
 SETTLING = 0.2
+#: An interface that cannot be switched on (its firmware or another interface may still be missing)
+#: is tried again after 1, 2, 4 … seconds, and at most so many.
+_LONGEST_PAUSE = 60.0
 
 
 def keep_network(
@@ -82,6 +85,7 @@ class _Network:
         self._known: dict[int, tuple[str, ...]] = {}
         self._settling: dict[int, float] = {}
         self._switched_on: dict[int, str] = {}
+        self._failed: dict[int, int] = {}
         self._settings: dict[str, bytes] = {}
         self._routes: list[tuple[bytes, int]] = []
         self._console: QuietConsole | None = None
@@ -127,7 +131,7 @@ class _Network:
     def _look(self, now: float, settling: float) -> None:
         links = self._links.by_index
         for index in self._known.keys() - links.keys():
-            for table in (self._known, self._settling, self._switched_on):
+            for table in (self._known, self._settling, self._switched_on, self._failed):
                 table.pop(index, None)
         for index, link in links.items():
             if self._known.get(index) != link.names:
@@ -148,7 +152,11 @@ class _Network:
         try:
             self._kernel.switch_on(link.index)
         except OSError as error:
-            self._say(f"cannot bring up the network interface {link.name}: {error.strerror}")
+            tries = self._failed.get(link.index, 0)
+            self._failed[link.index] = tries + 1
+            self._settling[link.index] = now + min(2.0**tries, _LONGEST_PAUSE)
+            tell = self._debug if tries else self._say
+            tell(f"cannot bring up the network interface {link.name}: {error.strerror}; trying on")
         else:
             self._switched_on[link.index] = link.name
 
