@@ -250,6 +250,31 @@ def test_takes_over_from_the_original(original: DebianMachine) -> None:
     assert fetch(original) == PASSWORD
 
 
+def test_original_can_be_purged(original: DebianMachine) -> None:
+    """By the commands that docs/installing.md has for it; keys, settings and state stay."""
+    original.systemctl("start", "dbus")
+    original.install_packages(FIRST)
+    section = configure(original)
+    original.systemctl("restart", "mandos")
+    original.run("mandos-ctl", "--disable", "alpha")
+    keys, clients = read_keys(original), read(original, CLIENTS)
+    text = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+    (commands,) = (part for part in text.split("```") if "dpkg --purge" in part)
+    original.run("sh", "-euxc", commands)
+    shown = original.run("dpkg-query", "--show", "--showformat=${Package}\n").decode().split()
+    assert not {"mandos", "mandos-client"}.intersection(shown)
+    assert read_keys(original) == keys
+    assert read(original, CLIENTS) == clients
+    assert section in clients
+    assert original.show("mandos", "ActiveState") == "active"
+    assert original.show("mandos", "UnitFileState") == "enabled"
+    assert "alpha" in original.run("mandos-ctl").decode()
+    with pytest.raises(AssertionError):
+        original.run("mandos-ctl", "--is-enabled", "alpha")
+    original.run("mandos-ctl", "--enable", "alpha")
+    assert fetch(original) == PASSWORD
+
+
 def test_every_program_is_for_this_system_alone(packages: Path, tmp_path: Path) -> None:
     """Whatever is executable names Debian's Python or shell, and no file names the checkout."""
     for package in sorted((packages / "first").glob("*.deb")):
