@@ -21,7 +21,7 @@ from mandos.process import launch
 QUICK = Pace(pause=0.0, grace=0.2)
 LIMIT = 1 << 16
 #: Ignores the wish that it may end, and says when it does so.
-STUBBORN = "trap '' TERM; echo stubborn >&2; while :; do sleep 1000; done"
+STUBBORN = "trap '' TERM; echo stubborn >&2; exec sleep 1000"
 
 
 class Track:
@@ -89,7 +89,7 @@ def track(tmp_path: Path) -> Iterator[Track]:
 def test_the_first_success_counts(track: Track) -> None:
     """The fast one, whatever the name; what the failed ones printed is dropped."""
     scripts = {
-        "a-slow": "sleep 1000; printf slow",
+        "a-slow": "exec sleep 1000",
         "b-fails": "printf lost; exit 1",
         "c-dies": "printf lost; kill -9 $$",
         "d-wins": "sleep 0.1; printf 'won\\n'",
@@ -100,7 +100,7 @@ def test_the_first_success_counts(track: Track) -> None:
 
 def test_an_empty_password_is_one(track: Track) -> None:
     """Exit status 0 counts, also when nothing was printed."""
-    assert track.run({"empty": "exit 0", "slow": "sleep 1000"}) == b""
+    assert track.run({"empty": "exit 0", "slow": "exec sleep 1000"}) == b""
 
 
 def test_a_temporary_failure_is_tried_again(track: Track) -> None:
@@ -126,7 +126,7 @@ def test_the_console_waits_while_there_is_hope(track: Track) -> None:
 def test_the_console_is_asked_beside_one_that_fails_for_now(track: Track) -> None:
     """After three temporary failures; the plugin can still win, the question is withdrawn."""
     script = "echo >>tries; [ $(wc -l <tries) -gt 5 ] || exit 75; printf x"
-    console = "trap 'echo withdrawn >&2; exit 1' TERM; sleep 1000 & wait"
+    console = "trap 'kill $!; echo withdrawn >&2; exit 1' TERM; sleep 1000 & wait"
     assert track.run({"later": script}, console) == b"x"
     assert "asking on the console" in track.debugged
     assert "console: withdrawn" in track.heard
@@ -186,7 +186,7 @@ def test_a_signal_ends_the_race(track: Track) -> None:
     """The number that arrives is told upward; everybody is ended."""
     os.write(track.wake, bytes([15]))
     with pytest.raises(Ended) as caught:
-        track.run({"hangs": "sleep 1000", "stubborn": STUBBORN})
+        track.run({"hangs": "exec sleep 1000", "stubborn": STUBBORN})
     assert caught.value.number == 15
 
 
