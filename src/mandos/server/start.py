@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from dataclasses import replace
@@ -59,6 +60,7 @@ def start(settings: ServerSettings, complain: Callable[[MandosError], int]) -> N
 def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     """Everything that needs root happens here, before the event loop starts."""
     os.umask(_UMASK)
+    gc.disable()  # whatever is made from now on, until all clients are there, stays
     manager = ServiceManager.from_environment(os.environ)
     if manager.passed_sockets and settings.socket is None:
         settings = replace(settings, socket=manager.passed_sockets[0])
@@ -74,9 +76,16 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     store = Store(settings.statedir, settings.audit_records)
     try:
         parts = _parts(settings, configured, store, listening, manager)
-        asyncio.run(daemon.run(settings, parts, ready))
+        asyncio.run(daemon.run(settings, parts, lambda: _begin(ready)))
     finally:
         store.close()
+
+
+def _begin(ready: Callable[[], None]) -> None:
+    """From now on garbage is looked for, but not among what has come to stay."""
+    gc.freeze()
+    gc.enable()
+    ready()
 
 
 def _parts(
