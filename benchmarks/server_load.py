@@ -31,6 +31,8 @@ from mandos.wire import grammar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.families import Family
+
 ROUNDS = 5
 #: Requests of one measurement; of the reference fewer, since it would take minutes.
 REQUESTS, FEW_REQUESTS = 2000, 200
@@ -81,8 +83,8 @@ def main() -> int:
         maker = stack.enter_context(Host("maker"))
         keys = make_credentials(maker, ours(), "bench", b"password of the benchmark")
         limit = _limit(stack, folder, keys)
-        mine = _family(stack, folder, keys, "ours")
-        theirs = _family(stack, folder, keys, "reference")
+        mine = _family(stack, folder, keys, ours())
+        theirs = _family(stack, folder, keys, reference())
         for at_once in AT_ONCE:
             _rates(figures, rounds, at_once, (mine, limit))
         _beside_the_reference(figures, mine, theirs)
@@ -151,11 +153,10 @@ def _limit(stack: ExitStack, folder: Path, keys: Credentials) -> Loaded:
     return Loaded("the limit, in C", _asking(host, folder, keys))
 
 
-def _family(stack: ExitStack, folder: Path, keys: Credentials, name: str) -> Loaded:
-    family = {"ours": ours(), "reference": reference()}[name]
+def _family(stack: ExitStack, folder: Path, keys: Credentials, family: Family) -> Loaded:
     running = stack.enter_context(fleet(family, f"[DEFAULT]\nchecker = true\n\n{keys.section}"))
     running.start()
-    return Loaded(name, _asking(running.host, folder, keys))
+    return Loaded(family.name, _asking(running.host, folder, keys))
 
 
 def _asking(host: Host, folder: Path, keys: Credentials) -> Callable[[int, int, int], Answer]:

@@ -40,6 +40,8 @@ def load() -> None:
     import shutil  # noqa: F401, PLC0415 - as said
     import tempfile  # noqa: F401, PLC0415 - as said
 
+    process.load_run()
+
 
 def open_secret(message: bytes, secret_key: bytes, size: int) -> bytes:
     """Decrypt a message of any kind to at most ``size`` bytes.  Raises MachineError."""
