@@ -91,6 +91,10 @@ class BusError(AssertionError):
         self.text = text
 
 
+class UnheardError(AssertionError):
+    """What was waited for was not heard, for ``PATIENCE``."""
+
+
 class BusPeer:
     """A connection to a host's system bus that hears all signals of the Mandos server."""
 
@@ -144,13 +148,16 @@ class BusPeer:
             self._news.notify_all()
 
     async def until(self, decided: Callable[[], object], what: str) -> None:
-        """Return when ``decided`` says so, which is asked after every signal."""
+        """Return when ``decided`` says so, which is asked after every signal.
+
+        Raises UnheardError when it does not.
+        """
         try:
             async with asyncio.timeout(PATIENCE), self._news:
                 await self._news.wait_for(lambda: bool(decided()))
         except TimeoutError:
             heard = "\n".join(map(str, self.signals[-30:]))
-            raise AssertionError(f"never heard {what}; the last signals:\n{heard}") from None
+            raise UnheardError(f"never heard {what}; the last signals:\n{heard}") from None
 
     async def heard(
         self, member: str, *values: object, path: str | None = None, after: int = 0

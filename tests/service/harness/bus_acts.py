@@ -3,21 +3,22 @@
 """Acts on a server over its bus, each recorded with its answer and the signals that came of it.
 
 The same acts are done to both families; what they recorded can then be compared.  A date is
-recorded as a Moment, since the two cannot act at the same microsecond.
+recorded as a Moment, since the two cannot act at the same microsecond, nor at the same speed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dbus_fast import MessageType, Variant
 
-from harness.bus import PROPERTIES, BusPeer, start_system_bus
+from harness.bus import PROPERTIES, BusPeer, UnheardError, start_system_bus
 from harness.bus_server import BusServer
 from harness.families import Family, ours
 from harness.host import Host
@@ -28,38 +29,61 @@ from harness.process import Process
 MANDOS, CLIENT = "se.recompile.Mandos", "se.recompile.Mandos.Client"
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?")
 _ADDRESS = re.compile(r"fe80:[0-9a-f:]+")
-#: Seconds within which two moments are the same, as far as anybody can tell.
-_TOLERANCE = 15.0
+#: Seconds within which two moments to come are the same: as far as the two may be apart on a busy
+#: machine, and less than any time that the acts know.
+_TOLERANCE = 300.0
 #: Seconds that the reference needs until a request really waits.
 _DEAF = 1.5
+#: How often the reference may play.  What one of its children says as the last thing before it
+#: ends (that a request waits no more, say) is lost now and then when the machine is busy, for
+#: good; black-box runs under load show it.
+_ATTEMPTS = 5
+
+#: The acts so far, each with the time when it began.
+Begun = Sequence[tuple[str, datetime]]
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A date, as seconds from the act."""
+    """A date: the act in which it was, if that has begun, and seconds from the present act."""
 
+    act: str | None
     offset: float
 
+    @classmethod
+    def of(cls, date: datetime, begun: Begun) -> Moment:
+        """What a date is to the acts that have begun, the present one last."""
+        offset = (date - begun[-1][1]).total_seconds()
+        if date > datetime.now(UTC):
+            return cls(None, offset)
+        return cls(max((one for one in begun if one[1] <= date), key=_when)[0], offset)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Moment) and abs(self.offset - other.offset) < _TOLERANCE
+        if not isinstance(other, Moment) or self.act != other.act:
+            return False
+        return self.act is not None or abs(self.offset - other.offset) < _TOLERANCE
 
     __hash__ = None  # type: ignore[assignment]  # equality is not transitive
 
     def __repr__(self) -> str:
-        return f"<{self.offset:+.0f} s>"
+        return f"<{self.offset:+.0f} s>" if self.act is None else f"<in {self.act!r}>"
 
 
-def normal(value: Any, now: datetime) -> Any:  # noqa: ANN401 - whatever D-Bus carries
+def _when(one: tuple[str, datetime]) -> datetime:
+    return one[1]
+
+
+def normal(value: Any, begun: Begun) -> Any:  # noqa: ANN401 - whatever D-Bus carries
     """A value with its types, that can be compared with another run's."""
     match value:
         case Variant():
-            return (value.signature, normal(value.value, now))
+            return (value.signature, normal(value.value, begun))
         case dict():
-            return {key: normal(one, now) for key, one in value.items()}
+            return {key: normal(one, begun) for key, one in value.items()}
         case list() | tuple():
-            return [normal(one, now) for one in value]
+            return [normal(one, begun) for one in value]
         case str() if _DATE.fullmatch(value):
-            return Moment((datetime.fromisoformat(value).replace(tzinfo=UTC) - now).total_seconds())
+            return Moment.of(datetime.fromisoformat(value).replace(tzinfo=UTC), begun)
         case str() if _ADDRESS.fullmatch(value):
             return "ADDRESS"
     return value
@@ -98,7 +122,7 @@ class Stage:
         self.keys = keys
         self.asking: dict[str, Process] = {}
         self._begin = 0
-        self._now = datetime.now(UTC)
+        self._begun: list[tuple[str, datetime]] = []
 
     async def heard(self, member: str, *values: object, path: str | None = None) -> None:
         """Wait for a signal of this act."""
@@ -162,25 +186,25 @@ class Stage:
         self.asking[f"{name}-{number}"].end()
 
     async def play(self, name: str, act: Callable[[Stage], Awaitable[Any]]) -> Recorded:
-        """The same; a failure says where it was, and what the server said."""
+        """Do an act, return what came of it; a failure says where it was, and the server's log."""
         try:
-            return await self.record(act)
+            return await self._record(name, act)
         except (AssertionError, TimeoutError) as error:
             error.add_note(f"in the act {name!r} on the server of {self.server.family.name}")
             error.add_note("\n".join(self.server.log[-30:]))
             raise
 
-    async def record(self, act: Callable[[Stage], Awaitable[Any]]) -> Recorded:
-        """Do an act; return what came of it."""
-        self._begin, self._now = len(self.peer.signals), datetime.now(UTC)
+    async def _record(self, name: str, act: Callable[[Stage], Awaitable[Any]]) -> Recorded:
+        self._begin = len(self.peer.signals)
+        self._begun.append((name, datetime.now(UTC)))
         answer = await act(self)
         if self.peer.owner:  # what was sent before this answer has come when it has
             await self.peer.call("/", MANDOS, "GetAllClients")
         heard = [
-            Heard(one.path, one.interface, one.member, normal(one.body, self._now))
+            Heard(one.path, one.interface, one.member, normal(one.body, self._begun))
             for one in self.peer.signals[self._begin :]
         ]
-        return Recorded(normal(answer, self._now), heard)
+        return Recorded(normal(answer, self._begun), heard)
 
 
 async def play(
@@ -190,6 +214,18 @@ async def play(
     acts: dict[str, Callable[[Stage], Awaitable[Any]]],
 ) -> dict[str, Recorded]:
     """Do all acts, from the server's start to its end, on hosts of their own."""
+    for _ in range(_ATTEMPTS - 1 if family.name == "reference" else 0):
+        with contextlib.suppress(UnheardError, TimeoutError):
+            return await _play_once(family, clients, keys, acts)
+    return await _play_once(family, clients, keys, acts)
+
+
+async def _play_once(
+    family: Family,
+    clients: str,
+    keys: dict[str, Credentials],
+    acts: dict[str, Callable[[Stage], Awaitable[Any]]],
+) -> dict[str, Recorded]:
     with Host("server") as host, Host("client") as client:
         host.connect(client)
         start_system_bus(host)
