@@ -138,7 +138,9 @@ def test_questions_that_nobody_waits_for_are_left_alone(host: Host, family: Fami
         agent = start_agent(host, family, "--", "/run/client")
         agent.wait_for(FETCHING)
         removed.file.unlink()
+        agent.rest()  # of two such changes at once the reference would miss the second
         renamed.file.rename(renamed.file.with_name("other"))
+        agent.rest()
         host.path("/run/go").write_bytes(b"")
         assert good.answer().rstrip(b"\0") == b"+" + PASSWORD
         assert [asker.unanswered() for asker in bad] == [True] * 4

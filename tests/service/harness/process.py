@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 from threading import Condition, Thread
 from typing import IO, TYPE_CHECKING, Self
@@ -132,6 +133,18 @@ class Process:
             return [launcher]
         children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text(encoding="ascii")
         return [int(pid) for pid in children.split()]
+
+    def rest(self) -> None:
+        """Return when the program sleeps: what had woken it before this call is dealt with.
+
+        The kernel makes a program runnable in the very call that causes what it waits for.
+        """
+        deadline = time.monotonic() + PATIENCE
+        for pid in self.pids:
+            stat = Path(f"/proc/{pid}/stat")
+            while stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "S":
+                assert time.monotonic() < deadline, self.report("never at rest")
+                time.sleep(0.001)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself; one that has ended gets none."""
