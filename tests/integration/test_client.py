@@ -13,13 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import pytest
 from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, silent, web_server
 
+from mandos.client import opener, rights
 from mandos.client.attempt import Attempt
 from mandos.client.fetch import Fetcher
 from mandos.client.loop import FOREVER, Loop, next_deadline
@@ -341,11 +342,12 @@ class InTwoParts(Everybody):
 
 
 class OneAfterTheOther(Everybody):
-    """Names the next server each time that somebody took too long."""
+    """Names the next server each time that somebody took too long; the last after ``last()``."""
 
-    def __init__(self, targets: list[Target], said: list[str]) -> None:
+    def __init__(self, targets: list[Target], said: list[str], last: Callable[[], object]) -> None:
         super().__init__(targets)
         self.said = said
+        self.last = last
         self.given = 0
 
     def _is_due(self) -> bool:
@@ -360,6 +362,8 @@ class OneAfterTheOther(Everybody):
         """Name the next one, when it is due."""
         if self._is_due():
             self.given += 1
+            if self.given == len(self.targets):
+                self.last()
             fetcher.learn([self.targets[self.given - 1]])
 
 
@@ -368,7 +372,8 @@ def test_server_that_hangs_is_given_up(client_keys: Keys, monkeypatch: pytest.Mo
     monkeypatch.setitem(conversation.CLIENT_TIMES, conversation.HANDSHAKE, 0.05)
     said: list[str] = []
     with bad_server(silent) as mute, bad_server(sends(client_keys.sealed)) as good:
-        search = OneAfterTheOther([mute.target, good.target], said)
+        # The good one has as much time as ever: the machine may be busy.
+        search = OneAfterTheOther([mute.target, good.target], said, monkeypatch.undo)
         assert _fetch(client_keys, search, said) == PASSWORD
     assert any("the peer took too long (handshake)" in line for line in said)
 
@@ -451,3 +456,36 @@ def test_missing_interface_is_waited_for(client_keys: Keys) -> None:
     with Client(None, [*client_keys.options(), "--interface=nosuch0"]) as client:
         assert "the network interface nosuch0 does not exist" in client.complaint()
         assert client.end()[0] == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+def test_opener_that_still_has_root_is_ended(
+    client_keys: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A signal can end the client before its first opener has given root up: in order, too."""
+    may_give_up = tmp_path / "may give root up"
+
+    def give_up_root() -> None:
+        while not may_give_up.exists():
+            time.sleep(0.001)
+        rights.give_up_root()
+
+    monkeypatch.setattr(opener, "give_up_root", give_up_root)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            openers = Openers((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
+            rights.give_up_root()
+            os.write(writing, b"ending")
+            openers.close()
+            with pytest.raises(ChildProcessError):
+                os.wait()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.read(reading, 6)
+    may_give_up.touch()
+    assert os.waitpid(child, 0)[1] == 0
+    for descriptor in (reading, writing):
+        os.close(descriptor)

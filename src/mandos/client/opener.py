@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds for one message; an RSA key of 4096 bits takes 0.02 s, an emulated machine 50 times that.
 _TIME = 30.0
+#: Seconds between tries to end a process that has not given root up yet; that takes it 0.1 s.
+_PAUSE = 0.01
 #: How many messages are opened at once; others wait for their turn.
 _AT_ONCE = 4
 _PIECE = 1 << 16
@@ -50,10 +52,21 @@ class _Opener:
         )
 
     def end(self) -> None:
-        """End and reap it."""
-        os.kill(self.pid, signal.SIGKILL)
+        """End and reap it.  The first can still have root, when we have none: then once it has not.
+
+        It may have ended by itself before that, since there is nothing more to open.
+        """
         self.socket.close()
-        os.waitpid(self.pid, 0)
+        while True:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except PermissionError:
+                if os.waitpid(self.pid, os.WNOHANG)[0]:
+                    return
+                time.sleep(_PAUSE)
+            else:
+                os.waitpid(self.pid, 0)
+                return
 
 
 class Openers:
