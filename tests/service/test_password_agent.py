@@ -81,6 +81,12 @@ def _finish(agent: Process, password: bytes = PASSWORD) -> None:
     assert password.decode(errors="backslashreplace") not in agent.log
 
 
+def _assert_fetched_once(agent: Process) -> None:
+    """What it brought can have come before what it said."""
+    agent.wait_for(FETCHING)
+    assert agent.log.count(FETCHING) == 1
+
+
 @pytest.mark.parametrize("family", [OURS, THEIRS], ids=lambda family: family.name)
 def test_all_open_questions_are_answered(host: Host, family: Family) -> None:
     """One run of the client for two disks that have the same password."""
@@ -89,7 +95,7 @@ def test_all_open_questions_are_answered(host: Host, family: Family) -> None:
     for asker in askers:
         assert asker.wait() == 0, asker.report(agent.log)
         assert asker.stdout == PASSWORD
-    assert agent.log.count(FETCHING) == 1
+    _assert_fetched_once(agent)
     agent.end()
 
 
@@ -101,7 +107,7 @@ def test_a_question_that_comes_when_the_password_is_known(host: Host) -> None:
         assert asker.wait() == 0
         assert asker.stdout == PASSWORD
         agent.wait_for(f"^password-agent: answered: Password of disk {number}$")
-    assert agent.log.count(FETCHING) == 1
+    _assert_fetched_once(agent)
     _finish(agent)
 
 
@@ -195,7 +201,7 @@ def test_a_password_that_is_wrong_is_fetched_at_a_pace(host: Host) -> None:
     other = ask(host, "other disk")
     assert other.wait() == 0
     assert again.running
-    assert agent.log.count(FETCHING) == 1
+    _assert_fetched_once(agent)
     _finish(agent)
     _end_all(again)
 
@@ -208,7 +214,7 @@ def test_a_signal_ends_agent_and_client(host: Host, number: signal.Signals) -> N
     agent = start_agent(host, OURS, "--", "/run/client")
     agent.wait_for(FETCHING)
     agent.signal(number)
-    assert agent.wait() == -number
+    assert agent.wait() == -number, agent.report("it ended otherwise")
     assert not _runs(host, "sleep")
     assert asker.running
     _end_all(asker)
@@ -235,7 +241,8 @@ def test_it_ends_when_all_questions_have_gone(host: Host, family: Family) -> Non
         asker.listen().ask()
         agent = start_agent(host, family, *(("--linger=0",) if family is OURS else ()))
         assert asker.answer().rstrip(b"\0") == b"+" + PASSWORD
-        assert agent.running
+        if family is OURS:
+            assert agent.running  # the reference may have ended with its answer
         asker.file.unlink()
         assert agent.wait() == 0
 
@@ -250,7 +257,7 @@ def test_a_directory_that_comes_late_and_goes(host: Host) -> None:
         assert asker.wait() == 0, agent.report("unanswered")
         assert asker.stdout == PASSWORD
         shutil.rmtree(host.path("/run/systemd"))
-    assert agent.log.count(FETCHING) == 1
+    _assert_fetched_once(agent)
     _finish(agent)
 
 

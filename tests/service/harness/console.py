@@ -44,9 +44,8 @@ class Terminal:
         self.shown = b""
         self._read_until = 0
         self._master, self.slave = pty.openpty()
-        entrance = ("nsenter", "--target", str(host.pid), "--mount", "--pid", "--net", "--")
         self._popen = subprocess.Popen(
-            [*entrance, *command],
+            [*host.entrance, *command],
             stdin=self.slave,
             stdout=subprocess.PIPE,
             stderr=self.slave,

@@ -73,6 +73,9 @@ def why_impossible() -> str | None:
     return None
 
 
+_NAMESPACES = ("--mount", "--pid", "--net")
+
+
 class Host:
     """A machine of a test: ``start`` and ``run`` run programs on it, ``path`` reaches its files."""
 
@@ -99,8 +102,12 @@ class Host:
 
     @property
     def entrance(self) -> tuple[str, ...]:
-        """The words before a command that let it run on this host."""
-        return ("nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--")
+        """The words before a command that let it run on this host.
+
+        Whoever runs the tests in the background ignores signals, which programs would inherit.
+        """
+        target = ("--target", str(self.pid))
+        return ("env", "--default-signal=HUP,INT", "nsenter", *target, *_NAMESPACES, "--")
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         return {
