@@ -9,6 +9,7 @@ repeated, and may fill at most half of the trail: nobody can flush out what admi
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server.audit import Kind, Record
@@ -16,7 +17,7 @@ from mandos.server.dates import from_number, to_number
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
 #: What anybody on the network can cause.
@@ -75,12 +76,12 @@ class AuditTable:
 
     def add(self, cursor: sqlite3.Cursor, records: Iterable[Record]) -> None:
         """Add records, oldest first, and drop what is too much."""
-        for record in records:
-            if record.kind in PROVOKED:
-                self._count_up(cursor, record)
+        for provoked, some in groupby(records, lambda record: record.kind in PROVOKED):
+            if provoked:
+                for record in some:
+                    self._count_up(cursor, record)
             else:
-                self._open.pop(record.client, None)
-                self._insert(cursor, record)
+                self._insert_all(cursor, list(some))
         self._drop(cursor, provoked=True, allowed=self._limit // 2)
         self._drop(cursor, provoked=False, allowed=self._limit - self._counts[True])
 
@@ -103,14 +104,24 @@ class AuditTable:
             del repeated[next(iter(repeated))]
 
     def _insert(self, cursor: sqlite3.Cursor, record: Record) -> int:
-        provoked, at = record.kind in PROVOKED, to_number(record.at)
-        values = (
-            *(record.kind, provoked, record.client, record.key_id, record.address),
-            *(record.interface, record.detail, record.by, at, at),
-        )
-        cursor.execute(_ADD, values)
-        self._counts[provoked] += 1
+        cursor.execute(_ADD, _row(record))
+        self._counts[record.kind in PROVOKED] += 1
         return cursor.lastrowid or 0
+
+    def _insert_all(self, cursor: sqlite3.Cursor, records: Sequence[Record]) -> None:
+        """Many that nobody provoked, as at the first start; what went before is not counted up."""
+        for record in records:
+            self._open.pop(record.client, None)
+        cursor.executemany(_ADD, map(_row, records))
+        self._counts[False] += len(records)
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    at = to_number(record.at)
+    return (
+        *(record.kind, record.kind in PROVOKED, record.client, record.key_id, record.address),
+        *(record.interface, record.detail, record.by, at, at),
+    )
 
 
 def read(

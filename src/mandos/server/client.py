@@ -67,7 +67,9 @@ class Memory:
     disabled_why: Why | None = None
 
     def dated(self, date: Callable[[datetime], datetime]) -> Memory:
-        """The same with the dates that people would write."""
+        """The same with the dates that people would write, which all differ by the same time."""
+        if date(self.created) == self.created:
+            return self
 
         def converted(moment: datetime | None) -> datetime | None:
             return moment and date(moment)

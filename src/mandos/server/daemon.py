@@ -14,18 +14,11 @@ import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from dbus_fast import Variant
-
-import mandos
+from mandos.discovery.announce import load as load_announcer
 from mandos.errors import MachineError
 from mandos.server import events
 from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
-from mandos.server.bus.calls import Calls, Server
-from mandos.server.bus.objects import Objects
-from mandos.server.bus.service import BusService
-from mandos.server.bus.signals import Signals
-from mandos.server.clients_conf import parse_client
 from mandos.server.connection import TLS
 from mandos.server.keeper import Keeper
 from mandos.server.listener import Listener
@@ -43,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mandos.server.audit import Record
+    from mandos.server.bus.signals import Signals
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
     from mandos.server.service_manager import ServiceManager
@@ -70,6 +64,14 @@ class Parts(NamedTuple):
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
+
+
+def load(settings: ServerSettings) -> None:
+    """Import what not every server uses, and one that has given up root may be unable to read."""
+    if settings.zeroconf:
+        load_announcer()
+    if settings.use_dbus:
+        import mandos.server.bus.joining  # noqa: F401, PLC0415 - as said
 
 
 async def run(settings: ServerSettings, parts: Parts, ready: Callable[[], None]) -> None:
@@ -144,21 +146,12 @@ class Daemon:
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
-        registry, clock = self._parts.registry, self._parts.clock
-        objects = Objects(registry)
-        facts = {
-            "Address": Variant("s", self._settings.address),
-            "Interface": Variant("s", self._settings.interface),
-            "Port": Variant("q", self._listener.port),
-            "ServiceName": Variant("s", self._settings.servicename),
-            "Version": Variant("s", mandos.__version__),
-        }
-        durable, reload, trail = self._keeper.durable, self._reloader.reload, self._keeper.trail
-        calls = Calls(Server(registry, objects, clock, durable, reload, trail, parse_client, facts))
-        service = BusService(calls, objects)
-        self._signals = Signals(registry, objects, clock, service.send)
-        service.start()
-        self._ending.push_async_callback(service.stop)
+        from mandos.server.bus.joining import join  # noqa: PLC0415 - see load
+
+        registry, clock, port = self._parts.registry, self._parts.clock, self._listener.port
+        seat = join(self._settings, port, registry, clock, self._keeper, self._reloader)
+        self._signals = seat.signals
+        self._ending.push_async_callback(seat.service.stop)
 
     def _tell(self, record: Record) -> None:
         """Log a record, and tell it on the bus."""

@@ -34,6 +34,8 @@ _SIGN = re.compile(r"[=:]")
 _REFERENCE = re.compile(r"%(?:(%)|\(([^)]+)\)s)?")
 #: What nearly all of a large file is: an option that is not indented, and lines of base64 under it.
 _PLAIN = re.compile(r"(([A-Za-z0-9_]++)[ \t]*+[=:]([^\n]*+))\n((?:[ \t]++[A-Za-z0-9+/=]++\n)*+)")
+#: The header of a section where there is nothing else in its line, and empty lines above it.
+_PLAIN_HEADER = re.compile(r"(\n*+)\[([^\]\n]++)\]\n")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _WORD = re.compile(r"[A-Za-z]?[a-z]+=|[A-Z]+=")
@@ -165,6 +167,9 @@ class _Parser:
             if match := _PLAIN.match(text, position):
                 self._take_plain(match)
                 position = match.end()
+            elif match := _PLAIN_HEADER.match(text, position):
+                self._take_plain_header(match)
+                position = match.end()
             else:
                 end = text.find("\n", position)
                 end = len(text) if end < 0 else end
@@ -184,6 +189,14 @@ class _Parser:
         if lines:
             self._lines.append(_stripped(lines))
             self._line += lines.count("\n")
+
+    def _take_plain_header(self, match: re.Match[str]) -> None:
+        above, name = match.groups()
+        self._end_option()
+        self._indent = 0
+        self._line += len(above)
+        self._begin_section(name)
+        self._line += 1
 
     def _take_line(self, line: str) -> None:
         text = line.strip()

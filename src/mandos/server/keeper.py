@@ -73,7 +73,9 @@ class Keeper:
 
     def note(self, record: Record, *, tell: bool = True) -> None:
         """Add a record to the audit trail."""
-        record = replace(record, at=self._clock.date(record.at))
+        date = self._clock.date(record.at)
+        if date != record.at:
+            record = replace(record, at=date)
         self._records.append(record)
         if tell:
             self._untold.append(record)

@@ -11,7 +11,6 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mandos.discovery import announce
 from mandos.errors import MandosError
 from mandos.server import daemon, privileges
 from mandos.server.background import Background
@@ -70,8 +69,7 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     privileges.allow_many_descriptors()
     privileges.make_state_directory(settings.statedir, privileges.server_user())
     listening = open_socket(settings)
-    if settings.zeroconf:
-        announce.load()
+    daemon.load(settings)
     privileges.give_up_root()
     store = Store(settings.statedir, settings.audit_records)
     try:

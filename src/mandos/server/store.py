@@ -17,6 +17,8 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.errors import MachineError
@@ -96,6 +98,10 @@ _DURATIONS = frozenset(
 _IN_JSON = tuple(
     field.name for field in fields(ClientSettings) if field.name not in ("name", "secret")
 )
+_values_in_json = attrgetter(*_IN_JSON)
+#: The first of these are each client's own; most clients have the others in common.
+_OWN = _IN_JSON.index("host") + 1
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -312,12 +318,13 @@ class Store:
             cursor.close()
 
     def _write_clients(self, cursor: sqlite3.Cursor, changes: Changes) -> None:
+        """In the order of the tables' keys, in which many rows take two thirds of the time."""
         removed = [(name,) for name in changes.removed]
         cursor.executemany("DELETE FROM client WHERE name = ?", removed)
         cursor.executemany("DELETE FROM life WHERE name = ?", removed)
         cursor.executemany(
             "REPLACE INTO client VALUES (?, ?, ?, ?, ?, ?)",
-            (_client_row(kept) for kept in changes.settings.values()),
+            (_client_row(kept) for _name, kept in sorted(changes.settings.items())),
         )
         cursor.executemany(
             "REPLACE INTO client VALUES (?, ?, ?, NULL, NULL, ?)",
@@ -328,7 +335,7 @@ class Store:
         )
         cursor.executemany(
             "REPLACE INTO life VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (_life_row(name, life) for name, life in changes.lives.items()),
+            (_life_row(name, life) for name, life in sorted(changes.lives.items())),
         )
 
     def _testify(self, disabled: frozenset[str]) -> None:
@@ -381,9 +388,18 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _text(settings: ClientSettings) -> str:
-    values: dict[str, Any] = {name: getattr(settings, name) for name in _IN_JSON}
-    values.update({name: values[name] // _MICROSECOND for name in _DURATIONS})
-    return json.dumps(values, separators=(",", ":"))
+    values = _values_in_json(settings)
+    own = _encode(dict(zip(_IN_JSON, values[:_OWN], strict=False)))
+    return f"{own[:-1]},{_text_of_common(values[_OWN:])[1:]}"
+
+
+@lru_cache(maxsize=1024)
+def _text_of_common(values: tuple[object, ...]) -> str:
+    named = dict(zip(_IN_JSON[_OWN:], values, strict=True))
+    numbers = {
+        name: value // _MICROSECOND for name, value in named.items() if isinstance(value, timedelta)
+    }
+    return _encode(named | numbers)
 
 
 def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None) -> ClientSettings:

@@ -1,11 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The XML that describes an object: D-Bus specification, "Introspection Data Format"."""
+"""The XML that describes an object: D-Bus specification, "Introspection Data Format".
+
+Names and signatures of D-Bus have no character that XML would have quoted.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
 
 from mandos import bus_names
 from mandos.bus_names import Argument, Interface, Method, Property, Signal
@@ -66,10 +68,10 @@ def describe(interfaces: Iterable[Interface], children: Iterable[str] = ()) -> s
     """The XML of an object with these interfaces and children."""
     lines = [_HEAD + "<node>"]
     for interface in interfaces:
-        lines.append(f"  <interface name={quoteattr(interface.name)}>")
+        lines.append(f'  <interface name="{interface.name}">')
         lines += (f"    {line}" for line in _members(interface))
         lines.append("  </interface>")
-    lines += (f"  <node name={quoteattr(child)}/>" for child in children)
+    lines += (f'  <node name="{child}"/>' for child in children)
     return "\n".join((*lines, "</node>", ""))
 
 
@@ -86,14 +88,14 @@ def _members(interface: Interface) -> Iterator[str]:
 
 
 def _argument(argument: Argument, direction: str) -> str:
-    name = f" name={quoteattr(argument.name)}" if argument.name else ""
-    return f"<arg type={quoteattr(argument.signature)}{name}{direction}/>"
+    name = f' name="{argument.name}"' if argument.name else ""
+    return f'<arg type="{argument.signature}"{name}{direction}/>'
 
 
 def _member(kind: str, name: str, content: list[str], *, deprecated: bool) -> str:
     if deprecated:
         content.append(_DEPRECATED)
-    return f"<{kind} name={quoteattr(name)}>{''.join(content)}</{kind}>"
+    return f'<{kind} name="{name}">' + "".join(content) + f"</{kind}>"
 
 
 def _property(name: str, one: Property) -> str:
