@@ -166,6 +166,13 @@ async def test_many_at_once(server: Server) -> None:
     assert answers == [SECRET] * 64
 
 
+@pytest.mark.parametrize("group", ["SECP256R1", "X25519", "SECP384R1", "SECP521R1"])
+async def test_client_of_one_group_is_served(server: Server, group: str) -> None:
+    """The server offers one key share; for another group of its priority it is asked once more."""
+    only = f"{grammar.PRIORITY}:-GROUP-ALL:+GROUP-{group}"
+    assert await server.ask(priority=only) == SECRET
+
+
 @pytest.mark.parametrize(
     ("sent", "logged"),
     [

@@ -86,6 +86,33 @@ async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
         assert not here.saved().saved["alpha"].memory.enabled
 
 
+async def test_what_comes_between_two_writes_shares_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write ends with a short rest; nobody is told before the write that has their record."""
+    async with world(tmp_path) as here:
+        write, sizes, rested = here.store.write, [], asyncio.Event()
+
+        def count(changes: Changes) -> None:
+            sizes.append(len(changes.records))
+            write(changes)
+
+        monkeypatch.setattr(here.store, "write", count)
+        monkeypatch.setattr(here.keeper, "_rest", rested.wait)
+        waiting = []
+        for number in range(5):
+            record = Record(kind=Kind.ADDED, at=here.clock.now(), client=f"client {number}")
+            here.keeper.note(record)
+            waiting.append(asyncio.create_task(here.keeper.durable()))
+            await asyncio.sleep(0)
+        told_early = [*here.told, *(task for task in waiting if task.done())]
+        rested.set()
+        await asyncio.gather(*waiting)
+        assert told_early == []
+        assert sizes == [5]
+        assert len(here.told) == 5
+
+
 async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:
     """What may wait is not forgotten when the server ends."""
     async with world(tmp_path) as here:

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the result of a checker may wait.
 _LAZY = 1.0
+#: Seconds from the end of a write until the next begins: under load many requests share one, and
+#: a machine that asks alone does not wait, since what it did last is longer ago.
+_PACE = 0.004
 #: Seconds until the next try when the disk fails.
 _RETRY = 5.0
 #: What happens all the time, and whose loss for a second harms nobody.
@@ -68,6 +71,7 @@ class Keeper:
         self._urgent = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
         self._failing = False
+        self._next = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
 
@@ -144,11 +148,16 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             await self._urgent.wait()
+            await self._rest()
             self._urgent.clear()
             if self._later is not None:
                 self._later.cancel()
                 self._later = None
             await self._write()
+            self._next = self._loop.time() + _PACE
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self._next - self._loop.time())
 
     async def _write(self) -> None:
         changes, untold, waiters = self._taken(), self._untold, self._waiters

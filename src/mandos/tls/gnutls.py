@@ -26,6 +26,7 @@ CLIENT = 1 << 1
 NONBLOCK = 1 << 3
 NO_SIGNAL = 1 << 6
 NO_TICKETS = 1 << 10
+KEY_SHARE_TOP = 1 << 11
 ENABLE_RAWPK = 1 << 18  # since 3.6.6
 
 CTYPE_PEERS = 3

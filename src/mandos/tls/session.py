@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "TLSError", "WouldBlock"]
 
-_FLAGS = gnutls.NONBLOCK | gnutls.NO_SIGNAL | gnutls.NO_TICKETS | gnutls.ENABLE_RAWPK
+#: One key share is enough: whoever wants another group asks for it (RFC 8446, section 4.1.4).
+_FLAGS = (
+    gnutls.NONBLOCK
+    | gnutls.NO_SIGNAL
+    | gnutls.NO_TICKETS
+    | gnutls.ENABLE_RAWPK
+    | gnutls.KEY_SHARE_TOP
+)
 #: The largest TLS record (RFC 8446, section 5.1): more cannot go in one call.
 _RECORD_LIMIT = 1 << 14
 
