@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client's interfaces and ways to servers: real links on a switch, real servers behind them.
+"""The client's interfaces: real links on a switch, real servers behind them.
 
 What a test says of the order of things is held by what it waits for, never by a time.
 """
@@ -18,7 +18,7 @@ import pytest
 from harness.families import ours, reference
 from harness.host import Host
 from harness.network import watch_links
-from harness.peers import PORT, fetch, start_client, start_server
+from harness.peers import PORT, announced, fetch, start_client
 from harness.process import PATIENCE
 from harness.vm.boot import Site
 
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 OURS, THEIRS = ours(), reference()
-#: The server's addresses beside its link-local one, the client's in the same networks, and one
-#: where nobody is.
-SERVER4, CLIENT4, NOBODY4 = "192.0.2.1", "192.0.2.2", "192.0.2.9"
-SERVER6, CLIENT6 = "2001:db8::1", "2001:db8::2"
+#: An address where nobody is.
+NOBODY4 = "192.0.2.9"
 #: Lines of ``watch_links`` by which an interface is seen as switched on, and as off again.
 UP, DOWN = r"\d+:{}:up", r"\d+:{}:(?!up)"
 #: Prints a line each time that a file has been written (inotify(7)).  Equal events in a row would
@@ -113,27 +111,13 @@ def keys(keys_of: Keys) -> Credentials:
     return keys_of(OURS)
 
 
-def _served(site: Site, stack: ExitStack, keys: Credentials, family: Family = OURS) -> Host:
-    """A host on the switch whose server is announced; by itself when it is ours."""
-    host = site.host(avahi=family is THEIRS)
-    stack.enter_context(start_server(host, family, keys.section, zeroconf=True))
-    return host
-
-
-def _give_addresses(host: Host, *addresses: str, interface: str = "eth0") -> None:
-    for address in addresses:
-        length = "/64" if ":" in address else "/24"
-        word = ["nodad"] if ":" in address else []
-        host.run("ip", "address", "add", address + length, "dev", interface, *word)
-
-
 @pytest.mark.parametrize("family", [OURS, THEIRS], ids=["our_server", "their_server"])
 def test_interface_that_was_down_is_used_and_is_down_afterwards(
     site: Site, stack: ExitStack, client: Host, keys: Credentials, family: Family
 ) -> None:
     """Whoever asks without any option finds the server, though nothing was configured."""
     site.cable(client)
-    _served(site, stack, keys, family)
+    announced(site, stack, keys, family)
     assert fetch(client, OURS, keys, interface=None) == keys.password
     assert not client.is_up("eth0")
 
@@ -145,7 +129,7 @@ def test_interface_that_was_up_stays_up(
     site.cable(client)
     site.cable(client, "eth1")
     client.run("ip", "link", "set", "eth0", "up")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     assert fetch(client, OURS, keys, interface=None) == keys.password
     assert client.is_up("eth0")
     assert not client.is_up("eth1")
@@ -210,7 +194,7 @@ def test_only_a_named_interface_is_brought_up(
     """--interface leaves the others alone."""
     site.cable(client)
     site.cable(client, "eth1")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     links = watch_links(client)
     assert fetch(client, OURS, keys, interface="eth1") == keys.password
     seen = links.wait_for(UP.format("eth1"))
@@ -226,7 +210,7 @@ def test_none_brings_nothing_up(
     site.cable(client, "eth1")
     links = watch_links(client)
     client.run("ip", "link", "set", "eth1", "up")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     assert fetch(client, OURS, keys, interface="none") == keys.password
     client.run("ip", "link", "set", "eth1", "down")
     links.wait_for(DOWN.format("eth1"), after=links.wait_for(UP.format("eth1")))
@@ -241,7 +225,7 @@ def test_names_after_none_are_used_but_not_brought_up(
         (site if name == "eth2" else Site(stack)).cable(client, name)
     links = watch_links(client)
     client.run("ip", "link", "set", "eth2", "up")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     assert fetch(client, OURS, keys, interface="eth0,none,eth1,eth2") == keys.password
     links.wait_for(DOWN.format("eth0"), after=links.wait_for(UP.format("eth0")))
     assert "eth1:up" not in links.log
@@ -254,7 +238,7 @@ def test_several_interfaces_are_used_at_once(
     """A server on the second network is found while the first is silent."""
     Site(stack).cable(client)
     site.cable(client, "eth1")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     assert fetch(client, OURS, keys, interface=None) == keys.password
     assert not client.is_up("eth0")
     assert not client.is_up("eth1")
@@ -268,7 +252,7 @@ def test_interface_that_comes_late_is_brought_up(
     """A card whose driver is slow is taken in, also when udev renames it as soon as it is there."""
     first, second = Site(stack), Site(stack)
     first.cable(client)
-    _served(second, stack, keys)
+    announced(second, stack, keys, OURS)
     rename = () if name == "lan0" else (f"link set {name} name lan0",)
     named = None if interface is None else f"eth0,{interface}"
     with start_client(client, OURS, keys, interface=named, options=["--debug"]) as waiting:
@@ -296,7 +280,7 @@ def test_missing_interface_is_told_and_waited_for(
     site: Site, stack: ExitStack, client: Host, keys: Credentials
 ) -> None:
     """A person sees why nothing happens; once the interface is there, it goes on."""
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     with start_client(client, OURS, keys) as waiting:
         waiting.wait_for("warning: the network interface eth0 does not exist; waiting for it")
         site.cable(client)
@@ -310,7 +294,7 @@ def test_cable_may_be_plugged_in_later(
     """An interface without a carrier is up and waits; so does the client."""
     port = site.cable(client)
     site.plug(port, plugged=False)
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     links = watch_links(client)
     with start_client(client, OURS, keys, interface=None, options=["--delay", "0"]) as waiting:
         links.wait_for(r"\d+:eth0:up(?!,running)")
@@ -345,220 +329,10 @@ def test_bridge_is_brought_up_with_its_ports(
     site.cable(client)
     client.run("ip", "link", "add", "br0", "type", "bridge")
     client.run("ip", "link", "set", "eth0", "master", "br0")
-    _served(site, stack, keys)
+    announced(site, stack, keys, OURS)
     assert fetch(client, OURS, keys, interface="eth0,br0") == keys.password
     assert not client.is_up("br0")
     assert not client.is_up("eth0")
-
-
-@pytest.mark.parametrize("connect", [f"{SERVER4}:{PORT}", None], ids=["connect", "zeroconf"])
-def test_ipv4_alone_is_enough(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials, connect: str | None
-) -> None:
-    """Without IPv6 an interface that has an IPv4 address does."""
-    site.cable(client)
-    client.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
-    _give_addresses(client, CLIENT4)
-    host = site.host()
-    _give_addresses(host, SERVER4)
-    stack.enter_context(start_server(host, OURS, keys.section, zeroconf=connect is None))
-    assert fetch(client, OURS, keys, connect=connect, interface=None) == keys.password
-
-
-#: How a server may be named to --connect, and to --interface beside it.
-NAMED = {
-    "ipv6": (f"[{SERVER6}]:{PORT}", None),
-    "ipv6_without_brackets": (f"{SERVER6}:{PORT}", None),
-    "ipv4": (f"{SERVER4}:{PORT}", None),
-    "link_local_with_scope": (f"{{link_local}}%eth1:{PORT}", None),
-    "link_local_with_interface": (f"{{link_local}}:{PORT}", "eth1"),
-    "link_local_anywhere": (f"[{{link_local}}]:{PORT}", None),
-    "host": (f"keeper.example:{PORT}", None),
-    "link_local_host": (f"near:{PORT}", None),
-    "link_local_host_with_scope": (f"near%eth1:{PORT}", None),
-}
-
-
-@pytest.mark.parametrize("named", NAMED)
-def test_ways_to_name_a_server(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials, named: str
-) -> None:
-    """Every form of address leads to the server on the second of two interfaces."""
-    Site(stack).cable(client)
-    site.cable(client, "eth1")
-    host = site.host()
-    _give_addresses(host, SERVER4, SERVER6)
-    _give_addresses(client, CLIENT4, CLIENT6, interface="eth1")
-    near = host.link_local()
-    names = client.path("/run/hosts")
-    names.write_text(f"{SERVER4} keeper.example\n{near} near\n", encoding="ascii")
-    client.run("mount", "--bind", "/run/hosts", "/etc/hosts")
-    stack.enter_context(start_server(host, OURS, keys.section))
-    connect, interface = NAMED[named]
-    connect = connect.format(link_local=near)
-    assert fetch(client, OURS, keys, connect=connect, interface=interface) == keys.password
-
-
-def test_several_servers_may_be_named(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials
-) -> None:
-    """Each --connect is asked; one that is not there holds up no other."""
-    site.cable(client)
-    host = site.host()
-    _give_addresses(host, SERVER4)
-    _give_addresses(client, CLIENT4)
-    stack.enter_context(start_server(host, OURS, keys.section))
-    options = ["--connect", f"{SERVER4}:{PORT}"]
-    connect = f"{NOBODY4}:{PORT}"
-    assert fetch(client, OURS, keys, connect=connect, options=options) == keys.password
-
-
-def test_server_that_is_not_announced_is_asked_beside_those_that_are(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials
-) -> None:
-    """--server names one more: here the announced one refuses, and is asked too."""
-    site.cable(client)
-    refusing = site.host()
-    section = f"{keys.section}enabled = no\n"
-    announced = stack.enter_context(start_server(refusing, OURS, section, zeroconf=True))
-    host = site.host()
-    where = f"{host.link_local()}:{PORT}"
-    with start_client(client, OURS, keys, interface=None, options=["--server", where]) as asking:
-        announced.wait_for("refused .* client alpha.* disabled")
-        with start_server(host, OURS, keys.section):
-            assert asking.wait() == 0, asking.report("no password")
-    assert asking.stdout == keys.password
-
-
-def test_announced_server_is_found_while_a_named_one_is_dead(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials
-) -> None:
-    """--server does not replace the search, as --connect does."""
-    site.cable(client)
-    _give_addresses(client, CLIENT4)
-    _served(site, stack, keys)
-    options = ["--server", f"{NOBODY4}:{PORT}"]
-    assert fetch(client, OURS, keys, interface=None, options=options) == keys.password
-
-
-def test_server_that_hangs_holds_up_no_other(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials
-) -> None:
-    """One server is stopped when it is asked, and stays so; a later one gives the password.
-
-    The first is announced by Avahi, which goes on; the second host has no Avahi and no D-Bus.
-    """
-    site.cable(client)
-    host = site.host(avahi=True)
-    hanging = stack.enter_context(start_server(host, OURS, keys.section, zeroconf=True))
-    hanging.process.signal(signal.SIGSTOP)
-    with start_client(client, OURS, keys, interface=None, options=["--debug"]) as asking:
-        asking.wait_for(f"asking .{host.link_local()}%eth0.:")
-        _served(site, stack, keys)
-        assert asking.wait() == 0, asking.report("no password")
-    assert asking.stdout == keys.password
-    assert "sent the secret" not in host.syslog.log
-
-
-#: Addresses in no network of the client's, beside one that it has; and how its own routes show.
-OFF_LINK = {"ipv6": ("2001:db8:5::1", "-6"), "ipv4": ("203.0.113.1", "-4")}
-
-
-def _routes(client: Host, family: str, address: str) -> bytes:
-    return client.run("ip", family, "route", "show", address)
-
-
-def _host_elsewhere(site: Site, address: str) -> Host:
-    """A host on the switch with an address that no route of the client's leads to."""
-    host = site.host()
-    _give_addresses(host, address)
-    host.run("ip", "route", "add", f"{CLIENT4}/32", "dev", "eth0")
-    return host
-
-
-@pytest.mark.parametrize("family", OFF_LINK)
-def test_neighbour_that_no_route_leads_to_is_reached(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials, family: str
-) -> None:
-    """A server that is on the link after all gets a route of its own, which goes with the client.
-
-    The client has no rights by then: the other half makes the route.
-    """
-    address, routes = OFF_LINK[family]
-    site.cable(client)
-    client.run("ip", "link", "set", "eth0", "up")
-    _give_addresses(client, CLIENT4)
-    host = _host_elsewhere(site, address)
-    stack.enter_context(start_server(host, OURS, keys.section))
-    options = ["--connect", f"[{address}]:{PORT}", "--debug"]
-    with start_client(client, OURS, keys, interface=None, options=options) as asking:
-        assert asking.wait() == 0, asking.report("no password")
-    assert asking.stdout.endswith(keys.password)
-    assert "made a route over eth0" in asking.log
-    assert _routes(client, routes, address) == b""
-    assert client.is_up("eth0")
-
-
-@pytest.mark.parametrize("family", OFF_LINK)
-def test_neighbour_is_looked_for_on_every_interface(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials, family: str
-) -> None:
-    """A route over the wrong interface gives way to one over the next."""
-    address, routes = OFF_LINK[family]
-    empty = Site(stack)
-    empty.cable(client)
-    site.cable(client, "eth1")
-    _give_addresses(client, "198.51.100.2")
-    _give_addresses(client, CLIENT4, interface="eth1")
-    host = _host_elsewhere(site, address)
-    stack.enter_context(start_server(host, OURS, keys.section))
-    options = ["--connect", f"[{address}]:{PORT}", "--debug"]
-    with start_client(client, OURS, keys, interface=None, options=options) as asking:
-        asking.wait_for("made a route over eth0")
-        asking.wait_for("made a route over eth1")
-        assert asking.wait() == 0, asking.report("no password")
-    assert asking.stdout.endswith(keys.password)
-    for card in ("eth0", "eth1"):
-        client.run("ip", "link", "set", card, "up")
-    assert _routes(client, routes, address) == b""
-
-
-def test_route_that_comes_late_is_not_hidden(
-    site: Site, stack: ExitStack, client: Host, keys: Credentials
-) -> None:
-    """A server behind a router is taken for a neighbour only until that proves wrong.
-
-    The router answers for its address on this network alone, and is known after a while.
-    """
-    address = "203.0.113.1"
-    site.cable(client)
-    _give_addresses(client, CLIENT4)
-    router = site.host()
-    _give_addresses(router, SERVER4)
-    router.run("ip", "address", "add", address, "dev", "lo")
-    router.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_ignore")
-    stack.enter_context(start_server(router, OURS, keys.section))
-    options = ["--connect", f"{address}:{PORT}", "--debug"]
-    with start_client(client, OURS, keys, interface=None, options=options) as asking:
-        asking.wait_for("made a route over eth0")
-        client.run("ip", "route", "add", "203.0.113.0/24", "via", SERVER4)
-        assert asking.wait() == 0, asking.report("no password")
-    assert asking.stdout.endswith(keys.password)
-
-
-def test_foreign_route_stays(site: Site, client: Host, keys: Credentials) -> None:
-    """A route to the server that was there before is neither made anew nor taken away."""
-    site.cable(client)
-    client.run("ip", "link", "set", "eth0", "up")
-    _give_addresses(client, CLIENT4)
-    address = "203.0.113.1"
-    client.run("ip", "route", "add", "unreachable", address)
-    options = ["--connect", f"{address}:{PORT}", "--debug"]
-    with start_client(client, OURS, keys, interface=None, options=options) as asking:
-        asking.wait_for(f"{address}:{PORT}: cannot connect")
-        asking.wait_for(f"asking {address}", after=asking.wait_for(f"asking {address}"))
-        asking.terminate()
-    assert b"unreachable" in _routes(client, "-4", address)
 
 
 def _without_carrier(site: Site, client: Host) -> Path:

@@ -173,6 +173,13 @@ class Host:
         shown = json.loads(self.run("ip", "-json", "link", "show", "dev", interface))
         return dict(shown[0])
 
+    def give_addresses(self, *addresses: str, interface: str = "eth0") -> None:
+        """Give an interface addresses of /64 or /24, usable at once."""
+        for address in addresses:
+            length = "/64" if ":" in address else "/24"
+            word = ["nodad"] if ":" in address else []
+            self.run("ip", "address", "add", address + length, "dev", interface, *word)
+
     def link_local(self, interface: str = "eth0") -> str:
         """Return the interface's IPv6 link-local address once it is usable."""
         deadline = time.monotonic() + PATIENCE

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.host import Host
     from harness.keys import Credentials
     from harness.process import Process
+    from harness.vm.boot import Site
 
 #: Every server has a host of its own, so they can all have the same port.
 PORT = 4711
@@ -114,6 +115,13 @@ def start_server(
             server.wait_for(ANNOUNCED[family.name])
         on_failure.pop_all()
     return server
+
+
+def announced(site: Site, stack: ExitStack, keys: Credentials, family: Family) -> Host:
+    """A host on the switch whose server is announced; by itself when it is ours."""
+    host = site.host(avahi=family.name == "reference")
+    stack.enter_context(start_server(host, family, keys.section, zeroconf=True))
+    return host
 
 
 def start_client(
