@@ -89,7 +89,7 @@ async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
 async def test_what_comes_between_two_writes_shares_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each write ends with a short rest; nobody is told before the write that has their record."""
+    """After a crowd there is a short rest; nobody is told before the write with their record."""
     async with world(tmp_path) as here:
         write, sizes, rested = here.store.write, [], asyncio.Event()
 
@@ -111,6 +111,16 @@ async def test_what_comes_between_two_writes_shares_the_next(
         assert told_early == []
         assert sizes == [5]
         assert len(here.told) == 5
+
+
+@pytest.mark.parametrize(("at_once", "rests"), [(1, False), (2, True)])
+async def test_only_a_crowd_has_the_next_wait(tmp_path: Path, at_once: int, *, rests: bool) -> None:
+    """Orders that come one after the other are carried out at once, each of them."""
+    async with world(tmp_path) as here:
+        for _turn in range(3):
+            await asyncio.gather(*(here.keeper.durable() for _number in range(at_once)))
+            assert (here.keeper._rests_until > 0) is rests
+            here.keeper._rests_until = 0.0
 
 
 async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the result of a checker may wait.
 _LAZY = 1.0
-#: Seconds from the end of a write until the next begins: under load many requests share one, and
-#: a machine that asks alone does not wait, since what it did last is longer ago.
-_PACE = 0.004
+#: Seconds of rest after a write for which more than one had waited, so that even more share the
+#: next.  Whoever comes alone, or one after the other, never waits for that.
+_REST = 0.004
 #: Seconds until the next try when the disk fails.
 _RETRY = 5.0
 #: What happens all the time, and whose loss for a second harms nobody.
@@ -71,7 +71,8 @@ class Keeper:
         self._urgent = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
         self._failing = False
-        self._next = 0.0
+        self._crowded = False
+        self._rests_until = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
 
@@ -154,10 +155,9 @@ class Keeper:
                 self._later.cancel()
                 self._later = None
             await self._write()
-            self._next = self._loop.time() + _PACE
 
     async def _rest(self) -> None:
-        await asyncio.sleep(self._next - self._loop.time())
+        await asyncio.sleep(self._rests_until - self._loop.time())
 
     async def _write(self) -> None:
         changes, untold, waiters = self._taken(), self._untold, self._waiters
@@ -178,6 +178,10 @@ class Keeper:
         for record in untold:
             self._tell(record)
         _settle(waiters, failure)
+        if waiters:
+            self._crowded = len(waiters) > 1
+        if self._crowded:
+            self._rests_until = self._loop.time() + _REST
 
     def _failed(self, changes: Changes, error: MachineError) -> None:
         """Keep the changes for the next try."""
