@@ -9,6 +9,7 @@ cannot, and holds every wait to the conversation's deadline.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -20,7 +21,7 @@ from mandos.wire.conversation import GREETING, ServerConversation
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from mandos.server.sockets import Peer
     from mandos.tls.credentials import Credentials, Priority
@@ -70,8 +71,8 @@ class Connection:
     async def serve(self) -> None:
         """Hold the whole conversation."""
         try:
-            await self._in_time(self._greeting())
-            await self._in_time(self._when_ready(self._session.handshake))
+            await self._greeting()
+            await self._when_ready(self._session.handshake)
         except TLSError as error:
             raise self._conversation.fail(f"TLS handshake failed: {error}") from error
         name = self._key_id()
@@ -81,7 +82,7 @@ class Connection:
         try:
             if secret is not None:
                 await self._deliver(secret, name)
-            await self._in_time(self._when_ready(self._session.say_goodbye))
+            await self._when_ready(self._session.say_goodbye)
         except TLSError as error:
             raise self._conversation.fail(f"the connection broke: {error}") from error
         self._conversation.closed(self._loop.time())
@@ -112,7 +113,7 @@ class Connection:
 
     async def _deliver(self, secret: bytes, name: str) -> None:
         try:
-            await self._in_time(self._send(secret))
+            await self._send(secret)
         except BaseException:
             self._vault.undelivered(name, self._peer)
             raise
@@ -128,9 +129,10 @@ class Connection:
         return name
 
     async def _greeting(self) -> None:
+        receive = partial(self._socket.recv, grammar.GREETING_LIMIT)
         while self._conversation.state == GREETING:
             try:
-                data = await self._loop.sock_recv(self._socket, grammar.GREETING_LIMIT)
+                data = await self._when_ready(receive)
             except OSError as error:
                 raise self._conversation.hung_up() from error
             self._conversation.receive(data, self._loop.time())
@@ -142,19 +144,19 @@ class Connection:
         self._conversation.sent(self._loop.time())
 
     async def _when_ready(self, call: Callable[[], _Result]) -> _Result:
-        while True:
-            try:
-                return call()
-            except WouldBlock:
-                await self._ready(writable=self._session.wants_write)
-
-    async def _in_time(self, work: Awaitable[None]) -> None:
-        """Hold a piece of work to the deadline that the conversation has now."""
+        """Call until the call does not block, as long as the conversation's state may last."""
+        try:
+            return call()
+        except BlockingIOError:
+            pass
         try:
             async with asyncio.timeout_at(self._conversation.deadline):
-                await work
-        except TimeoutError:
-            self._conversation.check_time(float("inf"))
+                while True:
+                    await self._ready(writable=self._session.wants_write)
+                    with contextlib.suppress(BlockingIOError):
+                        return call()
+        except TimeoutError as error:
+            raise self._conversation.too_late() from error
 
     async def _ready(self, *, writable: bool) -> None:
         descriptor = self._socket.fileno()

@@ -120,10 +120,14 @@ class _Conversation:
         """End the conversation because the peer is gone."""
         return self.fail(f"the peer hung up ({self.state})")
 
+    def too_late(self) -> ProtocolError:
+        """End the conversation because the current state has taken too long."""
+        return self.fail(f"the peer took too long ({self.state})")
+
     def check_time(self, now: float) -> None:
         """Raise ProtocolError when the current state has taken too long."""
         if now >= self.deadline:
-            raise self.fail(f"the peer took too long ({self.state})")
+            raise self.too_late()
 
 
 class ServerConversation(_Conversation):
