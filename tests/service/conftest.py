@@ -89,6 +89,18 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
+def keys(keys_of: Callable[[Family], Credentials]) -> Credentials:
+    """A client's keys."""
+    return keys_of(ours())
+
+
+@pytest.fixture
+def client(_possible: None, stack: ExitStack) -> Host:
+    """The client's host, which has no interface yet."""
+    return stack.enter_context(Host("client"))
+
+
+@pytest.fixture
 def site(_possible: None, stack: ExitStack) -> Site:
     """A switch and what is plugged into it."""
     return Site(stack)

@@ -17,14 +17,11 @@ from harness.peers import PORT, fetch, start_client, start_server
 from harness.vm.vlan import VLAN, allow_taps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from harness.families import Family
     from harness.keys import Credentials
     from harness.vm.boot import Site
-
-    Keys = Callable[[Family], Credentials]
 
 pytestmark = pytest.mark.peer
 
@@ -62,12 +59,6 @@ def client(site: Site, stack: ExitStack) -> Host:
     host.run("ip", "address", "add", "192.0.2.2/24", "dev", "eth0")
     host.path(HOOKS).mkdir(0o755)
     return host
-
-
-@pytest.fixture
-def keys(keys_of: Keys) -> Credentials:
-    """A client's keys."""
-    return keys_of(OURS)
 
 
 @pytest.fixture

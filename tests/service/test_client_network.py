@@ -23,14 +23,11 @@ from harness.process import PATIENCE
 from harness.vm.boot import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
     from pathlib import Path
 
     from harness.families import Family
     from harness.keys import Credentials
-
-    Keys = Callable[[Family], Credentials]
 
 pytestmark = pytest.mark.peer
 
@@ -97,18 +94,6 @@ look(10.75, "set", "new0", "name", "lan0")
 look(11.5)
 look(11.75)
 """
-
-
-@pytest.fixture
-def client(_possible: None, stack: ExitStack) -> Host:
-    """The client's host, which has no interface yet."""
-    return stack.enter_context(Host("client"))
-
-
-@pytest.fixture
-def keys(keys_of: Keys) -> Credentials:
-    """A client's keys."""
-    return keys_of(OURS)
 
 
 @pytest.mark.parametrize("family", [OURS, THEIRS], ids=["our_server", "their_server"])

@@ -25,14 +25,10 @@ from harness.peers import PORT, client_command, start_server
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
-    from harness.families import Family
     from harness.keys import Credentials
     from harness.vm.boot import Site
-
-    Keys = Callable[[Family], Credentials]
 
 pytestmark = pytest.mark.peer
 
@@ -121,12 +117,6 @@ def client(site: Site, stack: ExitStack) -> Host:
     site.cable(host)
     host.run("ip", "address", "add", "192.0.2.2/24", "dev", "eth0")
     return host
-
-
-@pytest.fixture
-def keys(keys_of: Keys) -> Credentials:
-    """A client's keys."""
-    return keys_of(OURS)
 
 
 def _look_at(client: Part, parts: list[Part], user: int) -> None:

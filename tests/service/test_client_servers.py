@@ -15,13 +15,9 @@ from harness.peers import PORT, announced, fetch, start_client, start_server
 from harness.vm.boot import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
-    from harness.families import Family
     from harness.keys import Credentials
-
-    Keys = Callable[[Family], Credentials]
 
 pytestmark = pytest.mark.peer
 
@@ -30,18 +26,6 @@ OURS = ours()
 #: where nobody is.
 SERVER4, CLIENT4, NOBODY4 = "192.0.2.1", "192.0.2.2", "192.0.2.9"
 SERVER6, CLIENT6 = "2001:db8::1", "2001:db8::2"
-
-
-@pytest.fixture
-def client(_possible: None, stack: ExitStack) -> Host:
-    """The client's host, which has no interface yet."""
-    return stack.enter_context(Host("client"))
-
-
-@pytest.fixture
-def keys(keys_of: Keys) -> Credentials:
-    """A client's keys."""
-    return keys_of(OURS)
 
 
 @pytest.mark.parametrize("connect", [f"{SERVER4}:{PORT}", None], ids=["connect", "zeroconf"])

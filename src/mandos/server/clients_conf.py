@@ -475,10 +475,7 @@ def _first_line(value: Value) -> str:
 
 def _decoded(text: str) -> bytes:
     try:
-        try:
-            secret = binascii.a2b_base64(text.replace("\n", ""), strict_mode=True)
-        except binascii.Error:  # other white space is no mistake
-            secret = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        secret = binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
     if not secret:

@@ -9,7 +9,6 @@ recorded as a Moment, since the two cannot act at the same microsecond, nor at t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -214,25 +213,20 @@ async def play(
     acts: dict[str, Callable[[Stage], Awaitable[Any]]],
 ) -> dict[str, Recorded]:
     """Do all acts, from the server's start to its end, on hosts of their own."""
-    for _ in range(_ATTEMPTS - 1 if family.name == "reference" else 0):
-        with contextlib.suppress(UnheardError, TimeoutError):
-            return await _play_once(family, clients, keys, acts)
-    return await _play_once(family, clients, keys, acts)
-
-
-async def _play_once(
-    family: Family,
-    clients: str,
-    keys: dict[str, Credentials],
-    acts: dict[str, Callable[[Stage], Awaitable[Any]]],
-) -> dict[str, Recorded]:
-    with Host("server") as host, Host("client") as client:
-        host.connect(client)
-        start_system_bus(host)
-        server = BusServer(host, family, clients)
-        async with BusPeer.connect(host) as peer:
-            stage = Stage(server, peer, client, keys)
-            return {name: await stage.play(name, act) for name, act in acts.items()}
+    attempts = _ATTEMPTS if family.name == "reference" else 1
+    while True:
+        attempts -= 1
+        try:
+            with Host("server") as host, Host("client") as client:
+                host.connect(client)
+                start_system_bus(host)
+                server = BusServer(host, family, clients)
+                async with BusPeer.connect(host) as peer:
+                    stage = Stage(server, peer, client, keys)
+                    return {name: await stage.play(name, act) for name, act in acts.items()}
+        except (UnheardError, TimeoutError):
+            if not attempts:
+                raise
 
 
 def another(keys: Credentials, name: str) -> Credentials:
