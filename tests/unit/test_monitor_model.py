@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -328,6 +328,37 @@ def test_the_selection_survives_a_restart_of_the_server() -> None:
     model.arrange(NOW)
     assert selected(model) == "c"
     assert not model.obstacle
+
+
+def removed_and_added(model: Model, gone: Iterable[str], back: Iterable[str]) -> None:
+    """Clients go and come one by one, as while a server ends and starts; each is seen."""
+    for name in gone:
+        model.apply(ClientRemoved(f"/clients/{name}"), NOW)
+        model.arrange(NOW)
+    for name in back:
+        model.apply(ClientAdded(client(name)), NOW)
+        model.arrange(NOW)
+
+
+@pytest.mark.parametrize("gone", ["abc", "cba", "bca", "b"])
+@pytest.mark.parametrize("back", ["abc", "cba", "acb"])
+def test_the_selection_comes_back_with_its_client(gone: str, back: str) -> None:
+    """In whatever order they go and come; what moved by itself has to be seen first."""
+    model = model_of(*(client(name) for name in "abc"))
+    model.view.move(1)
+    removed_and_added(model, gone, [name for name in back if name in gone])
+    assert selected(model) == "b"
+    assert not model.view.settled(NOW)
+
+
+def test_a_selection_that_a_person_has_moved_does_not_go_back() -> None:
+    """Who is gone is forgotten then."""
+    model = model_of(*(client(name) for name in "abc"))
+    removed_and_added(model, "a", "")
+    model.view.move(1)
+    removed_and_added(model, "", "a")
+    assert selected(model) == "c"
+    assert model.view.settled(NOW)
 
 
 def test_an_unmoved_selection_goes_to_requests() -> None:

@@ -71,6 +71,9 @@ class View:
         self._all: Iterable[Row] = ()
         self._selected: str | None = None
         self._kept: str | None = None
+        #: Who was selected until it vanished; when it comes back before a person has moved the
+        #: selection, as after a restart of the server, it is selected again.
+        self._vanished: str | None = None
         self._moved_by_itself: datetime | None = None
 
     @property
@@ -114,7 +117,7 @@ class View:
         """Show only these clients from now on; None leaves that as it is."""
         self.show = self.show if show is None else show
         self.text = self.text if text is None else text.casefold()
-        self._kept = None
+        self._kept = self._vanished = None
         self.arrange(self._all, now)
 
     def sort(self, now: datetime, order: Order, *, backward: bool) -> None:
@@ -140,6 +143,7 @@ class View:
         """Stay on the selected client: requests do not move the selection, no filter hides it."""
         self.automatic = False
         self._kept = self._selected
+        self._vanished = None
 
     def next_request(self, now: datetime) -> Row | None:
         """Select the next client that asks, in any filter; None when no client does."""
@@ -148,6 +152,7 @@ class View:
         paths = [row.path for row in self.asking]
         at = paths.index(self._selected) + 1 if self._selected in paths else 0
         self._selected = self._kept = paths[at % len(paths)]
+        self._vanished = None
         self.automatic = True
         self.arrange(self._all, now)
         self._moved_by_itself = None
@@ -183,15 +188,19 @@ class View:
 
     def _find_selected(self, asking: int, now: datetime) -> None:
         """Point at the selected client again, or at the one that took its place."""
+        before = self._selected
+        paths = [row.path for row in self.rows]
+        if self._vanished in paths:
+            self._selected, self._vanished = self._vanished, None
+        elif before not in paths and self._vanished is None:
+            self._vanished = before
         if not self.rows:
             self.index = 0
             return
-        before = self._selected
-        paths = [row.path for row in self.rows]
-        if self.automatic and asking and before not in paths[:asking]:
+        if self.automatic and asking and self._selected not in paths[:asking]:
             self._point(0)
-        elif before in paths:
-            self.index = paths.index(before)
+        elif self._selected in paths:
+            self.index = paths.index(self._selected)
         else:
             self._point(self.index)
         if before is not None and before != self._selected:
