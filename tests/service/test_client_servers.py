@@ -97,11 +97,11 @@ def test_server_that_is_not_announced_is_asked_beside_those_that_are(
     site.cable(client)
     refusing = site.host()
     section = f"{keys.section}enabled = no\n"
-    announced = stack.enter_context(start_server(refusing, OURS, section, zeroconf=True))
+    server = stack.enter_context(start_server(refusing, OURS, section, zeroconf=True))
     host = site.host()
     where = f"{host.link_local()}:{PORT}"
     with start_client(client, OURS, keys, interface=None, options=["--server", where]) as asking:
-        announced.wait_for("refused .* client alpha.* disabled")
+        server.wait_for("refused .* client alpha.* disabled")
         with start_server(host, OURS, keys.section):
             assert asking.wait() == 0, asking.report("no password")
     assert asking.stdout == keys.password

@@ -55,7 +55,7 @@ class Moment:
         offset = (date - begun[-1][1]).total_seconds()
         if date > datetime.now(UTC):
             return cls(None, offset)
-        return cls(max((one for one in begun if one[1] <= date), key=_when)[0], offset)
+        return cls([name for name, began in begun if began <= date][-1], offset)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Moment) or self.act != other.act:
@@ -66,10 +66,6 @@ class Moment:
 
     def __repr__(self) -> str:
         return f"<{self.offset:+.0f} s>" if self.act is None else f"<in {self.act!r}>"
-
-
-def _when(one: tuple[str, datetime]) -> datetime:
-    return one[1]
 
 
 def normal(value: Any, begun: Begun) -> Any:  # noqa: ANN401 - whatever D-Bus carries

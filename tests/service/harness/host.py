@@ -73,9 +73,6 @@ def why_impossible() -> str | None:
     return None
 
 
-_NAMESPACES = ("--mount", "--pid", "--net")
-
-
 class Host:
     """A machine of a test: ``start`` and ``run`` run programs on it, ``path`` reaches its files."""
 
@@ -106,8 +103,8 @@ class Host:
 
         Whoever runs the tests in the background ignores signals, which programs would inherit.
         """
-        target = ("--target", str(self.pid))
-        return ("env", "--default-signal=HUP,INT", "nsenter", *target, *_NAMESPACES, "--")
+        default = ("env", "--default-signal=HUP,INT")
+        return (*default, "nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--")
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         return {
