@@ -75,9 +75,9 @@ class Site:
         return router
 
     @property
-    def prefixes(self) -> tuple[str, str]:
+    def prefixes(self) -> list[str]:
         """The global prefix and the unique local one that the router announces, of 64 bits."""
-        return tuple(prefix.format(number=self._number) for prefix in _PREFIXES)
+        return [prefix.format(number=self._number) for prefix in _PREFIXES]
 
     def _address4(self, host: int) -> str:
         return f"10.{self._number >> 8 & 0xFF}.{self._number & 0xFF}.{host}"
