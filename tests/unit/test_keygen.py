@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from mandos import passwords
 from mandos.admin import keygen, keygen_password
 from mandos.admin.keygen import main
 from mandos.errors import MachineError
@@ -49,7 +50,7 @@ def keys(template: Path, tmp_path: Path) -> Path:
 def passfile(tmp_path: Path) -> Path:
     """A file with a password."""
     path = tmp_path / "password"
-    path.write_bytes(b" a b\0\xff ")
+    path.write_bytes(b" a b\xc3\x28\xff ")
     return path
 
 
@@ -300,20 +301,78 @@ def _pipe(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-@pytest.mark.parametrize("data", [b" a b \n", b"a b", b"a b\na b\n", b"\ta b\r\n"])
+@pytest.mark.parametrize(
+    ("data", "password"),
+    [
+        (b"a b", b"a b"),
+        (b"a b\na b\n", b"a b"),
+        (b" a b \t\n", b" a b \t"),
+        (b"\xc2\xa0a\xc2\xa0\n", b"\xc2\xa0a\xc2\xa0"),
+        (b"\xa0\xff\n", b"\xa0\xff"),
+        (b" \n", b" "),
+    ],
+)
 def test_a_piped_password(
-    keys: Path, data: bytes, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    keys: Path, data: bytes, password: bytes, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line, or the same twice; white space at both ends is dropped."""
+    """One line, or the same twice; only the end of the line is not part of it."""
     _pipe(data, monkeypatch)
     capsys.readouterr()
     assert main(["-d", str(keys), "-n", "x", "-p"]) == 0
-    assert _opened(capsys.readouterr().out, keys) == b"a b"
+    assert _opened(capsys.readouterr().out, keys) == password
+
+
+@pytest.mark.parametrize("size", [passwords.LIMIT, passwords.LIMIT + 1, 3 * passwords.LIMIT])
+@pytest.mark.parametrize("way", ["line", "line twice", "input", "file"])
+def test_the_longest_password(
+    keys: Path, passfile: Path, size: int, way: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2048 bytes are sealed exactly; one more is refused, with another way for long keys."""
+    password = os.urandom(size).translate(bytes(33 + number % 93 for number in range(256)))
+    passfile.write_bytes(password)
+    _pipe(password + (b"\n" + password + b"\n" if way == "line twice" else b""), monkeypatch)
+    options = {"input": ["-F", "-"], "file": ["-F", str(passfile)]}.get(way, ["-p"])
+    command = ["-d", str(keys), "-n", "x", *options]
+    if size > passwords.LIMIT:
+        assert "luksAddKey" in _fails(
+            command, capsys, "more than the 2048 bytes that systemd takes"
+        )
+        return
+    capsys.readouterr()
+    assert main(command) == 0
+    section, err = capsys.readouterr()
+    assert _opened(section, keys) == password
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        (b"a\0b", ["has a NUL byte", "control characters"]),
+        (b"a\nb", ["control characters"]),
+        (b"a\n", ["ends with a line break", "control characters"]),
+        (b"\x7f", ["control characters"]),
+        (" pä€ ".encode(), []),
+        (b"\xff\x80", []),
+    ],
+)
+def test_passwords_that_not_everybody_can_take(password: bytes, said: list[str]) -> None:
+    """What only some images hand on, or no keyboard has, is sealed with a remark."""
+    found = keygen_password.remarks(password)
+    assert len(found) == len(said)
+    assert all(word in remark for word, remark in zip(said, found, strict=True))
 
 
 @pytest.mark.parametrize(
     ("data", "complaint"),
-    [(b"", "is empty"), (b" \n", "is empty"), (b"a\nb\n", "lines that differ")],
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"a\nb\n", "lines that differ"),
+        (b"a\na \n", "lines that differ"),
+        (b"a\na\na\n\n", "lines that differ"),
+    ],
 )
 def test_a_bad_piped_password(
     keys: Path, data: bytes, complaint: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
@@ -338,7 +397,7 @@ def test_bad_password_files(keys: Path, tmp_path: Path, capsys: Output) -> None:
     command = ["-d", str(keys), "-n", "x", "-F"]
     _fails([*command, str(tmp_path / "none")], capsys, "cannot read .*none: No such file")
     _fails([*command, os.devnull], capsys, "is empty")
-    _fails([*command, "/dev/zero"], capsys, "is longer than")
+    _fails([*command, "/dev/zero"], capsys, "/dev/zero: the password has more than the 2048 bytes")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -400,9 +459,24 @@ def test_a_failure_of_the_machine_has_its_status(
     _fails(["-d", str(keys), "-n", "x", "-F", str(passfile)], capsys, "hint: install it", 69)
 
 
-@pytest.mark.parametrize(("second", "status"), [(b"a b\n", 0), (b"a c\n", 78)])
-def test_the_terminal_asks_twice(keys: Path, second: bytes, status: int) -> None:
-    """Typed passwords are not echoed, are stripped, and must agree."""
+LONGEST = b"x" * passwords.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (b" a b \t", b" a b \t", 0),
+        (b"\xc2\xa0a\xff\xc2\xa0", b"\xc2\xa0a\xff\xc2\xa0", 0),
+        (b" a b ", b"a b", 78),
+        (LONGEST, LONGEST, 0),
+        (LONGEST + b"x", LONGEST + b"x", 78),
+        (b"y" * 5000, b"y" * 5000, 78),  # of which a terminal keeps 4095
+        (b"y" * 5000, b"y" * 4999 + b"z", 78),
+    ],
+    ids=["blanks", "any bytes", "differ", "longest", "too long", "cut", "cut alike"],
+)
+def test_the_terminal_asks_twice(keys: Path, first: bytes, second: bytes, status: int) -> None:
+    """Typed passwords are not echoed, keep every byte, and must agree; none is cut in silence."""
     ours, theirs = pty.openpty()
     program = Path(sys.executable).with_name("mandos-keygen")
     command = [str(program), "-d", str(keys), "-n", "x", "-p", "-S"]
@@ -411,7 +485,7 @@ def test_the_terminal_asks_twice(keys: Path, second: bytes, status: int) -> None
     ) as running:
         os.close(theirs)
         seen = b""
-        for answer in (b" a b \n", second):
+        for answer in (first + b"\n", second + b"\n"):
             while not seen.endswith(b"password: "):
                 assert select.select([ours], [], [], 30)[0], seen
                 seen += os.read(ours, 1000)
@@ -420,5 +494,5 @@ def test_the_terminal_asks_twice(keys: Path, second: bytes, status: int) -> None
         section, _none = running.communicate(timeout=30)
     os.close(ours)
     assert running.returncode == status
-    assert b"a b" not in seen
-    assert (_opened(section.decode(), keys) if section else b"") == (b"a b" if not status else b"")
+    assert first not in seen
+    assert (_opened(section.decode(), keys) if section else b"") == (b"" if status else first)

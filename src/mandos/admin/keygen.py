@@ -111,12 +111,10 @@ def _sealed_section(options: argparse.Namespace) -> str:
     client = KeyDirectory(options.dir).identity()
     for warning in client.warnings:
         _say(f"warning: {warning}")
-    if options.password:
-        password = keygen_password.ask()
-    else:
-        password = keygen_password.read(options.passfile)
-        if password.endswith(b"\n"):
-            _say("note: the password ends with a line break, which is sealed with it")
+    file = options.passfile
+    password = keygen_password.ask() if options.password else keygen_password.read(file)
+    for remark in keygen_password.remarks(password):
+        _say(remark)
     return keygen_section.section(
         name,
         client,

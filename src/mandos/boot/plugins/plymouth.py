@@ -13,10 +13,17 @@ import os
 import select
 import time
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import NOT_HERE, Ended, keep_quiet, print_password, run_program
+from mandos.boot.program import (
+    NOT_HERE,
+    Ended,
+    TooLongError,
+    keep_quiet,
+    print_password,
+    run_program,
+)
 from mandos.boot.terminal import disk_prompt
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
     from mandos.options import Given
 
 _PLYMOUTH = "/bin/plymouth"
-_LIMIT = 1 << 16  # bytes of an answer
 _STOP_LIMIT = 3.0  # seconds until a daemon that does not end is killed, and then is given up
 _START_LIMIT = 3.0  # seconds until a new daemon has to answer
 
@@ -97,10 +103,10 @@ def _put_away(child: int, *descriptors: int) -> None:
 
 def _read(reading: int) -> bytes:
     answer = bytearray()
-    while piece := os.read(reading, _LIMIT):
+    while piece := os.read(reading, passwords.LIMIT + 1):
         answer += piece
-        if len(answer) > _LIMIT:
-            raise MachineError(f"more than {_LIMIT} bytes are no password")
+        if len(answer) > passwords.LIMIT:
+            raise TooLongError
     return bytes(answer)
 
 
