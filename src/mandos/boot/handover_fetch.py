@@ -63,10 +63,11 @@ class Fetch:
 
     def result(self) -> bytes | None:
         """End it, unless it ends by itself; the password, if it succeeded with one."""
-        status = self._reap()
         if len(self._output) > passwords.LIMIT:
             log(NOTICE, f"{passwords.too_long()}; {passwords.LONGER_KEYS}")
+            self.end()
             return None
+        status = self._reap()
         return bytes(self._output) or None if status == 0 else None
 
     def end(self) -> None:
