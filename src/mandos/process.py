@@ -217,11 +217,6 @@ def load() -> None:
     import resource  # noqa: F401, PLC0415 - as said
 
 
-def load_run() -> None:
-    """As ``load``, of what ``run`` needs; no image has it."""
-    import subprocess  # noqa: F401, PLC0415 - as said
-
-
 def _shown(command: Sequence[str]) -> str:
     """As a person can paste it; by hand, since shlex would bring re into every image."""
     return " ".join(map(_quoted, command))

@@ -15,6 +15,7 @@ from harness.early_boot import EarlyBoot
 from harness.families import ours
 from harness.initramfs import VERSION, ImageMaker
 from harness.keys import FILES
+from harness.recorded_gnupg import KEYS, MESSAGES, PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,12 +101,16 @@ def test_programs_run_from_the_image_alone(image_tree: Path) -> None:
 def test_secret_is_opened_in_the_image(
     image_tree: Path, keys_of: Callable[[Family], Credentials]
 ) -> None:
-    """The OpenPGP library works there, in the child that opens a secret."""
+    """The OpenPGP library works there, in the child that opens a secret; and libcrypto."""
     credentials = keys_of(ours())
     sealed = base64.b64decode("".join(credentials.section.partition("secret =")[2].split()))
     with EarlyBoot(image_tree) as boot:
         boot.file("/secret").write_bytes(sealed)
         assert boot.run(*PYTHON, OPEN) == credentials.password
+        for kind in ("rsa", "cv25519", "elgamal"):  # which libcrypto opens, with GnuPG's OCB
+            boot.file("/secret").write_bytes(MESSAGES[kind])
+            boot.file("/conf/conf.d/mandos/seckey.txt").write_bytes(KEYS[kind])
+            assert boot.run(*PYTHON, OPEN) == PASSWORD
 
 
 def test_what_the_administrator_adds(image_maker: ImageMaker) -> None:

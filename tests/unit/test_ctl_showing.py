@@ -238,7 +238,9 @@ SECRETS = [
     (b"\xd2\x01\x01", ""),
     (b"\x84\x02\x03\x00\xd2\x01\x01", ""),
     (b"\xc9\x01\x01", "no integrity protection"),
-    (b"\xd4\x01\x01", "OCB"),
+    (b"\xd4\x03\x01\x0d\x02", "not AES-OCB (version 1, cipher 13, mode 2)"),
+    (b"\xd4\x01\x01", "not AES-OCB"),
+    (b"\xd4\x03\x01\x09\x02", ""),
 ]
 
 

@@ -21,12 +21,11 @@ import pytest
 from mandos.admin import keygen, keygen_password
 from mandos.admin.keygen import main
 from mandos.errors import MachineError
-from mandos.openpgp.opening import open_secret
+from mandos.openpgp.opening import open_secret, read_secret_key
 from mandos.openpgp.sealing import fingerprint
 from mandos.tls.keys import key_id_of_private_pem
 
 FILES = ["pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"]
-FAST = ["--type", "ecc", "--subtype", "ecc"]
 
 Output = pytest.CaptureFixture[str]
 
@@ -35,7 +34,7 @@ Output = pytest.CaptureFixture[str]
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A key directory, to be copied by tests that change it."""
     path = tmp_path_factory.mktemp("keygen") / "keys"
-    assert main(["--dir", str(path), "--name", "client.example", *FAST]) == 0
+    assert main(["--dir", str(path), "--name", "client.example"]) == 0
     return path
 
 
@@ -89,16 +88,40 @@ def test_makes_four_private_files(template: Path) -> None:
 
 def test_parents_are_made(tmp_path: Path) -> None:
     """A directory that does not exist is made with its parents."""
-    assert main(["-d", str(tmp_path / "a/b"), "-n", "x", *FAST]) == 0
+    assert main(["-d", str(tmp_path / "a/b"), "-n", "x"]) == 0
     assert sorted(_contents(tmp_path / "a/b")) == FILES
 
 
-def test_the_defaults_are_the_references() -> None:
-    """RSA 4096 twice, ed25519, no expiry, /etc/keys/mandos."""
+def test_the_defaults_of_the_other_options_are_the_references() -> None:
+    """A TLS key of ed25519, no expiry, /etc/keys/mandos."""
     options = keygen.parser().parse_args([])
-    assert (options.type, options.length) == (options.subtype, options.sublength) == ("RSA", "4096")
     assert (options.tls_keytype, options.expire) == ("ed25519", "0")
     assert str(options.dir) == "/etc/keys/mandos"
+
+
+@pytest.mark.parametrize(
+    ("options", "algorithms"),
+    [
+        ("", ["eddsa-legacy", "ecdh"]),
+        ("--type RSA --length 2048 --sublength 2048", ["rsa", "rsa"]),
+        ("--length 2048 --sublength 2048", ["rsa", "rsa"]),
+        ("--sublength 2048", ["eddsa-legacy", "rsa"]),
+        ("--length 2048 --subtype cv25519", ["rsa", "ecdh"]),
+        ("--type nistp256", ["ecdsa", "ecdh"]),
+    ],
+)
+def test_the_kinds_of_openpgp_keys(tmp_path: Path, options: str, algorithms: list[str]) -> None:
+    """Curve 25519 by default; a length alone means RSA, which was the default once."""
+    assert main(["-d", str(tmp_path / "k"), "-n", "x", *options.split()]) == 0
+    key = read_secret_key((tmp_path / "k/seckey.txt").read_bytes())
+    made = [key.public_key_algorithm, *(sub.key.public_key_algorithm for sub in key.secret_subkeys)]
+    assert made == algorithms
+
+
+def test_the_default_lengths_are_the_references() -> None:
+    """4096 bits where RSA is asked for by its name alone."""
+    options = keygen.parser().parse_args(["--type", "RSA"])
+    assert [kind.length for kind in keygen._kinds(options)] == [4096, 4096]
 
 
 def test_every_short_option_has_its_letter() -> None:
@@ -123,7 +146,7 @@ def test_help_and_version(option: str, capsys: Output) -> None:
 def test_existing_keys_stay(keys: Path, capsys: Output) -> None:
     """Without --force nothing is replaced."""
     before = _contents(keys)
-    err = _fails(["-d", str(keys), "-n", "x", *FAST], capsys, "exist already")
+    err = _fails(["-d", str(keys), "-n", "x"], capsys, "exist already")
     assert "--force" in err
     assert _contents(keys) == before
 
@@ -131,7 +154,7 @@ def test_existing_keys_stay(keys: Path, capsys: Output) -> None:
 def test_force_replaces_all(keys: Path) -> None:
     """With --force all four files are new, and nothing else is left."""
     before = _contents(keys)
-    assert main(["-d", str(keys), "-n", "x", "-f", *FAST]) == 0
+    assert main(["-d", str(keys), "-n", "x", "-f"]) == 0
     after = _contents(keys)
     assert sorted(after) == FILES
     assert all(after[name] != before[name] for name in FILES)
@@ -142,7 +165,7 @@ def test_a_missing_pair_is_added(keys: Path) -> None:
     before = _contents(keys)
     (keys / "tls-pubkey.pem").unlink()
     (keys / "tls-privkey.pem").unlink()
-    assert main(["-d", str(keys), "-n", "x", *FAST]) == 0
+    assert main(["-d", str(keys), "-n", "x"]) == 0
     after = _contents(keys)
     assert sorted(after) == FILES
     assert after["seckey.txt"] == before["seckey.txt"]
@@ -153,7 +176,7 @@ def test_half_a_pair_is_not_touched(keys: Path, name: str, capsys: Output) -> No
     """Half a pair is the remains of something: a person decides."""
     (keys / name).unlink()
     before = _contents(keys)
-    _fails(["-d", str(keys), "-n", "x", *FAST], capsys, "half of the pair")
+    _fails(["-d", str(keys), "-n", "x"], capsys, "half of the pair")
     assert _contents(keys) == before
 
 
@@ -178,14 +201,14 @@ def test_all_or_nothing(
         really(source, target, **how)
 
     monkeypatch.setattr(os, function, fail_once)
-    _fails(["-d", str(keys), "-n", "x", *force, *FAST], capsys, "cannot write .*No space left")
+    _fails(["-d", str(keys), "-n", "x", *force], capsys, "cannot write .*No space left")
     assert _contents(keys) == before
 
 
 @pytest.mark.parametrize("tls_type", ["ed448", "secp256r1", "ecdsa"])
 def test_tls_key_types(tmp_path: Path, tls_type: str) -> None:
     """--tls-keytype chooses what GnuTLS makes."""
-    assert main(["-d", str(tmp_path / "k"), "-n", "x", "-T", tls_type, *FAST]) == 0
+    assert main(["-d", str(tmp_path / "k"), "-n", "x", "-T", tls_type]) == 0
 
 
 @pytest.mark.parametrize(
@@ -207,13 +230,13 @@ def test_tls_key_types(tmp_path: Path, tls_type: str) -> None:
 )
 def test_bad_options(tmp_path: Path, arguments: list[str], complaint: str, capsys: Output) -> None:
     """Each is refused before any key is made, with the status of a usage error."""
-    _fails(["-d", str(tmp_path / "k"), *FAST, *arguments], capsys, complaint, 64)
+    _fails(["-d", str(tmp_path / "k"), *arguments], capsys, complaint, 64)
     assert not (tmp_path / "k").exists()
 
 
 def test_a_directory_that_is_a_file(passfile: Path, capsys: Output) -> None:
     """The path and the reason are named."""
-    _fails(["-d", str(passfile), "-n", "x", *FAST], capsys, f"cannot write {passfile}")
+    _fails(["-d", str(passfile), "-n", "x"], capsys, f"cannot write {passfile}")
     _fails(["-d", str(passfile), "-n", "x", "-F", str(passfile)], capsys, "Not a directory")
 
 
@@ -340,7 +363,7 @@ def test_halves_that_do_not_match(
 ) -> None:
     """Half a pair from another machine would fail at the next boot: it fails now."""
     other = tmp_path / "other"
-    assert main(["-d", str(other), "-n", "x", *FAST]) == 0
+    assert main(["-d", str(other), "-n", "x"]) == 0
     shutil.copy(other / name, keys / name)
     _fails(["-d", str(keys), "-n", "x", "-F", str(passfile)], capsys, "is not the public key of")
 

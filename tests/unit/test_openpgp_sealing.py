@@ -189,13 +189,3 @@ def test_a_message_for_a_passphrase_is_refused(pair: KeyPair) -> None:
     message = MessageBuilder.from_bytes("", b"x").seipd_v1("aes256")
     with pytest.raises(SecretError):
         open_secret(message.encrypt_with_password(s2k, "typed").to_vec(), pair.secret)
-
-
-def test_ocb_without_gnupg_is_explained(
-    pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A packet of type 20 is named, with the ways to seal again."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SecretError, match=r"needs gpg.*type 20") as caught:
-        open_secret(b"\xd4\x04data", pair.secret)
-    assert "--rfc4880" in str(caught.value.hint)

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EX_INTERRUPTED = 130
+_RSA_BITS = 4096
 
 #: One row per option: its names, and how argparse reads it.
 _MAKING: tuple[tuple[str, str, dict[str, object]], ...] = (
-    ("-t", "--type", {"metavar": "KEYTYPE", "default": "RSA", "help": "OpenPGP key type (RSA)"}),
-    ("-l", "--length", {"metavar": "BITS", "default": "4096", "help": "its length (4096)"}),
-    ("-s", "--subtype", {"metavar": "KEYTYPE", "default": "RSA", "help": "subkey type (RSA)"}),
-    ("-L", "--sublength", {"metavar": "BITS", "default": "4096", "help": "its length (4096)"}),
+    ("-t", "--type", {"metavar": "KEYTYPE", "help": "OpenPGP key type (ed25519)"}),
+    ("-l", "--length", {"metavar": "BITS", "help": "its length, for RSA (4096)"}),
+    ("-s", "--subtype", {"metavar": "KEYTYPE", "help": "subkey type (cv25519; RSA for RSA)"}),
+    ("-L", "--sublength", {"metavar": "BITS", "help": "its length, for RSA (4096)"}),
     ("-e", "--email", {"metavar": "ADDRESS", "default": "", "help": "address in the key"}),
     ("-c", "--comment", {"metavar": "TEXT", "default": "", "help": "comment in the key"}),
     ("-x", "--expire", {"metavar": "TIME", "default": "0", "help": "as in gpg(1) (never)"}),
@@ -89,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _make_keys(options: argparse.Namespace) -> None:
     """Check everything first: making an RSA key takes seconds."""
     user_id = sealing.UserID(_name(options), options.comment, options.email)
-    primary = kinds.primary_kind(options.type, _bits(options.length))
-    subkey = kinds.subkey_kind(options.subtype, _bits(options.sublength))
+    primary, subkey = _kinds(options)
     expire = kinds.expiry(options.expire)
     directory = KeyDirectory(options.dir)
     missing = directory.pairs_to_make(force=options.force)
@@ -125,7 +125,21 @@ def _sealed_section(options: argparse.Namespace) -> str:
     )
 
 
-def _bits(text: str) -> int:
+def _kinds(options: argparse.Namespace) -> tuple[kinds.KeyKind, kinds.KeyKind]:
+    """What the OpenPGP key and its subkey are made of.
+
+    A length without a type asks for RSA, the reference's default; an RSA key has an RSA subkey.
+    """
+    kind = options.type or ("ed25519" if options.length is None else "RSA")
+    primary = kinds.primary_kind(kind, _bits(options.length))
+    rsa = primary.is_rsa or options.sublength is not None
+    subkind = options.subtype or ("RSA" if rsa else "cv25519")
+    return primary, kinds.subkey_kind(subkind, _bits(options.sublength))
+
+
+def _bits(text: str | None) -> int:
+    if text is None:
+        return _RSA_BITS
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise UsageError(f"a key length is a number of bits, not {text!r}")
     return int(text)

@@ -177,7 +177,7 @@ class Openers:
 def _open(end: socket.socket, secret_key: bytes) -> None:
     """What such a process does; the library is loaded while root can still read it."""
     try:
-        from mandos.openpgp import gnupg, opening  # noqa: F401, PLC0415 - the parent never needs it
+        from mandos.openpgp import opening  # noqa: PLC0415 - the parent never needs it
 
         opening.load()
         process.load()
@@ -186,7 +186,7 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         message = _read_all(end)
         if not message:
             return  # the client ended
-        answer = _PASSWORD + opening.open_in_this_process(message, secret_key, key)
+        answer = _PASSWORD + opening.open_in_this_process(message, key)
     except (AdministratorError, MachineError) as error:
         answer = _UNUSABLE + bytes([error.exit_code]) + _told(error)
     except MandosError as error:

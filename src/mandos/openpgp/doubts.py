@@ -13,11 +13,6 @@ from mandos.openpgp import packets
 
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
-_DOUBTS = {
-    packets.SED: "it has no integrity protection: no client will open it",
-    packets.GNUPG_OCB: "it is of GnuPG's own kind, OCB, which initial RAM disks cannot open; "
-    "gpg --rfc4880 makes the common kind",
-}
 
 
 def doubt_about(secret: bytes) -> str:
@@ -27,8 +22,19 @@ def doubt_about(secret: bytes) -> str:
     if secret.lstrip().startswith(_ARMOR):
         return ""
     try:
-        return _DOUBTS.get(packets.outline(secret).data_packet, "")
+        return _doubt(packets.outline(secret))
     except packets.MalformedError as error:
         if _BASE64.fullmatch(secret):
             return f"{error}, it looks like base64: decode it first, with base64 --decode"
         return f"{error}: the client will not be able to open it"
+
+
+def _doubt(about: packets.Outline) -> str:
+    if about.data_packet == packets.SED:
+        return "it has no integrity protection: no client will open it"
+    if strange := about.strange_cipher():
+        return (
+            f"it is of GnuPG's packet type 20, but not AES-OCB ({strange}): no client will open "
+            "it; gpg --rfc4880 makes the common kind"
+        )
+    return ""
