@@ -132,7 +132,7 @@ def umask_problems() -> Iterator[Problem]:
         yield Problem(
             f"the image is made with the umask {umask:04o}: others may read it, and in it the keys"
             " that open this machine's password",
-            "set UMASK=0077 in the file of /usr/share/initramfs-tools/conf-hooks.d that sets it last",
+            "set UMASK=0077 in that file of /usr/share/initramfs-tools/conf-hooks.d that sets it",
         )
 
 
