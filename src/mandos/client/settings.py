@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from mandos import keyfiles
 from mandos.bare import socket
 from mandos.client.selection import NONE
 from mandos.errors import UsageError
@@ -14,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mandos.options import Given
 
-_KEY_DIR = "/conf/conf.d/mandos/"
 _HOOK_DIR = "/lib/mandos/network-hooks.d"
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
 _NAME_LIMIT = 253
@@ -120,9 +120,10 @@ class ClientSettings:
     )  # fmt: skip
 
     def __init__(self, given: Given) -> None:
-        self.seckey = given.text("seckey", _KEY_DIR + "seckey.txt")
-        self.tls_pubkey = given.text("tls-pubkey", _KEY_DIR + "tls-pubkey.pem")
-        self.tls_privkey = given.text("tls-privkey", _KEY_DIR + "tls-privkey.pem")
+        folder = keyfiles.default_folder()
+        self.seckey = given.text("seckey", f"{folder}/seckey.txt")
+        self.tls_pubkey = given.text("tls-pubkey", f"{folder}/tls-pubkey.pem")
+        self.tls_privkey = given.text("tls-privkey", f"{folder}/tls-privkey.pem")
         self.priority = given.text("priority", grammar.PRIORITY)
         self.dh_bits = given.number("dh-bits", 0)
         self.dh_params = given.text("dh-params", "")
