@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from mandos import keyfiles
 from mandos.bare import socket
-from mandos.client.selection import NONE
 from mandos.errors import UsageError
 from mandos.options import CommandLine, Option
 from mandos.wire import grammar
@@ -145,13 +144,7 @@ class ClientSettings:
         return [*files, self.dh_params] if self.dh_params else files
 
     def _addresses(self, option: str, given: Given) -> list[Address]:
-        """All addresses of an option; a single interface is where a link-local one is."""
-        names = [name for name in self.interfaces if name != NONE]
-        addresses = [Address.parse(text, option) for text in given.all(option) if text]
-        for address in addresses:
-            if len(names) == 1:
-                address.interface = address.interface or names[0]
-        return addresses
+        return [Address.parse(text, option) for text in given.all(option) if text]
 
     def hook_variables(self) -> dict[str, str]:
         """What network hooks find in their environment; manual page, "NETWORK HOOKS"."""
