@@ -5,7 +5,7 @@
 # make test    everything: lint, types, import rules, tests (installs Debian packages when root)
 # make bench   ours and the reference side by side (root, Debian)
 # make install  [PREFIX=/usr/local] [DESTDIR=]   for this system, and make uninstall
-# make deb     Debian packages, into dist/
+# make deb     [SUITE=trixie]  Debian packages, into dist/: for this system, or for that release
 # make lint    the linters alone;  make lock  renews the lock files;  make clean  undoes it all
 
 PYTHON ?= python3
@@ -21,6 +21,10 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Other people's libraries, as requirements.lock names them, for SYSTEM_PYTHON.
 LIBRARIES ?= build/libraries
+# Another Python that they are for, such as 3.13.
+LIBRARIES_PYTHON ?=
+# The release of Debian that packages are for; empty: the one that runs here.
+SUITE ?=
 INSTALL_FLAGS ?=
 INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --libraries=$(LIBRARIES) \
   --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
@@ -49,8 +53,13 @@ install: $(LIBRARIES)
 uninstall:
 	$(INSTALL) --uninstall
 
+ifeq ($(SUITE),)
 deb: $(LIBRARIES)
 	tools/build-deb $(LIBRARIES) dist
+else
+deb:
+	tools/build-deb-for $(SUITE) build dist
+endif
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
@@ -86,7 +95,8 @@ $(LIBRARIES): requirements.lock
 	@$(SYSTEM_PYTHON) -m venv $@.pip || \
 	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
 	@$@.pip/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
-	  --only-binary=:all: --no-compile --target $@.new --requirement requirements.lock
+	  $(addprefix --python-version=,$(LIBRARIES_PYTHON)) --only-binary=:all: --no-compile \
+	  --target $@.new --requirement requirements.lock
 	@rm -rf $@.pip
 	@mv $@.new $@
 
