@@ -36,7 +36,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python tools/demo
 
 test: $(VENV)/.dev test-setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-setup:
 	@tools/test-setup
