@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -11,23 +12,24 @@ import pytest
 
 from harness.debian import SUITE
 from harness.families import reference
+from harness.host import Host
+from harness.keys import Credentials, seal_with_gnupg
 from harness.peers import start_server
 from harness.reference_server import install_reference
 from harness.vm.boot import Site
+from harness.vm.images import PASSWORD, image, why_no_vm
 from harness.vm.images import disks as make_disks
-from harness.vm.images import image, why_no_vm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.families import Family
-    from harness.host import Host
     from harness.peers import Server
     from harness.vm.choices import Choice
     from harness.vm.images import Disks, Image
 
     Took = Callable[[dict[str, float]], None]
-    Start = Callable[[Host, Image, Family], Server]
+    Start = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +53,15 @@ def made(
 
 
 @pytest.fixture
+def wrong(made: Image) -> Iterator[str]:
+    """The client's section with a secret that opens, and does not unlock the disk."""
+    with Host("workshop") as workshop:
+        shutil.copytree(made.folder / "keys", workshop.path("/run/keys"))
+        keys = Credentials(workshop, "/run/keys", "alpha", PASSWORD.encode(), made.section)
+        yield keys.with_secret(seal_with_gnupg(keys, b"of another machine")).section
+
+
+@pytest.fixture
 def disks(made: Image) -> Disks:
     """The encrypted disks of the machine."""
     return make_disks(made.suite, made.layout)
@@ -70,12 +81,14 @@ def site(_possible: None, record_property: Callable[[str, object], None]) -> Ite
 def started(record_property: Callable[[str, object], None], stack: ExitStack) -> Start:
     """A function that starts a server of either family, of the release of the machine."""
 
-    def start(host: Host, made: Image, family: Family) -> Server:
+    def start(host: Host, made: Image, family: Family, section: str = "") -> Server:
         if family is reference() and made.suite != SUITE:
             family = install_reference(host, made.suite)
         version = host.run(family.server, "--version").decode().split()[-1]
         record_property("server", f"{family.name} {version}")
-        return stack.enter_context(start_server(host, family, made.section, zeroconf=True))
+        return stack.enter_context(
+            start_server(host, family, section or made.section, zeroconf=True)
+        )
 
     return start
 

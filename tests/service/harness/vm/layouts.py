@@ -70,7 +70,7 @@ BTRFS = Layout(
     dracut_words=f"rd.luks.name={ROOT_UUID}=cryptroot rd.luks.name={DATA_UUID}=cryptmirror",
 )  # fmt: skip
 PLYMOUTH = Layout(
-    "plymouth", packages=("plymouth",), words="splash plymouth.ignore-serial-consoles",
+    "plymouth", packages=("plymouth",), words="splash",
     dracut_modules="plymouth",
 )  # fmt: skip
 PLYMOUTH_TWO_DISKS = replace(
