@@ -3,6 +3,7 @@
 #
 # make demo    one secret's whole journey on this machine; needs no root, no D-Bus, no Avahi
 # make test    everything: lint, types, import rules, tests (installs Debian packages when root)
+# make test-all  the slow ones too: boots on three releases of Debian; ended, it goes on where it was
 # make bench   ours and the reference side by side (root, Debian)
 # make install  [PREFIX=/usr/local] [DESTDIR=]   for this system, and make uninstall
 # make deb     [SUITE=trixie]  Debian packages, into dist/: for this system, or for that release
@@ -29,14 +30,20 @@ INSTALL_FLAGS ?=
 INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --libraries=$(LIBRARIES) \
   --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
 
-.PHONY: demo test lint check bench lock clean test-setup install uninstall deb
+.PHONY: demo test test-all lint check bench lock clean test-setup install uninstall deb
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runtime
 	@$(BIN)/python tools/demo
 
 test: $(VENV)/.dev test-setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+
+# What has passed in this state of the checkout is not run again.
+RESULTS ?= build/test-all/results.tsv
+test-all: $(VENV)/.dev test-setup
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --results $(RESULTS) $(PYTEST_ARGS); \
+	  status=$$?; $(BIN)/python tests/service/harness/boot_table.py $(RESULTS); exit $$status
 
 test-setup:
 	@tools/test-setup
