@@ -31,9 +31,10 @@ INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --librari
   --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
 
 .PHONY: demo test test-all lint check bench lock clean test-setup install uninstall deb
+.PHONY: needs-demo needs-install
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.runtime
+demo: needs-demo $(VENV)/.runtime
 	@$(BIN)/python tools/demo
 
 test: $(VENV)/.dev test-setup
@@ -54,8 +55,14 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev test-setup
 	tools/bench
 
-install: $(LIBRARIES)
-	$(INSTALL)
+install: needs-install $(LIBRARIES)
+	@$(INSTALL)
+
+needs-demo:
+	@tools/needs $(PYTHON) $(VENV)/bin/python
+
+needs-install:
+	@tools/needs $(SYSTEM_PYTHON) $(LIBRARIES) '$(DESTDIR)'
 
 uninstall:
 	$(INSTALL) --uninstall
@@ -80,10 +87,8 @@ lock:
 	rm -rf $(VENV)/lock
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'mandos: Python 3.11 or newer is needed; set PYTHON=/path/to/it' >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
+	@tools/needs $(PYTHON) $@ elsewhere
+	@$(PYTHON) -m venv $(VENV)
 
 # --no-deps: the lock files name every package, with hashes; nothing else may come in.
 $(VENV)/.runtime: $(VENV)/bin/python requirements.lock pyproject.toml
@@ -97,10 +102,8 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 
 $(LIBRARIES): requirements.lock
 	@rm -rf $@ $@.new $@.pip
-	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'mandos: Python 3.11 or newer is needed; set SYSTEM_PYTHON=/path/to/it' >&2; exit 1; }
-	@$(SYSTEM_PYTHON) -m venv $@.pip || \
-	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
+	@tools/needs $(SYSTEM_PYTHON) $@ elsewhere
+	@$(SYSTEM_PYTHON) -m venv $@.pip
 	@$@.pip/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
 	  $(addprefix --python-version=,$(LIBRARIES_PYTHON)) --only-binary=:all: --no-compile \
 	  --target $@.new --requirement requirements.lock
