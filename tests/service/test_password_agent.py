@@ -446,10 +446,11 @@ def test_the_program_looks_at_its_installation(host: Host) -> None:
     process = host.start(OURS.agent, "--test", "--", "/usr/bin/env")
     assert process.wait() == 0, process.report("not ready")
     assert f"ok: questions: {QUESTIONS} can be watched" in process.log
-    process = host.start(OURS.agent, "--test")
+    client = "/lib/mandos/plugins.d/mandos-client"
+    process = host.start(OURS.agent, "--test", "--", client, "--seckey=/nonexistent/seckey.txt")
     assert process.wait() == 1
-    assert "failed: client: /lib/mandos/plugins.d/mandos-client: No such file" in process.log
-    assert "failed: key: cannot read the key file /conf/conf.d/mandos/seckey.txt" in process.log
+    assert f"failed: client: {client}: No such file" in process.log
+    assert "failed: key: cannot read the key file /nonexistent/seckey.txt" in process.log
 
 
 @pytest.mark.parametrize("option", ["--help", "--usage", "--version", "-?", "-V"])

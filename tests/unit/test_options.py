@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 import mandos
+from mandos import keyfiles
 from mandos.client.settings import COMMAND_LINE, Address, ClientSettings
 from mandos.errors import UsageError
 from mandos.wire import grammar
@@ -62,10 +63,10 @@ def test_bad_command_line_says_what_is_wrong(arguments: list[str], complaint: st
 
 
 def test_defaults_are_those_of_the_manual_page() -> None:
-    """Without options: keys from the initial RAM disk, a retry every ten seconds."""
+    """Without options: this machine's keys, a retry every ten seconds."""
     settings = _settings()
-    assert settings.tls_privkey == "/conf/conf.d/mandos/tls-privkey.pem"
-    assert settings.seckey == "/conf/conf.d/mandos/seckey.txt"
+    assert settings.tls_privkey == f"{keyfiles.default_folder()}/tls-privkey.pem"
+    assert settings.seckey == f"{keyfiles.default_folder()}/seckey.txt"
     assert (settings.retry, settings.priority) == (10.0, grammar.PRIORITY)
     assert settings.connect == settings.servers == []
     assert settings.interfaces == []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import mandos
+from mandos import section_note
 from mandos.admin import keygen_making, keygen_next, keygen_password, keygen_section
 from mandos.admin.keygen_files import KeyDirectory
 from mandos.admin.keygen_host import remark as host_remark
@@ -154,12 +155,23 @@ def _sealed_section(options: argparse.Namespace) -> str:
     password = keygen_password.ask() if options.password else keygen_password.read(file)
     for remark in keygen_password.remarks(password):
         _say(remark)
-    return keygen_section.section(
+    section = keygen_section.section(
         name,
         client,
         sealing.seal(password, client.secret_key),
         None if options.no_ssh else checker_for_this_host(),
     )
+    _remember(options.dir, section_note.Note(client.key_id, client.fingerprint))
+    return section
+
+
+def _remember(folder: Path, note: section_note.Note) -> None:
+    """Leave a note for mandos-image, which warns when the keys in an image are others."""
+    try:
+        section_note.write(folder, note)
+    except OSError as error:
+        _say(f"note: cannot write {folder / section_note.NAME}: {error.strerror}; images of other"
+             " keys than these will be made without a warning")  # fmt: skip
 
 
 def _kinds(options: argparse.Namespace) -> tuple[kinds.KeyKind, kinds.KeyKind]:

@@ -16,7 +16,7 @@ import sys
 import time
 
 from mandos.bare import signal
-from mandos.boot import handover_prompts
+from mandos.boot import handover_prompts, handover_screen
 from mandos.boot.handover_fetch import Fetch
 from mandos.boot.handover_rules import Handover
 from mandos.boot.kernel_log import DEBUG, INFO, log
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from mandos.boot.handover_rules import Prompt
     from mandos.boot.inotify import Watch
 
 _PROGRAM = "mandos-handover"
@@ -79,7 +80,7 @@ class _Work:
         prompts = list(handover_prompts.waiting())
         for prompt in prompts:
             password = self._rules.answer(prompt, now)
-            if password is not None and handover_prompts.give(password, self._fifo):
+            if password is not None and self._give(password, prompt):
                 self._rules.gave(prompt, password, now)
                 log(INFO, f"gave the password to the prompt for {prompt.disk}")
             elif self._rules.is_wrong(prompt, now):
@@ -90,6 +91,17 @@ class _Work:
         if begin <= now:
             self._begin_fetch()
         return begin
+
+    def _give(self, password: bytes, prompt: Prompt) -> bool:
+        """Write it to the prompt, whose question on a boot screen must not stay there."""
+        question = handover_screen.question_of(prompt.process)
+        try:
+            if question is not None:
+                question.withdraw(lambda text: log(INFO, text))
+            return handover_prompts.give(password, self._fifo)
+        finally:
+            if question is not None:
+                question.close()
 
     def _wait(self, until: float | None) -> bool:
         """Wait for something to happen; False when it is time to end."""

@@ -44,7 +44,7 @@ class Loaded(NamedTuple):
 
 def load(programs: Iterable[Path]) -> Loaded:
     """What these Python programs load.  Raises MachineError when one of their imports fails."""
-    names = sorted(_closure(programs))
+    names = sorted(closure(programs))
     folders = ":".join(dict.fromkeys(str(_folder_of(name)) for name in (_OURS, "openpgp")))
     command = [sys.executable, "-IS", str(_PROBE), folders, *names]
     output = process.run(command, env={"LC_ALL": "C.UTF-8"}, timeout=_PROBE_TIME).require_success()
@@ -65,7 +65,7 @@ def byte_code(source: Path) -> bytes:
     return header + body
 
 
-def _closure(programs: Iterable[Path]) -> set[str]:
+def closure(programs: Iterable[Path]) -> set[str]:
     """Every module that the programs and our rooms name, directly or through each other."""
     found: set[str] = set()
     waiting = [name for program in programs for name in _imports("", program)]

@@ -137,12 +137,12 @@ def addresses4(interface: int) -> list[tuple[bytes, bytes]]:
 def addresses6(interface: int) -> list[tuple[bytes, bytes]]:
     """IPv6 addresses of an interface with their netmasks, packed; those not usable yet excepted."""
     try:
-        with open(_IF_INET6, encoding="ascii") as table:  # noqa: PTH123 - pathlib is dear at boot
+        with open(_IF_INET6, "rb") as table:  # noqa: PTH123 - pathlib is dear at boot
             rows = [line.split() for line in table]
     except OSError:
         return []
     return [
-        (bytes.fromhex(row[0]), _netmask6(int(row[2], 16)))
+        (bytes.fromhex(row[0].decode()), _netmask6(int(row[2], 16)))
         for row in rows
         if int(row[1], 16) == interface and not int(row[4], 16) & _TENTATIVE
     ]

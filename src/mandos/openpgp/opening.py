@@ -113,7 +113,7 @@ def read_secret_key(data: bytes) -> SignedSecretKey:
     try:
         key: SignedSecretKey
         if data.lstrip().startswith(_ARMOR):
-            key, _headers = composed.SignedSecretKey.from_armor(data.decode("ascii"))
+            key, _headers = composed.SignedSecretKey.from_armor(data.decode())
         else:
             key = composed.SignedSecretKey.from_bytes(data)
     except ValueError as error:  # the library's error class and UnicodeDecodeError are both one

@@ -35,6 +35,10 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
+#: Why a client is removed that no administrator has removed.
+LEFT = "its section is missing; its state is remembered"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One line of the audit trail; what does not apply is empty.
@@ -59,7 +63,9 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
     """
     match event:
         case events.Added():
-            kind, detail, by = Kind.ADDED, "", event.by
+            kind, detail, by = Kind.ADDED, event.how, event.by
+        case events.Left():
+            kind, detail, by = Kind.REMOVED, LEFT, event.by
         case events.Removed():
             kind, detail, by = Kind.REMOVED, "", event.by
         case events.Enabled():

@@ -77,7 +77,7 @@ def _changed(record: Record) -> str:
 
 
 def _added(record: Record) -> str:
-    return f"client {record.client} is new{_why(record)}{_by(record)}"
+    return f"client {record.client} is {record.detail or 'new'}{_by(record)}"
 
 
 def _removed(record: Record) -> str:

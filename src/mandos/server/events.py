@@ -39,9 +39,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Added(Event):
-    """The client is new in the registry."""
+    """The client is new in the registry; ``how`` is for people when it was known before."""
 
     by: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,16 @@ class Removed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Left(Removed):
+    """The client's section is missing from the files: it is remembered for a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten(Event):
-    """A client that had been removed is gone from the files too, or has come back changed."""
+    """A client that had been removed is gone from the files too, or has come back changed.
+
+    The same holds for a client whose section has been missing for long.
+    """
 
 
 @dataclass(frozen=True, slots=True)

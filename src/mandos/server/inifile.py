@@ -9,7 +9,9 @@ thousand clients.
 
 from __future__ import annotations
 
+import difflib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError
@@ -23,11 +25,14 @@ DEFAULT = "DEFAULT"
 
 #: Bytes in a file; ten thousand clients need a third of it.
 FILE_LIMIT = 64 << 20
-#: Mistakes of the format after which the rest of a file is not looked at.
-_PROBLEM_LIMIT = 100
+#: Mistakes of the format after which the rest of a file is not looked at; one more says so.
+_PROBLEM_LIMIT = 99
 #: Characters that one value may take in by expansion, and how deep expansions may be nested.
 _EXPANSION_LIMIT = 1 << 20
 _EXPANSION_DEPTH = 10
+
+#: How alike a misspelled name is to the one that was meant.
+_ALIKE = 0.75
 
 _HEADER = re.compile(r"\[(.+)\]")
 _SIGN = re.compile(r"[=:]")
@@ -70,13 +75,16 @@ class Problem(NamedTuple):
 class IniFile(NamedTuple):
     """The options of ``[DEFAULT]``, and all other sections in the order of the file.
 
-    Sections that a problem touches are left out; ``sound`` says that none touches ``[DEFAULT]``.
+    Sections that a problem touches are skipped, and named in ``damaged``; ``sound`` says that none
+    touches ``[DEFAULT]``.  ``headless`` are the names of options before the first section.
     """
 
     defaults: dict[str, Value]
     sections: list[Section]
     problems: list[Problem]
     sound: bool
+    damaged: frozenset[str] = frozenset()
+    headless: frozenset[str] = frozenset()
 
 
 def label(name: str) -> str:
@@ -92,6 +100,13 @@ def may_end_base64(value: str) -> bool:
 def plain_name(name: str, value: str) -> str:
     """An option's name as messages show it; empty when it may be somebody's data."""
     return name if _NAME.fullmatch(name) and not may_end_base64(value) else ""
+
+
+@lru_cache(maxsize=1024)
+def nearest(name: str, known: frozenset[str]) -> str:
+    """What a remark on an unknown name adds: the name that was meant, if one is like it."""
+    found = difflib.get_close_matches(name, sorted(known), 1, _ALIKE)
+    return f"; is it {found[0]}?" if found else ""
 
 
 def parse_boolean(text: str) -> bool:
@@ -150,6 +165,7 @@ class _Parser:
         self._section: Section | None = None
         self._problems: list[Problem] = []
         self._damaged: set[str] = set()
+        self._headless: set[str] = set()
         self._names: dict[str, str] = {}
         self._line = 1
         self._indent = 0
@@ -177,8 +193,12 @@ class _Parser:
                 position = end + 1
         self._end_option()
         sections = [self._sections[name] for name in self._sections if name not in self._damaged]
+        if position < len(text):
+            self._problems.append(Problem(self._line, "too many mistakes: the rest is not read"))
         sound = DEFAULT not in self._damaged
-        return IniFile(self._default.options, sections, self._problems, sound)
+        damaged = frozenset(self._damaged - {DEFAULT})
+        headless = frozenset(self._headless)
+        return IniFile(self._default.options, sections, self._problems, sound, damaged, headless)
 
     def _take_plain(self, match: re.Match[str]) -> None:
         first, name, value, lines = match.groups()
@@ -244,6 +264,7 @@ class _Parser:
         name = self._names.get(written) or self._names.setdefault(written, written.lower())
         if self._section is None:
             self._problem("a [section] must come before the first option")
+            self._headless.add(name)
         elif self._follows_base64 and _is_base64_end(line.strip()):
             self._misplaced()
         elif name in self._section.options:

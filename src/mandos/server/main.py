@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(settings)
         logs.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
-            log.info(notice)
+            log.warning(notice)
         from mandos.server.start import start  # noqa: PLC0415 - --check works without GnuTLS
 
         start(settings, _failed)

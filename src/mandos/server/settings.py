@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mandos
 from mandos.errors import AdministratorError, UsageError
 from mandos.server.files import is_there
-from mandos.server.inifile import DEFAULT, parse_boolean, read_ini
+from mandos.server.inifile import DEFAULT, nearest, parse_boolean, read_ini
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
@@ -306,11 +306,12 @@ class _File:
         problems = []
         for section in file.sections:
             self._notice(section.line, f"unknown section {section.name!r}")
+        names = frozenset(row.name for row in ROWS if row.in_file)
         for option, (text, line) in file.defaults.items():
             row = _BY_NAME.get(option)
             self._lines[option] = line
             if row is None or not row.in_file:
-                self._notice(line, f"unknown option {option!r}")
+                self._notice(line, f"unknown option {option!r}", nearest(option, names))
                 continue
             try:
                 self.values[option] = _read(row, text, self.where(option), AdministratorError)
@@ -319,5 +320,5 @@ class _File:
         if problems:
             raise AdministratorError("\n".join(problems), "see mandos.conf(5)")
 
-    def _notice(self, line: int, what: str) -> None:
-        self.notices.append(f"{self._path}: line {line}: {what} is ignored")
+    def _notice(self, line: int, what: str, hint: str = "") -> None:
+        self.notices.append(f"{self._path}: line {line}: {what} is ignored{hint}")

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
     from harness.process import Process
 
+#: The release whose system a machine has, and for which packages are built, unless a test says so.
 SUITE = "bookworm"
+RELEASED = {"bookworm", "trixie"}
 #: What a system has that runs services; nothing of it is for Mandos.
 SYSTEM = ("dbus", "iproute2", "systemd", "udev")
-TOOLS = ("mmdebstrap", "dpkg-buildpackage", "dh", "dh_python3", "lintian", "make", "strip")
+TOOLS = ("mmdebstrap", "make", "strip", "dpkg-deb")
+#: What older releases do not have: there another alternative of a dependency is meant.
+ABSENT = {"bookworm": {"libgnutls30t64", "systemd-cryptsetup"}}
 #: Where a machine finds the packages.
 PACKAGES = "/packages"
 #: Raised when the same packages would make another tree.
@@ -102,9 +106,14 @@ def _fetch_libraries(path: Path) -> None:
     _run("make", f"LIBRARIES={path}", str(path))
 
 
-def build_packages(folder: Path) -> None:
-    """Build our Debian packages into a new folder."""
-    _run("tools/build-deb", str(libraries()), str(folder))
+def flags(suite: str) -> tuple[str, ...]:
+    """Options of mmdebstrap for a release: testing changes daily, and a mirror may lag behind."""
+    return () if suite in RELEASED else ('--aptopt=Acquire::Check-Valid-Until "false"',)
+
+
+def build_packages(folder: Path, suite: str = SUITE) -> None:
+    """Build our Debian packages for a release into a new folder."""
+    _run("tools/build-deb-for", suite, str(cache()), str(folder), *flags(suite))
 
 
 def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], None]) -> None:
@@ -123,35 +132,38 @@ def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], N
         shutil.rmtree(tree)
 
 
-def dependencies(packages: Path) -> list[str]:
-    """The names of what our packages depend on, the first of alternatives."""
+def dependencies(packages: Path, suite: str = SUITE) -> list[str]:
+    """The names of what our packages depend on, the first alternative that the release has."""
     names: set[str] = set()
     for package in packages.glob("*.deb"):
         field = subprocess.run(
             ["dpkg-deb", "--field", package, "Depends"], check=True, capture_output=True, text=True
         ).stdout
-        names.update(part.split()[0].partition(":")[0] for part in field.split(","))
+        for part in field.split(","):
+            alternatives = [word.split()[0].partition(":")[0] for word in part.split("|")]
+            names.add(next(name for name in alternatives if name not in ABSENT.get(suite, ())))
     return sorted(name for name in names if not name.startswith("mandos-"))
 
 
-def clean_tree(packages: Path) -> Path:
+def clean_tree(packages: Path, suite: str = SUITE) -> Path:
     """A system with nothing of ours, where apt has all that our packages need, and the original."""
-    wanted = (*dependencies(packages), "mandos", "mandos-client")
-    return _tree("clean", SYSTEM, wanted)
+    wanted = (*dependencies(packages, suite), "mandos", "mandos-client")
+    return _tree("clean", suite, SYSTEM, wanted)
 
 
-def prepared_tree(packages: Path) -> Path:
+def prepared_tree(packages: Path, suite: str = SUITE) -> Path:
     """A system with what our packages need, and without them."""
-    return _tree("prepared", (*SYSTEM, *dependencies(packages)))
+    return _tree("prepared", suite, (*SYSTEM, *dependencies(packages, suite)))
 
 
-def reference_tree(packages: Path) -> Path:
+def reference_tree(packages: Path, suite: str = SUITE) -> Path:
     """The same with the original's packages; their keys are those of the tree."""
-    return _tree("reference", (*SYSTEM, *dependencies(packages), "mandos", "mandos-client"))
+    wanted = (*SYSTEM, *dependencies(packages, suite), "mandos", "mandos-client")
+    return _tree("reference", suite, wanted)
 
 
-def _tree(name: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
-    words = repr((_FORMAT, SUITE, include, download))
+def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
+    words = repr((_FORMAT, suite, include, download))
     key = hashlib.sha256(words.encode()).hexdigest()[:12]
     install = 'chroot "$1" apt-get install --yes --no-install-recommends --download-only'
     hook = f"{install} {' '.join(download)}" if download else "true"
@@ -160,10 +172,10 @@ def _tree(name: str, include: Sequence[str], download: Sequence[str] = ()) -> Pa
         _run(
             *(*_ISOLATE, "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
             *(f"--include={','.join(include)}", f"--customize-hook={hook}"),
-            *("--skip=cleanup/apt", SUITE, str(path)),
+            *("--skip=cleanup/apt", *flags(suite), suite, str(path)),
         )
 
-    return once(cache() / f"{SUITE}-{name}-{key}", make)
+    return once(cache() / f"{suite}-{name}-{key}", make)
 
 
 class DebianMachine(Machine):

@@ -21,11 +21,11 @@ _ROOT = "/run/root"
 MOUNTS = """
 cp -a "$1" /run/root
 cd /run/root
-mkdir -p dev/pts proc
-mount --rbind /dev dev
+mkdir -p dev proc
 mkdir -p /dev/pts
 mount -t devpts -o ptmxmode=666 devpts /dev/pts
 ln -s pts/ptmx /dev/ptmx
+mount --rbind /dev dev
 mount -t proc proc proc
 : >/run/cmdline
 mount --bind /run/cmdline proc/cmdline
@@ -54,7 +54,9 @@ class Prompt:
 
 
 class EarlyBoot(Host):
-    """A host whose programs run in an image's tree."""
+    """A host whose programs run in an image's tree, its directory ``root``."""
+
+    root = _ROOT
 
     def __init__(self, tree: Path, command_line: str = "") -> None:
         super().__init__("early-boot")
