@@ -34,6 +34,7 @@ _WARNING_FROM = 0x030C0000  # Python 3.12
 _PLAIN = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-",
 )
+_TICK = 1.0  # seconds between two calls of whoever waits for work
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -159,11 +160,19 @@ def launch_work(
     return child
 
 
-def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:
+def run_isolated(
+    work: Callable[[], bytes],
+    *,
+    memory: int,
+    size: int,
+    timeout: float,
+    waiting: Callable[[], object] | None = None,
+) -> bytes:
     """Return what ``work`` returns in a forked child, which cannot harm this process.
 
     The child may use ``memory`` more bytes and ``timeout`` seconds, and return ``size`` bytes;
     it must not touch what it shares with us, such as sockets.  Whatever it prints is dropped.
+    ``waiting`` is called here every second meanwhile.
     Raises MachineError when it fails; the reason stays in the child, since it may quote secrets.
     """
     reading, writing = os.pipe()
@@ -171,10 +180,10 @@ def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: 
     child = _fork()
     if child == 0:
         _be_the_child(work, writing, memory)
-    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     os.close(writing)
     try:
-        output = _read(reading, size, time.monotonic() + timeout)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        output = _read(reading, size, time.monotonic() + timeout, waiting)
     except BaseException:  # also when a signal ends us: the child must not outlive the call
         os.kill(child, signal.SIGKILL)
         raise
@@ -348,11 +357,15 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _read(reading: int, size: int, deadline: float) -> bytes:
+def _read(reading: int, size: int, deadline: float, waiting: Callable[[], object] | None) -> bytes:
     poll = select.poll()
     poll.register(reading, select.POLLIN)
     output = bytearray()
-    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+    while (left := deadline - time.monotonic()) > 0:
+        if not poll.poll((left if waiting is None else min(left, _TICK)) * 1000):
+            if waiting is not None:
+                waiting()
+            continue
         piece = os.read(reading, _PIECE)
         if not piece:
             return bytes(output)

@@ -254,11 +254,16 @@ def test_the_reader_need_not_wait_for_the_losers(programs: BootPrograms) -> None
         assert runner.lines == ["hunter2"]
 
 
-def test_a_large_output_comes_whole(programs: BootPrograms) -> None:
-    """A megabyte of key file, through pipes that hold less."""
-    program = "#!/usr/bin/python3 -IS\nimport os\nos.write(1, bytes(range(256)) * 4096)\n"
-    programs.script("large.d", "large", program)
-    assert programs.host.run(*_command(programs, "large.d")) == bytes(range(256)) * 4096
+def test_the_longest_output_comes_whole(programs: BootPrograms) -> None:
+    """Any bytes, as many as a password may have; one byte more is no password."""
+    program = "#!/usr/bin/python3 -IS\nimport os\nos.write(1, bytes(range(256)) * 8{more})\n"
+    programs.script("longest.d", "key", program.format(more=""))
+    assert programs.host.run(*_command(programs, "longest.d")) == bytes(range(256)) * 8
+    programs.script("longer.d", "key", program.format(more=" + b'x'"))
+    with programs.host.start(*_command(programs, "longer.d")) as runner:
+        assert runner.wait() == 69
+        assert "plugin-runner: key: printed more than 2048 bytes; killed" in runner.lines
+        assert runner.stdout == b""
 
 
 def test_closed_descriptors_do_no_harm(programs: BootPrograms) -> None:

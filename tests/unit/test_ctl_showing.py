@@ -241,6 +241,8 @@ SECRETS = [
     (b"\xd4\x03\x01\x0d\x02", "not AES-OCB (version 1, cipher 13, mode 2)"),
     (b"\xd4\x01\x01", "not AES-OCB"),
     (b"\xd4\x03\x01\x09\x02", ""),
+    (b"\xd2\xff\0\0\x0f\xfa" + bytes(4090), ""),
+    (b"\xd2\xff\0\0\x0f\xfb" + bytes(4091), "of more than 2048 bytes is of no use"),
 ]
 
 

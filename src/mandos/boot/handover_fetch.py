@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import select
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
-from mandos.boot.kernel_log import Lines
+from mandos.boot.kernel_log import NOTICE, Lines, log
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -25,7 +25,6 @@ _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
 #: Seconds for plugin-runner to end its plugins, and they the network.
 _ENDING_TIME = 10.0
 _PIECE = 1 << 16
-_SIZE_LIMIT = 1 << 20
 
 
 class Fetch:
@@ -60,10 +59,14 @@ class Fetch:
             return False
         piece = os.read(output, _PIECE)
         self._output += piece
-        return not piece or len(self._output) > _SIZE_LIMIT
+        return not piece or len(self._output) > passwords.LIMIT
 
     def result(self) -> bytes | None:
         """End it, unless it ends by itself; the password, if it succeeded with one."""
+        if len(self._output) > passwords.LIMIT:
+            log(NOTICE, f"{passwords.too_long()}; {passwords.LONGER_KEYS}")
+            self.end()
+            return None
         status = self._reap()
         return bytes(self._output) or None if status == 0 else None
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from mandos import passwords
 from mandos.bare import signal
 from mandos.errors import MachineError
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     Standard = tuple[int | None, int | None, int | None]
 
-#: As much as cryptsetup takes for a passphrase from a file, in bytes.
-OUTPUT_LIMIT = 8 << 20
 _PIECE = 1 << 16
 _STDIN = 0
 
@@ -34,7 +33,7 @@ class Plugin:
     )  # fmt: skip
 
     def __init__(
-        self, name: str, start: Callable[[Standard], int], limit: int = OUTPUT_LIMIT
+        self, name: str, start: Callable[[Standard], int], limit: int = passwords.LIMIT
     ) -> None:
         self.name = name
         self.tries = 0

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 
+from mandos import passwords
 from mandos.openpgp import packets
 
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
+#: Bytes around a password: a session key and a signature of RSA 4096 have 1200.
+_AROUND = 2048
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
 
 
@@ -22,11 +25,20 @@ def doubt_about(secret: bytes) -> str:
     if secret.lstrip().startswith(_ARMOR):
         return ""
     try:
-        return _doubt(packets.outline(secret))
+        return _doubt(packets.outline(secret)) or _doubt_about_size(len(secret))
     except packets.MalformedError as error:
         if _BASE64.fullmatch(secret):
             return f"{error}, it looks like base64: decode it first, with base64 --decode"
         return f"{error}: the client will not be able to open it"
+
+
+def _doubt_about_size(size: int) -> str:
+    if size <= passwords.LIMIT + _AROUND:
+        return ""
+    return (
+        f"it is large: a password of more than {passwords.LIMIT} bytes is of no use to its client; "
+        f"{passwords.LONGER_KEYS}"
+    )
 
 
 def _doubt(about: packets.Outline) -> str:

@@ -13,7 +13,7 @@ the message, SecretError for everything about the message.  Neither quotes decry
 
 from __future__ import annotations
 
-from mandos import process
+from mandos import passwords, process
 from mandos.errors import AdministratorError, MachineError, PeerError
 from mandos.openpgp import packets
 from mandos.wire import grammar
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     #: ``process.run_isolated``, or what stands for it in a process of its own.
     _Runner = Callable[..., bytes]
 
-#: Bytes of a message, and of the secret in it.
+#: Bytes of a message, and of what is in it before it is known to be a password.
 MESSAGE_LIMIT = grammar.SECRET_LIMIT
-SECRET_LIMIT = grammar.SECRET_LIMIT
+_CONTENT_LIMIT = grammar.SECRET_LIMIT
 
 #: A message of the largest size is held about ten times while it is opened.
 _MEMORY = 256 << 20
@@ -92,13 +92,19 @@ def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
         libcrypto.require()
         opened = by_session_key.decrypted
     try:
-        return run(
-            lambda: _content(opened(message, key)), memory=_MEMORY, size=SECRET_LIMIT, timeout=_TIME
+        password = run(
+            lambda: _content(opened(message, key)),
+            memory=_MEMORY,
+            size=_CONTENT_LIMIT,
+            timeout=_TIME,
         )
     except MachineError as error:
         raise SecretError(
             "cannot open the secret: damaged, too large, or sealed for another key", _SEAL_AGAIN
         ) from error
+    if len(password) > passwords.LIMIT:
+        raise SecretError(passwords.too_long(len(password)), passwords.LONGER_KEYS)
+    return password
 
 
 def read_secret_key(data: bytes) -> SignedSecretKey:

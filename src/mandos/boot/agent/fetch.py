@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import select
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
-from mandos.boot.agent.vault import LIMIT, Buffer
+from mandos.boot.agent.vault import Buffer
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ class Fetch:
         status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
         self._close_output()
         os.close(self._pidfd)
-        problem = _problem(status, too_much=self._password.full)
+        problem = _problem(status, self._password)
         if problem:
             self._password.wipe()
             raise FetchError(problem)
@@ -109,12 +109,16 @@ class Fetch:
             self._output = -1
 
 
-def _problem(status: int, *, too_much: bool) -> str:
-    if too_much:
-        return f"the client printed more than {LIMIT} bytes"
+def _problem(status: int, password: Buffer) -> str:
+    if password.full:
+        return f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
     if status < 0:
         return f"the client was ended by signal {-status}"
-    return f"the client failed with exit status {status}" if status else ""
+    if status:
+        return f"the client failed with exit status {status}"
+    if password.has_nul():
+        return f"the password has a NUL byte, where systemd splits it; {passwords.LONGER_KEYS}"
+    return ""
 
 
 def _readable(descriptor: int, seconds: float) -> bool:

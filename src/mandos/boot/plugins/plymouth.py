@@ -11,11 +11,18 @@ from __future__ import annotations
 
 import os
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
 from mandos.boot.plymouth_restart import PLYMOUTH, Daemon, be_root
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import NOT_HERE, Ended, keep_quiet, print_password, run_program
+from mandos.boot.program import (
+    NOT_HERE,
+    Ended,
+    TooLongError,
+    keep_quiet,
+    print_password,
+    run_program,
+)
 from mandos.boot.terminal import disk_prompt
 from mandos.errors import MachineError
 from mandos.options import CommandLine, Option
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
 
     from mandos.boot.program import Say
     from mandos.options import Given
-
-_LIMIT = 1 << 16  # bytes of an answer
 
 COMMAND_LINE = CommandLine(
     "plymouth",
@@ -93,8 +98,8 @@ def _put_away(child: int, *descriptors: int) -> None:
 
 def _read(reading: int) -> bytes:
     answer = bytearray()
-    while piece := os.read(reading, _LIMIT):
+    while piece := os.read(reading, passwords.LIMIT + 1):
         answer += piece
-        if len(answer) > _LIMIT:
-            raise MachineError(f"more than {_LIMIT} bytes are no password")
+        if len(answer) > passwords.LIMIT:
+            raise TooLongError
     return bytes(answer)
