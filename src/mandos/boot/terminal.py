@@ -12,6 +12,7 @@ import fcntl
 import os
 import termios
 
+from mandos.bare import signal
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     """Show ``prompt``, return the line that is typed, unseen and without its newline.
 
     An end of file (Ctrl-D) after some characters ends the line too; without any it is asked again.
+    SIGCONT has the prompt shown again: whoever wrote to the terminal sends it.
     Raises MachineError when there is no terminal, or none any more.
     """
     try:
@@ -53,6 +55,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     unseen = list(found)
     unseen[_LOCAL_FLAGS] &= ~termios.ECHO
     screen = _screen(terminal)
+    former = signal.signal(signal.SIGCONT, lambda _number, _frame: _show(screen, prompt))
     try:
         termios.tcsetattr(terminal, termios.TCSANOW, unseen)
         answer = _line(prompt, terminal, screen)
@@ -60,6 +63,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
         raise MachineError("the terminal went away") from error
     finally:
         _restore(terminal, found)
+        signal.signal(signal.SIGCONT, former or signal.SIG_DFL)
         _show(screen, "\n")
     return answer
 
