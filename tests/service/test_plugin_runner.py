@@ -314,6 +314,43 @@ def test_a_typed_password(programs: BootPrograms, runner: str, plugins: str) -> 
         assert terminal.echoes()
 
 
+#: A client that has something to say while a person is asked.
+TELLING = """#!/bin/sh
+until [ -e /run/tell ]; do sleep 0.05; done
+echo "mandos-client: notice: one thing" >&2
+echo "mandos-client: notice: another" >&2
+exec sleep 600
+"""
+
+
+@pytest.mark.parametrize("asking", ["password-prompt", "console"])
+def test_what_a_plugin_says_does_not_stand_in_the_prompt(
+    programs: BootPrograms, asking: str
+) -> None:
+    """It begins on a fresh line, and the prompt is shown again after it."""
+    folder = f"telling-{asking}.d"
+    prompt = rb"Enter passphrase to unlock the disk: $"
+    if asking == "password-prompt":
+        programs.plugin(folder, "password-prompt")
+        programs.script(folder, "mandos-client", TELLING)
+    else:
+        prompt = rb"Password: $"
+        programs.script(folder, "mandos-client", TELLING.replace("exec sleep 600", "exit 75"))
+    tell = programs.host.path("/run/tell")
+    tell.unlink(missing_ok=True)
+    if asking == "console":
+        tell.touch()
+    with Terminal(programs.host, *_command(programs, folder)) as terminal:
+        terminal.wait_for(prompt)
+        tell.touch()
+        terminal.wait_for(
+            rb"\r\nmandos-client: notice: one thing\r\n(.*\r\n)*"
+            rb"mandos-client: notice: another\r\n(.*\r\n)*" + prompt
+        )
+        terminal.type(b"typed\n")
+        assert terminal.finish() == (0, b"typed"), terminal.report("no password")
+
+
 def _user_ids(programs: BootPrograms, program: str) -> bytes:
     """Real, effective, saved and file system user ID of a running program."""
     finding = (

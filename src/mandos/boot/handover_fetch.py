@@ -18,7 +18,7 @@ from mandos.errors import MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
 #: These would ask where askpass already asks, or read what we write for it.
 _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
@@ -28,15 +28,18 @@ _PIECE = 1 << 16
 
 
 class Fetch:
-    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages."""
+    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
+
+    ``hear`` is told every line of the messages.
+    """
 
     __slots__ = ("_lines", "_output", "_process", "descriptors")
 
-    def __init__(self, runner: str) -> None:
+    def __init__(self, runner: str, hear: Callable[[str], object]) -> None:
         """Raises MachineError when it cannot be started."""
         options = [f"--disable={plugin}" for plugin in _LEFT_TO_ASKPASS]
         self._output = bytearray()
-        self._lines = Lines()
+        self._lines = Lines(hear)
         output, messages = os.pipe(), os.pipe()
         self.descriptors = (output[0], messages[0])
         try:
