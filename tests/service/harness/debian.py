@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 RELEASED = {"bookworm", "trixie"}
 #: What a system has that runs services; nothing of it is for Mandos.
-SYSTEM = ("dbus", "iproute2", "systemd", "udev")
+SYSTEM = ("dbus", "iproute2", "systemd", "systemd-sysv", "udev")
 TOOLS = ("mmdebstrap", "make", "strip", "dpkg-deb")
 #: What older releases do not have: there another alternative of a dependency is meant.
 ABSENT = {"bookworm": {"libgnutls30t64", "systemd-cryptsetup"}}
