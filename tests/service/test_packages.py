@@ -220,7 +220,7 @@ def test_initial_ram_disk_is_renewed(prepared: DebianMachine) -> None:
 
     prepared.install_packages(FIRST)
     prepared.run("unmkinitramfs", image, "/run/image")
-    assert mode(prepared, image) == ["root root 640"]
+    assert mode(prepared, image) == ["root root 600"]
     tree = prepared.path("/run/image")
     assert (tree / "lib/mandos/plugins.d/mandos-client").stat().st_mode & 0o7777 == 0o4755
     secret = (tree / "conf/conf.d/mandos/seckey.txt").read_bytes()
