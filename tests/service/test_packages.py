@@ -232,7 +232,7 @@ def test_initial_ram_disks_are_renewed(prepared: DebianMachine) -> None:
 
     said = prepared.install_packages(FIRST)
     assert sorted(re.findall("Generating (.*)", said)) == images, said  # each once
-    assert mode(prepared, *images) == ["root root 640"] * 2
+    assert mode(prepared, *images) == ["root root 600"] * 2
     for image in images:
         assert "plugins.d/mandos-client" in prepared.run("lsinitramfs", image).decode()
     prepared.run("unmkinitramfs", images[1], "/run/image")
