@@ -222,7 +222,7 @@ def test_one_bad_section_at_start(machine: Machine) -> None:
     """It costs one client: the others are served, and the status and the log say what is wrong."""
     configure(machine, section("alpha"), section("beta", "timeout = 5 minutes"))
     log = start(machine)
-    log.wait_for(r"clients\.conf: line \d+: \[beta\] timeout: expected .*, not '5 minutes'")
+    log.wait_for(r"clients\.conf: line \d+: \[beta\] timeout: '5 minutes' is not a duration; write")
     log.wait_for("skipped because of mistakes in the configuration: beta; mend them, then reload")
     said = f"^port {PORT}: 1 clients enabled, 0 disabled; clients are skipped: .* see the log$"
     machine.wait_until(UNIT, "StatusText", said)
