@@ -468,7 +468,7 @@ def test_wrong_default_is_one_problem(tmp_path: Path) -> None:
     """What [DEFAULT] has wrong is told once, where it stands, and only when it is used."""
     wrong = "[DEFAULT]\ntimeout = x\nhost = %(nosuch)s\n"
     (problem,) = _problems(tmp_path, wrong + _many(9, "host = y\n"))
-    assert problem == "line 2: [DEFAULT] timeout: 'x' is not a duration"
+    assert problem.startswith("line 2: [DEFAULT] timeout: 'x' is not a duration; write ")
     assert len(_load(tmp_path, wrong + _many(9, "host = y\ntimeout = PT1S\n"))) == 9
 
 
