@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.families import Family
     from harness.peers import Server
     from harness.vm.boot import Machine, Site
     from harness.vm.images import Disks, Image
