@@ -14,7 +14,7 @@ guest=$1 output=$2 root_uuid=$3 data_uuid=$4 password=$5 typed=$6 crypttab=$7 fs
 shift 9
 here=$(dirname "$0")
 root=$output/tree
-# shellcheck source=tests/service/harness/vm/tree.sh
+# shellcheck source=/dev/null
 . "$here/tree.sh"
 unpack_guest "$guest"
 if [ $# -gt 0 ]; then
