@@ -140,7 +140,7 @@ def _second_is_typed(disks: Disks, folder: Path) -> Disks:
     return replace(disks, folder=folder)
 
 
-@machines("bookworm-initramfs-tools", layout=layouts.DROPBEAR, generators=SMALL)
+@machines(layout=layouts.DROPBEAR, generators=SMALL)
 def test_dropbear_beside_us(
     site: Site, disks: Disks, made: Image, started: Start, took: Took
 ) -> None:
