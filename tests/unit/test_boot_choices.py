@@ -20,7 +20,16 @@ MOST = 16
 
 def _boots(selection: str) -> list[str]:
     """The names of the boot tests with these markers."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", selection, "tests"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-m",
+        selection,
+        "tests/boot",
+    ]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if "::" in line]
 
