@@ -49,10 +49,10 @@ echo guest >"$tree/etc/hostname"
 if [ $# -gt 0 ]; then
     mkdir "$tree/etc/workshop"
     cp "$output/password" "$output/typed" "$tree/etc/workshop/"
+    for script in make-disks make-image; do
+        install -m 755 "$here/$script.sh" "$tree/usr/local/sbin/$script"
+    done
 fi
-for script in make-disks make-image; do
-    install -m 755 "$here/$script.sh" "$tree/usr/local/sbin/$script"
-done
 
 # Arguments: the image, its UUID, the size in MiB, and for mke2fs.  Encryption moves all by 32 MiB.
 encrypt() {

@@ -159,7 +159,9 @@ def image(generator: str, client: str, suite: str = SUITE, layout: Layout = PLAI
 
 def _plain_disks(suite: str, *packages: str, keys: str = "") -> Path:
     """Disks made by disk.sh; with packages, the root is a workshop."""
-    names = ("disk.sh", "tree.sh", "report.sh", "report.service", "make-disks.sh", "make-image.sh")
+    names = ["disk.sh", "tree.sh", "report.sh", "report.service"]
+    if packages:
+        names += ["make-disks.sh", "make-image.sh"]
     tables = ("\n".join(PLAIN.crypttab), "\n".join(PLAIN.fstab))
     words = (ROOT_UUID, DATA_UUID, PASSWORD, TYPED, *tables, keys, *packages)
 
