@@ -98,8 +98,8 @@ class Site:
         self.plug(tap, plugged=plugged)
         drives = [disks.folder / name for name in image.layout.drives]
         kernel, ramdisk = image.folder / "vmlinuz", initrd or image.folder / "initrd"
-        line = _command_line(image, words)
-        command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), tap)
+        line, cable = _command_line(image, words), qemu.plugged_into(tap)
+        command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), cable)
         console = self._stack.enter_context(Console(command, launcher=self.switch.entrance))
         return Machine(console, disks, image, tap)
 
