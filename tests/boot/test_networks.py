@@ -15,7 +15,8 @@ import pytest
 from harness.families import ours
 from harness.peers import start_server
 from harness.vm.boot import QUICK
-from harness.vm.images import ROOT_UUID, TYPED, image
+from harness.vm.images import TYPED, image
+from harness.vm.layouts import ROOT_UUID
 from harness.vm.overlay import with_files
 
 if TYPE_CHECKING:

@@ -99,7 +99,7 @@ class _Work:
         question = handover_screen.question_of(prompt.process)
         try:
             if question is not None:
-                question.withdraw(lambda text: log(INFO, text))
+                question.withdraw(log)
             return handover_prompts.give(password, self._fifo)
         finally:
             if question is not None:
@@ -137,6 +137,8 @@ class _Work:
         self._rules.fetched(password, time.monotonic())
         if password is not None:
             self._board.end()
+        elif fetch.problem:
+            self._tell_once(fetch.problem)
 
     def _tell_once(self, text: str) -> None:
         """Log it, and tell whoever sits at the console."""

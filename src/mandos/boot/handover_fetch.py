@@ -13,7 +13,7 @@ import select
 
 from mandos import passwords, process
 from mandos.bare import signal
-from mandos.boot.kernel_log import NOTICE, Lines, log
+from mandos.boot.kernel_log import Lines
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -30,15 +30,16 @@ _PIECE = 1 << 16
 class Fetch:
     """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
 
-    ``hear`` is told every line of the messages.
+    ``hear`` is told every line of the messages; ``problem`` says why a password is of no use.
     """
 
-    __slots__ = ("_lines", "_output", "_process", "descriptors")
+    __slots__ = ("_lines", "_output", "_process", "descriptors", "problem")
 
     def __init__(self, runner: str, hear: Callable[[str], object]) -> None:
         """Raises MachineError when it cannot be started."""
         options = [f"--disable={plugin}" for plugin in _LEFT_TO_ASKPASS]
         self._output = bytearray()
+        self.problem = ""
         self._lines = Lines(hear)
         output, messages = os.pipe(), os.pipe()
         self.descriptors = (output[0], messages[0])
@@ -67,7 +68,7 @@ class Fetch:
     def result(self) -> bytes | None:
         """End it, unless it ends by itself; the password, if it succeeded with one."""
         if len(self._output) > passwords.LIMIT:
-            log(NOTICE, f"{passwords.too_long()}; {passwords.LONGER_KEYS}")
+            self.problem = f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
             self.end()
             return None
         status = self._reap()
