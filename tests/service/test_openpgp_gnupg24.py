@@ -16,8 +16,8 @@ from harness.families import ours
 from harness.host import Host
 from harness.keys import make_credentials
 from harness.peers import fetch, start_server
-from mandos.openpgp import packets
-from mandos.openpgp.opening import open_secret
+from mandos.openpgp import by_session_key, packets
+from mandos.openpgp.opening import open_secret, read_secret_key
 from mandos.openpgp.sealing import seal
 
 if TYPE_CHECKING:
@@ -55,15 +55,16 @@ def _make_key(home: Path, kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_opens_ocb_without_gpg(home: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short secret, and one that GnuPG writes in pieces of unknown length."""
+    """A password; and content that GnuPG writes in pieces, as it does not know the length."""
     key = _make_key(home, kind)
     large = os.urandom(100_000)
     signing = ("--recipient", "client", "--local-user", "client", "--sign", "--encrypt")
     sealed = [newer.gpg(home, *signing, "--force-ocb", data=data) for data in (PASSWORD, large)]
     monkeypatch.setenv("PATH", "/nonexistent")
-    for message, content in zip(sealed, (PASSWORD, large), strict=True):
-        assert packets.outline(message).data_packet == packets.GNUPG_OCB
-        assert open_secret(message, key) == content
+    assert {packets.outline(message).data_packet for message in sealed} == {packets.GNUPG_OCB}
+    assert open_secret(sealed[0], key) == PASSWORD
+    opened = by_session_key.decrypted(sealed[1], read_secret_key(key))
+    assert opened.as_data_vec() == large
 
 
 @pytest.mark.parametrize("kind", KINDS)
