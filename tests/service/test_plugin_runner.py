@@ -277,7 +277,7 @@ def test_mistakes_on_the_command_line(programs: BootPrograms) -> None:
 
 
 def test_a_keyscript_is_given_the_third_field_of_crypttab(programs: BootPrograms) -> None:
-    """crypttab(5): it is the only argument.  (The reference's runner refuses it, and only asks.)"""
+    """It is the only argument, crypttab(5); the reference's runner refuses it, and only asks."""
     programs.script("keyscript.d", "plugin", "#!/bin/sh\nprintf sesame\n")
     command = _command(programs, "keyscript.d", "none")
     with programs.host.start(*command) as running:

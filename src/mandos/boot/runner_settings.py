@@ -95,7 +95,7 @@ def read_settings(given: Given, say: Say) -> RunnerSettings:
     """Put the configuration file's options before those of the command line.
 
     What is wrong in the file is said; what is wrong on the command line raises UsageError.  One
-    word there may be no option: every keyscript gets the third field of crypttab(5), such as "none".
+    word there may be no option: a keyscript gets the third field of crypttab(5), such as "none".
     """
     for word in given.operands[1:]:
         raise UsageError(f"{word!r} is not an option", f"see {COMMAND_LINE.program} --help")
