@@ -104,7 +104,7 @@ def read_settings(given: Given, say: Say) -> RunnerSettings:
     words = _config_words(path, say, required="config-file" in given)
     filed, errors = COMMAND_LINE.parse_lenient(words)
     for error in errors:
-        say(f"{path}: {error}; ignored")
+        say(f"{path}: {' - '.join(error.lines())}; ignored")
     for word in filed.operands:
         say(f"{path}: {word!r} is not an option; ignored")
     return RunnerSettings(_usable(filed, path, say) + given, say)
