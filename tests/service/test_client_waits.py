@@ -34,6 +34,18 @@ OURS = ours()
 CLIENT4, SERVER4, NOBODY4 = "192.0.2.2", "192.0.2.1", "192.0.2.9"
 IPCONFIG = "/usr/lib/klibc/bin/ipconfig"
 UP = r"\d+:{}:up"
+#: A router that announces a prefix once (RFC 4861, section 4.2; RFC 4862).
+ANNOUNCE = """
+import socket, struct
+card = socket.if_nametoindex("eth0")
+router = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, card)
+prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
+prefix += socket.inet_pton(socket.AF_INET6, "2001:db8:7::")
+message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+router.sendto(message, ("ff02::1", 0, 0, card))
+"""
 #: The client with shorter times for names of interfaces.
 IMPATIENT = """
 import sys
@@ -286,3 +298,24 @@ def test_address_that_was_there_before_keeps_nothing_up(
     with start_client(client, OURS, keys, interface=None) as waiting:
         _got(waiting, keys)
     assert not client.is_up("eth0")
+
+
+@pytest.mark.parametrize("somebody", [False, True], ids=["router", "person"])
+def test_addresses_of_a_router_keep_nothing_up(
+    site: Site, client: Host, keys: Credentials, *, somebody: bool
+) -> None:
+    """What the kernel makes of an announced prefix is no sign that somebody uses the interface."""
+    site.cable(client)
+    router = site.host()
+    links = watch_links(client)
+    with start_client(client, OURS, keys, interface=None) as waiting:
+        links.wait_for(r"\d+:eth0:up,running")
+        client.link_local()
+        router.run("/usr/bin/python3", "-IS", "-c", ANNOUNCE)
+        deadline = time.monotonic() + PATIENCE
+        while b"2001:db8:7:" not in client.run("ip", "-6", "address", "show", "dev", "eth0"):
+            assert time.monotonic() < deadline, "no address of the prefix"
+        if somebody:
+            client.give_addresses("2001:db8:8::7")
+        waiting.terminate()
+    assert client.is_up("eth0") == somebody

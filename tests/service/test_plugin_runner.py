@@ -275,10 +275,19 @@ def test_closed_descriptors_do_no_harm(programs: BootPrograms) -> None:
 
 def test_mistakes_on_the_command_line(programs: BootPrograms) -> None:
     """Status 64, the mistake and where help is; no plugin is started."""
-    for options in (["--nonsense"], ["word"], ["-o", "x"], ["-G", "x"], ["-E", ":A=1"]):
+    for options in (["--nonsense"], ["two", "words"], ["-o", "x"], ["-G", "x"], ["-E", ":A=1"]):
         with programs.host.start(*_command(programs, "output.d", *options)) as runner:
             assert runner.wait() == 64, runner.report("accepted")
             assert runner.stdout == b""
+
+
+def test_a_keyscript_is_given_the_third_field_of_crypttab(programs: BootPrograms) -> None:
+    """It is the only argument, crypttab(5); the reference's runner refuses it, and only asks."""
+    programs.script("keyscript.d", "plugin", "#!/bin/sh\nprintf sesame\n")
+    command = _command(programs, "keyscript.d", "none")
+    with programs.host.start(*command) as running:
+        assert running.wait() == 0, running.report("refused")
+        assert running.stdout == b"sesame"
 
 
 #: The two families' runners; which must get on with all plugins.
