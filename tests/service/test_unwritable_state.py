@@ -8,6 +8,7 @@ A disabled client stays refused in this run and the next, whatever is in the way
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from harness.host import Host, why_impossible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from harness.process import Process
 
 pytestmark = pytest.mark.peer
 
@@ -90,18 +93,18 @@ def test_state_that_can_be_read_only(site: Fleet, kind: str) -> None:
     spoil, mend, said = OBSTACLES[kind]
     site.start()
     site.wait_for("client ill is disabled: timeout")
-    site.process.signal(9)  # what was written last is in the log of the database
+    site.process.signal(signal.SIGKILL)  # what was written last is in the log of the database
     site.process.wait()
     _do(site, spoil)
     site.start()
     site.wait_for(f"cannot write the state in .*{said}")
     assert _served(site) == {"well"}
     failed = _check(site)
-    assert any(site.host.syslog.lines) and failed, failed
+    assert failed
     assert not [line for line in failed if "damaged" in line], failed
     _do(site, mend)
     site.wait_for("the state is saved again")
-    assert not [line for line in _check(site) if "state" in line]
+    assert not [line for line in _check(site) if "space for" not in line]
     site.stop()
     site.start()
     assert _served(site) == {"well"}
@@ -119,7 +122,7 @@ def test_client_that_expires_while_the_disk_is_full(site: Fleet, *, room: bool) 
     _do(site, f"{FILL}; rm /run/alive")
     site.wait_for("client ill is disabled: timeout")
     assert _served(site) == {"well"}
-    site.process.signal(9)
+    site.process.signal(signal.SIGKILL)
     site.process.wait()
     if room:
         _do(site, "rm {0}/fill")
@@ -153,7 +156,6 @@ def test_database_that_cannot_be_read(site: Fleet) -> None:
     process.wait_for("serving 2 clients")
     assert _served(site) == {"well"}
     process.terminate()
-    assert "cannot be used in this run: .*" not in process.log
     assert "Permission denied" in process.log
     assert database.read_bytes() == before
     _do(site, "chown _mandos: {0}/mandos.db")
@@ -161,7 +163,8 @@ def test_database_that_cannot_be_read(site: Fleet) -> None:
     assert _served(site) == {"well"}
 
 
-def _as_user(site: Fleet):  # noqa: ANN202
+def _as_user(site: Fleet) -> Process:
+    """The server, started by its own user: nothing can be read with root's rights."""
     user = ("setpriv", "--reuid=_mandos", "--regid=_mandos", "--clear-groups")
     return site.host.start(
         *(*user, ours().server, "--foreground", "--no-dbus", "--no-zeroconf"),

@@ -56,7 +56,7 @@ def test_list_that_knows_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_reserve_needs_no_more_room(tmp_path: Path) -> None:
-    """It is written in place and as large as before; the list's names come back; then it is empty."""
+    """It is written in place, and never grows; the names come back until it is emptied."""
     path = tmp_path / "reserve"
     assert witness.read_reserved(path) == frozenset()
     witness.reserve(path)
