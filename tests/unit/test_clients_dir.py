@@ -151,7 +151,7 @@ def test_problems_of_all_files_are_shown_together(tmp_path: Path) -> None:
         "clients.conf: line 3: [two] key_id is missing",
         "clients.conf: line 7: [three] interval: expected more than no time, not '0s'",
         "clients.d/1.conf is a directory, not a file",
-        "clients.d/2.conf: line 2 is not UTF-8 text",
+        "clients.d/2.conf: line 2: not UTF-8 text",
         (
             "clients.d/3.conf: line 4: [three] enabled: expected 1, yes, true, on, 0, no, false or "
             "off, not 'perhaps'"
