@@ -84,18 +84,22 @@ def run(
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
-def spawn(command: Sequence[str]) -> int:
-    """Start a program in a session of its own, without input and output; returns its process ID.
+def spawn(command: Sequence[str], *, output: int | None = None) -> int:
+    """Start a program in a session of its own, without input; returns its process ID.
 
-    The caller has to reap it.  Raises MachineError when it cannot be started.
+    What it prints goes to the descriptor ``output``, or nowhere.  The caller has to reap it.
+    Raises MachineError when it cannot be started.
     """
-    null = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
+    files: list[tuple[int, ...] | tuple[int, int, str, int, int]]
+    files = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
+    if output is not None:
+        files[1:] = [(os.POSIX_SPAWN_DUP2, output, standard) for standard in (1, 2)]
     try:
         return os.posix_spawn(
             command[0],
             list(command),
             os.environ,
-            file_actions=null,
+            file_actions=files,
             setsid=True,
             setsigmask=(),
             setsigdef=_RESTORED_SIGNALS,

@@ -16,6 +16,7 @@ import pytest
 
 from harness.families import ours, reference
 from harness.peers import PORT, REFUSED, SENT, start_server
+from harness.vm.boot import QUICK
 from harness.vm.choices import EVERY, machines
 from harness.vm.console import PATIENCE
 from harness.vm.images import TYPED
@@ -109,13 +110,26 @@ def test_nothing_is_left(site: Site, disks: Disks, made: Image, took: Took) -> N
     assert "UP" not in card.partition("<")[2].partition(">")[0].split(",")
 
 
-@machines("trixie-initramfs-tools")
+@machines()
 def test_server_comes_late(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """A server that appears 20 s after the prompt is found, and the machine boots by itself."""
     host = site.host(avahi=True)
     machine = site.boot(disks, made)
     machine.expect_prompt()
     _after(20)
+    with start_server(host, OURS, made.section, zeroconf=True):
+        took(machine.expect_boot())
+
+
+@machines(generators=("dracut",), suites=("trixie", "forky"))
+def test_server_comes_after_systemds_patience(
+    site: Site, disks: Disks, made: Image, took: Took
+) -> None:
+    """A prompt stays, though systemd waits for devices no longer than by its own default."""
+    host = site.host(avahi=True)
+    machine = site.boot(disks, made, f"systemd.default_device_timeout_sec=90 {QUICK}")
+    machine.expect_prompt()
+    _after(100)
     with start_server(host, OURS, made.section, zeroconf=True):
         took(machine.expect_boot())
 
@@ -191,7 +205,7 @@ def test_link_comes_late(site: Site, disks: Disks, made: Image, took: Took) -> N
 def test_switched_off(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """With mandos=off no server is asked."""
     with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True) as running:
-        machine = site.boot(disks, made, words="mandos=off init=/usr/local/sbin/report")
+        machine = site.boot(disks, made, words=f"mandos=off {QUICK}")
         machine.expect_prompt()
         took(_type(machine))
         assert "alpha to " not in running.process.log
@@ -204,11 +218,11 @@ def test_connect_over_ipv4(site: Site, disks: Disks, made: Image, took: Took) ->
     host.run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
     words = f"mandos=connect:192.0.2.1:{PORT} ip=192.0.2.2::192.0.2.1:255.255.255.0::ens3:off"
     with start_server(host, OURS, made.section) as running:
-        took(site.boot(disks, made, f"{words} init=/usr/local/sbin/report").expect_boot())
+        took(site.boot(disks, made, f"{words} {QUICK}").expect_boot())
         running.wait_for("sent the secret of client alpha to .*192.0.2.2")
 
 
-@machines("bookworm-initramfs-tools")
+@machines()
 def test_network_hook_makes_a_vlan(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """The server is in a VLAN that an administrator's network hook makes; it is removed again.
 
@@ -216,7 +230,7 @@ def test_network_hook_makes_a_vlan(site: Site, disks: Disks, made: Image, took: 
     """
     host = site.host(vlan=7, avahi=True)
     with start_server(host, OURS, made.section, zeroconf=True):
-        machine = site.boot(disks, made, "test-vlan init=/usr/local/sbin/report")
+        machine = site.boot(disks, made, f"test-vlan {QUICK}")
         machine.console.expect("network hook start: 8021q is loaded")
         took(machine.expect_boot())
     assert not [line for line in machine.report["link"] if "vlan7" in line]

@@ -140,7 +140,7 @@ def _second_is_typed(disks: Disks, folder: Path) -> Disks:
     return replace(disks, folder=folder)
 
 
-@machines("bookworm-initramfs-tools", layout=layouts.DROPBEAR, generators=SMALL)
+@machines(layout=layouts.DROPBEAR, generators=SMALL)
 def test_dropbear_beside_us(
     site: Site, disks: Disks, made: Image, started: Start, took: Took
 ) -> None:
@@ -163,3 +163,9 @@ def test_dropbear_unlocks(site: Site, disks: Disks, made: Image, took: Took) -> 
     while (unlocking := host.start("sh", "-c", SSH)).wait(PATIENCE) != 0:
         assert time.monotonic() < deadline, unlocking.report("the SSH server was not reached")
     took(machine.expect_boot())
+
+
+@machines(layout=layouts.DEPENDENT, generators=SMALL)
+def test_modules_dep(site: Site, disks: Disks, made: Image, started: Start, took: Took) -> None:
+    """An image that the machine has made for itself has the drivers of its network card."""
+    _comes_up(site, disks, made, started, took)

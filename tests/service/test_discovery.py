@@ -37,6 +37,12 @@ while True:
         for found in finder.readable(key.fileobj):
             print("found", found.name, found.address, found.interface, found.port, flush=True)
 """
+#: Before FIND: hears direct answers alone, however long it takes.
+DIRECTLY = """
+from mandos.discovery import finder as room
+room.DIRECT_QUERIES = 1 << 30
+room.Channel.join = lambda *_: None
+"""
 #: Announces port 4711 on the named interfaces (all when none is) until SIGTERM.
 ANNOUNCE = """
 import asyncio, logging, signal, socket, sys
@@ -84,6 +90,11 @@ def avahi_hosts(hosts: tuple[Host, Host]) -> tuple[Host, Host, Process]:
     """Return the two hosts and the Avahi of the first, which has a system bus too."""
     start_system_bus(hosts[0])
     return (*hosts, start_avahi(hosts[0]))
+
+
+def found_at(server: Host, name: str = "Mandos") -> str:
+    """The line of a finder that has found the server, at whichever address is said first."""
+    return f"^found {name} ({'|'.join(server.every_address())}) [0-9]+ 4711$"
 
 
 def find(host: Host, *interfaces: str) -> Process:
@@ -196,11 +207,51 @@ def test_finder_survives_the_end_of_its_interface(hosts: tuple[Host, Host]) -> N
 
 @needs_avahi
 def test_finder_finds_what_avahi_announces(avahi_hosts: tuple[Host, Host, Process]) -> None:
-    """A service published by Avahi is found, whatever it is called."""
+    """A service published by Avahi is found, whatever it is called, at each address that it has.
+
+    Avahi leaves link-local addresses out when there are others.
+    """
     server, client, _ = avahi_hosts
     published = server.start("avahi-publish", "--service", "My server", "_mandos._tcp", "4711")
     published.wait_for("Established under name")
-    find(client).wait_for(f"^found My server {server.link_local()} [1-9][0-9]* 4711$")
+    finder = find(client)
+    for address in server.addresses(number=2):
+        finder.wait_for(f"^found My server {address} 0 4711$")
+
+
+@needs_avahi
+@pytest.mark.parametrize("avahi", [True, False], ids=["avahi", "embedded"])
+def test_link_local_addresses_alone_are_enough(*, avahi: bool) -> None:
+    """On a link without a router, where nobody has configured anything."""
+    with Host("server") as server, Host("client") as client:
+        server.connect(client, link_local_only=True)
+        if avahi:
+            start_system_bus(server)
+            start_avahi(server)
+        announce(server).wait_for("^named Mandos$")
+        find(client).wait_for(f"^found Mandos {server.link_local()} [1-9][0-9]* 4711$")
+
+
+@needs_avahi
+@pytest.mark.parametrize("address", ["2001:db8::1", "fd00::1", "192.0.2.1"])
+@pytest.mark.parametrize("avahi", [True, False], ids=["avahi", "embedded"])
+def test_direct_answer_from_an_address_in_no_network_of_ours(address: str, *, avahi: bool) -> None:
+    """A neighbour that has a static address answers from it; a client without one takes that.
+
+    It hears nothing else, so that an announcement to all cannot stand for the answer.
+    """
+    with Host("server") as server, Host("client") as client:
+        server.connect(client, link_local_only=True)
+        server.give_addresses(address)
+        if ":" not in address:
+            client.give_addresses("203.0.113.9")
+            server.run("ip", "route", "add", "203.0.113.9/32", "dev", "eth0")
+        if avahi:
+            start_system_bus(server)
+            start_avahi(server)
+        announce(server).wait_for("^named Mandos$")
+        finder = client.start(sys.executable, "-c", DIRECTLY + FIND)
+        finder.wait_for(f"^found Mandos {address} 0 4711$")
 
 
 @needs_avahi
@@ -211,10 +262,10 @@ def test_announcement_by_avahi(avahi_hosts: tuple[Host, Host, Process]) -> None:
     announcer.wait_for("announced as 'Mandos' by Avahi")
     server.start(*BROWSE).wait_for(r"^=;eth0;IPv6;Mandos;_mandos\._tcp;local;.*;4711;")
     finder = find(client)
-    seen = finder.wait_for(f"^found Mandos {server.link_local()} ")
+    seen = finder.wait_for(found_at(server))
     assert announcer.terminate() == 0
     announce(server)
-    finder.wait_for(f"^found Mandos {server.link_local()} ", after=seen)
+    finder.wait_for(found_at(server), after=seen)
 
 
 @needs_avahi
@@ -258,7 +309,7 @@ def test_embedded_yields_to_avahi(hosts: tuple[Host, Host]) -> None:
     seen = announcer.wait_for("^named Mandos$")
     start_avahi(server)
     announcer.wait_for("announced as 'Mandos' by Avahi", after=seen)
-    find(client).wait_for(f"^found Mandos {server.link_local()} ")
+    find(client).wait_for(found_at(server))
 
 
 @needs_avahi
@@ -271,7 +322,7 @@ def test_announcer_does_without_an_avahi_that_stays_away(
     announcer.wait_for("announced as 'Mandos' by Avahi")
     avahi.terminate()
     announcer.wait_for("announced as 'Mandos' by this program")
-    find(client).wait_for(f"^found Mandos {server.link_local()} ")
+    find(client).wait_for(found_at(server))
 
 
 @needs_avahi

@@ -91,6 +91,28 @@ def test_person_at_the_console_wins(boot: EarlyBoot) -> None:
     assert second.answer() == b"typed"
 
 
+#: A client that waits and says so, to a person and to the log.
+TELLING = """
+echo "mandos-client: something for the log" >&2
+echo "mandos-client: notice: waiting for a server" >&2
+exec sleep 600
+"""
+
+
+def test_person_at_the_console_is_told_why_nothing_happens(boot: EarlyBoot) -> None:
+    """A notice of the client is shown on a line of its own, and the prompt again after it.
+
+    All else is for the kernel's log (of which the test machine has none: it is printed, once).
+    """
+    boot.use_plugin(TELLING, "mandos-client")
+    job = boot.boot_script("init-premount")
+    boot.ask("cryptroot").process.wait_for("^Please unlock")
+    shown = job.wait_for("^mandos-client: waiting for a server$")
+    job.wait_for("^Please unlock disk cryptroot:$", after=shown)
+    assert job.log.count("waiting for a server") == 2
+    assert job.log.count("something for the log") == 1
+
+
 def test_person_is_first(boot: EarlyBoot) -> None:
     """With no password in sight the prompt is the ordinary one."""
     boot.boot_script("init-premount").wait_for("no plugin had a password")

@@ -17,12 +17,17 @@ import pytest
 
 from harness import debian, newcomer
 from harness.debian import PACKAGES, DebianMachine
+from harness.families import ours
+from harness.host import Host
+from harness.initramfs import ImageMaker, why_no_images
+from harness.peers import start_server
 from harness.process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.packages, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
+WHOLE = (pytest.mark.packages, pytest.mark.slow)
 
 FIVE_LINES = list(newcomer.lines("README.md", "A client in five lines"))
 BY_MAKE = list(newcomer.lines("docs/installing.md", "Without packages"))
@@ -43,6 +48,13 @@ class Pair(NamedTuple):
     def on(self, place: str) -> list[tuple[str, DebianMachine]]:
         """The machines that a line is for."""
         return [(name, getattr(self, name)) for name in self._fields if place in (name, "both")]
+
+
+def whole(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that makes and starts whole machines."""
+    for mark in WHOLE:
+        test = mark(test)
+    return test
 
 
 @pytest.fixture(params=newcomer.SUITES)
@@ -83,15 +95,15 @@ def _give_kernel(client: DebianMachine) -> None:
     client.run("update-initramfs", "-c", "-k", VERSION)
 
 
-def start(machine: DebianMachine, command: str) -> Process:
-    """Type a line."""
+def start(machine: Host, command: str) -> Process:
+    """Type a line, in the folder with the download if there is one."""
     return machine.start(
-        *("sh", "-c", f"cd {PACKAGES} && {command}"),
+        *("sh", "-c", f"cd {PACKAGES} 2>/dev/null; {command}"),
         environment={"DEBIAN_FRONTEND": "noninteractive"},
     )
 
 
-def type_line(machine: DebianMachine, command: str, typed: str = "") -> Process:
+def type_line(machine: Host, command: str, typed: str = "") -> Process:
     """Type a line, and what it asks for; return it once it has ended well."""
     process = start(machine, command)
     process.send(typed.encode())
@@ -136,7 +148,24 @@ def test_there_are_five_lines() -> None:
     assert {"server", "client", "both"} == {line.on for line in BY_MAKE}
 
 
-@pytest.mark.slow
+@pytest.mark.peer
+@pytest.mark.usefixtures("_possible")
+def test_the_client_lines() -> None:
+    """The same lines of a client where its programs are installed, in a moment."""
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    sealing, trying = (line.command for line in FIVE_LINES if line.command.startswith("mandos-"))
+    with Host("server") as server, ImageMaker() as client:
+        server.connect(client)
+        client.install()
+        client.run("mandos-keygen", "--name=alpha", "--type=ed25519", "--subtype=cv25519")
+        section = type_line(client, f"{sealing} --name=alpha", f"{PASSWORD}\n").stdout.decode()
+        with start_server(server, ours(), section, zeroconf=True):
+            shown = type_line(client, trying)
+    assert shown.stdout.decode() == PASSWORD
+
+
+@whole
 def test_by_make_install(pair: Pair) -> None:
     """On systems without Python: make says what is missing, and what it says mends it."""
     for _name, machine in pair.on("both"):
@@ -151,21 +180,23 @@ def test_by_make_install(pair: Pair) -> None:
     follow_readme(pair)
 
 
-@pytest.mark.slow
-def test_make_says_what_is_missing(pair: Pair) -> None:
+@whole
+def test_make_says_what_is_missing(suite: str, tmp_path: Path) -> None:
     """A line for each thing, and the command that gets it; neither a traceback nor pip's words."""
-    machine = pair.client
-    machine.apt_get("install", "make", "python3")
-    for target in ("demo", "install LIBRARIES=build/other"):
-        process = start(machine, f"make {target}")
-        assert process.wait(LONG) != 0
-        said = [line for line in process.log.splitlines() if not line.startswith("make: ")]
-        assert "apt install python3-venv" in said[0], process.log
-        assert re.fullmatch("mandos: GnuTLS 3.6.6 or newer .* apt install libgnutls30", said[1])
-        assert len(said) == 2, process.log
+    newcomer.download(tmp_path / "download", suite)
+    with DebianMachine(newcomer.tree(suite), tmp_path / "download") as machine:
+        machine.apt_get("install", "make", "python3")
+        machine.run("sh", "-c", "rm -f /usr/lib/*/libgnutls.so.30*")  # apt needs it on bookworm
+        for target in ("demo", "install LIBRARIES=build/other"):
+            process = start(machine, f"make {target}")
+            assert process.wait(LONG) != 0
+            said = [line for line in process.log.splitlines() if not line.startswith("make: ")]
+            assert len(said) == 2, process.log
+            assert "apt install python3-venv" in said[0]
+            assert re.fullmatch(r"mandos: GnuTLS 3\.6\.6 .*: apt install libgnutls30", said[1])
 
 
-@pytest.mark.slow
+@whole
 def test_by_packages(pair: Pair, suite: str, tmp_path: Path) -> None:
     """The keys are there after the installation, and so is the image with the client."""
     if suite != debian.SUITE:

@@ -18,7 +18,7 @@ from harness.families import Family, ours, reference
 from harness.host import Host, Link, why_impossible
 from harness.keys import Credentials, make_credentials, seal_with_gnupg
 from harness.peers import client_command, start_server
-from harness.process import Process
+from harness.process import PATIENCE, Process
 
 pytestmark = pytest.mark.peer
 
@@ -312,6 +312,32 @@ def test_a_client_that_fails_is_started_again(host: Host) -> None:
     assert asker.wait() == 0
     assert asker.stdout == b"wrong" + PASSWORD
     _finish(agent)
+
+
+#: A client that waits and says so, to a person and to the log.
+TELLING = """#!/bin/sh
+echo "mandos-client: something for the log" >&2
+echo "mandos-client: notice: waiting for a server" >&2
+exec sleep 600
+"""
+
+
+def test_a_person_at_the_console_is_told_why_nothing_happens(host: Host) -> None:
+    """A notice of the client is shown on a line of its own, and the question again after it."""
+    console = host.path("/run/console")
+    console.touch()
+    install_client(host, TELLING)
+    asker = ask(host, "disk")
+    agent = start_agent(host, OURS, "--console=/run/console", "--", "/run/client")
+    agent.wait_for("^mandos-client: something for the log$")
+    agent.wait_for("^mandos-client: notice: waiting for a server$")
+    deadline = time.monotonic() + PATIENCE
+    while not (text := console.read_text(encoding="utf-8")).endswith("Password of disk "):
+        assert time.monotonic() < deadline, agent.report(f"on the console: {text!r}")
+        time.sleep(0.01)
+    assert text == "\nmandos-client: waiting for a server\nPassword of disk "
+    _end_all(asker)
+    agent.end()
 
 
 def test_a_client_that_cannot_be_started_is_tried_again(host: Host) -> None:

@@ -67,6 +67,18 @@ def test_board_shows_nothing_of_a_client_that_had_the_password() -> None:
     assert board.due(1000.0) == []
 
 
+def test_board_shows_why_clients_end_one_after_the_other() -> None:
+    """One that cannot use its keys is started again before its words were due."""
+    board = Board()
+    shown = []
+    for second in range(60):
+        if second % 5 == 0:
+            board.begin(float(second))
+            board.feed("mandos-client: notice: a key cannot be read")
+        shown += [(second, line) for line in board.due(float(second))]
+    assert shown == [(HELD_BACK, "mandos-client: a key cannot be read")]
+
+
 def test_board_is_never_flooded() -> None:
     """Rogues that make every new client complain anew are shown within the same bounds."""
     board = Board()

@@ -371,3 +371,13 @@ def test_watch_does_not_say_twice_what_a_record_says() -> None:
     watch.records = True
     watch.as_line(LISTED)
     assert watch.as_line(news.Changed(PATH, {"Enabled": False})) is None
+
+
+def test_why_has_the_words_of_a_failing_checker() -> None:
+    """Also after the client was disabled; not once a check has succeeded."""
+    words = "none has succeeded yet: exit status 1, saying: no such host"
+    records = [AuditRecord(number=9, kind="check-failed", client="alpha", detail=words)]
+    for client in (_client(LastCheckerStatus=1), _disabled("timeout", LastCheckerStatus=1)):
+        text = why(client, NOW, ours=True, records=records)
+        assert f"Its checker ended with: {words}." in text
+    assert words not in why(_client(), NOW, ours=True, records=records)

@@ -98,13 +98,14 @@ def test_client_gone_from_the_file_is_remembered() -> None:
 def test_client_that_comes_back_is_as_it_was() -> None:
     """A disabled one is still disabled, for 30 days at least, and the log says so."""
     state = _absent_since(DISABLED, NOW - 30 * DAY)
-    (client,), records, *_rest = restore([ALPHA], state, NOW)
-    assert client.memory == DISABLED
-    assert [(record.kind, record.detail) for record in records] == [(Kind.ADDED, STILL_DISABLED)]
-    assert restore([ALPHA], state, NOW).unsaved == {"alpha"}
-    (client,), records, *_rest = restore([ALPHA], _absent_since(ENABLED, NOW - MINUTE), NOW)
-    assert client.enabled
-    assert [record.detail for record in records] == [BACK]
+    begin = restore([ALPHA], state, NOW)
+    assert begin.clients[0].memory == DISABLED
+    told = [(record.kind, record.detail) for record in begin.records]
+    assert told == [(Kind.ADDED, STILL_DISABLED)]
+    assert begin.unsaved == {"alpha"}
+    begin = restore([ALPHA], _absent_since(ENABLED, NOW - MINUTE), NOW)
+    assert begin.clients[0].enabled
+    assert [record.detail for record in begin.records] == [BACK]
 
 
 def test_disabled_client_under_another_name_stays_disabled() -> None:
@@ -113,9 +114,9 @@ def test_disabled_client_under_another_name_stays_disabled() -> None:
     (client,), records, *_rest = restore([beta], _state(DISABLED), NOW)
     assert not client.enabled
     assert "it has the key of alpha, which was disabled" in records[0].detail
-    (client,), *_rest = restore([beta], _state(ENABLED), NOW)
+    (client,), _records, *_rest = restore([beta], _state(ENABLED), NOW)
     assert client.enabled
-    (client,), *_rest = restore([replace(beta, key_id="cd" * 32)], _state(DISABLED), NOW)
+    (client,), _records, *_rest = restore([replace(beta, key_id="cd" * 32)], _state(DISABLED), NOW)
     assert client.enabled
 
 
@@ -123,7 +124,7 @@ def test_client_without_a_key_is_no_other_one() -> None:
     """Having no key ID is nothing that two clients have in common."""
     old = replace(ALPHA, key_id="", fingerprint="ab")
     new = replace(old, name="beta", fingerprint="cd")
-    (client,), *_rest = restore([new], _state(DISABLED, old, old), NOW)
+    (client,), _records, *_rest = restore([new], _state(DISABLED, old, old), NOW)
     assert client.enabled
 
 

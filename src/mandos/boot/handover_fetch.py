@@ -13,12 +13,12 @@ import select
 
 from mandos import passwords, process
 from mandos.bare import signal
-from mandos.boot.kernel_log import NOTICE, Lines, log
+from mandos.boot.kernel_log import Lines
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
 #: These would ask where askpass already asks, or read what we write for it.
 _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
@@ -28,15 +28,19 @@ _PIECE = 1 << 16
 
 
 class Fetch:
-    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages."""
+    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
 
-    __slots__ = ("_lines", "_output", "_process", "descriptors")
+    ``hear`` is told every line of the messages; ``problem`` says why a password is of no use.
+    """
 
-    def __init__(self, runner: str) -> None:
+    __slots__ = ("_lines", "_output", "_process", "descriptors", "problem")
+
+    def __init__(self, runner: str, hear: Callable[[str], object]) -> None:
         """Raises MachineError when it cannot be started."""
         options = [f"--disable={plugin}" for plugin in _LEFT_TO_ASKPASS]
         self._output = bytearray()
-        self._lines = Lines()
+        self.problem = ""
+        self._lines = Lines(hear)
         output, messages = os.pipe(), os.pipe()
         self.descriptors = (output[0], messages[0])
         try:
@@ -64,7 +68,7 @@ class Fetch:
     def result(self) -> bytes | None:
         """End it, unless it ends by itself; the password, if it succeeded with one."""
         if len(self._output) > passwords.LIMIT:
-            log(NOTICE, f"{passwords.too_long()}; {passwords.LONGER_KEYS}")
+            self.problem = f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
             self.end()
             return None
         status = self._reap()

@@ -13,6 +13,7 @@ import os
 import termios
 
 from mandos import passwords
+from mandos.bare import signal
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -47,6 +48,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     An end of file (Ctrl-D) after some characters ends the line too; without any it is asked again.
     So is it after a line that is longer than a password may be, of which the terminal could have
     cut the end.
+    SIGCONT has the prompt shown again: whoever wrote to the terminal sends it.
     Raises MachineError when there is no terminal, or none any more.
     """
     try:
@@ -56,6 +58,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     unseen = list(found)
     unseen[_LOCAL_FLAGS] &= ~termios.ECHO
     screen = _screen(terminal)
+    former = signal.signal(signal.SIGCONT, lambda _number, _frame: _show(screen, prompt))
     try:
         termios.tcsetattr(terminal, termios.TCSANOW, unseen)
         answer = _answer(prompt, terminal, screen)
@@ -63,6 +66,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
         raise MachineError("the terminal went away") from error
     finally:
         _restore(terminal, found)
+        signal.signal(signal.SIGCONT, former or signal.SIG_DFL)
         _show(screen, "\n")
     return answer
 

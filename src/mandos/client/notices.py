@@ -79,9 +79,9 @@ class Board:
         self._begin = 0.0
 
     def begin(self, now: float) -> None:
-        """A client has been started."""
-        self._pending = []
-        self._begin = now + HELD_BACK
+        """A client has been started; what an earlier one said in vain is still to be shown."""
+        if not self._pending:
+            self._begin = now + HELD_BACK
 
     def end(self) -> None:
         """It had the password: what it said before is of no use any more."""

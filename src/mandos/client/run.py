@@ -146,6 +146,8 @@ class Run:
 
     def _network_widened(self, why: str) -> None:
         self._say(notice(why))
+        if self._waiting:
+            self._waiting.put_off()
 
     def _network_changed(self) -> None:
         for search in self._searches:

@@ -49,6 +49,10 @@ class Waiting:
         self._pause = FIRST_PAUSE
         self._due = time.monotonic() + FIRST_PAUSE
 
+    def put_off(self) -> None:
+        """A person has just been told something else of the kind: begin anew."""
+        self._due = time.monotonic() + self._pause
+
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When to call ``tick``."""
         return FOREVER if self._fetcher.knows_a_server else self._due

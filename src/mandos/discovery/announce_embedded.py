@@ -17,7 +17,13 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from mandos.discovery.sockets import addresses4, addresses6, loopback_interfaces, usable_interfaces
+from mandos.discovery.sockets import (
+    addresses4,
+    addresses6,
+    is_running,
+    loopback_interfaces,
+    usable_interfaces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,6 +199,7 @@ class Embedded:
         found = {
             index: frozenset(own for own, _mask in addresses4(index) + addresses6(index))
             for index in indexes
+            if is_running(index)  # one that is down can have an IPv4 address
         }
         return {
             index: addresses for index, addresses in found.items() if _transports(index, addresses)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import struct
 
 from mandos.bare import socket
@@ -25,6 +26,10 @@ _GROUPS = {socket.inet_aton(GROUP4), socket.inet_pton(socket.AF_INET6, GROUP6)}
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it
 _PKTINFO4 = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16si")
+_IP_RECVTTL, _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 12, 51, 52  # linux/in.h, linux/in6.h
+_NUMBER = struct.Struct("=i")
+#: No router can have passed a packet on that still has this many hops to live (RFC 5082).
+_ALL_HOPS = 255
 
 _SIOCGIFFLAGS, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8913, 0x8915, 0x891B  # linux/sockios.h
 _UP, _BROADCAST, _LOOPBACK, _POINTOPOINT, _RUNNING, _NOARP = 0x1, 0x2, 0x8, 0x10, 0x40, 0x80
@@ -71,6 +76,8 @@ class Channel:
         """Send a query to the group; raise OSError while the interface cannot.
 
         ``publicly`` asks once more, from port 5353: then the answer goes to the group, later.
+        Every packet has another identifier: the zeroconf library answers the first of equal ones
+        only, and that answer may be the one that does not come through.
         """
         if self.family == socket.AF_INET6:
             where = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(bytes(16), interface))
@@ -81,22 +88,28 @@ class Channel:
             where = (socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(interface, bytes(4), bytes(4)))
             group = (GROUP4, PORT)
         for sender in (self.asking, self.hearing) if publicly else (self.asking,):
-            sender.sendmsg([packet], [where], 0, group)
+            sender.sendmsg([os.urandom(2), packet[2:]], [where], 0, group)
 
     def receive(self, sock: socket.socket) -> tuple[bytes, int, tuple[str, int]] | None:
         """Return the next packet, its interface and its source (address, port).
 
         None stands for one to ignore: cut off, or a direct answer from beyond the link
-        (RFC 6762 section 11).  Raise BlockingIOError when none is waiting.
+        (RFC 6762 section 11).  Raise BlockingIOError when none is waiting.  A neighbour may answer
+        from an address that is in no network of ours; then its hop limit shows that it is one.
         """
-        packet, control, flags, source = sock.recvmsg(MAX_MESSAGE, socket.CMSG_SPACE(20))
+        room = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_NUMBER.size)
+        packet, control, flags, source = sock.recvmsg(MAX_MESSAGE, room)
         interface, destination = _packet_information(control)
         address = str(source[0]).partition("%")[0]
         if flags & socket.MSG_TRUNC or not interface:
             return None
-        if destination not in _GROUPS and not is_on_link(address, interface):
-            return None
-        return packet, interface, (address, source[1])
+        if (
+            destination in _GROUPS
+            or _hops_left(control) == _ALL_HOPS
+            or is_on_link(address, interface)
+        ):
+            return packet, interface, (address, source[1])
+        return None
 
     def close(self) -> None:
         """Close both sockets, which leaves the groups."""
@@ -114,6 +127,14 @@ def usable_interfaces() -> list[int]:
         for index, name in socket.if_nameindex()
         if _flags(name) & _FLAGS_LOOKED_AT == _UP | _RUNNING | _BROADCAST
     ]
+
+
+def is_running(interface: int) -> bool:
+    """Whether an interface is up and has a carrier, so that packets can leave."""
+    try:
+        return _flags(socket.if_indextoname(interface)) & (_UP | _RUNNING) == _UP | _RUNNING
+    except OSError:  # gone
+        return False
 
 
 def loopback_interfaces() -> list[int]:
@@ -169,10 +190,12 @@ def _open(family: int, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVHOPLIMIT, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
         sock.bind(("", port))
@@ -192,6 +215,13 @@ def _packet_information(control: list[tuple[int, int, bytes]]) -> tuple[int, byt
             interface, _, destination = _PKTINFO4.unpack(data)
             return interface, destination
     return 0, b""
+
+
+def _hops_left(control: list[tuple[int, int, bytes]]) -> int:
+    """Hop limit or time to live of a received packet (ipv6(7), ip(7)); 0 when unknown."""
+    kinds = {(socket.IPPROTO_IPV6, _IPV6_HOPLIMIT), (socket.IPPROTO_IP, socket.IP_TTL)}
+    told = [data for level, kind, data in control if (level, kind) in kinds]
+    return int(_NUMBER.unpack(told[0])[0]) if told else 0
 
 
 def _ask_kernel(request: int, name: str) -> bytes:

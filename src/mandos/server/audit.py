@@ -26,6 +26,7 @@ class Kind(StrEnum):
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
+    CHECK_FAILED = "check-failed"
     APPROVAL_NEEDED = "approval-needed"
     APPROVED = "approved"
     DENIED = "denied"
@@ -35,6 +36,8 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
+#: How the detail of a failed check begins when none of the client's checks has succeeded.
+NEVER_CHECKED_OK = "none has succeeded yet"
 #: Why a client is removed that no administrator has removed.
 LEFT = "its section is missing; its state is remembered"
 
@@ -72,6 +75,8 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
             kind, detail, by = Kind.ENABLED, event.why, event.by
         case events.Disabled():
             kind, detail, by = Kind.DISABLED, event.why, event.by
+        case events.CheckFailed():
+            kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
         case events.Judged():
             kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
         case events.SettingsChanged():

@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.durations import parse_duration
+from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
 from mandos.openpgp.doubts import doubt_about
 from mandos.server.files import in_one_line, is_there, list_folder, quoted, read_file, shown
@@ -488,13 +488,13 @@ class _SectionReader:
             what = f"{name}: the comment is part of the value: {_first_line(value)!r}"
             text = f"{self._where}: line {value.line}: {label(section.name)} {what}"
             self._findings.notices.add(logging.WARNING, text, text)
+        comment = _COMMENT_HINT if _COMMENT.search(value.text) else ""
         try:
             return read(expand(value.text, options))
         except AdministratorError as error:
-            self._wrong(section, name, value, _reason(name, value, error))
+            self._wrong(section, name, value, _reason(name, value, error) + comment)
         except ValueError as error:
             quoted = "" if name == "secret" else f", not {_first_line(value)!r}"
-            comment = _COMMENT_HINT if _COMMENT.search(value.text) else ""
             self._wrong(section, name, value, f"expected {error}{quoted}{comment}")
         return None
 
@@ -543,7 +543,8 @@ class _SectionReader:
 def _reason(name: str, value: Value, error: AdministratorError) -> str:
     """What an error says, unless it might quote what stands on other lines."""
     if name in _DISCREET or not {"\n", "%"} & set(value.text):
-        return in_one_line(error) if name == "secfile" else str(error)
+        shown_whole = name == "secfile" or isinstance(error, DurationError)
+        return in_one_line(error) if shown_whole else str(error)
     return f"{_first_line(value)!r} is not valid"
 
 

@@ -20,6 +20,7 @@ from mandos.server import events
 from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
 from mandos.server.connection import TLS
+from mandos.server.control import Control
 from mandos.server.keeper import Keeper
 from mandos.server.listener import Listener
 from mandos.server.network import Network, announce, keep_listening
@@ -103,6 +104,8 @@ class Daemon:
         self._reloader = Reloader(settings.configdir, registry, clock, self._keeper)
         self._reloader.on_end = self._reloaded
         self._last_reload_failed = False
+        self._control = Control(self._reloader)
+        ending.push_async_callback(self._control.stop)
         self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
@@ -124,6 +127,8 @@ class Daemon:
         self._network.start()
         self._heed_link()
         self._listener.start()
+        if manager.runtime_directory is not None:
+            await self._control.start(manager.runtime_directory)
         if self._settings.use_dbus:
             self._join_bus()
         self._in_background(announce(self._settings, self._listener.port, self._network))

@@ -113,6 +113,16 @@ class CheckerCompleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckFailed(Event):
+    """A run has failed after one that had not, or has cost the client its enabling.
+
+    ``failure`` is its exit status and its own words.
+    """
+
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedOK(Event):
     """The client was found alive, by a checker or by word of an administrator."""
 

@@ -34,6 +34,8 @@ _EXPANSION_DEPTH = 10
 #: How alike a misspelled name is to the one that was meant.
 _ALIKE = 0.75
 
+#: What stands for a byte that is not UTF-8: Python's error handler "surrogateescape".
+_SURROGATE = re.compile("[\udc80-\udcff]")
 _HEADER = re.compile(r"\[(.+)\]")
 _SIGN = re.compile(r"[=:]")
 _REFERENCE = re.compile(r"%(?:(%)|\(([^)]+)\)s)?")
@@ -132,17 +134,14 @@ def read_ini(path: Path) -> IniFile:
 def decode(data: bytes, where: str) -> str:
     """Text of a file, whichever system's line ends and byte order mark it has.
 
-    Raises AdministratorError when it is no text.
+    Bytes that are not UTF-8 become surrogates, which the parser finds.  Raises AdministratorError
+    when it is no text.
     """
-    hint = "is it a text file at all? save it as UTF-8"
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        hint = "is it a text file at all? save it as UTF-8"
         raise AdministratorError(f"{where}: line {line}: null bytes", hint)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise AdministratorError(f"{where}: line {line} is not UTF-8 text", hint) from error
+    text = data.decode(errors="surrogateescape")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -167,6 +166,7 @@ class _Parser:
         self._damaged: set[str] = set()
         self._headless: set[str] = set()
         self._names: dict[str, str] = {}
+        self._plain = True
         self._line = 1
         self._indent = 0
         self._option = ""
@@ -179,11 +179,12 @@ class _Parser:
 
     def parse(self, text: str) -> IniFile:
         position = 0
+        self._plain = not _SURROGATE.search(text)
         while position < len(text) and len(self._problems) < _PROBLEM_LIMIT:
-            if match := _PLAIN.match(text, position):
+            if self._plain and (match := _PLAIN.match(text, position)):
                 self._take_plain(match)
                 position = match.end()
-            elif match := _PLAIN_HEADER.match(text, position):
+            elif self._plain and (match := _PLAIN_HEADER.match(text, position)):
                 self._take_plain_header(match)
                 position = match.end()
             else:
@@ -225,6 +226,8 @@ class _Parser:
             self._blank_lines += 1
         elif text[0] in "#;":
             pass
+        elif not self._plain and _SURROGATE.search(text):
+            self._take_undecoded(text, indent)
         elif (self._option or self._skipping) and indent > self._indent:
             self._continue(text)
         else:
@@ -232,6 +235,16 @@ class _Parser:
             self._indent = indent
             self._begin(text)
         self._line += 1
+
+    def _take_undecoded(self, text: str, indent: int) -> None:
+        """A line that is no text costs its section; as a header it begins one."""
+        if self._option and indent > self._indent:
+            self._option = ""
+            self._lines.clear()
+        self._end_option()
+        if (header := _HEADER.match(text)) and indent <= self._indent:
+            self._begin_section(header[1])
+        self._problem("not UTF-8 text; save the file as UTF-8")
 
     def _continue(self, text: str) -> None:
         if self._blank_lines:
@@ -242,6 +255,9 @@ class _Parser:
     def _begin(self, text: str) -> None:
         if header := _HEADER.match(text):
             self._begin_section(header[1])
+        elif text[0] == "[" and not _SIGN.search(text):
+            self._begin_section(text)
+            self._problem("expected [section] or option = value")
         elif (sign := _SIGN.search(text)) and sign.start():
             self._begin_option(text[: sign.start()].rstrip(), text[sign.end() :].lstrip(), text)
         elif self._follows_base64 and _BASE64.fullmatch(text):

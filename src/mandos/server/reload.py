@@ -69,8 +69,8 @@ class Reloader:
                 *(len(after), len(after - before), len(before - after)),
             )
 
-    async def try_to_reload(self) -> bool:
-        """The same, for whom a log line is answer enough; tells whether it went well."""
+    async def try_to_reload(self) -> MandosError | None:
+        """The same, with a log line for each problem; returns the error, None when all is well."""
         try:
             await self.reload()
         except MandosError as error:
@@ -78,8 +78,8 @@ class Reloader:
                 log.error("reload failed; the old configuration stays in force")  # noqa: TRY400 - told below
             for line in error.lines():
                 log.error("%s", line)  # noqa: TRY400 - the same
-            return False
-        return True
+            return error
+        return None
 
 
 def _nothing(*, well: bool) -> None:

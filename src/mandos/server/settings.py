@@ -74,6 +74,7 @@ class ServerSettings:
     checkers: int = 128
     audit_records: int = 100_000
     check: bool = False
+    reload: bool = False
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -222,6 +223,7 @@ ROWS = (
     Row("checkers", ("--checkers",), _checkers, "checkers that may run at once", "N"),
     Row("audit_records", ("--audit-records",), _records, "audit records that are kept", "N"),
     Row("check", ("--check",), parse_boolean, "test this setup", constant=True, in_file=False),
+    Row("reload", ("--reload",), parse_boolean, "have it reload", constant=True, in_file=False),
 )  # fmt: skip
 
 
@@ -264,6 +266,8 @@ def load(arguments: Sequence[str]) -> ServerSettings:
         else value
         for name, value in vars(_parser().parse_args(arguments)).items()
     }
+    if given.get("reload"):
+        return ServerSettings(reload=True)  # whatever the file says by now
     file = _File(given.get("configdir", Path(_CONFIGDIR)) / "mandos.conf")
     values = {**file.values, **given}
     _check_address(

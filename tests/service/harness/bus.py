@@ -46,7 +46,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
 """
 AVAHI_CONFIG = """[server]
 host-name={name}
-use-ipv4=no
+use-ipv4=yes
 use-ipv6=yes
 disallow-other-stacks=no
 [publish]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 RELEASED = {"bookworm", "trixie"}
 #: What a system has that runs services; nothing of it is for Mandos.
-SYSTEM = ("dbus", "iproute2", "systemd", "udev")
+SYSTEM = ("dbus", "iproute2", "systemd", "systemd-sysv", "udev")
 TOOLS = ("mmdebstrap", "make", "strip", "dpkg-deb")
 #: What older releases do not have: there another alternative of a dependency is meant.
 ABSENT = {"bookworm": {"libgnutls30t64", "systemd-cryptsetup"}}
@@ -49,6 +49,16 @@ mount --bind "$2" /mnt/root{PACKAGES}
 cd /mnt/root
 {MOUNTS}
 {START_SYSTEMD}
+"""
+#: Arguments: the tree, the folder with the packages, and a command for the tree's shell.
+_CHROOT = f"""
+mount -t tmpfs -o mode=755,size=80% tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
+mkdir /mnt/root{PACKAGES}
+mount --bind "$2" /mnt/root{PACKAGES}
+mount -t proc proc /mnt/root/proc
+chroot /mnt/root sh -euc "$3"
 """
 #: Whatever a package starts while a tree is made ends with it.
 _ISOLATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
@@ -114,6 +124,15 @@ def flags(suite: str) -> tuple[str, ...]:
 def build_packages(folder: Path, suite: str = SUITE) -> None:
     """Build our Debian packages for a release into a new folder."""
     _run("tools/build-deb-for", suite, str(cache()), str(folder), *flags(suite))
+
+
+def lint(packages: Path, suite: str = SUITE) -> None:
+    """Run lintian as the release has it, where the packages were built."""
+    (root,) = (path for path in cache().glob(f"build-{suite}-*") if path.is_dir())
+    command = (
+        f"cd {PACKAGES} && lintian --allow-root --fail-on=warning --tag-display-limit=0 *.changes"
+    )
+    _run(*_ISOLATE, "sh", "-euc", _CHROOT, "sh", str(root), str(packages), command)
 
 
 def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], None]) -> None:

@@ -73,13 +73,13 @@ class EarlyBoot(Host):
         environment = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", "DEVICE": "", **variables}
         return self.start("chroot", _ROOT, f"/scripts/{name}/mandos", environment=environment)
 
-    def use_plugin(self, text: str) -> None:
+    def use_plugin(self, text: str, name: str = "local") -> None:
         """Leave one plugin in the image, an administrator's."""
         plugins = self.file("/lib/mandos/plugins.d")
         for plugin in plugins.iterdir():
             plugin.unlink()
-        (plugins / "local").write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
-        (plugins / "local").chmod(0o755)
+        (plugins / name).write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+        (plugins / name).chmod(0o755)
 
     def ask(self, disk: str) -> Prompt:
         """Ask for a password at a terminal, as cryptsetup-initramfs does."""

@@ -9,6 +9,7 @@ standard input does: a killed test run leaves nothing behind, and runs side by s
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -37,7 +38,10 @@ mknod -m 666 /dev/random c 1 8
 mknod -m 666 /dev/urandom c 1 9
 cat /proc/sys/kernel/printk >/run/printk
 mount --bind /run/printk /proc/sys/kernel/printk
-for conf in all default lo; do echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_dad; done
+for conf in all default lo; do
+    echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_dad
+    echo 0 >/proc/sys/net/ipv6/conf/$conf/router_solicitation_delay
+done
 ip link set lo up
 echo "ready $pid"
 exec cat
@@ -51,10 +55,18 @@ print("listening", flush=True)
 while True:
     print(sink.recv(65536).rstrip(b"\\n\\0").decode(errors="replace"), flush=True)
 """
+#: The addresses of both ends of a cable.
+CABLE_ADDRESSES = (
+    "2001:db8:ca:{number:x}::{end}",
+    "fd00:ca:0:{number:x}::{end}",
+    "10.202.{number}.{end}",
+)
 ISOLATE = (
     *("unshare", "--net", "--mount", "--propagation", "private"),
     *("--pid", "--fork", "--kill-child=KILL"),
 )
+
+_cables = itertools.cycle(range(256))
 
 
 @functools.cache
@@ -134,13 +146,23 @@ class Host:
         """Where the test reaches this host's file ``name`` (absolute, below /run or /dev)."""
         return Path(f"/proc/{self.pid}/root{name}")
 
-    def connect(self, other: Host, interface: str = "eth0") -> None:
-        """Lay a cable between the two hosts; return when both ends have a usable address."""
+    def connect(
+        self, other: Host, interface: str = "eth0", *, link_local_only: bool = False
+    ) -> None:
+        """Lay a cable between the two hosts; return when both ends have usable addresses.
+
+        As on most networks these are of all kinds: beside the link-local ones each end has a
+        global and a unique local IPv6 address, and one of IPv4, in networks of this cable's own.
+        """
         self.lay_cable(interface, other, interface)
+        number = next(_cables)
         for host in (self, other):
             host.run("ip", "link", "set", interface, "up")
-        for host in (self, other):
+        for end, host in enumerate((self, other), 1):
             host.link_local(interface)
+            if not link_local_only:
+                own = (network.format(number=number, end=end) for network in CABLE_ADDRESSES)
+                host.give_addresses(*own, interface=interface)
 
     def lay_cable(self, interface: str, other: Host, there: str, *then: str) -> None:
         """Lay a cable from our ``interface`` to the other's, ``there``; both ends are down.
@@ -179,17 +201,33 @@ class Host:
 
     def link_local(self, interface: str = "eth0") -> str:
         """Return the interface's IPv6 link-local address once it is usable."""
+        return self.addresses(interface, "link")[0]
+
+    def addresses(
+        self, interface: str = "eth0", scope: str = "global", number: int = 1
+    ) -> list[str]:
+        """Return the interface's IPv6 addresses of a scope once so many of them are usable.
+
+        Unique local addresses have the scope ``global``, too.
+        """
         deadline = time.monotonic() + PATIENCE
-        while True:
-            shown = self.run("ip", "-json", "-6", "address", "show", "dev", interface)
-            for address in _addresses(json.loads(shown)):
-                if address["scope"] == "link" and not address.get("tentative"):
-                    return str(address["local"])
-            assert time.monotonic() < deadline, f"{interface} of {self.name} has no address"
+        while len(found := self._addresses(interface, scope)) < number:
+            assert time.monotonic() < deadline, f"{interface} of {self.name} has only {found}"
+        return found
 
+    def every_address(self, interface: str = "eth0") -> list[str]:
+        """Return all addresses that the interface has, of IPv4 too."""
+        shown = json.loads(self.run("ip", "-json", "address", "show", "dev", interface))
+        return [str(info["local"]) for entry in shown for info in entry["addr_info"]]
 
-def _addresses(interfaces: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [address for interface in interfaces for address in interface.get("addr_info", [])]
+    def _addresses(self, interface: str, scope: str) -> list[str]:
+        shown = json.loads(self.run("ip", "-json", "-6", "address", "show", "dev", interface))
+        return [
+            str(address["local"])
+            for entry in shown
+            for address in entry.get("addr_info", [])
+            if address["scope"] == scope and not address.get("tentative")
+        ]
 
 
 class Link(NamedTuple):

@@ -32,6 +32,8 @@ DOWNLOADED = (
     *("make", "python3", "python3-venv", "libgnutls30", "fping"),
     *("ucf", "adduser", "openssh-client"),
 )
+#: A machine whose images dracut makes; from systemd 256 on, systemd-cryptsetup is not among these.
+DRACUT = ("dracut", "cryptsetup-bin", "zstd", "cpio", "python3", "libgnutls30")
 _ISOLATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
 _PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 #: The parts of a checkout that a newcomer's download does not have.
@@ -47,19 +49,31 @@ class Line(NamedTuple):
 
 def tree(suite: str) -> Path:
     """The root directory of a clean system with an initial RAM disk and without Python."""
-    included, downloaded = (*SYSTEM, *ENCRYPTED), " ".join(DOWNLOADED)
-    key = hashlib.sha256(repr((suite, included, downloaded)).encode()).hexdigest()[:12]
-    download = "apt-get install --yes --download-only"
+    return _tree("newcomer", suite, (*SYSTEM, *ENCRYPTED), DOWNLOADED)
+
+
+def dracut_tree(suite: str) -> Path:
+    """The same with dracut, and with all that our client needs."""
+    return _tree("dracut", suite, (*SYSTEM, *DRACUT))
+
+
+def _tree(
+    name: str, suite: str, included: tuple[str, ...], downloaded: tuple[str, ...] = ()
+) -> Path:
+    recommended = "-o APT::Install-Recommends=true"  # as for a person; mmdebstrap has it otherwise
+    download = f"apt-get install --yes {recommended} --download-only {' '.join(downloaded)}"
+    key = hashlib.sha256(repr((suite, included, download)).encode()).hexdigest()[:12]
 
     def make(path: Path) -> None:
         _run(
             *(*_ISOLATE, "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
             *(f"--include={','.join(included)}", "--skip=cleanup/apt"),
             '--aptopt=APT::Get::Assume-Yes "true"',
-            *(f'--customize-hook=chroot "$1" {download} {downloaded}', suite, str(path)),
+            *(f'--customize-hook=chroot "$1" {download if downloaded else "true"}',),
+            *(suite, str(path)),
         )
 
-    return once(cache() / f"newcomer-{suite}-{key}", make)
+    return once(cache() / f"{name}-{suite}-{key}", make)
 
 
 def libraries(suite: str) -> Path:

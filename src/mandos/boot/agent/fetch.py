@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_STDERR = 2
 #: How long, in seconds, the client may take to end: it stops network hooks and interfaces.
 _ENDING = 10.0
 
@@ -29,13 +28,19 @@ class Fetch:
     """One run of the client, as the real user and group of two numbers, effectively as we are.
 
     That is how a set-user-ID program starts, which mandos-client(8mandos) expects to be.
-    It has a process group of its own.  Raises MachineError when it cannot be started.
+    It has a process group of its own; ``errors`` is its standard error.  Raises MachineError when
+    it cannot be started.
     """
 
     __slots__ = ("_child", "_output", "_password", "_pidfd")
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], user: int, group: int
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        user: int,
+        group: int,
+        errors: int = 2,
     ) -> None:
         def become() -> None:
             os.setpgid(0, 0)
@@ -47,7 +52,7 @@ class Fetch:
         os.set_blocking(writing, True)
         try:
             self._child = process.launch(
-                command, env=environment, standard=(None, writing, _STDERR), prepare=become
+                command, env=environment, standard=(None, writing, errors), prepare=become
             )
         except BaseException:
             os.close(self._output)

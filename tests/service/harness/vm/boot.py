@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.bus import start_avahi, start_system_bus
 from harness.host import Host
+from harness.router import start_router
 from harness.vm import qemu
 from harness.vm.console import Console
 from harness.vm.layouts import PLAIN, ROOT_UUID
@@ -40,19 +41,45 @@ MAPPED = {
 QUICK = "init=/usr/local/sbin/report"
 #: A switch has no addresses.
 _NO_IPV6 = "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done"
+#: What the router of a site announces, by the number of the site.
+_PREFIXES = ("2001:db8:51:{number:x}::", "fd00:51:0:{number:x}::")
 
 _numbers = itertools.count()
 
 
 class Site:
-    """A switch, what is plugged into it, and the machines on it; all end with it."""
+    """A switch, what is plugged into it, and the machines on it; all end with it.
 
-    def __init__(self, stack: ExitStack) -> None:
+    As on most networks there is a router, which announces a global prefix and a unique local one:
+    so hosts, and machines that boot, soon have several IPv6 addresses.  The hosts have an IPv4
+    address beside these.  Without ``router`` there are link-local addresses only.
+    """
+
+    def __init__(self, stack: ExitStack, *, router: bool = True) -> None:
         self._stack = stack
+        self._number = next(_numbers)
+        self._hosts = 0
         self.switch = stack.enter_context(Host("switch"))
         self._switch("link", "add", "bridge", "type", "bridge", "mcast_snooping", "0")
         self.switch.run("sh", "-c", _NO_IPV6)
         self._switch("link", "set", "bridge", "up")
+        self.router = self._start_router() if router else None
+
+    def _start_router(self) -> Host:
+        router = self._stack.enter_context(Host("router"))
+        self.cable(router)
+        router.run("ip", "link", "set", "eth0", "up")
+        router.give_addresses(*(prefix + "1" for prefix in self.prefixes), self._address4(254))
+        start_router(router, self.prefixes)
+        return router
+
+    @property
+    def prefixes(self) -> list[str]:
+        """The global prefix and the unique local one that the router announces, of 64 bits."""
+        return [prefix.format(number=self._number) for prefix in _PREFIXES]
+
+    def _address4(self, host: int) -> str:
+        return f"10.{self._number >> 8 & 0xFF}.{self._number & 0xFF}.{host}"
 
     def _switch(self, *words: str) -> None:
         self.switch.run("ip", *words)
@@ -73,6 +100,10 @@ class Site:
         if vlan:
             start_vlan(host, card, vlan, "eth0")
         host.link_local("eth0")
+        if self.router is not None and not vlan:
+            self._hosts += 1
+            host.give_addresses(self._address4(self._hosts))
+            host.addresses(number=len(self.prefixes))
         if avahi:
             start_system_bus(host)
             start_avahi(host)
@@ -98,15 +129,15 @@ class Site:
         self.plug(tap, plugged=plugged)
         drives = [disks.folder / name for name in image.layout.drives]
         kernel, ramdisk = image.folder / "vmlinuz", initrd or image.folder / "initrd"
-        line = _command_line(image, words)
-        command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), tap)
+        line, cable = _command_line(image, words), qemu.plugged_into(tap)
+        command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), cable)
         console = self._stack.enter_context(Console(command, launcher=self.switch.entrance))
         return Machine(console, disks, image, tap)
 
     @classmethod
-    def of(cls, stack: ExitStack) -> Self:
+    def of(cls, stack: ExitStack, *, router: bool = True) -> Self:
         """Make a switch to which QEMU can attach machines."""
-        site = cls(stack)
+        site = cls(stack, router=router)
         allow_taps(site.switch)
         return site
 

@@ -1,28 +1,39 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Usage: disk.sh GUEST OUTPUT ROOT-UUID DATA-UUID PASSWORD TYPED-PASSWORD CRYPTTAB FSTAB [PACKAGE...]
+# Usage: disk.sh GUEST OUTPUT ROOT-UUID DATA-UUID PASSWORD TYPED-PASSWORD CRYPTTAB FSTAB KEYS
+#     [PACKAGE...]
 # Makes in the folder OUTPUT, from the archive GUEST, the encrypted disks root.img and data.img,
 # which PASSWORD and TYPED-PASSWORD open, and the file nonce: what the decrypted root alone knows.
-# CRYPTTAB and FSTAB are the texts of these files; each PACKAGE is installed.  A root with packages
+# CRYPTTAB and FSTAB are the texts of these files; KEYS is a folder with a client's keys, if it is
+# not empty; each PACKAGE, a name or a file, is installed.  A root with packages
 # is a workshop, which finds the passwords for other disks in /etc/workshop.
 # Needs neither device-mapper nor loop devices: the file systems are encrypted as plain files.
 set -eu
-guest=$1 output=$2 root_uuid=$3 data_uuid=$4 password=$5 typed=$6 crypttab=$7 fstab=$8
-shift 8
+guest=$1 output=$2 root_uuid=$3 data_uuid=$4 password=$5 typed=$6 crypttab=$7 fstab=$8 keys=$9
+shift 9
 here=$(dirname "$0")
 root=$output/tree
-# shellcheck source=tests/service/harness/vm/tree.sh
+# shellcheck source=/dev/null
 . "$here/tree.sh"
 unpack_guest "$guest"
 if [ $# -gt 0 ]; then
     mount_all
+    for package; do
+        shift
+        if [ -f "$package" ]; then
+            cp "$package" "$root/run/"
+            package=/run/${package##*/}
+        fi
+        set -- "$@" "$package"
+    done
     install_packages "$@"
     unmount_all
 fi
 configure "$crypttab" "$fstab"
 tree=$root
-rm -rf "$tree"/var/cache/apt/archives "$tree"/var/lib/apt/lists "${tree:?}"/boot/*
+rm -rf "$tree"/var/cache/apt/archives "$tree"/var/lib/apt/lists "$tree"/boot/vmlinuz-*
+if [ -n "$keys" ]; then cp -a "$keys/." "$tree/etc/keys/mandos/"; fi
 
 umask 077
 printf %s "$password" >"$output/password"
@@ -38,8 +49,10 @@ echo guest >"$tree/etc/hostname"
 if [ $# -gt 0 ]; then
     mkdir "$tree/etc/workshop"
     cp "$output/password" "$output/typed" "$tree/etc/workshop/"
+    for script in make-disks make-image; do
+        install -m 755 "$here/$script.sh" "$tree/usr/local/sbin/$script"
+    done
 fi
-install -m 755 "$here/make-disks.sh" "$tree/usr/local/sbin/make-disks"
 
 # Arguments: the image, its UUID, the size in MiB, and for mke2fs.  Encryption moves all by 32 MiB.
 encrypt() {

@@ -12,7 +12,7 @@ set -eu
 guest=$1 output=$2 generator=$3 client=$4 password=$5 packages=$6 crypttab=$7 fstab=$8 modules=$9
 shift 9
 root=$output/root
-# shellcheck source=tests/service/harness/vm/tree.sh
+# shellcheck source=/dev/null
 . "$(dirname "$0")/tree.sh"
 unpack_guest "$guest"
 mount_all

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -57,6 +58,10 @@ TOOLS = (
 WORKSHOP = ("lvm2", "btrfs-progs")
 #: Seconds for a workshop to make disks, at most.
 WORKING_TIME = 1800.0
+#: Of our packages, those that a client needs.
+OF_CLIENT = ("common", "boot-client")
+#: Bytes for an initial RAM disk that a machine makes, at most.
+LARGEST_IMAGE = 256 << 20
 #: What file systems of other layouts need beside the root's files, in MiB.
 SPARE = 320
 #: What our packages are not made of, though it is in the checkout (tools/build-deb).
@@ -136,6 +141,8 @@ def disks(suite: str = SUITE, layout: Layout = PLAIN) -> Disks:
 
 def image(generator: str, client: str, suite: str = SUITE, layout: Layout = PLAIN) -> Image:
     """Return an initial RAM disk; ``ours`` is made of this checkout."""
+    if layout.modules == "dep":
+        return _made_for_itself(suite, layout)
     packages = str(_packages(suite)) if client == "ours" else "/nonexistent"
     tables = ("\n".join(layout.crypttab), "\n".join(layout.fstab))
     words = (generator, client, PASSWORD, packages, *tables, layout.dracut_modules)
@@ -150,17 +157,19 @@ def image(generator: str, client: str, suite: str = SUITE, layout: Layout = PLAI
     return Image(folder, generator, client, suite, layout)
 
 
-def _plain_disks(suite: str, *packages: str) -> Path:
+def _plain_disks(suite: str, *packages: str, keys: str = "") -> Path:
     """Disks made by disk.sh; with packages, the root is a workshop."""
-    scripts = _script("disk.sh", "tree.sh", "report.sh", "report.service", "make-disks.sh")
+    names = ["disk.sh", "tree.sh", "report.sh", "report.service"]
+    if packages:
+        names += ["make-disks.sh", "make-image.sh"]
     tables = ("\n".join(PLAIN.crypttab), "\n".join(PLAIN.fstab))
-    words = (ROOT_UUID, DATA_UUID, PASSWORD, TYPED, *tables, *packages)
+    words = (ROOT_UUID, DATA_UUID, PASSWORD, TYPED, *tables, keys, *packages)
 
     def make(path: Path) -> None:
         _run(*_ISOLATE, str(_HERE / "disk.sh"), str(_guest(suite)), str(path), *words)
 
     kind = "workshop" if packages else "disks"
-    return kept(f"{kind}-{suite}", (scripts, str(_guest(suite)), *words), make)
+    return kept(f"{kind}-{suite}", (_script(*names), str(_guest(suite)), *words), make)
 
 
 def _made_in_workshop(suite: str, layout: Layout) -> Path:
@@ -170,29 +179,55 @@ def _made_in_workshop(suite: str, layout: Layout) -> Path:
 
     def make(path: Path) -> None:
         shutil.copy2(workshop / "nonce", path)
+        size = (workshop / "root.img").stat().st_size + (SPARE << 20)
         for name in layout.drives:
-            with (path / name).open("wb") as file:
-                file.truncate((workshop / "root.img").stat().st_size + (SPARE << 20))
-        _work(workshop, system, layout, [path / name for name in layout.drives])
+            _make_empty(path / name, size)
+        words = f"make-disks layout={layout.made_as} uuids={ROOT_UUID},{DATA_UUID}"
+        _work(workshop, system, words, *(path / name for name in layout.drives))
 
-    return kept(
-        f"{layout.made_as}-{suite}", (str(workshop), str(system.folder), *layout.drives), make
-    )
+    depends = (str(workshop), str(system.folder), *layout.drives)
+    return kept(f"{layout.made_as}-{suite}", depends, make)
 
 
-def _work(workshop: Path, system: Image, layout: Layout, drives: list[Path]) -> None:
-    """Let a workshop make disks."""
+def _made_for_itself(suite: str, layout: Layout) -> Image:
+    """An image that a machine with our packages has made, which knows what hardware it has."""
+    system = image("initramfs-tools", "ours", suite)
+    packages = [str(*_packages(suite).glob(f"mandos-{name}_*.deb")) for name in OF_CLIENT]
+    workshop = _plain_disks(suite, *packages, keys=str(system.folder / "keys"))
+
+    def make(path: Path) -> None:
+        for name in ("vmlinuz", "section"):
+            shutil.copy2(system.folder / name, path)
+        shutil.copytree(system.folder / "keys", path / "keys")
+        _make_empty(path / "initrd", LARGEST_IMAGE)
+        console = _work(workshop, system, "make-image", path / "initrd")
+        found = re.search(r"image: made, (\d+) bytes", console)
+        assert found is not None
+        os.truncate(path / "initrd", int(found[1]))
+
+    folder = kept(f"image-{suite}-{layout.name}", (str(workshop), str(system.folder)), make)
+    return Image(folder, "initramfs-tools", "ours", suite, layout)
+
+
+def _make_empty(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _work(workshop: Path, system: Image, words: str, *drives: Path) -> str:
+    """Let a workshop do what the first of the words says; returns what its console has shown."""
     line = (
-        "console=ttyS0,115200 panic=-1 quiet root=/dev/mapper/cryptroot ro "
-        f"init=/usr/local/sbin/make-disks layout={layout.made_as} uuids={ROOT_UUID},{DATA_UUID}"
+        "console=ttyS0,115200 panic=-1 quiet root=/dev/mapper/cryptroot ro mandos=off "
+        f"init=/usr/local/sbin/{words}"
     )
     disks = [qemu.forgetful(workshop / "root.img"), *map(qemu.lasting, drives)]
     kernel, initrd = system.folder / "vmlinuz", system.folder / "initrd"
     with Console(qemu.command(kernel, initrd, line, disks), launcher=()) as console:
         console.expect("unlock disk cryptroot")
         console.type(TYPED)
-        console.expect("^disks: (made|failed)", WORKING_TIME)
-        assert "disks: made" in console.text, console.report("no disks were made")
+        ended = console.expect(r"^(?:disks|image): (made.*|failed)\n", WORKING_TIME)
+        assert ended[1] != "failed", console.report("the machine has made nothing")
+        return console.text
 
 
 def _guest(suite: str) -> Path:

@@ -39,7 +39,8 @@ lvm)
     lvcreate --yes --autobackup n --size 32M --name swap guest
     lvcreate --yes --autobackup n --extents 100%FREE --name root guest
     mkswap /dev/mapper/guest-swap
-    mke2fs -q -t ext4 -O '^has_journal' /dev/mapper/guest-root
+    # The root is mounted read-only.
+    dd if=/dev/mapper/cryptroot of=/dev/mapper/guest-root bs=4M
     mount -t ext4 /dev/mapper/guest-root /run/new
     ;;
 btrfs)
@@ -47,13 +48,14 @@ btrfs)
     encrypt /dev/vdc "${uuids#*,}" new2
     mkfs.btrfs --quiet --data raid1 --metadata raid1 /dev/mapper/new /dev/mapper/new2
     mount -t btrfs /dev/mapper/new /run/new
+    # Without what is mounted over the root.
+    mount --bind / /run/old
+    cp -a /run/old/. /run/new/
+    umount /run/old
     ;;
 esac
-# Without what is mounted over the root.
-mount --bind / /run/old
-cp -a /run/old/. /run/new/
 rm -r /run/new/etc/workshop
-umount /run/old /run/new
+umount /run/new
 [ "$layout" != lvm ] || vgchange --activate n guest
 for name in new new2; do
     if [ -e "/dev/mapper/$name" ]; then cryptsetup close "$name"; fi

@@ -13,6 +13,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.vm.images import Image
@@ -44,3 +45,12 @@ def _laid_over(image: Image, folder: Path) -> Path:
     made = folder / "initrd"
     made.write_bytes(first + bytes(-len(first) % 4) + archive)
     return made
+
+
+def with_files(image: Image, folder: Path, files: Mapping[str, str]) -> Path:
+    """Make an initial RAM disk in which these files have other contents."""
+    for name, text in files.items():
+        file = folder / "overlay" / name.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="ascii")
+    return _laid_over(image, folder)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How QEMU is started: one emulated processor, a serial console, disks, maybe a network card."""
+"""How QEMU is started: one emulated processor, a serial console, disks, a network card."""
 
 from __future__ import annotations
 
@@ -22,20 +22,26 @@ _MACHINE = (
 #: Checksums are the guest's work: a program that relays frames would find them missing.
 _WHOLE_FRAMES = "csum=off,gso=off"
 
+#: Where the network card's cable leads: to a hub with nothing else, or to a tap device.
+UNPLUGGED = "hubport,hubid=0"
+
 
 def command(
-    kernel: Path, initrd: Path, words: str, drives: Iterable[str], tap: str = ""
+    kernel: Path, initrd: Path, words: str, drives: Iterable[str], cable: str = UNPLUGGED
 ) -> list[str]:
     """Return QEMU's command line; ``drives`` are of ``forgetful`` or ``lasting``."""
-    card: tuple[str, ...] = ()
-    if tap:
-        card = (
-            *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),
-            *("-device", f"virtio-net-pci,netdev=net,romfile=,{_WHOLE_FRAMES}"),
-        )
+    card = (
+        *("-netdev", f"{cable},id=net"),
+        *("-device", f"virtio-net-pci,netdev=net,romfile=,{_WHOLE_FRAMES}"),
+    )
     disks = itertools.chain.from_iterable(("-drive", drive) for drive in drives)
     system = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", words)
     return [*_MACHINE, *disks, *card, *system]
+
+
+def plugged_into(tap: str) -> str:
+    """A cable to a tap device."""
+    return f"tap,ifname={tap},script=no,downscript=no"
 
 
 def forgetful(path: Path) -> str:
