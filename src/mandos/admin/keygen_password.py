@@ -55,7 +55,10 @@ def remarks(password: bytes) -> list[str]:
     if password.endswith(b"\n"):
         found.append("note: the password ends with a line break, which is sealed with it")
     if _CONTROL.intersection(password):
-        found.append("note: the password has control characters, so nobody can type it at boot")
+        found.append(
+            "note: the password has control characters, such as a tab or a line break, which most "
+            "prompts at boot do not take from the keyboard"
+        )
     return found
 
 
