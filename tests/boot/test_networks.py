@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.timeout(1500)]
 
 OURS = ours()
 GENERATORS = ("initramfs-tools", "dracut")
-#: Seconds until a DHCP client of initramfs-tools gives up; a prompt that waits for it comes later.
+#: Seconds until a DHCP client of initramfs-tools gives up: what waits for it comes later.
 DHCP_GIVES_UP = 330
 RENAMED = {
     "/conf/conf.d/mandos/plugin-runner.conf": "--options-for=mandos-client:--interface=eno1\n"
@@ -79,6 +79,7 @@ def test_cable_out_with_a_keyscript(
     initrd = with_files(small, tmp_path, {"/cryptroot/crypttab": table})
     words = f"mandos=connect ip=dhcp {QUICK}"
     machine = site.boot(disks, small, words, initrd=initrd, plugged=False)
+    machine.console.expect("Running /scripts/init-premount")
     machine.console.expect("Enter passphrase", DHCP_GIVES_UP)
     machine.console.type(TYPED)
     took(machine.expect_boot())
