@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.timeout(3600)]
 OURS = ours()
 #: Only there a keyscript and the hand-over ask, and Debian's own functions set the network up.
 ONLY = ("initramfs-tools",)
-#: Seconds until a DHCP client of initramfs-tools gives up; a prompt that waits for it comes later.
+#: Seconds until a DHCP client of initramfs-tools gives up: what waits for it comes later.
 DHCP_GIVES_UP = 330
 RENAMED = {
     "/conf/conf.d/mandos/plugin-runner.conf": "--options-for=mandos-client:--interface=eno1\n"
@@ -70,6 +70,7 @@ def test_cable_out_with_a_keyscript(
     initrd = with_files(made, tmp_path, {"/cryptroot/crypttab": table})
     words = f"mandos=connect ip=dhcp {QUICK}"
     machine = site.boot(disks, made, words, initrd=initrd, plugged=False)
+    machine.console.expect("Running /scripts/init-premount")
     machine.console.expect("Enter passphrase", DHCP_GIVES_UP)
     machine.console.type(TYPED)
     took(machine.expect_boot())
