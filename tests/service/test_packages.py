@@ -296,7 +296,7 @@ def test_disabled_clients_stay_disabled(original: DebianMachine) -> None:
     assert enabled(original) == {"alpha"}
     assert mode(original, CLIENTS) == ["root root 600"]
     said = original.install_packages(FIRST)
-    assert "which stay disabled: beta\n" in said
+    assert "which stay disabled: beta\r\n" in said
     assert original.run("mandos", "--version").startswith(b"mandos 0")
     assert enabled(original) == {"alpha"}
     assert fetch(original) == PASSWORD
@@ -314,6 +314,7 @@ def test_original_that_was_killed(original: DebianMachine) -> None:
     """It has saved nothing: nobody is enabled until an administrator says so."""
     original.path("/run/systemd/system/mandos.service.d").mkdir()
     original.write("/run/systemd/system/mandos.service.d/once.conf", "[Service]\nRestart=no\n")
+    original.systemctl("daemon-reload")
     start_original(original)
     original.systemctl("kill", "--signal=KILL", "mandos")
     original.wait_until("mandos", "ActiveState", "failed")
@@ -332,7 +333,7 @@ def test_original_that_still_runs(original: DebianMachine) -> None:
         original.install_packages(FIRST)
     original.path("/usr/sbin/policy-rc.d").unlink()
     original.systemctl("stop", "mandos")
-    assert "which stay disabled: beta\n" in original.install_packages(FIRST)
+    assert "which stay disabled: beta\r\n" in original.install_packages(FIRST)
     assert enabled(original) == {"alpha"}
 
 
