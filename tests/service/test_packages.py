@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,7 @@ from harness.debian import DebianMachine
 from harness.machine import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
@@ -58,18 +58,28 @@ def suite(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def packages(suite: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder with our packages, and with later versions of them; one for the whole run."""
+def packages_for(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Path]:
+    """A function: a folder with our packages for a release, and with later versions of them."""
     if (reason := debian.why_no_debian()) is not None:
         pytest.skip(reason)
-
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        debian.build_packages(folder / "first", suite)
-        debian.newer_packages(folder / "first", folder / "later", _change)
-
     base = tmp_path_factory.getbasetemp()
-    return debian.once((base if worker_id == "master" else base.parent) / f"deb-{suite}", make)
+
+    def made_for(suite: str) -> Path:
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            debian.build_packages(folder / "first", suite)
+            debian.newer_packages(folder / "first", folder / "later", _change)
+            debian.index(folder / "first")
+
+        return debian.once((base if worker_id == "master" else base.parent) / f"deb-{suite}", make)
+
+    return made_for
+
+
+@pytest.fixture(scope="session")
+def packages(packages_for: Callable[[str], Path], suite: str) -> Path:
+    """A folder with our packages; one for the whole run."""
+    return packages_for(suite)
 
 
 @pytest.fixture
@@ -296,7 +306,7 @@ def test_disabled_clients_stay_disabled(original: DebianMachine) -> None:
     assert enabled(original) == {"alpha"}
     assert mode(original, CLIENTS) == ["root root 600"]
     said = original.install_packages(FIRST)
-    assert "which stay disabled: beta\n" in said
+    assert "which stay disabled: beta\r\n" in said
     assert original.run("mandos", "--version").startswith(b"mandos 0")
     assert enabled(original) == {"alpha"}
     assert fetch(original) == PASSWORD
@@ -314,6 +324,7 @@ def test_original_that_was_killed(original: DebianMachine) -> None:
     """It has saved nothing: nobody is enabled until an administrator says so."""
     original.path("/run/systemd/system/mandos.service.d").mkdir()
     original.write("/run/systemd/system/mandos.service.d/once.conf", "[Service]\nRestart=no\n")
+    original.systemctl("daemon-reload")
     start_original(original)
     original.systemctl("kill", "--signal=KILL", "mandos")
     original.wait_until("mandos", "ActiveState", "failed")
@@ -332,7 +343,7 @@ def test_original_that_still_runs(original: DebianMachine) -> None:
         original.install_packages(FIRST)
     original.path("/usr/sbin/policy-rc.d").unlink()
     original.systemctl("stop", "mandos")
-    assert "which stay disabled: beta\n" in original.install_packages(FIRST)
+    assert "which stay disabled: beta\r\n" in original.install_packages(FIRST)
     assert enabled(original) == {"alpha"}
 
 
@@ -424,3 +435,102 @@ def test_back_to_the_original(clean: DebianMachine) -> None:
     assert (read(clean, CLIENTS), read(clean, SETTINGS)) == (clients, settings)
     assert clean.run("mandos", "--version").startswith(b"mandos 1.8")
     assert clean.show("mandos", "UnitFileState") == "enabled"
+
+
+def versions(machine: DebianMachine) -> dict[str, str]:
+    """Our packages that are installed, with their versions."""
+    shown = machine.run(
+        "dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package} ${Version}\n"
+    ).decode()
+    rows = [line.split() for line in shown.splitlines()]
+    return {name: version for state, name, version in rows if state == "ii" and name in NAMES}
+
+
+def check_upgraded(machine: DebianMachine, ending: str) -> None:
+    """Everything of ours is still there and does its work, with the new release's Python."""
+    assert machine.run("/usr/bin/python3", "--version").startswith(b"Python 3.13")
+    assert versions(machine).keys() == NAMES
+    assert {version.rpartition("~")[2] for version in versions(machine).values()} == {ending}
+    machine.systemctl("restart", "mandos")
+    assert fetch(machine) == PASSWORD
+    assert "alpha" in machine.run("mandos-ctl").decode()
+    assert "FAIL" not in machine.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
+    try_programs(machine)
+    # Byte code for this Python alone.
+    compiled = machine.run("find", "/usr/lib/mandos", "-name", "*.pyc").decode().splitlines()
+    assert len(compiled) > 500
+    assert {name.rsplit(".", 2)[1] for name in compiled} == {"cpython-313"}
+
+
+def check_image(machine: DebianMachine) -> None:
+    """The initial RAM disk has the client with the new release's Python."""
+    machine.run("rm", "-rf", "/run/image")
+    machine.run("unmkinitramfs", "/boot/initrd.img-1-test", "/run/image")
+    assert machine.run("find", "/run/image", "-name", "python3.13*")
+    said = machine.run("chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version")
+    assert said.startswith(b"mandos-client")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_release_upgrade(packages_for: Callable[[str], Path], tmp_path: Path) -> None:
+    """Debian 12 becomes 13: Debian 12's packages of ours stay and work; 13's follow."""
+    tree = tmp_path / "root"
+    said = debian.upgrade_release(tree, "trixie", packages_for("bookworm") / "first")
+    assert not re.search("Removing mandos", said), said
+    with DebianMachine(tree, packages_for("trixie")) as machine:
+        machine.systemctl("start", "dbus")
+        keys = read_keys(machine)
+        configure(machine)
+        check_upgraded(machine, "deb12")
+        check_image(machine)
+        where = (
+            "import sys; sys.path.append('/usr/lib/mandos/server-python'); import {0}; print({0})"
+        )
+        for module in ("dbus_fast.signature", "zeroconf._cache"):
+            shown = machine.run("/usr/bin/python3", "-ISBc", where.format(module)).decode()
+            assert shown.rstrip().endswith(".py'>")  # not compiled for this Python
+        machine.install_packages(FIRST)
+        check_upgraded(machine, "deb13")
+        check_image(machine)
+        assert read_keys(machine) == keys
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+#: The last commit whose packages were tied to Python 3.11.
+OLD = "33749e6"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_release_upgrade_from_the_first_packages(
+    packages_for: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Version 0.1.0 is upgraded with the system where our packages for 13 can be found."""
+    known = subprocess.run(["git", "cat-file", "-e", OLD], cwd=ROOT, check=False).returncode == 0
+    if not known or "bookworm" not in Path("/etc/os-release").read_text(encoding="utf-8"):
+        pytest.skip(f"needs the project's history (commit {OLD}), and Debian 12 to build there")
+    debian.build_old_packages(OLD, tmp_path / "old", tmp_path / "packages")
+    tree, new = tmp_path / "root", packages_for("trixie")
+    said = debian.upgrade_release(tree, "trixie", tmp_path / "packages", new / "first")
+    assert not re.search("Removing mandos", said), said
+    with DebianMachine(tree, new) as machine:
+        machine.systemctl("start", "dbus")
+        configure(machine)
+        check_upgraded(machine, "deb13")
+        check_image(machine)
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+def test_compiled_modules_have_a_fallback(packages: Path, tmp_path: Path) -> None:
+    """What is compiled is for any Python, or named after the one it is for beside its source."""
+    for package in sorted((packages / "first").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    modules = sorted(tmp_path.rglob("*.so"))
+    tied = [path for path in modules if not path.name.endswith(".abi3.so")]
+    assert {path.name for path in modules} - {path.name for path in tied} == {"_openpgp.abi3.so"}
+    assert len(tied) > 20
+    for path in tied:
+        name, tag, _ending = path.name.split(".")
+        assert re.fullmatch(r"cpython-3\d+-[a-z0-9_-]+", tag)
+        assert path.with_name(f"{name}.py").exists()

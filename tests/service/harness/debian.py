@@ -38,6 +38,7 @@ ABSENT = {"bookworm": {"libgnutls30t64", "systemd-cryptsetup"}}
 PACKAGES = "/packages"
 #: Raised when the same packages would make another tree.
 _FORMAT = "1"
+_HERE = Path(__file__).parent
 #: Arguments: the tree, and the folder with the packages.
 _BOOT = f"""
 read -r pid rest </proc/self/stat
@@ -98,12 +99,13 @@ def once(path: Path, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def _run(*command: str) -> None:
-    """Run a program to its successful end; what it says is seen when it fails."""
+def _run(*command: str, cwd: Path = ROOT) -> str:
+    """Run a program to its successful end, and return what it says."""
     done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
 
 
 def libraries() -> Path:
@@ -124,6 +126,35 @@ def flags(suite: str) -> tuple[str, ...]:
 def build_packages(folder: Path, suite: str = SUITE) -> None:
     """Build our Debian packages for a release into a new folder."""
     _run("tools/build-deb-for", suite, str(cache()), str(folder), *flags(suite))
+
+
+def build_old_packages(commit: str, work: Path, folder: Path) -> None:
+    """Build the packages of an earlier commit, for the release that runs here."""
+    work.mkdir()
+    archive = work.with_suffix(".tar")
+    _run("git", "archive", f"--output={archive}", commit)
+    _run("tar", "--extract", f"--file={archive}", f"--directory={work}")
+    _run("tools/build-deb", str(libraries()), str(folder), cwd=work)
+
+
+def index(folder: Path) -> None:
+    """Make a folder with packages one that apt takes for a repository."""
+    text = subprocess.run(
+        ["dpkg-scanpackages", "."], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+    (folder / "Packages").write_text(text, encoding="utf-8")
+
+
+def upgrade_release(
+    tree: Path, new: str, packages: Path, repository: Path | None = None, old: str = SUITE
+) -> str:
+    """Install ``packages`` in a system, which becomes ``tree``, and upgrade it to another release.
+
+    ``repository`` has packages that apt finds during the upgrade.  Returns what apt said.
+    """
+    _run("cp", "--archive", "--reflink=auto", str(prepared_tree(packages, old)), str(tree))
+    words = [old, new, str(packages), *([str(repository)] if repository else [])]
+    return _run(*_ISOLATE, str(_HERE / "release_upgrade.sh"), str(tree), *words)
 
 
 def lint(packages: Path, suite: str = SUITE) -> None:
