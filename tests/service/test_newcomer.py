@@ -130,6 +130,7 @@ def follow_readme(pair: Pair) -> None:
             assert "key_id" in section, shown.report("no section")
         elif command.startswith("mandos-client"):
             assert shown.stdout.decode() == PASSWORD, shown.report("no password")
+        assert "mandos-image: warning" not in shown.log, shown.report("a false alarm")
     listed = pair.client.run("lsinitramfs", IMAGE).decode()
     assert "plugins.d/mandos-client" in listed
     assert "conf/conf.d/mandos/seckey.txt" in listed

@@ -94,7 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report_problems(places: Places) -> None:
     """Warn of a set-up that cannot work at boot; the image is good for the console all the same."""
     setup = Setup(places.generator, places.tree, places.keys, places.config, places.device)
-    for problem in image_check.problems(setup):
+    try:
+        found = image_check.problems(setup)
+    except OSError as error:  # a file that cannot be looked at is no reason to have no client
+        found = []
+        image_local.warn(f"the set-up could not be checked: {error}")
+    for problem in found:
         image_local.warn(problem.text)
         image_local.hint(problem.hint)
 
