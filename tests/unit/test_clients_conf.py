@@ -580,12 +580,31 @@ def test_defaults_in_doubt_cost_all_that_they_may_concern(tmp_path: Path) -> Non
     (tmp_path / "clients.d").mkdir()
     drop_in = tmp_path / "clients.d/x.conf"
     drop_in.touch(mode=0o600)
-    for wrong in ("[DEFAULT]\nrubbish\n", "approved_by_default = no\n"):
-        drop_in.write_text(_section("omega", "e"))
-        with pytest.raises(AdministratorError, match=r"line [12]: "):
-            _start(tmp_path, wrong + _section("alpha", "a"))
-        drop_in.write_text(wrong + _section("omega", "e"))
-        assert _start(tmp_path, _section("alpha", "a"))[0] == {"alpha"}
+    wrong = "[DEFAULT]\nrubbish\n"
+    drop_in.write_text(_section("omega", "e"))
+    with pytest.raises(AdministratorError, match="line 2: "):
+        _start(tmp_path, wrong + _section("alpha", "a"))
+    drop_in.write_text(wrong + _section("omega", "e"))
+    assert _start(tmp_path, _section("alpha", "a"))[0] == {"alpha"}
+
+
+def test_options_before_the_first_section_hold_for_all(tmp_path: Path) -> None:
+    """They are a mistake, but can only have been meant so; an approval that stands there counts."""
+    text = "approved_by_default = no\ntimeout =\n  PT9M\n" + _section("alpha", "a")
+    reading = read_clients(_write(tmp_path, text).parent)
+    (alpha,) = reading.clients
+    assert (alpha.approved_by_default, alpha.timeout) == (False, timedelta(minutes=9))
+    (problem,) = reading.problems
+    assert "line 1: a [section] must come before the first option" in problem
+    with pytest.raises(AdministratorError, match="line 1"):
+        load_clients(tmp_path)
+
+
+@pytest.mark.parametrize("secret", ["aGVsbG8h==", "aGVs bG8h===="])
+def test_base64_with_too_much_padding(tmp_path: Path, secret: str) -> None:
+    """All Pythons read it alike: no machine may depend on that of its server."""
+    (client,) = _load(tmp_path, f"[foo]\n{KEY_LINE}secret = {secret}\n")
+    assert client.secret == b"hello!"
 
 
 def test_section_that_lost_its_header_costs_nobody_else(tmp_path: Path) -> None:

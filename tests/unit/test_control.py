@@ -95,9 +95,9 @@ async def test_socket_that_was_left_behind_is_replaced(left_behind: Path) -> Non
 
 async def test_other_words_and_other_users_get_nothing(tmp_path: Path) -> None:
     """Only root and the server's user may ask, and only for this."""
-    os.chmod(tmp_path, 0o755)  # noqa: PTH101 - no matter in a test
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - for the test
     async with served(tmp_path) as reloader:
-        os.chmod(tmp_path / "control", 0o666)  # noqa: PTH101 - no matter in a test
+        os.chmod(tmp_path / "control", 0o666)  # noqa: PTH101, S103 - for the test
         reader, writer = await asyncio.open_unix_connection(tmp_path / "control")
         writer.write(b"restart\n")
         assert await reader.read() == b""

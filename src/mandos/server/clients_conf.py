@@ -70,7 +70,8 @@ _ODD = 16
 #: A word of a value that was meant as a comment, most likely.
 _COMMENT_HINT = "; a comment cannot stand behind a value"
 _COMMENT = re.compile(r"\s[;#]")
-#: Options that are each client's own: before the first section they are a section without header.
+#: Options that are each client's own: before the first section they are a section without header,
+#: while others are meant for all clients.
 _IDENTITY = {"key_id", "fingerprint", "secret", "secfile", "host"}
 _MEND = "mend this, then start or reload the server; see mandos-clients.conf(5)"
 _SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
@@ -293,10 +294,12 @@ def _read_text(
     for problem in file.problems:
         findings.problems.add(f"{where}: line {problem.line}: {problem.text}")
     findings.skipped.update(dict.fromkeys(file.damaged))
-    if inherited is None or not file.sound or (file.headless and not file.headless & _IDENTITY):
+    if inherited is None or not file.sound:
         findings.skipped.update((section.name, None) for section in file.sections)
         return None
-    own = {name: _Default(value, where) for name, value in file.defaults.items()}
+    headless = {} if file.headless.keys() & _IDENTITY else file.headless
+    written = {**headless, **file.defaults}
+    own = {name: _Default(value, where) for name, value in written.items()}
     defaults = {**inherited, **own}
     references = {name.lower() for name in _NAMED.findall(text)}
     _tell_unknown(where, file.defaults, references, findings.notices)
@@ -554,8 +557,12 @@ def _first_line(value: Value) -> str:
 
 
 def _decoded(text: str) -> bytes:
+    digits = "".join(text.split())
+    bare = digits.rstrip("=")
+    if bare and not len(bare) % 4:  # it needs no padding, and not every Python takes some there
+        digits = bare
     try:
-        secret = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        secret = binascii.a2b_base64(digits, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
     if not secret:

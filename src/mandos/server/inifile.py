@@ -78,15 +78,15 @@ class IniFile(NamedTuple):
     """The options of ``[DEFAULT]``, and all other sections in the order of the file.
 
     Sections that a problem touches are skipped, and named in ``damaged``; ``sound`` says that none
-    touches ``[DEFAULT]``.  ``headless`` are the names of options before the first section.
+    touches ``[DEFAULT]``.  ``headless`` are the options before the first section, a problem too.
     """
 
     defaults: dict[str, Value]
     sections: list[Section]
     problems: list[Problem]
     sound: bool
-    damaged: frozenset[str] = frozenset()
-    headless: frozenset[str] = frozenset()
+    damaged: frozenset[str]
+    headless: dict[str, Value]
 
 
 def label(name: str) -> str:
@@ -164,7 +164,7 @@ class _Parser:
         self._section: Section | None = None
         self._problems: list[Problem] = []
         self._damaged: set[str] = set()
-        self._headless: set[str] = set()
+        self._headless = Section("", 0, {})
         self._names: dict[str, str] = {}
         self._plain = True
         self._line = 1
@@ -197,8 +197,8 @@ class _Parser:
         if position < len(text):
             self._problems.append(Problem(self._line, "too many mistakes: the rest is not read"))
         sound = DEFAULT not in self._damaged
-        damaged = frozenset(self._damaged - {DEFAULT})
-        headless = frozenset(self._headless)
+        damaged = frozenset(self._damaged - {DEFAULT, ""})
+        headless = self._headless.options
         return IniFile(self._default.options, sections, self._problems, sound, damaged, headless)
 
     def _take_plain(self, match: re.Match[str]) -> None:
@@ -279,9 +279,10 @@ class _Parser:
     def _begin_option(self, written: str, value: str, line: str) -> None:
         name = self._names.get(written) or self._names.setdefault(written, written.lower())
         if self._section is None:
+            self._section = self._headless
             self._problem("a [section] must come before the first option")
-            self._headless.add(name)
-        elif self._follows_base64 and _is_base64_end(line.strip()):
+            self._skipping = False
+        if self._follows_base64 and _is_base64_end(line.strip()):
             self._misplaced()
         elif name in self._section.options:
             first = self._section.options[name].line

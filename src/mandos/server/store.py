@@ -518,7 +518,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     _check(connection)
     _migrate(connection)
-    connection.execute("BEGIN IMMEDIATE")  # fails where SQLite has opened it for reading only
+    # A change that is taken back: it fails where SQLite has opened the file for reading only.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("ROLLBACK")
     for table in ("client", "life", "audit"):
         connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - our own names
