@@ -3,9 +3,10 @@
 #
 # make demo    one secret's whole journey on this machine; needs no root, no D-Bus, no Avahi
 # make test    everything: lint, types, import rules, tests (installs Debian packages when root)
+# make test-all  the slow ones too: boots on three releases of Debian; ended, it goes on where it was
 # make bench   ours and the reference side by side (root, Debian)
 # make install  [PREFIX=/usr/local] [DESTDIR=]   for this system, and make uninstall
-# make deb     Debian packages, into dist/
+# make deb     [SUITE=trixie]  Debian packages, into dist/: for this system, or for that release
 # make lint    the linters alone;  make lock  renews the lock files;  make clean  undoes it all
 
 PYTHON ?= python3
@@ -21,18 +22,29 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Other people's libraries, as requirements.lock names them, for SYSTEM_PYTHON.
 LIBRARIES ?= build/libraries
+# Another Python that they are for, such as 3.13.
+LIBRARIES_PYTHON ?=
+# The release of Debian that packages are for; empty: the one that runs here.
+SUITE ?=
 INSTALL_FLAGS ?=
 INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --libraries=$(LIBRARIES) \
   --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
 
-.PHONY: demo test lint check bench lock clean test-setup install uninstall deb
+.PHONY: demo test test-all lint check bench lock clean test-setup install uninstall deb
+.PHONY: needs-demo needs-install
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.runtime
+demo: needs-demo $(VENV)/.runtime
 	@$(BIN)/python tools/demo
 
 test: $(VENV)/.dev test-setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+
+# What has passed in this state of the checkout is not run again.
+RESULTS ?= build/test-all/results.tsv
+test-all: $(VENV)/.dev test-setup
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --results $(RESULTS) $(PYTEST_ARGS); \
+	  status=$$?; $(BIN)/python tests/service/harness/boot_table.py $(RESULTS); exit $$status
 
 test-setup:
 	@tools/test-setup
@@ -43,14 +55,25 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev test-setup
 	tools/bench
 
-install: $(LIBRARIES)
-	$(INSTALL)
+install: needs-install $(LIBRARIES)
+	@$(INSTALL)
+
+needs-demo:
+	@tools/needs $(PYTHON) $(VENV)/bin/python
+
+needs-install:
+	@tools/needs $(SYSTEM_PYTHON) $(LIBRARIES) '$(DESTDIR)'
 
 uninstall:
 	$(INSTALL) --uninstall
 
+ifeq ($(SUITE),)
 deb: $(LIBRARIES)
 	tools/build-deb $(LIBRARIES) dist
+else
+deb:
+	tools/build-deb-for $(SUITE) build dist
+endif
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
@@ -64,10 +87,8 @@ lock:
 	rm -rf $(VENV)/lock
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'mandos: Python 3.11 or newer is needed; set PYTHON=/path/to/it' >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
+	@tools/needs $(PYTHON) $@ elsewhere
+	@$(PYTHON) -m venv $(VENV)
 
 # --no-deps: the lock files name every package, with hashes; nothing else may come in.
 $(VENV)/.runtime: $(VENV)/bin/python requirements.lock pyproject.toml
@@ -81,12 +102,11 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 
 $(LIBRARIES): requirements.lock
 	@rm -rf $@ $@.new $@.pip
-	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'mandos: Python 3.11 or newer is needed; set SYSTEM_PYTHON=/path/to/it' >&2; exit 1; }
-	@$(SYSTEM_PYTHON) -m venv $@.pip || \
-	  { echo 'mandos: no virtual environment; try: apt install python3-venv' >&2; exit 1; }
+	@tools/needs $(SYSTEM_PYTHON) $@ elsewhere
+	@$(SYSTEM_PYTHON) -m venv $@.pip
 	@$@.pip/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
-	  --only-binary=:all: --no-compile --target $@.new --requirement requirements.lock
+	  $(addprefix --python-version=,$(LIBRARIES_PYTHON)) --only-binary=:all: --no-compile \
+	  --target $@.new --requirement requirements.lock
 	@rm -rf $@.pip
 	@mv $@.new $@
 

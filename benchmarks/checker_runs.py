@@ -62,7 +62,7 @@ class Treadmill:
             self._checkers.stop(run)
             self._end()
 
-    def completed(self, _run: Run, _command: str, _wait_status: int) -> None:
+    def completed(self, _run: Run, _command: str, _wait_status: int, _words: str) -> None:
         """The next one."""
         self._end()
 

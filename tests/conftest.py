@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 
+from harness.results import Recorder, state_of_checkout
+
 if TYPE_CHECKING:
-    from pytest import TerminalReporter  # noqa: PT013 - a type
+    from pytest import Config, Parser, TerminalReporter  # noqa: PT013 - types
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -20,6 +23,21 @@ TABLES = {
     "milliseconds to ": "starts, milliseconds from the command",
     "modules at ": "starts, numbers of modules that Python has loaded",
 }
+
+
+def pytest_addoption(parser: Parser) -> None:
+    """Add the option by which ``make test-all`` can be ended and resumed."""
+    parser.addoption(
+        "--results", type=Path, metavar="FILE",
+        help="write a line for each test to FILE, and leave out what has passed in this state",
+    )  # fmt: skip
+
+
+def pytest_configure(config: Config) -> None:
+    """Record results, if that is wanted; of several processes only the first writes."""
+    if path := config.getoption("--results"):
+        writes = not hasattr(config, "workerinput")
+        config.pluginmanager.register(Recorder(path, state_of_checkout(), writes=writes))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -21,7 +21,12 @@ _mandos_builder() {
 
 check() {
     # Only a machine that has keys can use it.
-    [[ -e $dracutsysrootdir/etc/keys/mandos/tls-privkey.pem ]] && _mandos_builder >/dev/null
+    _mandos_builder >/dev/null || return 1
+    if [[ ! -e $dracutsysrootdir/etc/keys/mandos/tls-privkey.pem ]]; then
+        dwarning "mandos: the image has no Mandos client, since there are no keys in" \
+            "/etc/keys/mandos; mandos-keygen makes them"
+        return 1
+    fi
 }
 
 depends() {
@@ -62,14 +67,15 @@ _mandos_hooks_modules() {
 }
 
 install() {
-    local modules
-    if ! modules=$("$(_mandos_builder)" --into="$initdir"); then
+    local generator=dracut modules
+    if dracut_module_included systemd; then generator=dracut-systemd; fi
+    if ! modules=$("$(_mandos_builder)" --generator=$generator --into="$initdir"); then
         dwarning "mandos: the image has no Mandos client; it will ask for passwords at the console"
         return 0
     fi
     _mandos_hooks_modules <<<"$modules"
     inst_hook cmdline 20 "$moddir/command-line.sh"
-    if dracut_module_included systemd; then
+    if [[ $generator == dracut-systemd ]]; then
         inst_script "$moddir/start-agent.sh" /lib/mandos/start-agent
         inst_simple "$moddir/ask-password-mandos.path" \
             "$systemdsystemunitdir/ask-password-mandos.path"

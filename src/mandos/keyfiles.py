@@ -12,7 +12,23 @@ from mandos.errors import AdministratorError
 #: No key file comes near this size, in bytes; more is a mistake, such as a device.
 LIMIT = 1 << 20
 
+#: Where an initial RAM disk has a client's keys, and where the installed system has them.
+BOOT_FOLDER = "/conf/conf.d/mandos"
+SYSTEM_FOLDER = "/etc/keys/mandos"
+
 _MAKE_THEM = "mandos-keygen makes all four key files"
+_BE_ROOT = "only root can read keys: run this as root"
+_OTHER_FOLDER = (
+    f"{BOOT_FOLDER} exists in initial RAM disks only; the installed system has its keys in"
+    f" {SYSTEM_FOLDER}, and mandos-keygen makes them"
+)
+
+
+def default_folder() -> str:
+    """The folder of this machine's keys: an initial RAM disk has one, and a system another."""
+    if not os.path.isdir(BOOT_FOLDER) and os.path.isdir(SYSTEM_FOLDER):  # noqa: PTH112 - as below
+        return SYSTEM_FOLDER
+    return BOOT_FOLDER
 
 
 def read_key_file(path: str) -> bytes:
@@ -22,13 +38,22 @@ def read_key_file(path: str) -> bytes:
             data = file.read(LIMIT + 1)
     except OSError as error:
         raise AdministratorError(
-            f"cannot read the key file {path}: {error.strerror}", _MAKE_THEM
+            f"cannot read the key file {path}: {error.strerror}", _remedy(path, error)
         ) from error
     if not data.strip():
         raise AdministratorError(f"the key file {path} is empty", _MAKE_THEM)
     if len(data) > LIMIT:
         raise AdministratorError(f"{path} is too large for a key file", _MAKE_THEM)
     return data
+
+
+def _remedy(path: str, error: OSError) -> str:
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        return _BE_ROOT
+    folder = os.path.dirname(path)  # noqa: PTH120 - as above
+    if folder == BOOT_FOLDER and not os.path.isdir(folder):  # noqa: PTH112 - likewise
+        return _OTHER_FOLDER
+    return _MAKE_THEM
 
 
 def exposure(path: str) -> str | None:

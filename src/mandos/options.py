@@ -14,9 +14,11 @@ from mandos.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _HELP_COLUMN = 30
+#: Letters of a word that are compared with names.
+_NAME_LIMIT = 64
 
 
 class Option:
@@ -86,6 +88,27 @@ class Given:
         if not (text.isascii() and text.isdigit()):
             raise UsageError(f"--{name} takes a whole number, not {text!r}")
         return int(text)
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that a misspelled word is like; none when no name is like it.
+
+    At most every third letter may be wrong, missing or too many (the Levenshtein distance), and at
+    most three.
+    """
+    distances = [(_distance(word, name), name) for name in names]
+    distance, name = min(distances, default=(len(word), ""))
+    return name if distance <= min(3, max(len(word), len(name)) // 3) else None
+
+
+def _distance(one: str, other: str) -> int:
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one[:_NAME_LIMIT], 1):
+        former, row = row, [number]
+        for at, wanted in enumerate(other):
+            changed = former[at] + (letter != wanted)
+            row.append(min(former[at + 1] + 1, row[-1] + 1, changed))
+    return row[-1]
 
 
 HELP = Option("help", "?", None, "show this help and exit")
@@ -159,7 +182,7 @@ class CommandLine:
 
     def _take_rest(self, rest: list[str], operands: list[str]) -> None:
         if rest and not self.operands:
-            raise UsageError(f"{rest[0]!r} is not an option", f"see {self.program} --help")
+            raise UsageError(f"{rest[0]!r} is not an option", self._hint(rest[0]))
         operands += rest
 
     def _long(self, text: str, rest: Iterator[str]) -> tuple[str, str]:
@@ -190,7 +213,12 @@ class CommandLine:
         if found:
             choices = ", ".join(f"--{row.long}" for row in found)
             raise UsageError(f"--{name} could mean {choices}", "write the option out")
-        raise UsageError(f"unknown option --{name}", f"see {self.program} --help")
+        raise UsageError(f"unknown option --{name}", self._hint(name))
+
+    def _hint(self, word: str) -> str:
+        """The option that may have been meant, or where to find them all."""
+        name = nearest(word.lstrip("-").partition("=")[0], [row.long for row in self.options])
+        return f"did you mean --{name}?" if name else f"see {self.program} --help"
 
     def _next(self, option: Option, rest: Iterator[str]) -> str:
         value = next(rest, None)

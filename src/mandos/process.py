@@ -34,6 +34,7 @@ _WARNING_FROM = 0x030C0000  # Python 3.12
 _PLAIN = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-",
 )
+_TICK = 1.0  # seconds between two calls of whoever waits for work
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -83,18 +84,22 @@ def run(
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
-def spawn(command: Sequence[str]) -> int:
-    """Start a program in a session of its own, without input and output; returns its process ID.
+def spawn(command: Sequence[str], *, output: int | None = None) -> int:
+    """Start a program in a session of its own, without input; returns its process ID.
 
-    The caller has to reap it.  Raises MachineError when it cannot be started.
+    What it prints goes to the descriptor ``output``, or nowhere.  The caller has to reap it.
+    Raises MachineError when it cannot be started.
     """
-    null = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
+    files: list[tuple[int, ...] | tuple[int, int, str, int, int]]
+    files = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
+    if output is not None:
+        files[1:] = [(os.POSIX_SPAWN_DUP2, output, standard) for standard in (1, 2)]
     try:
         return os.posix_spawn(
             command[0],
             list(command),
             os.environ,
-            file_actions=null,
+            file_actions=files,
             setsid=True,
             setsigmask=(),
             setsigdef=_RESTORED_SIGNALS,
@@ -159,11 +164,19 @@ def launch_work(
     return child
 
 
-def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: float) -> bytes:
+def run_isolated(
+    work: Callable[[], bytes],
+    *,
+    memory: int,
+    size: int,
+    timeout: float,
+    waiting: Callable[[], object] | None = None,
+) -> bytes:
     """Return what ``work`` returns in a forked child, which cannot harm this process.
 
     The child may use ``memory`` more bytes and ``timeout`` seconds, and return ``size`` bytes;
     it must not touch what it shares with us, such as sockets.  Whatever it prints is dropped.
+    ``waiting`` is called here every second meanwhile.
     Raises MachineError when it fails; the reason stays in the child, since it may quote secrets.
     """
     reading, writing = os.pipe()
@@ -171,10 +184,10 @@ def run_isolated(work: Callable[[], bytes], *, memory: int, size: int, timeout: 
     child = _fork()
     if child == 0:
         _be_the_child(work, writing, memory)
-    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     os.close(writing)
     try:
-        output = _read(reading, size, time.monotonic() + timeout)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        output = _read(reading, size, time.monotonic() + timeout, waiting)
     except BaseException:  # also when a signal ends us: the child must not outlive the call
         os.kill(child, signal.SIGKILL)
         raise
@@ -215,11 +228,6 @@ def accompany(
 def load() -> None:
     """Import what is otherwise imported where it is used, for a process that cannot do so later."""
     import resource  # noqa: F401, PLC0415 - as said
-
-
-def load_run() -> None:
-    """As ``load``, of what ``run`` needs; no image has it."""
-    import subprocess  # noqa: F401, PLC0415 - as said
 
 
 def _shown(command: Sequence[str]) -> str:
@@ -353,11 +361,15 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _read(reading: int, size: int, deadline: float) -> bytes:
+def _read(reading: int, size: int, deadline: float, waiting: Callable[[], object] | None) -> bytes:
     poll = select.poll()
     poll.register(reading, select.POLLIN)
     output = bytearray()
-    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+    while (left := deadline - time.monotonic()) > 0:
+        if not poll.poll((left if waiting is None else min(left, _TICK)) * 1000):
+            if waiting is not None:
+                waiting()
+            continue
         piece = os.read(reading, _PIECE)
         if not piece:
             return bytes(output)

@@ -1,43 +1,103 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network of a boot test, the disks, and how long each boot took."""
+"""The machine of a boot test, its network, and how long each boot took."""
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.debian import SUITE
 from harness.families import reference
+from harness.host import Host
+from harness.keys import Credentials, seal_with_gnupg
+from harness.peers import start_server
+from harness.reference_server import install_reference
 from harness.vm.boot import Site
+from harness.vm.images import PASSWORD, image, why_no_vm
 from harness.vm.images import disks as make_disks
-from harness.vm.images import why_no_vm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.vm.images import Disks
+    from harness.families import Family
+    from harness.peers import Server
+    from harness.vm.choices import Choice
+    from harness.vm.images import Disks, Image
 
     Took = Callable[[dict[str, float]], None]
+    Start = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
-def disks() -> Disks:
-    """The encrypted disks."""
+def _possible() -> None:
     if (reason := why_no_vm()) is not None:
         pytest.skip(reason)
     if missing := reference().missing():
         pytest.skip(f"not installed: {', '.join(missing)} (tools/test-setup does it when root)")
-    return make_disks()
 
 
 @pytest.fixture
-def site(disks: Disks) -> Iterator[Site]:
+def made(
+    request: pytest.FixtureRequest, _possible: None, record_property: Callable[[str, object], None]
+) -> Image:
+    """The initial RAM disk of the machine that the test has chosen (harness.vm.choices)."""
+    choice: Choice = request.param
+    for name in ("suite", "generator", "client"):
+        record_property(name, getattr(choice, name))
+    record_property("layout", choice.layout.name)
+    return image(choice.generator, choice.client, choice.suite, choice.layout)
+
+
+@pytest.fixture
+def wrong(made: Image) -> Iterator[str]:
+    """The client's section with a secret that opens, and does not unlock the disk."""
+    with Host("workshop") as workshop:
+        shutil.copytree(made.folder / "keys", workshop.path("/run/keys"))
+        keys = Credentials(workshop, "/run/keys", "alpha", PASSWORD.encode(), made.section)
+        yield keys.with_secret(seal_with_gnupg(keys, b"of another machine")).section
+
+
+@pytest.fixture
+def disks(made: Image) -> Disks:
+    """The encrypted disks of the machine."""
+    return make_disks(made.suite, made.layout)
+
+
+@pytest.fixture
+def site(_possible: None, record_property: Callable[[str, object], None]) -> Iterator[Site]:
     """A network of the test's own; whatever is on it ends with the test."""
-    del disks
     with ExitStack() as stack:
-        yield Site.of(stack)
+        site = Site.of(stack)
+        routed = getattr(site, "router", None) is not None
+        record_property("network", "router" if routed else "link-local")
+        yield site
+
+
+@pytest.fixture
+def started(record_property: Callable[[str, object], None], stack: ExitStack) -> Start:
+    """A function that starts a server of either family, of the release of the machine."""
+
+    def start(host: Host, made: Image, family: Family, section: str = "") -> Server:
+        if family is reference() and made.suite != SUITE:
+            family = install_reference(host, made.suite)
+        version = host.run(family.server, "--version").decode().split()[-1]
+        record_property("server", f"{family.name} {version}")
+        return stack.enter_context(
+            start_server(host, family, section or made.section, zeroconf=True)
+        )
+
+    return start
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends what a test has begun."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture

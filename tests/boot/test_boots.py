@@ -8,7 +8,6 @@ Every test ends with what only the decrypted root knows (``Machine.expect_boot``
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -16,60 +15,33 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.families import ours, reference
-from harness.host import Host
-from harness.keys import Credentials, seal_with_gnupg
 from harness.peers import PORT, REFUSED, SENT, start_server
-from harness.vm.boot import PROMPT
+from harness.vm.boot import QUICK
+from harness.vm.choices import EVERY, machines
 from harness.vm.console import PATIENCE
-from harness.vm.images import PASSWORD, TYPED, image
-from harness.vm.overlay import with_data_disk, without_python
+from harness.vm.images import TYPED
+from harness.vm.overlay import without_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from harness.families import Family
     from harness.peers import Server
     from harness.vm.boot import Machine, Site
     from harness.vm.images import Disks, Image
 
     Took = Callable[[dict[str, float]], None]
+    Start = Callable[..., Server]
 
-pytestmark = [pytest.mark.boot, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(3600)]
 
 OURS, THEIRS = ours(), reference()
-GENERATORS = ("initramfs-tools", "dracut")
-#: For what an image without systemd does otherwise: dracut's scripts ask there, or plugin-runner.
-EVERY = pytest.mark.parametrize("made", [*GENERATORS, "dracut-plain"], indirect=True)
 #: What a booted guest's journal says that is no fault: of the kernel in QEMU, of a small Debian.
 EXPECTED = re.compile(r"kernel: |unknown /etc/crypttab option 'initramfs'")
 #: What shows that the password is wrong; plugin-runner has three tries without systemd.
 REFUSED_BY = {"initramfs-tools": "bad password", "dracut-plain": "(?s)(No key available.*?){3}"}
 #: What the kernel says of faults that we could have made.
 FAULT = re.compile(r"(?i)traceback|segfault|mandos.*(error|fail|unexpected)|python.*error")
-
-
-@pytest.fixture(params=GENERATORS)
-def made(request: pytest.FixtureRequest, disks: Disks) -> Image:
-    """An initial RAM disk with our client, by each generator."""
-    del disks
-    return image(request.param, "ours")
-
-
-@pytest.fixture
-def small(disks: Disks) -> Image:
-    """An initial RAM disk with our client, by initramfs-tools."""
-    del disks
-    return image("initramfs-tools", "ours")
-
-
-@pytest.fixture
-def wrong(made: Image) -> Iterator[str]:
-    """The client's section with a secret that opens, and does not unlock the disk."""
-    with Host("workshop") as workshop:
-        shutil.copytree(made.folder / "keys", workshop.path("/run/keys"))
-        keys = Credentials(workshop, "/run/keys", "alpha", PASSWORD.encode(), made.section)
-        yield keys.with_secret(seal_with_gnupg(keys, b"of another machine")).section
 
 
 def _type(machine: Machine) -> dict[str, float]:
@@ -81,7 +53,7 @@ def _type(machine: Machine) -> dict[str, float]:
     """
     again = TYPED
     if machine.image.generator == "dracut-plain":
-        again += "|" + PROMPT[machine.image.generator]
+        again += "|" + machine.prompt
     machine.console.type(TYPED)
     while machine.console.expect(f"{again}|(?=^booted )").group():
         machine.console.type(TYPED)
@@ -102,21 +74,32 @@ def _after(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-@pytest.mark.parametrize("server", [OURS, THEIRS], ids=lambda family: family.name)
-def test_boots_by_itself(site: Site, disks: Disks, made: Image, server: Family, took: Took) -> None:
+@machines("bookworm-initramfs-tools", "trixie-dracut")
+def test_boots_by_itself(site: Site, disks: Disks, made: Image, started: Start, took: Took) -> None:
     """The whole system comes up without a hand; nothing of ours is left, nothing complains."""
-    host = site.host(avahi=True)
-    with start_server(host, server, made.section, zeroconf=True) as running:
-        machine = site.boot(disks, made, words="")
-        took(machine.expect_boot())
-        running.wait_for(SENT[server.name])
+    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
+
+
+@machines("trixie-initramfs-tools")
+def test_boots_with_the_references_server(
+    site: Site, disks: Disks, made: Image, started: Start, took: Took
+) -> None:
+    """The same with the reference's server, of the release of the machine."""
+    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, THEIRS), took)
+
+
+def _boots_by_itself(site: Site, disks: Disks, made: Image, server: Server, took: Took) -> None:
+    machine = site.boot(disks, made, words="")
+    took(machine.expect_boot())
+    server.wait_for(SENT[server.family.name])
     told = machine.report
     assert not [line for line in told["process"] if re.search("mandos|python", line)]
     assert not [line for line in told.get("journal", []) if not EXPECTED.search(line)]
     assert not FAULT.search(machine.console.text)
+    assert "DefaultDeviceTimeoutUSec=1h" in told["patience"], "a loaded machine would fail"
 
 
-@EVERY
+@machines("bookworm-dracut-plain", generators=EVERY)
 def test_nothing_is_left(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """When the decrypted root begins, the client has ended, and its interface is down again."""
     with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True):
@@ -127,6 +110,7 @@ def test_nothing_is_left(site: Site, disks: Disks, made: Image, took: Took) -> N
     assert "UP" not in card.partition("<")[2].partition(">")[0].split(",")
 
 
+@machines()
 def test_server_comes_late(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """A server that appears 20 s after the prompt is found, and the machine boots by itself."""
     host = site.host(avahi=True)
@@ -137,7 +121,20 @@ def test_server_comes_late(site: Site, disks: Disks, made: Image, took: Took) ->
         took(machine.expect_boot())
 
 
-@EVERY
+@machines(generators=("dracut",), suites=("trixie", "forky"))
+def test_server_comes_after_systemds_patience(
+    site: Site, disks: Disks, made: Image, took: Took
+) -> None:
+    """A prompt stays, though systemd waits for devices no longer than by its own default."""
+    host = site.host(avahi=True)
+    machine = site.boot(disks, made, f"systemd.default_device_timeout_sec=90 {QUICK}")
+    machine.expect_prompt()
+    _after(100)
+    with start_server(host, OURS, made.section, zeroconf=True):
+        took(machine.expect_boot())
+
+
+@machines("trixie-dracut", generators=EVERY)
 def test_server_down(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """Without a server the password is typed at the serial console."""
     machine = site.boot(disks, made)
@@ -145,7 +142,7 @@ def test_server_down(site: Site, disks: Disks, made: Image, took: Took) -> None:
     took(_type(machine))
 
 
-@EVERY
+@machines("trixie-dracut-plain", generators=EVERY)
 def test_wrong_secret(site: Site, disks: Disks, made: Image, wrong: str, took: Took) -> None:
     """When the server has a wrong password, a person can still type the right one."""
     with start_server(site.host(avahi=True), OURS, wrong, zeroconf=True) as running:
@@ -154,6 +151,7 @@ def test_wrong_secret(site: Site, disks: Disks, made: Image, wrong: str, took: T
         took(_type(machine))
 
 
+@machines("trixie-initramfs-tools", "bookworm-dracut")
 def test_wrong_secret_is_corrected(
     site: Site, disks: Disks, made: Image, wrong: str, took: Took
 ) -> None:
@@ -166,6 +164,7 @@ def test_wrong_secret_is_corrected(
         took(machine.expect_boot())
 
 
+@machines("bookworm-dracut")
 def test_disabled(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """A machine that is disabled gets no password; a person can type it."""
     section = f"{made.section}enabled = no\n"
@@ -177,48 +176,53 @@ def test_disabled(site: Site, disks: Disks, made: Image, took: Took) -> None:
         took(_type(machine))
 
 
-def test_one_of_two_servers_hangs(site: Site, disks: Disks, small: Image, took: Took) -> None:
+@machines("bookworm-initramfs-tools", generators=("initramfs-tools",))
+def test_one_of_two_servers_hangs(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """A server that takes connections and says nothing holds up nobody."""
     hanging, good = site.host(avahi=True), site.host(avahi=True)
     with (
-        start_server(hanging, OURS, small.section, zeroconf=True) as silent,
-        start_server(good, OURS, small.section, zeroconf=True),
+        start_server(hanging, OURS, made.section, zeroconf=True) as silent,
+        start_server(good, OURS, made.section, zeroconf=True),
     ):
         silent.process.signal(signal.SIGSTOP)
-        took(site.boot(disks, small).expect_boot())
+        took(site.boot(disks, made).expect_boot())
         waiting = hanging.run("ss", "--tcp", "--listening", "--no-header").decode().split()[1]
         assert int(waiting) > 0, "the hanging server was not asked"
 
 
-def test_link_comes_late(site: Site, disks: Disks, small: Image, took: Took) -> None:
+@machines("trixie-initramfs-tools", generators=("initramfs-tools",))
+def test_link_comes_late(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """A network that is there 15 s after the prompt is early enough."""
-    with start_server(site.host(avahi=True), OURS, small.section, zeroconf=True):
-        machine = site.boot(disks, small, plugged=False)
+    with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True):
+        machine = site.boot(disks, made, plugged=False)
         machine.expect_prompt()
         _after(15)
         site.plug(machine.tap)
         took(machine.expect_boot())
 
 
+@machines()
 def test_switched_off(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """With mandos=off no server is asked."""
     with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True) as running:
-        machine = site.boot(disks, made, words="mandos=off init=/usr/local/sbin/report")
+        machine = site.boot(disks, made, words=f"mandos=off {QUICK}")
         machine.expect_prompt()
         took(_type(machine))
         assert "alpha to " not in running.process.log
 
 
+@machines("trixie-dracut")
 def test_connect_over_ipv4(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """With mandos=connect and ip= a server is reached by its IPv4 address."""
     host = site.host()
     host.run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
     words = f"mandos=connect:192.0.2.1:{PORT} ip=192.0.2.2::192.0.2.1:255.255.255.0::ens3:off"
     with start_server(host, OURS, made.section) as running:
-        took(site.boot(disks, made, f"{words} init=/usr/local/sbin/report").expect_boot())
+        took(site.boot(disks, made, f"{words} {QUICK}").expect_boot())
         running.wait_for("sent the secret of client alpha to .*192.0.2.2")
 
 
+@machines()
 def test_network_hook_makes_a_vlan(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """The server is in a VLAN that an administrator's network hook makes; it is removed again.
 
@@ -226,24 +230,15 @@ def test_network_hook_makes_a_vlan(site: Site, disks: Disks, made: Image, took: 
     """
     host = site.host(vlan=7, avahi=True)
     with start_server(host, OURS, made.section, zeroconf=True):
-        machine = site.boot(disks, made, "test-vlan init=/usr/local/sbin/report")
+        machine = site.boot(disks, made, f"test-vlan {QUICK}")
         machine.console.expect("network hook start: 8021q is loaded")
         took(machine.expect_boot())
     assert not [line for line in machine.report["link"] if "vlan7" in line]
 
 
-@EVERY
+@machines("bookworm-initramfs-tools", generators=EVERY)
 def test_without_python(site: Site, disks: Disks, made: Image, tmp_path: Path, took: Took) -> None:
     """When the image has lost its Python, the prompt works as ever."""
     machine = site.boot(disks, made, initrd=without_python(made, tmp_path))
     machine.expect_prompt()
     took(_type(machine))
-
-
-def test_two_disks(site: Site, disks: Disks, small: Image, tmp_path: Path, took: Took) -> None:
-    """Two encrypted disks with the same password are both unlocked."""
-    initrd = with_data_disk(small, tmp_path)
-    with start_server(site.host(avahi=True), OURS, small.section, zeroconf=True):
-        machine = site.boot(disks, small, data=True, initrd=initrd)
-        took(machine.expect_boot())
-    assert "/dev/mapper/cryptdata" in machine.report["mapped"]

@@ -9,11 +9,13 @@ user that plugins run as, and prints what a file holds.
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.early_boot import EarlyBoot
+from harness.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +91,28 @@ def test_person_at_the_console_wins(boot: EarlyBoot) -> None:
     assert second.answer() == b"typed"
 
 
+#: A client that waits and says so, to a person and to the log.
+TELLING = """
+echo "mandos-client: something for the log" >&2
+echo "mandos-client: notice: waiting for a server" >&2
+exec sleep 600
+"""
+
+
+def test_person_at_the_console_is_told_why_nothing_happens(boot: EarlyBoot) -> None:
+    """A notice of the client is shown on a line of its own, and the prompt again after it.
+
+    All else is for the kernel's log (of which the test machine has none: it is printed, once).
+    """
+    boot.use_plugin(TELLING, "mandos-client")
+    job = boot.boot_script("init-premount")
+    boot.ask("cryptroot").process.wait_for("^Please unlock")
+    shown = job.wait_for("^mandos-client: waiting for a server$")
+    job.wait_for("^Please unlock disk cryptroot:$", after=shown)
+    assert job.log.count("waiting for a server") == 2
+    assert job.log.count("something for the log") == 1
+
+
 def test_person_is_first(boot: EarlyBoot) -> None:
     """With no password in sight the prompt is the ordinary one."""
     boot.boot_script("init-premount").wait_for("no plugin had a password")
@@ -139,7 +163,8 @@ def test_fetch_that_cannot_start(boot: EarlyBoot) -> None:
         ("", "eth0,eth1", ["--interface=eth0", "--interface=eth1"]),
         ("ip=192.0.2.9::192.0.2.1:255.255.255.0::eth7:none", "eth0", ["--interface=eth7"]),
         ("ip=dhcp", "eth0", ["--interface=eth0"]),
-        ("ip=:::::eth*:dhcp", "", ["--interface=eth*"]),
+        ("ip=:::::eth*:dhcp", "", []),
+        ("ip=:::::eth7:dhcp ip=[fd00::2]::[fd00::1]:64::eth8:off", "", ["--interface=eth8"]),
     ],
 )
 def test_command_line_becomes_options(
@@ -155,17 +180,78 @@ def test_command_line_becomes_options(
         assert boot.programs() == []
 
 
-def test_connect_sets_the_network_up_first(image_tree: Path) -> None:
-    """mandos=connect:ADDRESS:PORT names the server, and ip= is followed before it is asked."""
-    with EarlyBoot(image_tree, "mandos=connect:[2001:db8::1]:4711") as boot:
-        functions = boot.file("/scripts/functions")
-        with functions.open("a", encoding="ascii") as file:
-            file.write("configure_networking() { echo network configured; }\n")
-        boot.use_plugin("echo fetching >&2; exit 1")
+#: A network set-up that never comes to an end, as without a cable; ipconfig stands for its child.
+ENDLESS = """
+configure_networking() {
+    echo "IP-Config: no response"
+    sh -c 'echo $$ >/run/set-up; while :; do sleep 1; done' ipconfig
+}
+"""
+
+
+def _never_connected(boot: EarlyBoot) -> None:
+    with boot.file("/scripts/functions").open("a", encoding="ascii") as file:
+        file.write(ENDLESS)
+
+
+def _set_up(boot: EarlyBoot) -> Path:
+    """What /proc has of the set-up that runs."""
+    file = boot.file("/run/set-up")
+    deadline = time.monotonic() + PATIENCE
+    while not (file.exists() and (number := file.read_text(encoding="ascii").strip())):
+        assert time.monotonic() < deadline, "the network is not set up"
+        time.sleep(0.01)
+    return boot.path(f"/proc/{number}")
+
+
+def _is_alive(process: Path) -> bool:
+    try:
+        (process / "exe").readlink()
+    except OSError:
+        return False  # it has gone, or nobody has asked how it ended
+    return True
+
+
+def _wait_for_end(process: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while _is_alive(process):
+        assert time.monotonic() < deadline, f"{process} is still there"
+        time.sleep(0.01)
+
+
+def test_nothing_waits_for_the_network(image_tree: Path) -> None:
+    """mandos=connect:ADDRESS:PORT names the server; it is asked while the network is set up.
+
+    What the set-up says is kept out of the prompt's line.  It ends when the root is there.
+    """
+    with EarlyBoot(image_tree, "mandos=connect:[2001:db8::1]:4711 ip=dhcp") as boot:
+        _never_connected(boot)
+        boot.use_plugin(PLUGIN)
+        _offer(boot, "sesame")
         job = boot.boot_script("init-premount")
-        after = job.wait_for("network configured")
-        job.wait_for("fetching", after=after)
+        assert boot.ask("cryptroot").answer() == b"sesame"
         assert "--options-for=mandos-client:--connect=[2001:db8::1]:4711\n" in _configuration(boot)
+        assert "IP-Config" not in job.log
+        assert "IP-Config" in boot.file("/run/mandos-network.log").read_text(encoding="ascii")
+        set_up = _set_up(boot)
+        assert _is_alive(set_up)
+        assert boot.boot_script("init-bottom").wait() == 0
+        _wait_for_end(set_up)
+        assert not boot.file("/run/mandos-network.pid").exists()
+
+
+def test_keyscript_does_not_wait_for_the_network(image_tree: Path) -> None:
+    """With plugin-runner as the keyscript the boot goes on to the prompt at once."""
+    with EarlyBoot(image_tree, "mandos=connect ip=dhcp") as boot:
+        _never_connected(boot)
+        table = boot.file("/cryptroot/crypttab")
+        text = "x /dev/x none luks,keyscript=/lib/mandos/plugin-runner\n"
+        table.write_text(text, encoding="ascii")
+        job = boot.boot_script("init-premount")
+        set_up = _set_up(boot)
+        assert job.wait() == 0
+        assert boot.boot_script("init-bottom").wait() == 0
+        _wait_for_end(set_up)
 
 
 def test_off(image_tree: Path) -> None:

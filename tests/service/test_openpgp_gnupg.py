@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -16,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESOCB3
 
 from mandos.admin.keygen import main
-from mandos.errors import AdministratorError, MachineError
-from mandos.openpgp import gnupg, packets
+from mandos.errors import AdministratorError
+from mandos.openpgp import packets
 from mandos.openpgp.kinds import primary_kind, subkey_kind
 from mandos.openpgp.opening import SecretError, open_secret
 from mandos.openpgp.sealing import UserID, generate_keys, seal
@@ -92,9 +90,13 @@ def secret_keys(gpg: GnuPG) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_opens_for_every_kind_of_key(gpg: GnuPG, secret_keys: dict[str, bytes], name: str) -> None:
-    """Whatever GnuPG made keys of in twenty years opens, ElGamal by gpg itself."""
-    assert open_secret(gpg.seal(name), secret_keys[name]) == PASSWORD
+def test_opens_for_every_kind_of_key(
+    gpg: GnuPG, secret_keys: dict[str, bytes], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever GnuPG made keys of in twenty years opens, without gpg."""
+    sealed = gpg.seal(name)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert open_secret(sealed, secret_keys[name]) == PASSWORD
 
 
 @pytest.mark.parametrize("compression", ["none", "zip", "zlib", "bzip2"])
@@ -154,29 +156,6 @@ def test_refuses_a_key_with_a_passphrase(gpg: GnuPG) -> None:
         open_secret(gpg.seal("protected", "--passphrase", "typed"), key)
 
 
-def _ocb(gpg: GnuPG, name: str, plaintext: bytes) -> bytes:
-    """A message as GnuPG 2.4 makes it: draft-ietf-openpgp-rfc4880bis-10, section 5.16.
-
-    The session key and its packet come from a message that GnuPG made.
-    """
-    message = gpg("--recipient", name, "--encrypt", data=b"x").stdout
-    (_kind, body), *_rest = packets._packets(message)
-    session_key_packet = message[: message.index(body) + len(body)]
-    told = gpg("--show-session-key", "--decrypt", data=message).stderr.decode()
-    cipher, _colon, key = told.partition("session key: '")[2].partition("'")[0].partition(":")
-    literal = b"\xcb" + bytes((6 + len(plaintext),)) + b"b" + bytes(5) + plaintext
-    header = bytes((1, int(cipher), 2, 16))  # version, cipher, OCB, chunks of 4 MiB
-    vector = os.urandom(15)
-
-    def chunk(index: int, data: bytes, extra: bytes = b"") -> bytes:
-        nonce = vector[:7] + (int.from_bytes(vector[7:]) ^ index).to_bytes(8)
-        associated = b"\xd4" + header + index.to_bytes(8) + extra
-        return AESOCB3(bytes.fromhex(key)).encrypt(nonce, data, associated)
-
-    body = header + vector + chunk(0, literal) + chunk(1, b"", len(literal).to_bytes(8))
-    return session_key_packet + b"\xd4" + bytes((len(body),)) + body
-
-
 @pytest.fixture(params=["", "long/" * 30], ids=["short", "long"])
 def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A place for temporary files, whose path may be too long for a socket."""
@@ -201,33 +180,12 @@ def _running() -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["reference", "curve25519"])
-def test_opens_ocb_by_gnupg(
-    gpg: GnuPG, secret_keys: dict[str, bytes], name: str, temporary: Path
-) -> None:
-    """A packet of type 20 opens by gpg, which leaves neither files nor an agent behind."""
-    sealed = _ocb(gpg, name, PASSWORD)
-    assert packets.outline(sealed).data_packet == packets.GNUPG_OCB
-    assert gpg.open(sealed) == PASSWORD
-    assert open_secret(sealed, secret_keys[name]) == PASSWORD
+def test_gnupg_leaves_nothing_behind(temporary: Path) -> None:
+    """A key that expires is made by gpg, which leaves neither files nor an agent."""
+    kinds = primary_kind("ed25519", 0), subkey_kind("cv25519", 0)
+    assert generate_keys(UserID("client"), *kinds, "1y").secret
     assert list(temporary.iterdir()) == []
     _wait_for_no_process_of(temporary)
-
-
-def test_damaged_ocb_is_refused(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
-    """A refusal by gpg is an error about the message; nothing of the plaintext is in it."""
-    sealed = bytearray(_ocb(gpg, "reference", b"hunter2"))
-    sealed[-20] ^= 1
-    with pytest.raises(SecretError, match="gpg cannot open") as caught:
-        open_secret(bytes(sealed), secret_keys["reference"])
-    assert "hunter2" not in "".join(caught.value.lines())
-
-
-def test_a_bomb_is_refused_by_gnupg_too(gpg: GnuPG, secret_keys: dict[str, bytes]) -> None:
-    """The second opener is bounded like the first."""
-    bomb = gpg("--recipient", "elgamal", "--encrypt", data=bytes(1 << 20)).stdout
-    with pytest.raises(MachineError):
-        gnupg.open_secret(bomb, secret_keys["elgamal"], 1 << 19)
 
 
 @pytest.mark.parametrize("name", KEYS)

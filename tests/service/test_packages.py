@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Debian packages, and make install: on clean systems, beside nothing of the checkout.
 
-Each story has a machine of its own, with a real systemd and without a network.
+Each story has a machine of its own, with a real systemd and without a network; most are told on
+each release of Debian that packages are made for.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +21,7 @@ from harness.debian import DebianMachine
 from harness.machine import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
@@ -49,40 +51,56 @@ def _change(tree: Path, package: str) -> None:
                 file.write(NEW_LINE)
 
 
-def _make_packages(folder: Path) -> None:
-    folder.mkdir()
-    debian.build_packages(folder / "first")
-    debian.newer_packages(folder / "first", folder / "later", _change)
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+def suite(request: pytest.FixtureRequest) -> str:
+    """A release of Debian."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder with our packages, and with later versions of them; one for the whole run."""
+def packages_for(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Path]:
+    """A function: a folder with our packages for a release, and with later versions of them."""
     if (reason := debian.why_no_debian()) is not None:
         pytest.skip(reason)
     base = tmp_path_factory.getbasetemp()
-    return debian.once((base if worker_id == "master" else base.parent) / "deb", _make_packages)
+
+    def made_for(suite: str) -> Path:
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            debian.build_packages(folder / "first", suite)
+            debian.newer_packages(folder / "first", folder / "later", _change)
+            debian.index(folder / "first")
+
+        return debian.once((base if worker_id == "master" else base.parent) / f"deb-{suite}", make)
+
+    return made_for
+
+
+@pytest.fixture(scope="session")
+def packages(packages_for: Callable[[str], Path], suite: str) -> Path:
+    """A folder with our packages; one for the whole run."""
+    return packages_for(suite)
 
 
 @pytest.fixture
-def clean(packages: Path) -> Iterator[DebianMachine]:
+def clean(packages: Path, suite: str) -> Iterator[DebianMachine]:
     """A clean Debian."""
-    with DebianMachine(debian.clean_tree(packages / "first"), packages) as machine:
+    with DebianMachine(debian.clean_tree(packages / "first", suite), packages) as machine:
         machine.systemctl("start", "dbus")
         yield machine
 
 
 @pytest.fixture
-def prepared(packages: Path) -> Iterator[DebianMachine]:
+def prepared(packages: Path, suite: str) -> Iterator[DebianMachine]:
     """A Debian that has what our packages depend on."""
-    with DebianMachine(debian.prepared_tree(packages / "first"), packages) as machine:
+    with DebianMachine(debian.prepared_tree(packages / "first", suite), packages) as machine:
         yield machine
 
 
 @pytest.fixture
-def original(packages: Path) -> Iterator[DebianMachine]:
+def original(packages: Path, suite: str) -> Iterator[DebianMachine]:
     """A Debian with the packages of the original."""
-    with DebianMachine(debian.reference_tree(packages / "first"), packages) as machine:
+    with DebianMachine(debian.reference_tree(packages / "first", suite), packages) as machine:
         yield machine
 
 
@@ -138,12 +156,9 @@ def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
         assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
-def test_lintian_is_content(packages: Path) -> None:
-    """Lintian finds no error, but for what has an override with its reason."""
-    changes = str(next((packages / "first").glob("*.changes")))
-    command = ["lintian", "--allow-root", "--fail-on=error", changes]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_lintian_is_content(packages: Path, suite: str) -> None:
+    """The release's lintian finds nothing, but for what has an override with its reason."""
+    debian.lint(packages / "first", suite)
 
 
 def test_clean_system(clean: DebianMachine) -> None:
@@ -206,33 +221,48 @@ def test_life_of_the_packages(prepared: DebianMachine) -> None:
     assert before - prepared.files() == set()
 
 
-def test_initial_ram_disk_is_renewed(prepared: DebianMachine) -> None:
-    """It has the client and its keys once the package is there, and not when it is removed."""
-    version, image = "0-test", "/boot/initrd.img-0-test"
-    for folder in ("/boot", f"/lib/modules/{version}"):
-        prepared.path(folder).mkdir(parents=True, exist_ok=True)
-    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        prepared.write(f"/lib/modules/{version}/{name}", "")
-    prepared.write(f"/boot/vmlinuz-{version}", "no kernel")
-    prepared.write(f"/boot/config-{version}", "CONFIG_RD_GZIP=y\n")
-    prepared.run("update-initramfs", "-c", "-k", version)
-    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+def prepare_kernels(machine: DebianMachine, *versions: str) -> list[str]:
+    """Have the machine believe in kernels; return their images, which are made."""
+    for version in versions:
+        for folder in ("/boot", f"/lib/modules/{version}"):
+            machine.path(folder).mkdir(parents=True, exist_ok=True)
+        for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+            machine.write(f"/lib/modules/{version}/{name}", "")
+        machine.write(f"/boot/vmlinuz-{version}", "no kernel")
+        machine.write(f"/boot/config-{version}", "CONFIG_RD_GZIP=y\n")
+        machine.run("update-initramfs", "-c", "-k", version)
+    return [f"/boot/initrd.img-{version}" for version in versions]
 
-    prepared.install_packages(FIRST)
-    prepared.run("unmkinitramfs", image, "/run/image")
-    assert mode(prepared, image) == ["root root 640"]
+
+def test_initial_ram_disks_are_renewed(prepared: DebianMachine) -> None:
+    """All have the client and its keys once the package is there; the newest has what is newer."""
+    images = prepare_kernels(prepared, "1-older", "2-newer")
+    for image in images:
+        assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+
+    said = prepared.install_packages(FIRST)
+    assert sorted(re.findall("Generating (.*)", said)) == images, said  # each once
+    assert mode(prepared, *images) == ["root root 600"] * 2
+    for image in images:
+        assert "plugins.d/mandos-client" in prepared.run("lsinitramfs", image).decode()
+    prepared.run("unmkinitramfs", images[1], "/run/image")
     tree = prepared.path("/run/image")
     assert (tree / "lib/mandos/plugins.d/mandos-client").stat().st_mode & 0o7777 == 0o4755
     secret = (tree / "conf/conf.d/mandos/seckey.txt").read_bytes()
     assert secret == read_keys(prepared)["seckey.txt"]
-    said = prepared.run("chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version")
-    assert said.startswith(b"mandos-client")
+    said = prepared.run(
+        "chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version"
+    ).decode()
+    assert said.startswith("mandos-client")
 
-    prepared.apt_get("remove", "mandos-boot-client")
-    assert "mandos" not in prepared.run("lsinitramfs", image).decode()
+    assert re.findall("Generating (.*)", prepared.install_packages(LATER)) == [images[1]]
+    said = prepared.apt_get("remove", "mandos-boot-client")
+    assert re.findall("Generating (.*)", said) == [images[1]]
+    assert "mandos" not in prepared.run("lsinitramfs", images[1]).decode()
+    assert sorted(re.findall("Generating (.*)", prepared.install_packages(FIRST))) == images
 
 
-def test_takes_over_from_the_original(original: DebianMachine) -> None:
+def test_takes_over_from_the_original(original: DebianMachine, suite: str) -> None:
     """The original's packages give way; their settings and keys, changed or not, stay in use."""
     keys = read_keys(original)
     section = configure(original)
@@ -246,8 +276,75 @@ def test_takes_over_from_the_original(original: DebianMachine) -> None:
     assert (read(original, CLIENTS), read(original, SETTINGS)) == (clients, settings)
     assert section in clients
     assert original.show("mandos", "ActiveState") == "active"
-    assert original.show("mandos", "FragmentPath") == "/lib/systemd/system/mandos.service"
+    folder = {"bookworm": "/lib"}.get(suite, "/usr/lib")
+    assert original.show("mandos", "FragmentPath") == f"{folder}/systemd/system/mandos.service"
     assert fetch(original) == PASSWORD
+
+
+def start_original(machine: DebianMachine) -> None:
+    """Have the original's server run with the clients alpha and beta; beta is disabled."""
+    machine.systemctl("start", "dbus")
+    machine.systemctl("start", "avahi-daemon")
+    configure(machine)
+    with machine.path(CLIENTS).open("a", encoding="utf-8") as file:
+        file.write(f"\n[beta]\nkey_id = {'b' * 64}\nfingerprint = {'b' * 40}\nsecret = aGVsbG8=\n")
+        file.write("host = beta\nchecker = true\n")
+    machine.systemctl("restart", "mandos")
+    machine.run("sh", "-c", "until mandos-ctl beta >/dev/null 2>&1; do sleep 0.1; done")
+    machine.run("mandos-ctl", "--disable", "beta")
+
+
+def enabled(machine: DebianMachine) -> set[str]:
+    """The clients that the machine's server has enabled, as D-Bus says."""
+    dump = json.loads(machine.run("mandos-ctl", "--dump-json"))
+    return {name for name, client in dump.items() if client["Enabled"]}
+
+
+def test_disabled_clients_stay_disabled(original: DebianMachine) -> None:
+    """The original's disabled clients are disabled in ours, and the installation names them."""
+    start_original(original)
+    assert enabled(original) == {"alpha"}
+    assert mode(original, CLIENTS) == ["root root 600"]
+    said = original.install_packages(FIRST)
+    assert "which stay disabled: beta\r\n" in said
+    assert original.run("mandos", "--version").startswith(b"mandos 0")
+    assert enabled(original) == {"alpha"}
+    assert fetch(original) == PASSWORD
+    assert mode(original, CLIENTS) == ["root _mandos 640"]  # for a reload, and it says so
+    assert f"the group _mandos may now read {CLIENTS}" in said
+    original.systemctl("reload", "mandos")
+    # What is enabled afterwards stays so: the same state is not imported again.
+    original.run("mandos-ctl", "--enable", "beta")
+    original.apt_get("remove", "mandos-server")
+    assert "stay disabled" not in original.install_packages(FIRST)
+    assert enabled(original) == {"alpha", "beta"}
+
+
+def test_original_that_was_killed(original: DebianMachine) -> None:
+    """It has saved nothing: nobody is enabled until an administrator says so."""
+    original.path("/run/systemd/system/mandos.service.d").mkdir()
+    original.write("/run/systemd/system/mandos.service.d/once.conf", "[Service]\nRestart=no\n")
+    original.systemctl("daemon-reload")
+    start_original(original)
+    original.systemctl("kill", "--signal=KILL", "mandos")
+    original.wait_until("mandos", "ActiveState", "failed")
+    said = original.install_packages(FIRST)
+    assert "EVERY CLIENT IS DISABLED NOW" in said
+    assert enabled(original) == set()
+    original.run("mandos-ctl", "--enable", "alpha")
+    assert fetch(original) == PASSWORD
+
+
+def test_original_that_still_runs(original: DebianMachine) -> None:
+    """Where packages may not stop services, nothing is installed before somebody did."""
+    start_original(original)
+    original.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
+    with pytest.raises(AssertionError, match="systemctl stop mandos"):
+        original.install_packages(FIRST)
+    original.path("/usr/sbin/policy-rc.d").unlink()
+    original.systemctl("stop", "mandos")
+    assert "which stay disabled: beta\r\n" in original.install_packages(FIRST)
+    assert enabled(original) == {"alpha"}
 
 
 def test_original_can_be_purged(original: DebianMachine) -> None:
@@ -338,3 +435,102 @@ def test_back_to_the_original(clean: DebianMachine) -> None:
     assert (read(clean, CLIENTS), read(clean, SETTINGS)) == (clients, settings)
     assert clean.run("mandos", "--version").startswith(b"mandos 1.8")
     assert clean.show("mandos", "UnitFileState") == "enabled"
+
+
+def versions(machine: DebianMachine) -> dict[str, str]:
+    """Our packages that are installed, with their versions."""
+    shown = machine.run(
+        "dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package} ${Version}\n"
+    ).decode()
+    rows = [line.split() for line in shown.splitlines()]
+    return {name: version for state, name, version in rows if state == "ii" and name in NAMES}
+
+
+def check_upgraded(machine: DebianMachine, ending: str) -> None:
+    """Everything of ours is still there and does its work, with the new release's Python."""
+    assert machine.run("/usr/bin/python3", "--version").startswith(b"Python 3.13")
+    assert versions(machine).keys() == NAMES
+    assert {version.rpartition("~")[2] for version in versions(machine).values()} == {ending}
+    machine.systemctl("restart", "mandos")
+    assert fetch(machine) == PASSWORD
+    assert "alpha" in machine.run("mandos-ctl").decode()
+    assert "FAIL" not in machine.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
+    try_programs(machine)
+    # Byte code for this Python alone.
+    compiled = machine.run("find", "/usr/lib/mandos", "-name", "*.pyc").decode().splitlines()
+    assert len(compiled) > 500
+    assert {name.rsplit(".", 2)[1] for name in compiled} == {"cpython-313"}
+
+
+def check_image(machine: DebianMachine) -> None:
+    """The initial RAM disk has the client with the new release's Python."""
+    machine.run("rm", "-rf", "/run/image")
+    machine.run("unmkinitramfs", "/boot/initrd.img-1-test", "/run/image")
+    assert machine.run("find", "/run/image", "-name", "python3.13*")
+    said = machine.run("chroot", "/run/image", "/lib/mandos/plugins.d/mandos-client", "--version")
+    assert said.startswith(b"mandos-client")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_release_upgrade(packages_for: Callable[[str], Path], tmp_path: Path) -> None:
+    """Debian 12 becomes 13: Debian 12's packages of ours stay and work; 13's follow."""
+    tree = tmp_path / "root"
+    said = debian.upgrade_release(tree, "trixie", packages_for("bookworm") / "first")
+    assert not re.search("Removing mandos", said), said
+    with DebianMachine(tree, packages_for("trixie")) as machine:
+        machine.systemctl("start", "dbus")
+        keys = read_keys(machine)
+        configure(machine)
+        check_upgraded(machine, "deb12")
+        check_image(machine)
+        where = (
+            "import sys; sys.path.append('/usr/lib/mandos/server-python'); import {0}; print({0})"
+        )
+        for module in ("dbus_fast.signature", "zeroconf._cache"):
+            shown = machine.run("/usr/bin/python3", "-ISBc", where.format(module)).decode()
+            assert shown.rstrip().endswith(".py'>")  # not compiled for this Python
+        machine.install_packages(FIRST)
+        check_upgraded(machine, "deb13")
+        check_image(machine)
+        assert read_keys(machine) == keys
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+#: The last commit whose packages were tied to Python 3.11.
+OLD = "33749e6"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_release_upgrade_from_the_first_packages(
+    packages_for: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Version 0.1.0 is upgraded with the system where our packages for 13 can be found."""
+    known = subprocess.run(["git", "cat-file", "-e", OLD], cwd=ROOT, check=False).returncode == 0
+    if not known or "bookworm" not in Path("/etc/os-release").read_text(encoding="utf-8"):
+        pytest.skip(f"needs the project's history (commit {OLD}), and Debian 12 to build there")
+    debian.build_old_packages(OLD, tmp_path / "old", tmp_path / "packages")
+    tree, new = tmp_path / "root", packages_for("trixie")
+    said = debian.upgrade_release(tree, "trixie", tmp_path / "packages", new / "first")
+    assert not re.search("Removing mandos", said), said
+    with DebianMachine(tree, new) as machine:
+        machine.systemctl("start", "dbus")
+        configure(machine)
+        check_upgraded(machine, "deb13")
+        check_image(machine)
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+def test_compiled_modules_have_a_fallback(packages: Path, tmp_path: Path) -> None:
+    """What is compiled is for any Python, or named after the one it is for beside its source."""
+    for package in sorted((packages / "first").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    modules = sorted(tmp_path.rglob("*.so"))
+    tied = [path for path in modules if not path.name.endswith(".abi3.so")]
+    assert {path.name for path in modules} - {path.name for path in tied} == {"_openpgp.abi3.so"}
+    assert len(tied) > 20
+    for path in tied:
+        name, tag, _ending = path.name.split(".")
+        assert re.fullmatch(r"cpython-3\d+-[a-z0-9_-]+", tag)
+        assert path.with_name(f"{name}.py").exists()

@@ -18,7 +18,7 @@ from harness.families import Family, ours, reference
 from harness.host import Host, Link, why_impossible
 from harness.keys import Credentials, make_credentials, seal_with_gnupg
 from harness.peers import client_command, start_server
-from harness.process import Process
+from harness.process import PATIENCE, Process
 
 pytestmark = pytest.mark.peer
 
@@ -314,6 +314,32 @@ def test_a_client_that_fails_is_started_again(host: Host) -> None:
     _finish(agent)
 
 
+#: A client that waits and says so, to a person and to the log.
+TELLING = """#!/bin/sh
+echo "mandos-client: something for the log" >&2
+echo "mandos-client: notice: waiting for a server" >&2
+exec sleep 600
+"""
+
+
+def test_a_person_at_the_console_is_told_why_nothing_happens(host: Host) -> None:
+    """A notice of the client is shown on a line of its own, and the question again after it."""
+    console = host.path("/run/console")
+    console.touch()
+    install_client(host, TELLING)
+    asker = ask(host, "disk")
+    agent = start_agent(host, OURS, "--console=/run/console", "--", "/run/client")
+    agent.wait_for("^mandos-client: something for the log$")
+    agent.wait_for("^mandos-client: notice: waiting for a server$")
+    deadline = time.monotonic() + PATIENCE
+    while not (text := console.read_text(encoding="utf-8")).endswith("Password of disk "):
+        assert time.monotonic() < deadline, agent.report(f"on the console: {text!r}")
+        time.sleep(0.01)
+    assert text == "\nmandos-client: waiting for a server\nPassword of disk "
+    _end_all(asker)
+    agent.end()
+
+
 def test_a_client_that_cannot_be_started_is_tried_again(host: Host) -> None:
     """A prompt beside us goes on working, so there is no reason to give up."""
     asker = ask(host, "disk")
@@ -408,6 +434,7 @@ def test_with_real_clients_and_servers(
 ) -> None:
     """The whole way of a password, from the server to what asks for it."""
     keys = keys_of(client)
+    keys = keys.with_secret(seal_with_gnupg(keys, PASSWORD))
     link.client.path(QUESTIONS).mkdir(parents=True, exist_ok=True)
     with start_server(link.server, server, keys.section) as running:
         command = client_command(link.client, client, keys, running.address)
@@ -416,8 +443,7 @@ def test_with_real_clients_and_servers(
         asker = ask(link.client, "disk")
         answering = start_agent(link.client, agent, "--", *command)
         assert asker.wait() == 0, answering.report("unanswered")
-        # For systemd a NUL is the end of one password, and the beginning of another.
-        assert asker.stdout == keys.password.partition(b"\0")[0]
+        assert asker.stdout == PASSWORD
         answering.end()
 
 
@@ -446,10 +472,11 @@ def test_the_program_looks_at_its_installation(host: Host) -> None:
     process = host.start(OURS.agent, "--test", "--", "/usr/bin/env")
     assert process.wait() == 0, process.report("not ready")
     assert f"ok: questions: {QUESTIONS} can be watched" in process.log
-    process = host.start(OURS.agent, "--test")
+    client = "/lib/mandos/plugins.d/mandos-client"
+    process = host.start(OURS.agent, "--test", "--", client, "--seckey=/nonexistent/seckey.txt")
     assert process.wait() == 1
-    assert "failed: client: /lib/mandos/plugins.d/mandos-client: No such file" in process.log
-    assert "failed: key: cannot read the key file /conf/conf.d/mandos/seckey.txt" in process.log
+    assert f"failed: client: {client}: No such file" in process.log
+    assert "failed: key: cannot read the key file /nonexistent/seckey.txt" in process.log
 
 
 @pytest.mark.parametrize("option", ["--help", "--usage", "--version", "-?", "-V"])

@@ -12,6 +12,7 @@ import pytest
 from harness.boot import install_boot_programs
 from harness.boot_screen import BootScreen
 from harness.host import Host
+from mandos.passwords import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,17 @@ def test_the_answer_is_printed(programs: BootPrograms, screen: BootScreen) -> No
         assert asking.wait() == 0, asking.report("no answer")
         assert asking.stdout == b"correct horse"
         assert asking.lines == ["correct horse"]
+
+
+@pytest.mark.parametrize("size", [LIMIT, LIMIT + 1])
+def test_the_longest_answer(programs: BootPrograms, screen: BootScreen, size: int) -> None:
+    """As long as a password may be; one byte more, and plugin-runner has to start it again."""
+    plugin = programs.plugin("plymouth.d", "plymouth")
+    with programs.host.start(plugin, "--prompt=Question") as asking:
+        screen.wait_for("Question:")
+        screen.type(b"y" * size + b"\n")
+        assert asking.wait() == (0 if size == LIMIT else 75), asking.report("another end")
+        assert asking.stdout == (b"y" * size if size == LIMIT else b"")
 
 
 def test_a_question_that_is_stopped_goes_away(programs: BootPrograms, screen: BootScreen) -> None:

@@ -254,11 +254,16 @@ def test_the_reader_need_not_wait_for_the_losers(programs: BootPrograms) -> None
         assert runner.lines == ["hunter2"]
 
 
-def test_a_large_output_comes_whole(programs: BootPrograms) -> None:
-    """A megabyte of key file, through pipes that hold less."""
-    program = "#!/usr/bin/python3 -IS\nimport os\nos.write(1, bytes(range(256)) * 4096)\n"
-    programs.script("large.d", "large", program)
-    assert programs.host.run(*_command(programs, "large.d")) == bytes(range(256)) * 4096
+def test_the_longest_output_comes_whole(programs: BootPrograms) -> None:
+    """Any bytes, as many as a password may have; one byte more is no password."""
+    program = "#!/usr/bin/python3 -IS\nimport os\nos.write(1, bytes(range(256)) * 8{more})\n"
+    programs.script("longest.d", "key", program.format(more=""))
+    assert programs.host.run(*_command(programs, "longest.d")) == bytes(range(256)) * 8
+    programs.script("longer.d", "key", program.format(more=" + b'x'"))
+    with programs.host.start(*_command(programs, "longer.d")) as runner:
+        assert runner.wait() == 69
+        assert "plugin-runner: key: printed more than 2048 bytes; killed" in runner.lines
+        assert runner.stdout == b""
 
 
 def test_closed_descriptors_do_no_harm(programs: BootPrograms) -> None:
@@ -270,10 +275,19 @@ def test_closed_descriptors_do_no_harm(programs: BootPrograms) -> None:
 
 def test_mistakes_on_the_command_line(programs: BootPrograms) -> None:
     """Status 64, the mistake and where help is; no plugin is started."""
-    for options in (["--nonsense"], ["word"], ["-o", "x"], ["-G", "x"], ["-E", ":A=1"]):
+    for options in (["--nonsense"], ["two", "words"], ["-o", "x"], ["-G", "x"], ["-E", ":A=1"]):
         with programs.host.start(*_command(programs, "output.d", *options)) as runner:
             assert runner.wait() == 64, runner.report("accepted")
             assert runner.stdout == b""
+
+
+def test_a_keyscript_is_given_the_third_field_of_crypttab(programs: BootPrograms) -> None:
+    """It is the only argument, crypttab(5); the reference's runner refuses it, and only asks."""
+    programs.script("keyscript.d", "plugin", "#!/bin/sh\nprintf sesame\n")
+    command = _command(programs, "keyscript.d", "none")
+    with programs.host.start(*command) as running:
+        assert running.wait() == 0, running.report("refused")
+        assert running.stdout == b"sesame"
 
 
 #: The two families' runners; which must get on with all plugins.
@@ -307,6 +321,43 @@ def test_a_typed_password(programs: BootPrograms, runner: str, plugins: str) -> 
         terminal.type(b"correct horse\n")
         assert terminal.finish() == (0, b"correct horse"), terminal.report("no password")
         assert terminal.echoes()
+
+
+#: A client that has something to say while a person is asked.
+TELLING = """#!/bin/sh
+until [ -e /run/tell ]; do sleep 0.05; done
+echo "mandos-client: notice: one thing" >&2
+echo "mandos-client: notice: another" >&2
+exec sleep 600
+"""
+
+
+@pytest.mark.parametrize("asking", ["password-prompt", "console"])
+def test_what_a_plugin_says_does_not_stand_in_the_prompt(
+    programs: BootPrograms, asking: str
+) -> None:
+    """It begins on a fresh line, and the prompt is shown again after it."""
+    folder = f"telling-{asking}.d"
+    prompt = rb"Enter passphrase to unlock the disk: $"
+    if asking == "password-prompt":
+        programs.plugin(folder, "password-prompt")
+        programs.script(folder, "mandos-client", TELLING)
+    else:
+        prompt = rb"Password: $"
+        programs.script(folder, "mandos-client", TELLING.replace("exec sleep 600", "exit 75"))
+    tell = programs.host.path("/run/tell")
+    tell.unlink(missing_ok=True)
+    if asking == "console":
+        tell.touch()
+    with Terminal(programs.host, *_command(programs, folder)) as terminal:
+        terminal.wait_for(prompt)
+        tell.touch()
+        terminal.wait_for(
+            rb"\r\nmandos-client: notice: one thing\r\n(.*\r\n)*"
+            rb"mandos-client: notice: another\r\n(.*\r\n)*" + prompt
+        )
+        terminal.type(b"typed\n")
+        assert terminal.finish() == (0, b"typed"), terminal.report("no password")
 
 
 def _user_ids(programs: BootPrograms, program: str) -> bytes:

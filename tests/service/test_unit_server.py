@@ -31,6 +31,11 @@ pytestmark = pytest.mark.peer
 UNIT = "mandos.service"
 PORT = 711  # below 1024: a right that is gone once it serves
 NET_RAW = 1 << 13
+#: Asks for a reload as an ordinary user.
+ASK = """
+import socket
+socket.socket(socket.AF_UNIX).connect("/run/mandos/control")
+"""
 SOCKET = f"""[Socket]
 ListenStream=[::1]:{PORT}
 """
@@ -178,7 +183,7 @@ def test_two_sockets_are_refused(machine: Machine) -> None:
 
 
 def test_reload(machine: Machine) -> None:
-    """Systemctl reload reads the clients again; a broken file changes nothing, and is told."""
+    """Systemctl reload reads the clients again; a broken file changes nothing, and it fails."""
     log = start(machine)
     shutil.chown(machine.path("/etc/mandos/clients.conf"), group=_group(machine))
     configure(machine, section("alpha"), section("beta"))
@@ -187,16 +192,72 @@ def test_reload(machine: Machine) -> None:
     seen = log.wait_for("configuration read again: 2 clients, 1 added")
     machine.wait_until(UNIT, "StatusText", f"^port {PORT}: 2 clients enabled, 0 disabled$")
     machine.path("/etc/mandos/clients.conf").write_text("[gamma]\nsecret = ?\n", encoding="ascii")
-    machine.systemctl("reload", UNIT)
-    log.wait_for("configuration is not taken over", after=seen)
+    assert machine.start("systemctl", "reload", UNIT).wait() != 0
+    log.wait_for("reload failed", after=seen)
+    log.wait_for(r"mandos: /etc/mandos/clients\.conf: line 2: \[gamma\] secret: expected base64")
     machine.wait_until(UNIT, "StatusText", "^port .* 2 clients enabled.*the last reload failed")
     assert machine.show(UNIT, "ActiveState") == "active"
+    assert machine.show(UNIT, "NRestarts") == "0"
+    configure(machine, section("alpha"))
+    machine.path("/etc/mandos/clients.conf").chmod(0o640)
+    machine.systemctl("reload", UNIT)
+    machine.wait_until(UNIT, "StatusText", f"^port {PORT}: 1 clients enabled, 0 disabled$")
+
+
+def test_reload_without_a_bus(machine: Machine) -> None:
+    """It needs no D-Bus to know how it went, and another user cannot ask for it."""
+    machine.write("/etc/mandos/mandos.conf", f"[DEFAULT]\nport = {PORT}\nuse_dbus = no\n")
+    start(machine)
+    assert machine.start("systemctl", "reload", UNIT).wait() != 0
+    shutil.chown(machine.path("/etc/mandos/clients.conf"), group=_group(machine))
+    machine.path("/etc/mandos/clients.conf").chmod(0o640)
+    machine.systemctl("reload", UNIT)
+    asking = machine.start(
+        "setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", ASK
+    )
+    assert asking.wait() != 0
+    assert "Permission denied" in asking.log
+
+
+def test_one_bad_section_at_start(machine: Machine) -> None:
+    """It costs one client: the others are served, and the status and the log say what is wrong."""
+    configure(machine, section("alpha"), section("beta", "timeout = 5 minutes"))
+    log = start(machine)
+    log.wait_for(r"clients\.conf: line \d+: \[beta\] timeout: '5 minutes' is not a duration; write")
+    log.wait_for("skipped because of mistakes in the configuration: beta; mend them, then reload")
+    said = f"^port {PORT}: 1 clients enabled, 0 disabled; clients are skipped: .* see the log$"
+    machine.wait_until(UNIT, "StatusText", said)
+    configure(machine, section("alpha"), section("beta"))
+    shutil.chown(machine.path("/etc/mandos/clients.conf"), group=_group(machine))
+    machine.path("/etc/mandos/clients.conf").chmod(0o640)
+    machine.systemctl("reload", UNIT)
+    machine.wait_until(UNIT, "StatusText", f"^port {PORT}: 2 clients enabled, 0 disabled$")
+
+
+STATES = {
+    "read-only": ("mount -o remount,bind,ro /var/lib/mandos", "is mounted read-only"),
+    "root's": ("chown -R root:root /var/lib/mandos", ""),
+    "database of root": ("chown root:root /var/lib/mandos/mandos.db", "belongs to root"),
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_state_after_a_restore(machine: Machine, kind: str) -> None:
+    """A state that cannot be written says who is disabled all the same."""
+    times = ("checker = false", "interval = PT1S", "timeout = PT1S")
+    configure(machine, section("alpha", "checker = true"), section("beta", *times))
+    start(machine).wait_for("client beta is disabled")
+    machine.systemctl("stop", UNIT)
+    command, said = STATES[kind]
+    machine.run("sh", "-ec", f"mount --bind /var/lib/mandos /var/lib/mandos; {command}")
+    start(machine)
+    machine.wait_until(UNIT, "StatusText", f"^port {PORT}: 1 clients enabled, 1 disabled.*{said}")
 
 
 def test_reload_of_a_file_that_is_root_s(machine: Machine) -> None:
     """What could be read at start only is not read again, and the log says what to do."""
     log = start(machine)
-    machine.systemctl("reload", UNIT)
+    assert machine.start("systemctl", "reload", UNIT).wait() != 0
     log.wait_for("run: chgrp _mandos /etc/mandos/clients.conf; chmod 640")
     machine.wait_until(UNIT, "StatusText", "1 clients enabled.*the last reload failed")
 
@@ -230,13 +291,22 @@ def test_a_crash_is_followed_by_a_start(machine: Machine) -> None:
     machine.wait_until(UNIT, "StatusText", "1 clients enabled")
 
 
-def test_a_wrong_configuration_is_not_tried_again(machine: Machine) -> None:
-    """Start fails at once, the log says why, and systemd does not try for ever."""
+def test_a_wrong_configuration_is_tried_again(machine: Machine) -> None:
+    """Start fails at once and the log says why; mended, the server comes up by itself."""
     machine.write("/etc/mandos/mandos.conf", "[DEFAULT]\nport = many\n")
     assert machine.start("systemctl", "start", UNIT).wait() != 0
-    assert machine.show(UNIT, "ActiveState") == "failed"
     assert machine.show(UNIT, "ExecMainStatus") == str(os.EX_CONFIG)
     machine.follow(UNIT).wait_for("expected a TCP port .*, not 'many'")
+    machine.write("/etc/mandos/mandos.conf", f"[DEFAULT]\nport = {PORT}\n")
+    machine.wait_until(UNIT, "StatusText", "1 clients enabled")
+
+
+def test_a_wrong_command_line_is_not_tried_again(machine: Machine) -> None:
+    """The unit has to be mended and started anew."""
+    drop_in(machine, "ExecStart=", "ExecStart=/usr/sbin/mandos --foreground --port=many")
+    assert machine.start("systemctl", "start", UNIT).wait() != 0
+    assert machine.show(UNIT, "ActiveState") == "failed"
+    assert machine.show(UNIT, "ExecMainStatus") == str(os.EX_USAGE)
 
 
 def test_stop(machine: Machine) -> None:

@@ -26,6 +26,7 @@ class Supervisor:
         self.commands = commands
         self.begun: list[Run] = []
         self.ended: list[tuple[Run, int]] = []
+        self.words: list[str] = []
         self.news = asyncio.Event()
         self.most = 0
 
@@ -40,8 +41,9 @@ class Supervisor:
         self.most = max(self.most, len(self.begun) - len(self.ended))
         self.news.set()
 
-    def completed(self, run: Run, _command: str, wait_status: int) -> None:
+    def completed(self, run: Run, _command: str, wait_status: int, words: str) -> None:
         """It has ended."""
+        self.words.append(words)
         self.ended.append((run, wait_status))
         self.news.set()
 
@@ -172,12 +174,12 @@ async def test_machine_without_processes_is_tried_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(checkers_module, "_RETRY", 0.0)
     left = 3
 
-    def spawn(command: tuple[str, ...]) -> int:
+    def spawn(command: tuple[str, ...], *, output: int | None = None) -> int:
         nonlocal left
         left -= 1
         if left >= 0:
             raise MachineError("Resource temporarily unavailable")
-        return process.spawn(command)
+        return process.spawn(command, output=output)
 
     monkeypatch.setattr(checkers_module, "spawn", spawn)
     async with running({"a": "true", "b": "true"}) as (checkers, supervisor):
@@ -187,10 +189,33 @@ async def test_machine_without_processes_is_tried_again(monkeypatch: pytest.Monk
     assert left == -2
 
 
+async def test_last_words_are_kept() -> None:
+    """The end of what it prints, of output and error alike, in one line that cannot harm a log."""
+    loud = "yes x | head -c 3000000; printf 'one\\n\\n\\033[31mtwo\\n' >&2; exit 3"
+    async with running({"a": loud, "b": "true"}) as (checkers, supervisor):
+        checkers.want(Run("a", 1))
+        await supervisor.until(ended=1)
+        checkers.want(Run("b", 1))
+        await supervisor.until(ended=2)
+        assert supervisor.ended == [(Run("a", 1), 3 << 8), (Run("b", 1), 0)]
+        assert supervisor.words[0].endswith(r"x / x / one / \x1b[31mtwo")
+        assert len(supervisor.words[0]) == 300
+        assert supervisor.words[1] == ""
+
+
+async def test_what_a_checker_leaves_behind_does_not_hold_it_up() -> None:
+    """A program in the background may keep the output open; the checker has ended all the same."""
+    async with running({"a": "echo gone; sleep 3 & exit 1"}) as (checkers, supervisor):
+        checkers.want(Run("a", 1))
+        await supervisor.until(ended=1)
+        assert supervisor.words == ["gone"]
+
+
 async def test_checker_has_no_input_no_terminal_and_no_signals_of_ours() -> None:
-    """Its three descriptors are /dev/null, it leads a session, and SIGPIPE kills it again."""
+    """It reads /dev/null, prints to a pipe, leads a session, and SIGPIPE kills it again."""
     test = (
-        'test "$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 | sort -u)" = /dev/null'
+        'test "$(readlink /proc/$$/fd/0)" = /dev/null'
+        ' && test "$(readlink /proc/$$/fd/1 /proc/$$/fd/2 | sort -u | cut -d: -f1)" = pipe'
         ' && test "$(cut -d" " -f6 /proc/$$/stat)" = $$'
         " && ! ls /proc/$$/fd/3 && kill -PIPE $$"
     )

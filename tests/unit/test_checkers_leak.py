@@ -53,7 +53,7 @@ class Treadmill:
             self._checkers.stop(run)
             self._next()
 
-    def completed(self, _run: Run, _command: str, _wait_status: int) -> None:
+    def completed(self, _run: Run, _command: str, _wait_status: int, _words: str) -> None:
         """The next one."""
         self._next()
 

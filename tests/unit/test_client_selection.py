@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 
-from mandos.client.selection import Selection
+from mandos.client.selection import MISSING_TIME, NO_LINK_TIME, Narrowing, Selection
 from mandos.links import Link
 
 #: From linux/if.h, see netdevice(7).
@@ -88,3 +88,85 @@ def test_names_win_over_kinds_in_every_order() -> None:
     link = Link(7, ("b",), LOOPBACK)
     for names in itertools.permutations(["a", "b", "c"]):
         assert Selection(names, direct=False).brings_up(link)
+
+
+#: When a named interface can be used, and which others may be.
+USABLE = BROADCAST | UP | RUNNING
+HERE = Link(3, ("eth0", "enp1s0"), USABLE)
+OTHER = Link(4, ("eth1",), BROADCAST)
+TUNNEL = Link(5, ("tun0",), POINT_TO_POINT)
+
+
+def _widens_after(selection: Narrowing, links: list[Link], began: float) -> float:
+    """Seconds from ``began`` until the names no longer narrow the choice; it is so once only."""
+    assert not selection.look(links, began)
+    seconds = selection.deadline - began
+    assert not selection.look(links, began + seconds - 0.001)
+    assert selection.look(links, began + seconds)
+    assert selection.wide
+    assert not selection.look(links, began + seconds + 1)
+    assert selection.deadline == float("inf")
+    return seconds
+
+
+def test_all_are_used_when_the_named_one_does_not_exist() -> None:
+    """A card that got another name keeps no machine from booting: others serve after 10 seconds."""
+    selection = Selection(["eno1"], direct=False)
+    assert not selection.uses(OTHER)
+    assert _widens_after(selection, [OTHER, TUNNEL], 100.0) == MISSING_TIME == 10
+    assert selection.uses(OTHER)
+    assert selection.brings_up(OTHER)
+    assert not selection.uses(TUNNEL)
+    assert selection.uses(Link(9, ("eno1",), POINT_TO_POINT))  # it may still come
+    told = "the network interface eno1 does not exist; using all others too (eth1)"
+    assert selection.why_wide([OTHER, TUNNEL]) == told
+
+
+@pytest.mark.parametrize("flags", [BROADCAST, BROADCAST | UP], ids=["down", "no_carrier"])
+def test_all_are_used_when_the_named_one_gets_no_carrier(flags: int) -> None:
+    """The cable may be in another card: 30 seconds later all are used."""
+    selection = Selection(["eno1"], direct=False)
+    dead = Link(3, ("eno1",), flags)
+    assert _widens_after(selection, [dead, OTHER], 100.0) == NO_LINK_TIME == 30
+    told = "the network interface eno1 has no link; using all others too (eth1)"
+    assert selection.why_wide([dead, OTHER]) == told
+
+
+def test_time_counts_only_while_no_named_interface_can_be_used() -> None:
+    """One that comes, and has a carrier, is waited for anew when it goes."""
+    selection = Selection(["eth0", "eno1"], direct=False)
+    assert not selection.look([OTHER], 0.0)
+    assert not selection.look([OTHER, HERE], 9.0)
+    assert selection.deadline == float("inf")
+    assert not selection.look([OTHER, HERE], 1000.0)
+    assert _widens_after(selection, [OTHER], 1001.0) == MISSING_TIME
+    told = (
+        "none of the network interfaces can be used: eth0 does not exist, eno1 does not exist; "
+        "using all others too (there is none yet)"
+    )
+    assert selection.why_wide([]) == told
+
+
+def test_card_that_came_without_a_carrier_has_its_thirty_seconds() -> None:
+    """They begin when nothing could be used, not when it came."""
+    selection = Selection(["eno1"], direct=False)
+    assert not selection.look([], 0.0)
+    assert not selection.look([Link(3, ("eno1",), BROADCAST)], 9.0)
+    assert selection.deadline == NO_LINK_TIME
+
+
+def test_none_holds_when_all_are_used() -> None:
+    """Others are used if they are up, but never brought up."""
+    selection = Selection(["eno1", "none"], direct=False)
+    _widens_after(selection, [OTHER], 0.0)
+    assert selection.uses(OTHER)
+    assert not selection.brings_up(OTHER)
+
+
+def test_nothing_to_widen() -> None:
+    """Without names, or with "none" alone, time changes nothing."""
+    for names in ([], ["none"]):
+        selection = Selection(names, direct=False)
+        assert selection.wide
+        assert not selection.look([], 0.0)
+        assert selection.deadline == float("inf")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mandos.errors import AdministratorError
-from mandos.server.clients_conf import RUNTIME_NAMES, ClientSettings, load_clients
+from mandos.server.clients_conf import RUNTIME_NAMES, ClientSettings, load_clients, read_clients
 from mandos.wire import key_id
 
 KEY = "f90c7a81d72d1ea69a51031a91ff8885f36c8b46d155c8c58709a4c99ae9e361"
@@ -34,6 +34,12 @@ def _load(folder: Path, text: str) -> list[ClientSettings]:
 def _one(folder: Path, lines: str) -> ClientSettings:
     (client,) = _load(folder, f"[foo]\n{KEY_LINE}{SECRET_LINE}{lines}")
     return client
+
+
+def _remarks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The remarks but for those on hosts and secrets, which the clients of these tests lack."""
+    usual = ("the secret of", "host is missing")
+    return [text for text in caplog.messages if not text.startswith(usual)]
 
 
 def _problems(folder: Path, text: str) -> list[str]:
@@ -140,7 +146,9 @@ def test_unknown_options_are_ignored_and_noted(
     """An unknown option, even one that could not be expanded, is noted at level info."""
     caplog.set_level(logging.INFO)
     _one(tmp_path, "colour = 50% grey")
-    assert caplog.messages == [f"{tmp_path}/clients.conf: line 4: unknown option colour is ignored"]
+    assert _remarks(caplog) == [
+        f"{tmp_path}/clients.conf: line 4: unknown option colour is ignored"
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(RUNTIME_NAMES))
@@ -315,10 +323,8 @@ def test_broken_files(tmp_path: Path, text: bytes, expected: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"[foo]\nhost = \xff\n", "line 2 is not UTF-8 text"),
         (b"[foo]\r\nhost = a\0b", "line 2: null bytes"),
         ("[foo]\n".encode("utf-16"), "line 1: null bytes"),
-        (b"\xef\xbb\xbf[foo]\n\xe4", "line 2 is not UTF-8 text"),
     ],
 )
 def test_not_text(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -415,7 +421,7 @@ def test_empty_option_below_a_secret_is_no_data(
     """Words are options, known or not; what could be either is remarked without its name."""
     caplog.set_level(logging.INFO)
     assert _one(tmp_path, "location=\nhost=").host == ""
-    assert caplog.messages == [
+    assert _remarks(caplog) == [
         (
             f"{tmp_path}/clients.conf: line 4: unknown option is ignored; "
             "is this a continuation of secret? then indent it"
@@ -433,7 +439,7 @@ def test_remarks_on_thousands_of_clients_are_one_line(
     """The same remark comes once, with the first place and the number."""
     caplog.set_level(logging.INFO)
     assert len(_load(tmp_path, _many(3000, "x = y\n"))) == 3000
-    assert caplog.messages == [
+    assert _remarks(caplog) == [
         f"{tmp_path}/clients.conf: line 4: unknown option x is ignored (and 2999 more of these)"
     ]
 
@@ -442,8 +448,8 @@ def test_different_remarks_are_bounded(tmp_path: Path, caplog: pytest.LogCapture
     """A hundred different remarks are enough."""
     caplog.set_level(logging.INFO)
     _one(tmp_path, "".join(f"x{n} = y\n" for n in range(3000)))
-    assert len(caplog.messages) == 101
-    assert caplog.messages[-1] == "there is more of this (and 2899 more of these)"
+    assert len(_remarks(caplog)) == 101
+    assert _remarks(caplog)[-1] == "there is more of this (and 2899 more of these)"
 
 
 def test_problems_of_thousands_of_clients_are_bounded(tmp_path: Path) -> None:
@@ -453,13 +459,14 @@ def test_problems_of_thousands_of_clients_are_bounded(tmp_path: Path) -> None:
     assert problems[-1] == "and 2900 more"
     syntax = _problems(tmp_path, "x\n" * 3000)
     assert len(syntax) == 100
+    assert syntax[-1] == "line 100: too many mistakes: the rest is not read"
 
 
 def test_wrong_default_is_one_problem(tmp_path: Path) -> None:
     """What [DEFAULT] has wrong is told once, where it stands, and only when it is used."""
     wrong = "[DEFAULT]\ntimeout = x\nhost = %(nosuch)s\n"
     (problem,) = _problems(tmp_path, wrong + _many(9, "host = y\n"))
-    assert problem == "line 2: [DEFAULT] timeout: 'x' is not a duration"
+    assert problem.startswith("line 2: [DEFAULT] timeout: 'x' is not a duration; write ")
     assert len(_load(tmp_path, wrong + _many(9, "host = y\ntimeout = PT1S\n"))) == 9
 
 
@@ -480,14 +487,14 @@ def test_client_that_is_never_approved_is_a_warning(
 ) -> None:
     """Refused without anybody being asked: a client that never comes back from a reboot."""
     _load(tmp_path, "[DEFAULT]\napproved_by_default = no\n" + _many(12, ""))
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert record.getMessage().endswith(
+    (remark,) = _remarks(caplog)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert remark.endswith(
         "nothing is ever sent to c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
     )
     caplog.clear()
     _one(tmp_path, "approved_by_default = no\napproval_delay = PT1S\n")
-    assert caplog.messages == []
+    assert _remarks(caplog) == []
 
 
 def test_equal_values_are_shared(tmp_path: Path) -> None:
@@ -509,3 +516,155 @@ def test_long_lines_cost_no_more_than_short_ones(tmp_path: Path) -> None:
     assert problem == "line 2: expected [section] or option = value"
     assert _one(tmp_path, f"host = a{blanks}b").host == f"a{blanks}b"
     assert _one(tmp_path, "host = a" + "\n" * (1 << 18) + " b").host == "a" + "\n" * (1 << 18) + "b"
+
+
+# What a start does about mistakes
+
+
+def _section(name: str, key: str, lines: str = "") -> str:
+    return f"[{name}]\nkey_id = {key * 64}\n{SECRET_LINE}host = h\n{lines}"
+
+
+def _start(folder: Path, text: str | bytes) -> tuple[set[str], str, set[str]]:
+    """The clients that are served, the problems, and the clients that are known to be skipped."""
+    reading = read_clients(_write(folder, text).parent)
+    return {one.name for one in reading.clients}, "\n".join(reading.problems), set(reading.skipped)
+
+
+#: What is wrong after a sound section alpha, and before a sound section omega.
+MISTAKES = [
+    ("[beta]\n", "key_id is missing"),
+    (_section("beta", "b", "timeout = 5 minutes\n"), "'5 minutes' is not a duration"),
+    (_section("beta", "b", "timeout = PT5M # five\n"), "a comment cannot stand behind a value"),
+    (_section("beta", "b", "what is this\n"), "expected [section] or option = value"),
+    (_section("beta", "b") + _section("beta", "c"), "there is a section [beta] at line"),
+    (_section("beta", "b", "host = x\n"), "has host at line"),
+    (_section("beta", "b", "host: x\nsecfile = /nowhere\n"), "has host at line"),
+    (_section("beta", "a"), "key_id: the same as that of"),
+    (_section("beta", "b").replace("aGVsbG8=", "aGVsbG8"), "secret: expected base64"),
+    (_section("beta", "b", "checker = ping %%(hots)s\n"), "checker: expected one of"),
+    ("[beta\nkey_id = 5\n", "expected [section] or option = value"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "said"), MISTAKES, ids=[said for _text, said in MISTAKES])
+def test_mistake_costs_its_own_section(tmp_path: Path, mistake: str, said: str) -> None:
+    """Those before and after it are served, and the problem is told as at a reload."""
+    text = _section("alpha", "a") + mistake + _section("omega", "e")
+    served, problems, skipped = _start(tmp_path, text)
+    assert served == {"alpha", "omega"}
+    assert said in problems
+    assert skipped in ({"beta"}, {"[beta"})
+    with pytest.raises(AdministratorError) as caught:
+        load_clients(tmp_path)
+    assert problems == str(caught.value)
+
+
+def test_line_that_is_no_text_costs_its_section(tmp_path: Path) -> None:
+    """Wherever it stands there: a value, a continuation line, the header; a comment is free."""
+    alpha, omega = _section("alpha", "a").encode(), _section("omega", "e").encode()
+    beta = _section("beta", "b").encode()
+    odd = (
+        beta.replace(b"= h", b"= \xff"), beta.replace(b"= h", b"= h\n  \xff"),
+        beta.replace(b"[beta", b"[b\xeata"), beta.replace(b"host", b"h\xf6st"),
+    )  # fmt: skip
+    for text in odd:
+        served, problems, _skipped = _start(tmp_path, alpha + text + omega)
+        assert served == {"alpha", "omega"}
+        assert "not UTF-8 text; save the file as UTF-8" in problems
+    assert _start(tmp_path, alpha + b"# Stra\xdfe\n" + omega)[:2] == ({"alpha", "omega"}, "")
+
+
+def test_defaults_in_doubt_cost_all_that_they_may_concern(tmp_path: Path) -> None:
+    """A client is never served by other rules than its own: an approval may stand in [DEFAULT]."""
+    (tmp_path / "clients.d").mkdir()
+    drop_in = tmp_path / "clients.d/x.conf"
+    drop_in.touch(mode=0o600)
+    wrong = "[DEFAULT]\nrubbish\n"
+    drop_in.write_text(_section("omega", "e"))
+    with pytest.raises(AdministratorError, match="line 2: "):
+        _start(tmp_path, wrong + _section("alpha", "a"))
+    drop_in.write_text(wrong + _section("omega", "e"))
+    assert _start(tmp_path, _section("alpha", "a"))[0] == {"alpha"}
+
+
+def test_options_before_the_first_section_hold_for_all(tmp_path: Path) -> None:
+    """They are a mistake, but can only have been meant so; an approval that stands there counts."""
+    text = "approved_by_default = no\ntimeout =\n  PT9M\n" + _section("alpha", "a")
+    reading = read_clients(_write(tmp_path, text).parent)
+    (alpha,) = reading.clients
+    assert (alpha.approved_by_default, alpha.timeout) == (False, timedelta(minutes=9))
+    (problem,) = reading.problems
+    assert "line 1: a [section] must come before the first option" in problem
+    with pytest.raises(AdministratorError, match="line 1"):
+        load_clients(tmp_path)
+
+
+@pytest.mark.parametrize("secret", ["aGVsbG8h==", "aGVs bG8h===="])
+def test_base64_with_too_much_padding(tmp_path: Path, secret: str) -> None:
+    """All Pythons read it alike: no machine may depend on that of its server."""
+    (client,) = _load(tmp_path, f"[foo]\n{KEY_LINE}secret = {secret}\n")
+    assert client.secret == b"hello!"
+
+
+def test_section_that_lost_its_header_costs_nobody_else(tmp_path: Path) -> None:
+    """What is each client's own is no default."""
+    headless = _section("beta", "b").partition("\n")[2]
+    served, problems, _skipped = _start(tmp_path, headless + _section("alpha", "a"))
+    assert served == {"alpha"}
+    assert "a [section] must come before the first option" in problems
+
+
+def test_start_without_one_client_that_is_sound(tmp_path: Path) -> None:
+    """A server that would serve nobody does not start; a file without sections is no mistake."""
+    with pytest.raises(AdministratorError, match="key_id is missing"):
+        _start(tmp_path, "[beta]\n")
+    assert _start(tmp_path, "[DEFAULT]\n") == (set(), "", set())
+
+
+def test_drop_in_that_cannot_be_read_costs_its_clients(tmp_path: Path) -> None:
+    """The other files are served from."""
+    (tmp_path / "clients.d").mkdir()
+    (tmp_path / "clients.d/x.conf").symlink_to("nowhere")
+    served, problems, _skipped = _start(tmp_path, _section("alpha", "a"))
+    assert served == {"alpha"}
+    assert "it is a symbolic link to nothing" in problems
+
+
+# Remarks
+
+
+def test_misspelled_option_is_a_warning_with_the_nearest_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that others refer to, or that is like none, is not misspelled."""
+    caplog.set_level(logging.INFO)
+    _one(tmp_path, "tiemout = PT5M\nhosts = x\nchecker = ping %(hosts)s\ncolour = red\n")
+    remarks = {record.getMessage(): record.levelname for record in caplog.records}
+    found = {text.partition("unknown option ")[2]: level for text, level in remarks.items()}
+    del found[""]
+    assert found == {
+        "tiemout is ignored; is it timeout?": "WARNING",
+        "hosts is ignored": "INFO",
+        "colour is ignored": "INFO",
+    }
+
+
+def test_host_with_a_comment_behind_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is what the file says, and hardly what was meant."""
+    assert _one(tmp_path, "host = beta ; note\n").host == "beta ; note"
+    (remark,) = _remarks(caplog)
+    assert remark.endswith("host: the comment is part of the value: 'beta ; note'")
+
+
+def test_secrets_and_hosts_that_cannot_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At start and at a reload: what no client can open, and checkers that cannot succeed."""
+    _load(tmp_path, _many(12, ""))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    names = "c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    assert caplog.messages[0].startswith(f"the secret of {names}: not an OpenPGP message")
+    assert caplog.messages[1].startswith("host is missing, and the checker needs it")
+    assert caplog.messages[1].endswith(names)
+    caplog.clear()
+    _load(tmp_path, f"[foo]\n{KEY_LINE}secret = 0gEB\nchecker = true\n")
+    assert caplog.messages == []

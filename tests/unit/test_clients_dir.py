@@ -42,6 +42,12 @@ def _names(clients: list[ClientSettings]) -> list[str]:
     return [client.name for client in clients]
 
 
+def _remarks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The remarks but for those on hosts and secrets, which the clients of these tests lack."""
+    usual = ("the secret of", "host is missing")
+    return [text for text in caplog.messages if not text.startswith(usual)]
+
+
 def _problems(folder: Path) -> list[str]:
     with pytest.raises(AdministratorError) as caught:
         load_clients(folder)
@@ -79,7 +85,7 @@ def test_other_names_are_ignored_and_noted(
         _write(tmp_path, f"clients.d/{name}", "not read")
     os.mkfifo(tmp_path / "clients.d/fifo")
     assert _names(load_clients(tmp_path)) == ["one"]
-    assert caplog.messages == [
+    assert _remarks(caplog) == [
         (
             f"{tmp_path}/clients.d/.hidden.conf is ignored: only *.conf is read, and no dot files "
             "(and 4 more of these)"
@@ -107,9 +113,8 @@ def test_wrong_default_of_clients_conf_is_told_where_it_stands(tmp_path: Path) -
     _write(tmp_path, "clients.conf", "[DEFAULT]\ntimeout = soon\n")
     _write(tmp_path, "clients.d/1.conf", _section("one", 1))
     _write(tmp_path, "clients.d/2.conf", _section("two", 2))
-    assert _problems(tmp_path) == [
-        "clients.conf: line 2: [DEFAULT] timeout: 'soon' is not a duration"
-    ]
+    (problem,) = _problems(tmp_path)
+    assert problem.startswith("clients.conf: line 2: [DEFAULT] timeout: 'soon' is not a duration; ")
 
 
 def test_names_and_keys_in_two_files(tmp_path: Path) -> None:
@@ -146,7 +151,7 @@ def test_problems_of_all_files_are_shown_together(tmp_path: Path) -> None:
         "clients.conf: line 3: [two] key_id is missing",
         "clients.conf: line 7: [three] interval: expected more than no time, not '0s'",
         "clients.d/1.conf is a directory, not a file",
-        "clients.d/2.conf: line 2 is not UTF-8 text",
+        "clients.d/2.conf: line 2: not UTF-8 text",
         (
             "clients.d/3.conf: line 4: [three] enabled: expected 1, yes, true, on, 0, no, false or "
             "off, not 'perhaps'"
@@ -208,7 +213,7 @@ def test_exposed_drop_ins_are_one_warning(tmp_path: Path, caplog: pytest.LogCapt
         _write(tmp_path, f"clients.d/{number} x.conf", _section(f"c{number}", number)).chmod(0o644)
     load_clients(tmp_path)
     path = f"{tmp_path}/clients.d/0 x.conf"
-    assert caplog.messages == [
+    assert _remarks(caplog) == [
         (
             f"everyone can read {path}, which holds secrets; run: chmod o-rwx '{path}' "
             "(and 2 more of these)"

@@ -68,7 +68,7 @@ def test_clients_example_in_use(
     assert foo == ClientSettings(
         name="foo", secret=foo.secret, key_id=foo.key_id, fingerprint=foo.fingerprint, host=foo.host
     )
-    assert caplog.messages == []
+    assert all(message.startswith("the secret of") for message in caplog.messages)
 
 
 @pytest.mark.parametrize("name", [*READERS, "secret", "secfile"])

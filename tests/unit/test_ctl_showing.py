@@ -238,7 +238,11 @@ SECRETS = [
     (b"\xd2\x01\x01", ""),
     (b"\x84\x02\x03\x00\xd2\x01\x01", ""),
     (b"\xc9\x01\x01", "no integrity protection"),
-    (b"\xd4\x01\x01", "OCB"),
+    (b"\xd4\x03\x01\x0d\x02", "not AES-OCB (version 1, cipher 13, mode 2)"),
+    (b"\xd4\x01\x01", "not AES-OCB"),
+    (b"\xd4\x03\x01\x09\x02", ""),
+    (b"\xd2\xff\0\0\x0f\xfa" + bytes(4090), ""),
+    (b"\xd2\xff\0\0\x0f\xfb" + bytes(4091), "of more than 2048 bytes is of no use"),
 ]
 
 
@@ -367,3 +371,13 @@ def test_watch_does_not_say_twice_what_a_record_says() -> None:
     watch.records = True
     watch.as_line(LISTED)
     assert watch.as_line(news.Changed(PATH, {"Enabled": False})) is None
+
+
+def test_why_has_the_words_of_a_failing_checker() -> None:
+    """Also after the client was disabled; not once a check has succeeded."""
+    words = "none has succeeded yet: exit status 1, saying: no such host"
+    records = [AuditRecord(number=9, kind="check-failed", client="alpha", detail=words)]
+    for client in (_client(LastCheckerStatus=1), _disabled("timeout", LastCheckerStatus=1)):
+        text = why(client, NOW, ours=True, records=records)
+        assert f"Its checker ended with: {words}." in text
+    assert words not in why(_client(), NOW, ours=True, records=records)

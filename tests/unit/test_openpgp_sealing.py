@@ -11,6 +11,7 @@ import pytest
 from openpgp.composed import Message, MessageBuilder, SignedPublicKey, SignedSecretKey
 from openpgp.types import StringToKey
 
+from mandos import passwords
 from mandos.errors import AdministratorError, MachineError, UsageError
 from mandos.openpgp import opening, packets
 from mandos.openpgp.kinds import primary_kind, subkey_kind
@@ -167,16 +168,20 @@ def test_a_cut_message_is_refused(pair: KeyPair, sealed: bytes) -> None:
             open_secret(sealed[:length], pair.secret)
 
 
-def test_a_large_secret_opens(pair: KeyPair) -> None:
-    """The largest key file of cryptsetup fits into the limits."""
-    large = os.urandom(8 << 20)
-    assert open_secret(seal(large, pair.secret), pair.secret) == large
+def test_the_longest_password_opens(pair: KeyPair) -> None:
+    """Exactly; one byte more is refused, and so is the largest key file of cryptsetup."""
+    longest = os.urandom(passwords.LIMIT)
+    assert open_secret(seal(longest, pair.secret), pair.secret) == longest
+    for size in (passwords.LIMIT + 1, 8 << 20):
+        with pytest.raises(SecretError, match=f"{size} bytes, more than the 2048") as caught:
+            open_secret(seal(os.urandom(size), pair.secret), pair.secret)
+        assert "luksAddKey" in str(caught.value.hint)
 
 
 def test_a_bomb_is_refused(pair: KeyPair) -> None:
     """A few bytes that stand for more than the limit cost an error, not the machine's memory."""
     subkey = read_secret_key(pair.secret).to_public_key().public_subkeys[0]
-    builder = MessageBuilder.from_bytes("", bytes(opening.SECRET_LIMIT + 1)).compression("bzip2")
+    builder = MessageBuilder.from_bytes("", bytes(opening._CONTENT_LIMIT + 1)).compression("bzip2")
     bomb = builder.seipd_v1("aes256").encrypt_to_key(subkey).to_vec()
     assert len(bomb) < 1000
     with pytest.raises(SecretError, match="too large"):
@@ -189,13 +194,3 @@ def test_a_message_for_a_passphrase_is_refused(pair: KeyPair) -> None:
     message = MessageBuilder.from_bytes("", b"x").seipd_v1("aes256")
     with pytest.raises(SecretError):
         open_secret(message.encrypt_with_password(s2k, "typed").to_vec(), pair.secret)
-
-
-def test_ocb_without_gnupg_is_explained(
-    pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A packet of type 20 is named, with the ways to seal again."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SecretError, match=r"needs gpg.*type 20") as caught:
-        open_secret(b"\xd4\x04data", pair.secret)
-    assert "--rfc4880" in str(caught.value.hint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 import mandos
+from mandos import keyfiles
 from mandos.client.settings import COMMAND_LINE, Address, ClientSettings
 from mandos.errors import UsageError
 from mandos.wire import grammar
@@ -62,10 +63,10 @@ def test_bad_command_line_says_what_is_wrong(arguments: list[str], complaint: st
 
 
 def test_defaults_are_those_of_the_manual_page() -> None:
-    """Without options: keys from the initial RAM disk, a retry every ten seconds."""
+    """Without options: this machine's keys, a retry every ten seconds."""
     settings = _settings()
-    assert settings.tls_privkey == "/conf/conf.d/mandos/tls-privkey.pem"
-    assert settings.seckey == "/conf/conf.d/mandos/seckey.txt"
+    assert settings.tls_privkey == f"{keyfiles.default_folder()}/tls-privkey.pem"
+    assert settings.seckey == f"{keyfiles.default_folder()}/seckey.txt"
     assert (settings.retry, settings.priority) == (10.0, grammar.PRIORITY)
     assert settings.connect == settings.servers == []
     assert settings.interfaces == []
@@ -102,10 +103,31 @@ def test_interfaces_add_up() -> None:
     assert _settings("-i", "eth0,none", "-i", "eth2").interfaces == ["eth0", "none", "eth2"]
 
 
-def test_single_interface_is_that_of_the_connect_address() -> None:
-    """One interface given with --connect is where a link-local address is."""
-    settings = _settings("-c", "fe80::1:4711", "-i", "eth2")
-    assert [one.interface for one in settings.connect] == ["eth2"]
+#: Misspelled words, and the options that they are like; some are like none.
+MISSPELLED = {
+    "--conect=[::1]:4711": "connect",
+    "--intreface=eth0": "interface",
+    "--interfaces=eth0": "interface",
+    "--tls_privkey=x": "tls-privkey",
+    "--sec-key=x": "seckey",
+    "--debugg": "debug",
+    "connect=[::1]:4711": "connect",
+    "interface=eth0": "interface",
+    "--nonsense": None,
+    "--q": None,
+    "--" + 4000 * "connect": None,
+    "word": None,
+}
+
+
+@pytest.mark.parametrize("word", MISSPELLED)
+def test_misspelled_option_is_answered_with_the_nearest(word: str) -> None:
+    """Whoever has mistyped an option is told which one was meant, else where to look."""
+    with pytest.raises(UsageError) as caught:
+        _settings(word)
+    meant = MISSPELLED[word]
+    wanted = f"did you mean --{meant}?" if meant else "see mandos-client --help"
+    assert caught.value.hint == wanted
 
 
 def test_help_names_every_option() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mandos import passwords
 from mandos.boot import runner_race
-from mandos.boot.runner_plugin import OUTPUT_LIMIT
 from mandos.boot.runner_settings import COMMAND_LINE, RunnerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -94,10 +94,10 @@ def test_the_page_and_the_sample_are_true() -> None:
     """The figures that the plugin page names, and every option of the sample configuration."""
     page = " ".join((ROOT / "docs/plugins.md").read_text("utf-8").split())
     pace = runner_race.Pace()
-    assert (pace.pause, pace.grace, OUTPUT_LIMIT) == (1.0, 10.0, 8 << 20)
+    assert (pace.pause, pace.grace, passwords.LIMIT) == (1.0, 10.0, 2048)
     assert "started again after one second" in page
     assert "After ten seconds it is killed" in page
-    assert "More than 8 MiB" in page
+    assert "More than 2048 bytes" in page
     sample = (ROOT / "conf/plugin-runner.conf").read_text("utf-8")
     options = [line[1:] for line in sample.splitlines() if line.startswith("#--")]
     assert len(options) == 7

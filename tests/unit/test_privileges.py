@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mandos.errors import AdministratorError, MachineError
+from mandos.server.obstacles import obstacle, user_name
 from mandos.server.privileges import ServerUser, make_state_directory, server_user
 
 if TYPE_CHECKING:
@@ -219,9 +220,23 @@ def test_state_directory_is_made(tmp_path: Path, user: ServerUser) -> None:
         assert stat.S_IMODE(found.st_mode) == 0o700
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o500])
-def test_state_directory_of_another_mode(tmp_path: Path, user: ServerUser, mode: int) -> None:
-    """One that is open to others, or closed to its owner, is left as it is."""
+@pytest.mark.parametrize("mode", [0o755, 0o500])
+def test_state_directory_that_others_cannot_change(
+    tmp_path: Path, user: ServerUser, mode: int
+) -> None:
+    """One that has another mode, as after a restore, is used as it is."""
+    path = tmp_path / "state"
+    make_state_directory(path, user)
+    path.chmod(mode)
+    make_state_directory(path, user)
+    assert stat.S_IMODE(path.lstat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_state_directory_that_others_can_change(
+    tmp_path: Path, user: ServerUser, mode: int
+) -> None:
+    """Others could forge the state; it is left as it is, and the error says what to do."""
     path = tmp_path / "state"
     make_state_directory(path, user)
     path.chmod(mode)
@@ -232,14 +247,15 @@ def test_state_directory_of_another_mode(tmp_path: Path, user: ServerUser, mode:
 
 
 def test_state_directory_of_another_user(tmp_path: Path, user: ServerUser) -> None:
-    """Somebody else's is not taken over."""
+    """It is served from, not changed; what is in the way has a name and a command."""
     path = tmp_path / "the state"
     path.mkdir(0o700)
-    other = ServerUser(user.uid + 1, user.gid, "other")
-    with pytest.raises(AdministratorError, match="does not belong to the user other") as failure:
-        make_state_directory(path, other)
-    assert failure.value.hint == f"give it to that user: chown -R other: '{path}'"
+    make_state_directory(path, ServerUser(user.uid + 1, user.gid, "other"))
     assert path.lstat().st_uid == os.geteuid()
+    found = obstacle(path, user.uid + 1, "other")
+    assert found is not None
+    assert found.said == f"{path} belongs to {user_name(os.geteuid())}, not to other"
+    assert found.mend == f"run: chown -R other: '{path}'"
 
 
 def test_state_directory_behind_a_link(tmp_path: Path, user: ServerUser) -> None:

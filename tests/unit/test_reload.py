@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mandos.server.clock import Clock
 from mandos.server.events import Why
 from mandos.server.registry import Registry
 from mandos.server.reload import Reloader
+from mandos.server.state import MEMORY, STILL_DISABLED
 
 KEYS = {name: f"{name}" * 64 for name in "abcdef"}
 
@@ -82,7 +84,7 @@ async def test_clients_come_change_and_go(tmp_path: Path) -> None:
     kinds = [(type(event), event.client) for event in world.told]
     assert sorted(kinds, key=str) == sorted(
         [
-            (events.Removed, "baz"), (events.Reconfigured, "bar"),
+            (events.Left, "baz"), (events.Reconfigured, "bar"),
             (events.SettingsChanged, "bar"), (events.Added, "new"),
         ], key=str,
     )  # fmt: skip
@@ -110,6 +112,53 @@ async def test_removed_client_stays_away_until_its_section_changes(tmp_path: Pat
     await world.reloader.reload()
     assert world.named("foo").enabled
     assert not world.registry.removed
+
+
+async def test_disabled_client_stays_so_while_its_section_is_missing(tmp_path: Path) -> None:
+    """A file that is being replaced must not enable anybody."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    foo = world.named("foo")
+    foo.disable(world.clock.now(), Why.TIMEOUT)
+    memory = foo.memory
+    world.write(_section("bar", "b"))
+    await world.reloader.reload()
+    assert world.registry.named("foo") is None
+    assert world.registry.find(KEYS["a"]) is None
+    world.write(_section("foo", "a", "host = x"), _section("bar", "b"))
+    await world.reloader.reload()
+    assert world.named("foo").memory == memory
+    assert world.named("foo").settings.host == "x"
+    (back,) = [event for event in world.told if isinstance(event, events.Added)]
+    assert back.how == STILL_DISABLED
+
+
+async def test_disabled_client_stays_so_under_another_name(tmp_path: Path) -> None:
+    """Also when an administrator adds it by hand; a reload in between changes nothing."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    world.named("foo").disable(world.clock.now(), Why.TIMEOUT)
+    world.write(_section("new", "a"), _section("bar", "b"))
+    await world.reloader.reload()
+    assert not world.named("new").enabled
+    world.write(_section("bar", "b"))
+    await world.reloader.reload()
+    settings = replace(world.named("bar").settings, name="other", key_id=KEYS["a"])
+    world.registry.admit(settings, world.clock.now())
+    assert not world.named("other").enabled
+    assert world.named("other").added
+
+
+async def test_client_that_was_away_for_long_is_new(tmp_path: Path) -> None:
+    """After the stated time it is forgotten, and the state is told."""
+    world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
+    world.named("foo").disable(world.clock.now(), Why.TIMEOUT)
+    world.write(_section("bar", "b"))
+    await world.reloader.reload()
+    later = world.clock.now() + MEMORY + timedelta(minutes=1)
+    world.registry.configure(load_clients(tmp_path), later)
+    assert isinstance(world.told[-1], events.Forgotten)
+    world.write(_section("foo", "a"), _section("bar", "b"))
+    world.registry.configure(load_clients(tmp_path), later)
+    assert world.named("foo").enabled
 
 
 async def test_added_client_stays_until_a_file_has_it(tmp_path: Path) -> None:
@@ -143,7 +192,7 @@ async def test_mistake_changes_nothing(tmp_path: Path, mistake: str) -> None:
     assert [client.name for client in world.registry] == ["foo", "bar"]
     assert world.named("foo").settings.host == ""
     assert world.told == []
-    assert not await world.reloader.try_to_reload()
+    assert isinstance(await world.reloader.try_to_reload(), AdministratorError)
 
 
 async def test_disk_that_fails_is_told(tmp_path: Path) -> None:
@@ -157,5 +206,5 @@ async def test_disk_that_fails_is_told(tmp_path: Path) -> None:
 async def test_same_files_change_nothing(tmp_path: Path) -> None:
     """Reading them again is harmless."""
     world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
-    assert await world.reloader.try_to_reload()
+    assert await world.reloader.try_to_reload() is None
     assert world.told == []

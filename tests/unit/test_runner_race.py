@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mandos.process import launch
 
 #: No test waits for these: a plugin starts again at once, and is killed almost at once.
 QUICK = Pace(pause=0.0, grace=0.2)
-LIMIT = 1 << 16
+LIMIT = 1 << 12
 #: Ignores the wish that it may end, and says when it does so.
 STUBBORN = "trap '' TERM; echo stubborn >&2; exec sleep 1000"
 
@@ -157,6 +158,18 @@ def test_too_much_output_is_no_password(track: Track) -> None:
     endless = "while :; do echo 0123456789012345678901234567890123456789; done"
     assert track.run({"endless": endless}, "printf typed") == b"typed"
     assert track.said == [f"endless: printed more than {LIMIT} bytes; killed"]
+
+
+def test_too_much_output_of_one_that_has_ended(track: Track) -> None:
+    """It succeeded before its output was read: that is no password either, nor an empty one."""
+    plugin = track.plugin("quick", f"head -c {LIMIT + 1} /dev/zero")
+    plugin.start()
+    assert select.select([plugin.process], [], [], 30)[0]
+    with pytest.raises(MachineError, match="printed more than"):
+        plugin.read_output()
+    assert plugin.reap() == 65
+    assert plugin.take() == b""
+    plugin.close()
 
 
 def test_output_up_to_the_bound_comes_whole(track: Track) -> None:

@@ -105,7 +105,7 @@ def test_unknown_keys_are_noted(tmp_path: Path) -> None:
     assert settings.port == 0
     assert settings.notices == (
         f"{tmp_path}/mandos.conf: line 3: unknown section 'server' is ignored",
-        f"{tmp_path}/mandos.conf: line 2: unknown option 'prot' is ignored",
+        f"{tmp_path}/mandos.conf: line 2: unknown option 'prot' is ignored; is it port?",
     )
 
 

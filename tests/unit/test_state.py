@@ -14,10 +14,11 @@ from mandos.server.audit import Kind
 from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Why
-from mandos.server.state import Saved, State, restore
+from mandos.server.state import BACK, MEMORY, STILL_DISABLED, Saved, State, restore
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
 ENABLED = Memory(
     created=NOW - 9 * MINUTE, enabled=True, last_enabled=NOW - 9 * MINUTE,
@@ -36,10 +37,10 @@ def _state(
 
 def test_unchanged_client_goes_on() -> None:
     """As if the server had never ended; nothing has to be written."""
-    (client,), records, _removed, unsaved, gone = restore([ALPHA], _state(ENABLED), NOW)
-    assert unsaved == gone == set()
-    assert client.memory == ENABLED
-    assert records == []
+    begin = restore([ALPHA], _state(ENABLED), NOW)
+    assert begin.unsaved == begin.gone == set()
+    assert begin.clients[0].memory == ENABLED
+    assert begin.records == []
 
 
 def test_saved_value_wins_unless_the_file_has_changed() -> None:
@@ -77,12 +78,74 @@ def test_new_client_begins_as_the_file_says() -> None:
     ]  # fmt: skip
 
 
-def test_client_gone_from_the_file_is_dropped() -> None:
-    """With a record of it."""
-    clients, records, *_rest = restore([], _state(ENABLED), NOW)
-    assert clients == []
-    assert [(record.kind, record.client) for record in records] == [(Kind.REMOVED, "alpha")]
-    assert restore([], _state(ENABLED), NOW).gone == {"alpha"}
+def _absent_since(memory: Memory, since: datetime) -> State:
+    return State({"alpha": Saved(ALPHA, ALPHA, memory, absent=since)})
+
+
+def test_client_gone_from_the_file_is_remembered() -> None:
+    """It is recorded once as removed, and kept with all that is known of it."""
+    begin = restore([], _state(DISABLED), NOW)
+    assert begin.clients == []
+    assert [(record.kind, record.client) for record in begin.records] == [(Kind.REMOVED, "alpha")]
+    assert begin.absent == {"alpha": Saved(ALPHA, ALPHA, DISABLED, absent=NOW)}
+    assert (begin.unsaved, begin.gone) == ({"alpha"}, set())
+    again = restore([], State(begin.absent), NOW + MINUTE)
+    assert again.absent == begin.absent
+    assert again.records == []
+    assert again.unsaved == set()
+
+
+def test_client_that_comes_back_is_as_it_was() -> None:
+    """A disabled one is still disabled, for 30 days at least, and the log says so."""
+    state = _absent_since(DISABLED, NOW - 30 * DAY)
+    begin = restore([ALPHA], state, NOW)
+    assert begin.clients[0].memory == DISABLED
+    told = [(record.kind, record.detail) for record in begin.records]
+    assert told == [(Kind.ADDED, STILL_DISABLED)]
+    assert begin.unsaved == {"alpha"}
+    begin = restore([ALPHA], _absent_since(ENABLED, NOW - MINUTE), NOW)
+    assert begin.clients[0].enabled
+    assert [record.detail for record in begin.records] == [BACK]
+
+
+def test_disabled_client_under_another_name_stays_disabled() -> None:
+    """Whoever has its key is the same machine; the same name is not needed."""
+    beta = replace(ALPHA, name="beta")
+    (client,), records, *_rest = restore([beta], _state(DISABLED), NOW)
+    assert not client.enabled
+    assert "it has the key of alpha, which was disabled" in records[0].detail
+    (client,), _records, *_rest = restore([beta], _state(ENABLED), NOW)
+    assert client.enabled
+    (client,), _records, *_rest = restore([replace(beta, key_id="cd" * 32)], _state(DISABLED), NOW)
+    assert client.enabled
+
+
+def test_client_without_a_key_is_no_other_one() -> None:
+    """Having no key ID is nothing that two clients have in common."""
+    old = replace(ALPHA, key_id="", fingerprint="ab")
+    new = replace(old, name="beta", fingerprint="cd")
+    (client,), _records, *_rest = restore([new], _state(DISABLED, old, old), NOW)
+    assert client.enabled
+
+
+def test_client_is_forgotten_after_a_stated_time() -> None:
+    """The state does not grow for ever."""
+    begin = restore([], _absent_since(DISABLED, NOW - MEMORY - MINUTE), NOW)
+    assert begin.absent == {}
+    assert begin.gone == {"alpha"}
+    assert MEMORY >= 30 * DAY
+
+
+def test_name_that_only_the_list_has_is_remembered() -> None:
+    """The database was lost while the client's section was missing, too."""
+    state = State({}, {}, frozenset({"beta"}), "the database is damaged")
+    assert restore([ALPHA], state, NOW).listed == {"beta"}
+
+
+def test_list_of_disabled_clients_holds_for_absent_ones() -> None:
+    """What the database could not be told is known when the client comes back."""
+    state = State(_state(ENABLED).saved, {}, frozenset({"alpha"}))
+    assert not restore([], state, NOW).absent["alpha"].memory.enabled
 
 
 def test_expired_while_the_server_was_down() -> None:
@@ -144,12 +207,12 @@ def test_added_client_needs_no_file() -> None:
 def test_removed_client_comes_back_only_when_its_section_changes() -> None:
     """A restart must not undo what an administrator did; changing the file is an explicit act."""
     state = State({}, {"alpha": ALPHA}, frozenset({"alpha"}))
-    assert restore([ALPHA], state, NOW) == ([], [], {"alpha": ALPHA}, set(), set())
+    assert restore([ALPHA], state, NOW) == ([], [], {"alpha": ALPHA}, set(), set(), {}, set())
     (client,), records, removed, *_rest = restore([replace(ALPHA, host="new")], state, NOW)
     assert client.enabled
     assert removed == {}
     assert [record.kind for record in records] == [Kind.ADDED]
-    assert restore([], state, NOW) == ([], [], {}, set(), {"alpha"})
+    assert restore([], state, NOW) == ([], [], {}, set(), {"alpha"}, {}, set())
 
 
 def test_removed_client_after_the_loss_of_the_state() -> None:

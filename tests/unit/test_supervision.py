@@ -17,6 +17,7 @@ import pytest
 from mandos.bus_names import client_path
 from mandos.server import events
 from mandos.server.approval import Request
+from mandos.server.audit import NEVER_CHECKED_OK
 from mandos.server.client import Client
 from mandos.server.clients_conf import RUNTIME_NAMES, ClientSettings
 from mandos.server.clock import Clock
@@ -169,3 +170,24 @@ def test_object_path_of_a_name(name: str, path: str) -> None:
     """Any name leads to a path that D-Bus allows."""
     assert client_path(name) == path
     assert re.fullmatch(r"/clients/[A-Za-z0-9_]+", path)
+
+
+async def test_failing_checker_is_told_with_its_own_words() -> None:
+    """At its first failure, and again when the client is disabled for it; not every time."""
+    client = _client(checker="echo no route >&2; exit 4", timeout=timedelta(hours=1))
+    async with world(client) as here:
+        for number in range(1, 3):
+            client.start_checker(here.clock.now())
+            await here.until(events.CheckerCompleted, number)
+        client.disable(here.clock.now(), Why.TIMEOUT)
+        told = [event.failure for event in here.told if isinstance(event, events.CheckFailed)]
+        assert told == [f"{NEVER_CHECKED_OK}: exit status 4, saying: no route"] * 2
+        client.enable(here.clock.now())
+        client.change(here.clock.now(), checker="true")
+        client.start_checker(here.clock.now())
+        await here.until(events.CheckedOK)
+        client.change(here.clock.now(), checker="kill -KILL $$")
+        client.start_checker(here.clock.now())
+        failed = await here.until(events.CheckFailed, 3)
+        assert isinstance(failed, events.CheckFailed)
+        assert failed.failure == "killed by signal 9, without a word"

@@ -10,6 +10,7 @@ import termios
 
 import pytest
 
+from mandos import passwords
 from mandos.boot.terminal import ask, disk_prompt
 from mandos.errors import MachineError
 
@@ -44,6 +45,21 @@ def test_what_was_typed_early_counts() -> None:
         shown += os.read(master, 100)
     # The kernel takes keys in by itself, perhaps only when they are unseen already.
     assert shown in {b"typed early\r\nPassword: \r\n", b"Password: \r\n"}
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.parametrize("size", [passwords.LIMIT + 1, 4095, 5000])
+def test_a_line_that_is_too_long_is_asked_again(size: int) -> None:
+    """Also one of which the terminal keeps only 4095 bytes: nothing is cut in silence."""
+    master, slave = pty.openpty()
+    for line in (b"x" * size, b"y" * passwords.LIMIT):
+        os.write(master, line + b"\n")
+    assert ask("Password: ", slave) == b"y" * passwords.LIMIT
+    shown = b""
+    while not shown.endswith(b"Password: \r\n"):
+        shown += os.read(master, 10_000)
+    assert b"the password has more than the 2048 bytes that systemd takes; type another" in shown
     os.close(master)
     os.close(slave)
 

@@ -53,3 +53,40 @@ def test_list_that_knows_nothing_is_refused(tmp_path: Path) -> None:
     witness.write_unknown(tmp_path / "list")
     with pytest.raises(WitnessError):
         witness.read(tmp_path / "list")
+
+
+def test_reserve_needs_no_more_room(tmp_path: Path) -> None:
+    """It is written in place, and never grows; the names come back until it is emptied."""
+    path = tmp_path / "reserve"
+    assert witness.read_reserved(path) == frozenset()
+    witness.reserve(path)
+    assert witness.read_reserved(path) == frozenset()
+    before = path.stat()
+    for names in ({"alpha", "beta"}, {"alpha"}):
+        witness.write_reserved(path, names)
+        witness.reserve(path)
+        assert witness.read_reserved(path) == names
+    after = path.stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    assert after.st_blocks * 512 >= after.st_size
+    witness.clear_reserved(path)
+    assert witness.read_reserved(path) == frozenset()
+
+
+def test_reserve_that_is_too_small_is_an_error(tmp_path: Path) -> None:
+    """Half a list would say that somebody is not disabled."""
+    path = tmp_path / "reserve"
+    witness.reserve(path)
+    with pytest.raises(OSError, match="No space left"):
+        witness.write_reserved(path, {"x" * 100 + str(number) for number in range(5000)})
+    assert witness.read_reserved(path) == frozenset()
+
+
+def test_reserve_with_half_a_list_is_refused(tmp_path: Path) -> None:
+    """A crash in the middle of a write is noticed."""
+    path = tmp_path / "reserve"
+    witness.reserve(path)
+    witness.write_reserved(path, {"alpha", "beta"})
+    path.write_bytes(path.read_bytes()[:60].ljust(4096, b"\0"))
+    with pytest.raises(WitnessError):
+        witness.read_reserved(path)

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,7 +19,7 @@ from mandos.openpgp import sealing
 from mandos.tls import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Pair = tuple[str, str]
 
@@ -42,9 +45,9 @@ class KeyDirectory:
         self.path = path
 
     def pairs_to_make(self, *, force: bool) -> list[Pair]:
-        """All pairs by force; else the missing ones.
+        """All pairs by force; else the missing ones, which may be none.
 
-        Raises AdministratorError when nothing is missing, or half a pair.
+        Raises AdministratorError when half a pair is missing.
         """
         pairs = [self.OPENPGP, self.TLS]
         if force:
@@ -56,20 +59,48 @@ class KeyDirectory:
                     f"half of the pair {' and '.join(pair)} in {self.path} is missing",
                     "restore it, or replace all keys with --force",
                 )
-        if not missing:
-            raise AdministratorError(
-                f"the keys in {self.path} exist already",
-                "--force replaces them; then the password must be sealed again",
-            )
         return missing
 
-    def write(self, files: Mapping[str, bytes], *, force: bool) -> None:
-        """Write key files with mode 0600, all or none.  Raises AdministratorError."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While no other mandos-keygen makes keys here.  The directory is made when it is missing.
+
+        It goes again when nothing was put into it.  Raises AdministratorError.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not os.path.lexists(path)]
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise AdministratorError(f"cannot write {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise AdministratorError(
+                f"another mandos-keygen is making keys in {self.path} now",
+                "wait until it has ended; nothing was changed",
+            ) from error
+        finally:
+            os.close(descriptor)
+            for path in made:
+                with suppress(OSError):  # it is not empty
+                    path.rmdir()
+
+    def names(self) -> list[str]:
+        """The key files that there are."""
+        return [name for name in (*self.OPENPGP, *self.TLS) if self._exists(name)]
+
+    def write(self, files: Mapping[str, bytes], *, force: bool) -> None:
+        """Write key files with mode 0600, all or none, also when a signal interrupts it.
+
+        The directory has to be there.  Raises AdministratorError.
+        """
+        try:
             with tempfile.TemporaryDirectory(prefix=".new-", dir=self.path) as staging:
                 self._stage(files, Path(staging))
-                self._put_in_place(files, Path(staging), force=force)
+                with _signals_wait():
+                    self._put_in_place(files, Path(staging), force=force)
             _sync(self.path, os.O_DIRECTORY)
         except OSError as error:
             where = error.filename or self.path
@@ -117,6 +148,17 @@ class KeyDirectory:
             old.replace(self.path / name)
         else:
             (self.path / name).unlink()
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals that ask for an end have their effect afterwards."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _of_pair(

@@ -1,68 +1,112 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the password to seal comes from: the terminal, standard input or a file."""
+"""Where the password to seal comes from: the terminal, standard input or a file.
+
+Its bytes are sealed exactly as they are; a password that would not arrive whole is refused.
+"""
 
 from __future__ import annotations
 
-import getpass
+import os
 import sys
+import termios
 from pathlib import Path
 
+from mandos import passwords
 from mandos.errors import AdministratorError
 
-#: The largest key file of cryptsetup(8), 8 MiB; in bytes.
-LIMIT = 8 << 20
-
 _WHOLE = "to seal bytes as they are, use --passfile"
+_STDIN = 0
+_PIECE = 4096  # a terminal's longest line, its end included: termios(3), "Canonical mode"
+_LOCAL_FLAGS = 3  # the index of c_lflag: termios.tcgetattr()
+_CONTROL = frozenset((*range(0x20), 0x7F))
 
 
 def ask() -> bytes:
     """Ask twice on the terminal, or read a line of standard input when that is none.
 
-    White space at both ends is not part of the password, as in the reference.
-    Raises AdministratorError.
+    Only the end of the line is not part of the password.  Raises AdministratorError.
     """
-    password = _typed() if sys.stdin.isatty() else _piped(_standard_input())
+    password = _typed() if sys.stdin.isatty() else _piped()
     if not password:
         raise AdministratorError("the password is empty", "nothing was sealed")
-    return password
+    return _checked(password)
 
 
 def read(file: str) -> bytes:
     """Read the password from a file, or from standard input for ``-``; nothing is stripped."""
     try:
-        password = _standard_input() if file == "-" else _limited(Path(file))
+        password = _standard_input(passwords.LIMIT) if file == "-" else _limited(Path(file))
     except OSError as error:
         raise AdministratorError(f"cannot read {file}: {error.strerror}") from error
     if not password:
         raise AdministratorError(f"the password file {file} is empty", "nothing was sealed")
-    if len(password) > LIMIT:
-        raise AdministratorError(f"{file} is longer than {LIMIT} bytes", "nothing was sealed")
+    return _checked(password, f"{file}: ")
+
+
+def remarks(password: bytes) -> list[str]:
+    """What an administrator should know about a password that can be sealed."""
+    found = []
+    if b"\0" in password:
+        found.append(
+            "warning: the password has a NUL byte: an image by initramfs-tools hands it on whole, "
+            "but systemd, in most images by dracut, cannot"
+        )
+    if password.endswith(b"\n"):
+        found.append("note: the password ends with a line break, which is sealed with it")
+    if _CONTROL.intersection(password):
+        found.append(
+            "note: the password has control characters, such as a tab or a line break, which most "
+            "prompts at boot do not take from the keyboard"
+        )
+    return found
+
+
+def _checked(password: bytes, prefix: str = "") -> bytes:
+    if len(password) > passwords.LIMIT:
+        message = f"{prefix}{passwords.too_long()}"
+        raise AdministratorError(message, f"nothing was sealed; {passwords.LONGER_KEYS}")
     return password
 
 
 def _typed() -> bytes:
-    first, second = (
-        getpass.getpass(prompt).strip().encode(errors="surrogateescape")
-        for prompt in ("Enter password: ", "Repeat password: ")
-    )
+    first, second = (_line(prompt) for prompt in ("Enter password: ", "Repeat password: "))
     if first != second:
         raise AdministratorError("the two passwords differ", "nothing was sealed")
     return first
 
 
-def _piped(data: bytes) -> bytes:
+def _line(prompt: str) -> bytes:
+    """What is typed, unseen: every byte before the end of the line, whatever its encoding."""
+    found = termios.tcgetattr(_STDIN)
+    unseen = list(found)
+    unseen[_LOCAL_FLAGS] &= ~termios.ECHO
+    try:
+        termios.tcsetattr(_STDIN, termios.TCSAFLUSH, unseen)
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        line = bytearray()
+        while not line.endswith(b"\n") and (piece := os.read(_STDIN, _PIECE)):
+            line += piece
+    finally:
+        termios.tcsetattr(_STDIN, termios.TCSAFLUSH, found)
+        sys.stderr.write("\n")
+    return bytes(line).removesuffix(b"\n")
+
+
+def _piped() -> bytes:
     """One line, or the same line twice, as a script answers a prompt that asks twice."""
-    lines = {line.strip() for line in data.strip().split(b"\n")}
-    if len(lines) > 1:
+    twice = 2 * (passwords.LIMIT + 1)
+    lines = set(_standard_input(twice).removesuffix(b"\n").split(b"\n"))
+    if len(lines) > 1 and max(map(len, lines)) <= passwords.LIMIT:
         raise AdministratorError("standard input has lines that differ", _WHOLE)
-    return lines.pop()
+    return max(lines, key=len)
 
 
-def _standard_input() -> bytes:
-    return sys.stdin.buffer.read(LIMIT + 1)
+def _standard_input(limit: int) -> bytes:
+    return sys.stdin.buffer.read(limit + 1)
 
 
 def _limited(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(LIMIT + 1)
+        return file.read(passwords.LIMIT + 1)

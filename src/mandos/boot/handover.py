@@ -16,10 +16,11 @@ import sys
 import time
 
 from mandos.bare import signal
-from mandos.boot import handover_prompts
+from mandos.boot import handover_prompts, handover_screen
 from mandos.boot.handover_fetch import Fetch
 from mandos.boot.handover_rules import Handover
-from mandos.boot.kernel_log import DEBUG, INFO, log
+from mandos.boot.kernel_log import log
+from mandos.client.notices import Board
 from mandos.errors import MandosError
 from mandos.options import CommandLine, Option
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from mandos.boot.handover_rules import Prompt
     from mandos.boot.inotify import Watch
 
 _PROGRAM = "mandos-handover"
@@ -53,6 +55,7 @@ class _Work:
         self._rules = Handover()
         self._fetch: Fetch | None = None
         self._watch: Watch | None = None
+        self._board = Board()
         self._told: set[str] = set()
 
     def run(self) -> None:
@@ -79,9 +82,9 @@ class _Work:
         prompts = list(handover_prompts.waiting())
         for prompt in prompts:
             password = self._rules.answer(prompt, now)
-            if password is not None and handover_prompts.give(password, self._fifo):
+            if password is not None and self._give(password, prompt):
                 self._rules.gave(prompt, password, now)
-                log(INFO, f"gave the password to the prompt for {prompt.disk}")
+                log(f"gave the password to the prompt for {prompt.disk}")
             elif self._rules.is_wrong(prompt, now):
                 self._tell_once(f"the password from the server does not unlock {prompt.disk}")
         begin = self._rules.next_fetch(prompts, now)
@@ -91,6 +94,17 @@ class _Work:
             self._begin_fetch()
         return begin
 
+    def _give(self, password: bytes, prompt: Prompt) -> bool:
+        """Write it to the prompt, whose question on a boot screen must not stay there."""
+        question = handover_screen.question_of(prompt.process)
+        try:
+            if question is not None:
+                question.withdraw(log)
+            return handover_prompts.give(password, self._fifo)
+        finally:
+            if question is not None:
+                question.close()
+
     def _wait(self, until: float | None) -> bool:
         """Wait for something to happen; False when it is time to end."""
         watching = self._watch.fileno() if self._watch else -1
@@ -99,31 +113,45 @@ class _Work:
         for descriptor in (self._ending, watching, *fetching):
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
-        patience = None if until is None else max(0.0, until - time.monotonic()) * 1000
+        times = [due for due in (until, self._board.deadline) if due is not None]
+        patience = max(0.0, min(times) - time.monotonic()) * 1000 if times else None
         ready = {descriptor for descriptor, _events in poll.poll(patience)}
         if watching in ready and self._watch:
             self._watch.drain()
         if self._fetch and self._fetch.read(ready):
             self._finish_fetch(self._fetch)
+        self._show(self._board.due(time.monotonic()))
         return self._ending not in ready
 
     def _begin_fetch(self) -> None:
         try:
-            self._fetch = Fetch(self._runner)
+            self._board.begin(time.monotonic())
+            self._fetch = Fetch(self._runner, self._board.feed)
         except MandosError as error:
             self._tell_once("; ".join(error.lines()))
             self._rules.fetched(None, time.monotonic())
 
     def _finish_fetch(self, fetch: Fetch) -> None:
         self._fetch = None
-        self._rules.fetched(fetch.result(), time.monotonic())
+        password = fetch.result()
+        self._rules.fetched(password, time.monotonic())
+        if password is not None:
+            self._board.end()
+        elif fetch.problem:
+            self._tell_once(fetch.problem)
 
     def _tell_once(self, text: str) -> None:
-        """Log it, and tell whoever sits at the console, whose prompt it disturbs."""
+        """Log it, and tell whoever sits at the console."""
         if text not in self._told:
             self._told.add(text)
-            log(DEBUG, text)  # which does not show it a second time
-            sys.stderr.write(f"\n{_PROGRAM}: {text}; asking again, or type it here\n")
+            log(text)
+            self._show([f"{_PROGRAM}: {text}; asking again, or type it here"])
+
+    def _show(self, lines: Sequence[str]) -> None:
+        """Show lines on the console, where a prompt stands without a line's end: then it again."""
+        if lines:
+            questions = map(handover_prompts.question, handover_prompts.waiting())
+            sys.stderr.write("\n".join(("", *lines, "")) + "\n".join(questions))
             sys.stderr.flush()
 
 

@@ -11,33 +11,36 @@ from __future__ import annotations
 import os
 import select
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
 from mandos.boot.kernel_log import Lines
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
 #: These would ask where askpass already asks, or read what we write for it.
 _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
 #: Seconds for plugin-runner to end its plugins, and they the network.
 _ENDING_TIME = 10.0
 _PIECE = 1 << 16
-_SIZE_LIMIT = 1 << 20
 
 
 class Fetch:
-    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages."""
+    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
 
-    __slots__ = ("_lines", "_output", "_process", "descriptors")
+    ``hear`` is told every line of the messages; ``problem`` says why a password is of no use.
+    """
 
-    def __init__(self, runner: str) -> None:
+    __slots__ = ("_lines", "_output", "_process", "descriptors", "problem")
+
+    def __init__(self, runner: str, hear: Callable[[str], object]) -> None:
         """Raises MachineError when it cannot be started."""
         options = [f"--disable={plugin}" for plugin in _LEFT_TO_ASKPASS]
         self._output = bytearray()
-        self._lines = Lines()
+        self.problem = ""
+        self._lines = Lines(hear)
         output, messages = os.pipe(), os.pipe()
         self.descriptors = (output[0], messages[0])
         try:
@@ -60,10 +63,14 @@ class Fetch:
             return False
         piece = os.read(output, _PIECE)
         self._output += piece
-        return not piece or len(self._output) > _SIZE_LIMIT
+        return not piece or len(self._output) > passwords.LIMIT
 
     def result(self) -> bytes | None:
         """End it, unless it ends by itself; the password, if it succeeded with one."""
+        if len(self._output) > passwords.LIMIT:
+            self.problem = f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
+            self.end()
+            return None
         status = self._reap()
         return bytes(self._output) or None if status == 0 else None
 

@@ -35,6 +35,15 @@ def waiting() -> Iterator[Prompt]:
                 continue  # a thread of the kernel, or it has just ended
 
 
+def question(prompt: Prompt) -> str:
+    """What the prompt shows; nothing when it has gone."""
+    try:
+        words = _read(f"/proc/{prompt.process}/cmdline").split(b"\0")
+    except OSError:
+        return ""
+    return os.fsdecode(words[1]) if len(words) > 1 else ""
+
+
 def give(password: bytes, fifo: str) -> bool:
     """Write a password to whoever reads the FIFO; False when nobody does (yet, or any more)."""
     try:

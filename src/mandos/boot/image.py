@@ -3,9 +3,9 @@
 """The program mandos-image: puts everything that an initial RAM disk image needs into its tree.
 
 The hooks of initramfs-tools and dracut call it with the tree that they build; it prints the kernel
-modules that the network hooks need, one a line, for them to add.  It runs on a whole system, never
-at boot, so it may import what it likes.  Nothing is copied before everything has been found: a
-failure leaves the tree as it was.
+modules that the network hooks need, one a line, for them to add, and warns of a set-up that cannot
+work at boot.  It runs on a whole system, never at boot, so it may import what it likes.  Nothing is
+copied before everything has been found: a failure leaves the tree as it was.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos.boot import image_local, image_modules
+from mandos.boot import image_check, image_local, image_modules
+from mandos.boot.image_check import GENERATORS, Setup
 from mandos.boot.image_local import PROGRAMS
 from mandos.boot.image_tree import Tree
 from mandos.errors import AdministratorError, MandosError, UsageError
@@ -43,6 +44,7 @@ COMMAND_LINE = CommandLine(
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
         Option("config", "", "DIR", "plugin-runner.conf, plugins, hooks (/etc/mandos)"),
         Option("device", "", "NAME[,NAME...]", "the network interfaces, for network hooks"),
+        Option("generator", "", "NAME", f"the generator: {', '.join(GENERATORS)}"),
     ),
 )
 
@@ -58,6 +60,9 @@ class Places:
         self.keys = Path(given.text("keys", "/etc/keys/mandos"))
         self.config = Path(given.text("config", "/etc/mandos"))
         self.device = given.text("device", "")
+        self.generator = given.text("generator", "")
+        if self.generator not in ("", *GENERATORS):
+            raise UsageError(f"--generator takes {', '.join(GENERATORS)}, not {self.generator!r}")
         missing = [name for name in _KEYS if not (self.keys / name).is_file()]
         if missing:
             raise AdministratorError(
@@ -71,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
         answer = COMMAND_LINE.answer(given)
         if answer is None:
-            answer = "\n".join(build(Places(given)))
+            places = Places(given)
+            answer = "\n".join(build(places))
+            _report_problems(places)
         if answer:
             print(answer)  # noqa: T201 - its output is what it is for
     except MandosError as error:
@@ -82,6 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{_BUILDER}: {error}\n")
         return 1
     return 0
+
+
+def _report_problems(places: Places) -> None:
+    """Warn of a set-up that cannot work at boot; the image is good for the console all the same."""
+    setup = Setup(places.generator, places.tree, places.keys, places.config, places.device)
+    try:
+        found = image_check.problems(setup)
+    except OSError as error:  # a file that cannot be looked at is no reason to have no client
+        found = []
+        image_local.warn(f"the set-up could not be checked: {error}")
+    for problem in found:
+        image_local.warn(problem.text)
+        image_local.hint(problem.hint)
 
 
 def build(places: Places) -> list[str]:

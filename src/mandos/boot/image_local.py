@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the administrator adds to an image: keys, configuration, plugins, helpers, network hooks.
 
-The keys become readable by the client's user alone.  Network hooks say themselves which files and
+Keys and configuration are root's alone, in the tree while it grows and in the image: the client
+reads them before it gives root's rights up.  Network hooks say themselves which files and
 kernel modules they need: manual page mandos-client(8mandos), "NETWORK HOOKS".
 """
 
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos import process
+from mandos import process, section_note
 from mandos.boot import runner_settings
 from mandos.errors import MachineError
 
@@ -38,17 +39,18 @@ def warn(text: str) -> None:
     sys.stderr.write(f"mandos-image: warning: {text}\n")
 
 
+def hint(text: str) -> None:
+    """Say how to mend what a warning was about."""
+    sys.stderr.write(f"mandos-image: hint: {text}\n")
+
+
 def copy_keys(tree: Tree, keys: Path, config: Path) -> None:
-    """Copy the keys and plugin-runner.conf, for the user that plugin-runner changes to only."""
+    """Copy the keys and plugin-runner.conf, for root alone."""
     file = config / "plugin-runner.conf"
-    owner = _owner(file)
-    tree.folder(CONFIGURATION)
-    for source in [*_files(keys), *([file] if file.is_file() else [])]:
-        path = CONFIGURATION / source.name
-        tree.put(source, path, 0o400)
-        os.chown(tree.inside(path), *owner)
-    tree.inside(CONFIGURATION).chmod(0o700)
-    os.chown(tree.inside(CONFIGURATION), *owner)
+    sources = [source for source in _files(keys) if source.name != section_note.NAME]
+    tree.private_folder(CONFIGURATION)
+    for source in [*sources, *([file] if file.is_file() else [])]:
+        tree.put_private(source, CONFIGURATION / source.name)
 
 
 def copy_program(tree: Tree, source: Path, path: Path) -> None:
@@ -125,8 +127,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def _owner(config: Path) -> tuple[int, int]:
-    """The user and the group that plugin-runner will start plugins as."""
-    options = [f"--config-file={config}"] if config.is_file() else []
-    settings = runner_settings.read_settings(runner_settings.COMMAND_LINE.parse(options), warn)
-    return settings.user, settings.group
+def runner_options(file: Path, plugin: str) -> list[str]:
+    """The options that plugin-runner.conf has for a plugin; mistakes in the file are reported."""
+    options = [f"--config-file={file}"] if file.is_file() else []
+    given = runner_settings.COMMAND_LINE.parse(options)
+    return runner_settings.read_settings(given, warn).arguments(plugin)

@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
 _OURS = "mandos"
 #: Imports inside functions that no image needs: programs with output to collect are not run at
-#: boot, and neither is GnuPG, which would need more room than everything else.
-_NEVER_REACHED = {
-    ("mandos.process", "subprocess"),
-    ("mandos.openpgp.gnupg", "shutil"),
-    ("mandos.openpgp.gnupg", "tempfile"),
-}
+#: boot.
+_NEVER_REACHED = {("mandos.process", "subprocess")}
 _PROBE = Path(__file__).with_name("image_probe.py")
 _PROBE_TIME = 120.0
 #: PEP 552: byte code that names its source by a hash and is never compared with it.

@@ -38,6 +38,22 @@ class Tree:
             shutil.copyfile(source, self.inside(path))
             self.inside(path).chmod(mode)
 
+    def put_private(self, source: Path, path: Path) -> None:
+        """Copy a file into a private folder, unless there is one already; root alone reads it."""
+        real = self.inside(path)
+        if not os.path.lexists(real):
+            descriptor = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(source.read_bytes())
+
+    def private_folder(self, path: Path) -> None:
+        """Have a folder that only its owner enters, from the first moment on."""
+        self.folder(path.parent)
+        real = self.inside(path)
+        if not real.is_dir():
+            real.mkdir(mode=0o700)
+        real.chmod(0o700)
+
     def write(self, path: Path, data: bytes) -> None:
         """Make a file with this content, unless there is one already."""
         if self._is_free(path):

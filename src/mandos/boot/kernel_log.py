@@ -3,17 +3,20 @@
 """Messages for the kernel's log: kmsg(4) of the kernel's documentation, dev-kmsg.
 
 A prompt on the console is not disturbed by them, and the journal of the machine that comes up has
-them all.
+them all.  For that all of them have the lowest level: without the word "quiet" on its command line
+the kernel shows all others on the console, in the midst of the prompt's line.
 """
 
 from __future__ import annotations
 
 import os
 
-#: Levels, syslog(2); DEBUG is not shown on the console.
-NOTICE = 5
-INFO = 6
-DEBUG = 7
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: The level, syslog(2), that the kernel shows on the console only when it is told to debug.
+_DEBUG = 7
 
 _DEVICE = "/dev/kmsg"
 _STDERR = 2
@@ -21,7 +24,7 @@ _STDERR = 2
 _LINE_LIMIT = 900
 
 
-def log(level: int, text: str) -> None:
+def log(text: str) -> None:
     """Write one record; to standard error where there is no kernel log to write to."""
     line = text.encode(errors="replace")[:_LINE_LIMIT]
     try:
@@ -30,7 +33,7 @@ def log(level: int, text: str) -> None:
         _complain(line)
         return
     try:
-        os.write(device, b"<%d>%b\n" % (level, line))
+        os.write(device, b"<%d>%b\n" % (_DEBUG, line))
     except OSError:
         _complain(line)
     finally:
@@ -45,11 +48,12 @@ def _complain(line: bytes) -> None:
 
 
 class Lines:
-    """Takes what a program says in pieces, and logs whole lines."""
+    """Takes what a program says in pieces, logs whole lines, and tells them to ``also``."""
 
-    __slots__ = ("_half",)
+    __slots__ = ("_also", "_half")
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[str], object]) -> None:
+        self._also = also
         self._half = b""
 
     def feed(self, piece: bytes) -> None:
@@ -59,4 +63,6 @@ class Lines:
             lines.append(self._half)
             self._half = b""
         for line in filter(None, lines):
-            log(NOTICE, line.decode(errors="replace"))
+            text = line.decode(errors="replace")
+            log(text)
+            self._also(text)

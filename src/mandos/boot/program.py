@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from mandos import passwords
 from mandos.bare import signal
 from mandos.errors import MachineError, MandosError
 
@@ -45,6 +46,15 @@ class OutputError(MachineError):
     """The password could not be handed on whole."""
 
     exit_code = 74  # EX_IOERR
+
+
+class TooLongError(MachineError):
+    """A person gave more than a password may have; plugin-runner lets the plugin ask again."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+    def __init__(self) -> None:
+        super().__init__(passwords.too_long())
 
 
 def run_program(

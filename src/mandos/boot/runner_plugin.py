@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from mandos import passwords
 from mandos.bare import signal
 from mandos.errors import MachineError
 
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 
     Standard = tuple[int | None, int | None, int | None]
 
-#: As much as cryptsetup takes for a passphrase from a file, in bytes.
-OUTPUT_LIMIT = 8 << 20
 _PIECE = 1 << 16
 _STDIN = 0
+_TOO_MUCH = 65  # EX_DATAERR
 
 
 class Plugin:
@@ -30,11 +30,12 @@ class Plugin:
     """
 
     __slots__ = (
-        "_limit", "_pid", "_printed", "_start", "errors", "name", "output", "process", "tries",
+        "_limit", "_pid", "_printed", "_start", "_too_much",
+        "errors", "name", "output", "process", "tries",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, start: Callable[[Standard], int], limit: int = OUTPUT_LIMIT
+        self, name: str, start: Callable[[Standard], int], limit: int = passwords.LIMIT
     ) -> None:
         self.name = name
         self.tries = 0
@@ -43,6 +44,7 @@ class Plugin:
         self._limit = limit
         self._pid = 0
         self._printed = bytearray()
+        self._too_much = False
 
     @property
     def running(self) -> bool:
@@ -52,6 +54,7 @@ class Plugin:
     def start(self) -> None:
         """Start it.  Raises MachineError when that is impossible."""
         self.tries += 1
+        self._too_much = False
         self.output, writing = os.pipe()
         self.errors, complaining = os.pipe()
         try:
@@ -72,6 +75,7 @@ class Plugin:
             self._printed += piece
             if len(self._printed) > self._limit:
                 self.forget()
+                self._too_much = True
                 raise MachineError(f"printed more than {self._limit} bytes")
         return piece is None
 
@@ -88,10 +92,13 @@ class Plugin:
                 pass  # it has ended and will be reaped
 
     def reap(self) -> int:
-        """Wait for its end; returns the exit status, minus the number of a signal."""
+        """Wait for its end; returns the exit status, minus the number of a signal.
+
+        A plugin that printed too much has failed, also when it ended before that was seen.
+        """
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0
-        return status
+        return status or (_TOO_MUCH if self._too_much else 0)
 
     def take(self) -> bytearray:
         """What it printed; from then on only the caller has it."""

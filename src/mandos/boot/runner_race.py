@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL
 #: After this many temporary failures of every plugin that is left, a person is asked too.
 PATIENT_TRIES = 3
+#: Those that ask on the terminal themselves, and do so again on SIGCONT.
+ASKING = ("password-prompt", "console")
 #: As much as a pipe holds; more comes from what the plugin left behind, perhaps without end.
 _LAST_PIECES = 16
 
@@ -169,9 +171,19 @@ class Race:
     def _relay_errors(self, plugin: Plugin) -> None:
         data = plugin.read_errors() if plugin.errors in self._watched else None
         if data:
-            self._relay.feed(plugin.name, data, time.monotonic())
+            self._relay_beside_prompts(plugin, data)
         elif data is not None:
             self._forget(plugin.errors)
+
+    def _relay_beside_prompts(self, plugin: Plugin, data: bytes) -> None:
+        """What one plugin says does not stand in another's prompt, which is then shown again."""
+        asking = [one for one in self._running if one is not plugin and one.name in ASKING]
+        if asking:
+            self._relay.begin_line()
+        self._relay.feed(plugin.name, data, time.monotonic())
+        if b"\n" in data:
+            for one in asking:
+                one.signal(signal.SIGCONT)
 
     def _take_output(self, plugin: Plugin) -> None:
         try:

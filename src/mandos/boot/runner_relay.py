@@ -54,6 +54,11 @@ class Relay:
                 del self._halves[name]
                 self._say(name, half)
 
+    def begin_line(self) -> None:
+        """Begin on a fresh line: a prompt of which nothing was said here stands on the terminal."""
+        if self._speaking is None:
+            self._write(b"\n", None)
+
     def end(self, name: str) -> None:
         """A source says no more: what it said last gets its end."""
         half, _since = self._halves.pop(name, (b"", 0.0))

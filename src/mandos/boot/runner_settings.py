@@ -44,6 +44,7 @@ COMMAND_LINE = CommandLine(
         Option("config-file", "", "FILE", "read more options from this file"),
         Option("debug", "", None, "tell on standard error what happens"),
     ),
+    "[KEY]",
 )
 
 
@@ -93,14 +94,19 @@ class RunnerSettings:
 def read_settings(given: Given, say: Say) -> RunnerSettings:
     """Put the configuration file's options before those of the command line.
 
-    What is wrong in the file is said; what is wrong on the command line raises UsageError.
+    What is wrong in the file is said; what is wrong on the command line raises UsageError.  One
+    word there may be no option: a keyscript gets the third field of crypttab(5), such as "none".
     """
+    for word in given.operands[1:]:
+        raise UsageError(f"{word!r} is not an option", f"see {COMMAND_LINE.program} --help")
     RunnerSettings(given, _keep_quiet)  # so that a mistake there is not taken for one of the file
     path = given.text("config-file", CONFIG_FILE)
     words = _config_words(path, say, required="config-file" in given)
     filed, errors = COMMAND_LINE.parse_lenient(words)
     for error in errors:
-        say(f"{path}: {error}; ignored")
+        say(f"{path}: {' - '.join(error.lines())}; ignored")
+    for word in filed.operands:
+        say(f"{path}: {word!r} is not an option; ignored")
     return RunnerSettings(_usable(filed, path, say) + given, say)
 
 

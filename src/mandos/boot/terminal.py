@@ -12,6 +12,8 @@ import fcntl
 import os
 import termios
 
+from mandos import passwords
+from mandos.bare import signal
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 _STDIN = 0
 _STDERR = 2
-_PIECE = 4096  # a terminal's longest line: termios(3), "Canonical mode"
+_PIECE = 4096  # a terminal's longest line, its end included: termios(3), "Canonical mode"
 _LOCAL_FLAGS = 3  # the index of c_lflag: termios.tcgetattr()
 
 
@@ -44,6 +46,9 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     """Show ``prompt``, return the line that is typed, unseen and without its newline.
 
     An end of file (Ctrl-D) after some characters ends the line too; without any it is asked again.
+    So is it after a line that is longer than a password may be, of which the terminal could have
+    cut the end.
+    SIGCONT has the prompt shown again: whoever wrote to the terminal sends it.
     Raises MachineError when there is no terminal, or none any more.
     """
     try:
@@ -53,14 +58,23 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     unseen = list(found)
     unseen[_LOCAL_FLAGS] &= ~termios.ECHO
     screen = _screen(terminal)
+    former = signal.signal(signal.SIGCONT, lambda _number, _frame: _show(screen, prompt))
     try:
         termios.tcsetattr(terminal, termios.TCSANOW, unseen)
-        answer = _line(prompt, terminal, screen)
+        answer = _answer(prompt, terminal, screen)
     except (OSError, termios.error) as error:
         raise MachineError("the terminal went away") from error
     finally:
         _restore(terminal, found)
+        signal.signal(signal.SIGCONT, former or signal.SIG_DFL)
         _show(screen, "\n")
+    return answer
+
+
+def _answer(prompt: str, terminal: int, screen: int) -> bytes:
+    """Lines until one is short enough."""
+    while len(answer := _line(prompt, terminal, screen)) > passwords.LIMIT:
+        _show(screen, f"\n{passwords.too_long()}; type another one.\n")
     return answer
 
 

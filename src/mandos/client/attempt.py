@@ -10,7 +10,7 @@ import os
 from mandos.bare import socket
 from mandos.client.loop import READ, WRITE
 from mandos.errors import PeerError
-from mandos.wire import conversation
+from mandos.wire import conversation, grammar
 from mandos.wire.conversation import ClientConversation
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ class Attempt:
     def advance(self, now: float) -> bytes | None:
         """Go as far as possible without waiting."""
         try:
-            self._conversation.check_time(now)
+            self._check_time(now)
             while True:
                 sealed = self._step(now)
                 if sealed is not None:
@@ -103,6 +103,15 @@ class Attempt:
         if self._session:
             self._session.close()
         self.socket.close()
+
+    def _check_time(self, now: float) -> None:
+        late = now >= self._conversation.deadline
+        if late and self._conversation.state == conversation.CONNECT:
+            raise self._conversation.fail(
+                f"no answer within {grammar.CONNECT_TIME:g} seconds: there is nobody, "
+                "or a firewall drops what is sent to this port"
+            )
+        self._conversation.check_time(now)
 
     def _step(self, now: float) -> bytes | None:
         state = self._conversation.state

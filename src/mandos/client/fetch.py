@@ -13,8 +13,10 @@ import time
 
 from mandos.client.attempt import Attempt, UnreachableError
 from mandos.client.loop import FOREVER
+from mandos.client.notices import notice
 from mandos.errors import AdministratorError, MachineError, MandosError
 from mandos.interfaces import interface_name
+from mandos.wire.conversation import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,12 +38,23 @@ _SERVER_LIMIT = 64
 _NEXT_ADDRESS = 0.25
 #: The retry time varies by this part of it, so that a room full of machines does not ask in step.
 _JITTER = 0.1
+#: Seconds from the first failure after which a person is told that there is no way to a server: the
+#: network may still be coming up.
+_NO_WAY_TIME = 9.0
+#: Different complaints that are told about one server.
+_COMPLAINT_LIMIT = 8
 
 
 class _Server:
-    """A server, the attempt under way, when to begin the next one, and its last complaint."""
+    """A server, the attempt under way, when to begin the next one, and what went wrong so far.
 
-    __slots__ = ("attempt", "begin", "complaint", "opening", "target", "way", "ways")
+    ``complaint`` is the last failure, ``told`` are those that a person has been told.
+    """
+
+    __slots__ = (
+        "attempt", "begin", "complaint", "failing_since", "opening",
+        "target", "told", "way", "ways",
+    )  # fmt: skip
 
     def __init__(self, target: Target, begin: float) -> None:
         self.target = target
@@ -49,6 +62,8 @@ class _Server:
         self.opening = False
         self.begin = begin
         self.complaint = ""
+        self.told: set[str] = set()
+        self.failing_since = FOREVER
         #: The interface that it has been given a route over, if any, and those to try next.
         self.way = 0
         self.ways: list[int] = []
@@ -71,7 +86,7 @@ class Fetcher:
 
     ``learn`` takes the servers that a search finds, and ``password`` is set once one of them has
     given it.  The reports are for a person at the console, and for ``--debug``; ``retry`` is in
-    seconds.
+    seconds.  ``on_refusal``, if set, returns what a person can do about a server that refuses.
     """
 
     def __init__(
@@ -85,6 +100,7 @@ class Fetcher:
         ask_route: AskRoute | None = None,
     ) -> None:
         self.password: bytes | None = None
+        self.on_refusal: Callable[[], str] | None = None
         self._loop = loop
         self._make_session = make_session
         self._open_sealed = open_sealed
@@ -92,6 +108,11 @@ class Fetcher:
         self._retry = retry
         self._ask_route = ask_route
         self._servers: dict[tuple[str, int, int], _Server] = {}
+
+    @property
+    def knows_a_server(self) -> bool:
+        """Whether there is one to ask."""
+        return bool(self._servers)
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When to call ``tick``."""
@@ -187,13 +208,24 @@ class Fetcher:
         self._end_attempt(server)
         wait = self._retry * (1 + _JITTER * _fraction())
         server.begin = now + wait
-        why = " - ".join(error.lines()) if isinstance(error, MandosError) else str(error)
-        unreachable = isinstance(error, UnreachableError)
-        tell = self._debug if why == server.complaint or unreachable else self._say
-        tell(f"{server}: {why}; asking again in {self._retry:g} seconds")
-        server.complaint = why
-        if unreachable and not server.target.scope:
+        if isinstance(error, Refused) and self.on_refusal:
+            error.hint = self.on_refusal()
+        self._complain(server, error, now)
+        if isinstance(error, UnreachableError) and not server.target.scope:
             self._seek_way(server)
+
+    def _complain(self, server: _Server, error: Exception, now: float) -> None:
+        """Tell each failure once; that no way leads to a server only when it lasts."""
+        why = " - ".join(error.lines()) if isinstance(error, MandosError) else str(error)
+        server.complaint = why
+        server.failing_since = min(server.failing_since, now)
+        text = f"{server}: {why}; asking again in {self._retry:g} seconds"
+        early = isinstance(error, UnreachableError) and now < server.failing_since + _NO_WAY_TIME
+        if early or why in server.told or len(server.told) >= _COMPLAINT_LIMIT:
+            self._debug(text)
+        else:
+            server.told.add(why)
+            self._say(notice(text))
 
     def _renew(self, server: _Server, now: float) -> None:
         """It announced itself anew, or the network has changed: by usual ways it may do now."""

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 _TIME = 15.0
 _ADDRESS_LIMIT = 16
 _ANSWER_LIMIT = 1 << 12
+#: What begins an answer that is no list of addresses but the reason why there is none.
+_WHY = "!"
 
 
 class Lookup:
-    """One look-up under way; ``done`` gets numeric addresses, none when it failed."""
+    """One look-up under way; ``done`` gets numeric addresses, or none and why it failed."""
 
     __slots__ = ("_done", "_loop", "_pid", "_said", "_socket", "deadline")
 
-    def __init__(self, host: str, loop: Loop, done: Callable[[list[str]], object]) -> None:
+    def __init__(self, host: str, loop: Loop, done: Callable[[list[str], str], object]) -> None:
         self._loop = loop
         self._done = done
         self._said = b""
         self.deadline = time.monotonic() + _TIME
         self._pid, self._socket = process.accompany(
-            lambda end: end.sendall("\n".join(_look_up(host)).encode()),
+            lambda end: end.sendall(_answer(host)),
             socket.SOCK_STREAM,
             errors=None,
         )
@@ -52,7 +54,7 @@ class Lookup:
     def give_up(self) -> None:
         """End it as a failure."""
         self.close()
-        self._done([])
+        self._done([], f"no answer within {_TIME:g} seconds")
 
     def _hear(self) -> None:
         try:
@@ -63,7 +65,18 @@ class Lookup:
         if piece and len(self._said) < _ANSWER_LIMIT:
             return
         self.close()
-        self._done(self._said.decode(errors="replace").split()[:_ADDRESS_LIMIT])
+        said = self._said.decode(errors="replace")
+        if said.startswith(_WHY):
+            self._done([], said.removeprefix(_WHY))
+        else:
+            self._done(said.split()[:_ADDRESS_LIMIT], "no address")
+
+
+def _answer(host: str) -> bytes:
+    try:
+        return "\n".join(_look_up(host)).encode()
+    except OSError as error:
+        return f"{_WHY}{error.strerror}".encode(errors="replace")
 
 
 def _look_up(host: str) -> list[str]:

@@ -14,6 +14,7 @@ import sys
 
 from mandos.bare import signal
 from mandos.client import companion
+from mandos.client.notices import notice
 from mandos.client.rights import everybody_can_import, give_up_root, has_root
 from mandos.client.run import Run
 from mandos.client.selection import Selection
@@ -55,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _with_network(ClientSettings(given))
     except MandosError as error:
-        for line in error.lines():
-            _say(line)
+        _say_why(error)
         return error.exit_code
     except _Ended as end:
         _say(f"ended by {_ENDING_SIGNALS[end.number]}")
@@ -119,6 +119,15 @@ def _say(message: str) -> None:
         os.write(_STDERR, f"mandos-client: {message}\n".encode(errors="backslashreplace"))
     except OSError:
         return
+
+
+def _say_why(error: MandosError) -> None:
+    """Tell why we cannot work at all: to whoever has started us, or through it to the console."""
+    if os.isatty(_STDERR):
+        for line in error.lines():
+            _say(line)
+    else:
+        _say(notice(" - ".join(error.lines())))
 
 
 def _keep_quiet(_message: str) -> None:

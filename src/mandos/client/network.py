@@ -14,6 +14,7 @@ import struct
 import time
 
 from mandos.bare import signal, socket
+from mandos.client.addresses import addresses
 from mandos.client.console import QuietConsole
 from mandos.client.hooks import Hooks
 from mandos.client.kernel import Kernel, read_setting, write_setting
@@ -44,6 +45,7 @@ SETTLING = 0.2
 #: An interface that cannot be switched on (its firmware or another interface may still be missing)
 #: is tried again after 1, 2, 4 … seconds, and at most so many.
 _LONGEST_PAUSE = 60.0
+_FOREVER = float("inf")
 
 
 def keep_network(
@@ -85,6 +87,8 @@ class _Network:
         self._known: dict[int, tuple[str, ...]] = {}
         self._settling: dict[int, float] = {}
         self._switched_on: dict[int, str] = {}
+        #: Addresses (packed) that those interfaces had before.
+        self._former: dict[int, set[bytes]] = {}
         self._failed: dict[int, int] = {}
         self._settings: dict[str, bytes] = {}
         self._routes: list[tuple[bytes, int]] = []
@@ -123,16 +127,22 @@ class _Network:
         return self._end.fileno() not in ready or self._serve()
 
     def _patience(self, now: float) -> float | None:
-        due = list(self._settling.values())
+        due = [*self._settling.values(), *self._widening()]
         if self._console:
             due.append(self._console_until)
         return max(0.0, min(due) - now) * 1000 if due else None
 
+    def _widening(self) -> list[float]:
+        """When to look whether the named interfaces have been of no use for too long."""
+        deadline = self._selection.deadline
+        return [] if deadline == _FOREVER else [deadline]
+
     def _look(self, now: float, settling: float) -> None:
         links = self._links.by_index
+        if self._selection.look(links.values(), now):
+            self._settling.update(dict.fromkeys(links, now))
         for index in self._known.keys() - links.keys():
-            for table in (self._known, self._settling, self._switched_on, self._failed):
-                table.pop(index, None)
+            self._forget(index)
         for index, link in links.items():
             if self._known.get(index) != link.names:
                 self._known[index] = link.names
@@ -142,6 +152,11 @@ class _Network:
             self._switch_on(links[index], now)
         self._watch_console(now)
 
+    def _forget(self, index: int) -> None:
+        for table in (self._known, self._settling, self._switched_on, self._failed):
+            table.pop(index, None)
+        self._former.pop(index, None)
+
     def _switch_on(self, link: Link, now: float) -> None:
         if link.up or not self._selection.brings_up(link):
             return
@@ -149,6 +164,7 @@ class _Network:
         self._console = self._console or QuietConsole()
         self._console_until = now + self._delay
         self._use_at_once(link.name)
+        self._former.setdefault(link.index, _foreign_addresses(link.index))
         try:
             self._kernel.switch_on(link.index)
         except OSError as error:
@@ -219,8 +235,11 @@ class _Network:
         for address, interface in self._routes:
             self._quietly(self._kernel.remove_route, address, interface)
         for index, name in self._switched_on.items():
-            self._debug(f"taking down the network interface {name}")
-            self._quietly(self._kernel.switch_off, index)
+            if why := self._why_stays(index):
+                self._debug(f"leaving the network interface {name} up: {why}")
+            else:
+                self._debug(f"taking down the network interface {name}")
+                self._quietly(self._kernel.switch_off, index)
         for path, former in self._settings.items():
             write_setting(path, former)
         if self._console:
@@ -228,9 +247,35 @@ class _Network:
         self._kernel.close()
         self._links.close()
 
+    def _why_stays(self, index: int) -> str:
+        """Why an interface is left up: somebody else uses it by now, or is about to."""
+        if _foreign_addresses(index) - self._former.get(index, set()):
+            return "it has an address that is not ours"
+        if index in _packet_interfaces():
+            return "another program configures it"
+        return ""
+
     def _quietly(self, undo: Callable[..., None], *arguments: bytes | int) -> None:
         """Undo what may be undone already, by whoever removed the interface."""
         try:
             undo(*arguments)
         except OSError as error:
             self._debug(f"while tidying up: {error.strerror}")
+
+
+def _foreign_addresses(index: int) -> set[bytes]:
+    """The packed addresses of an interface that the kernel has not made by itself."""
+    try:
+        return {one.packed for one in addresses() if one.interface == index and one.foreign}
+    except OSError:
+        return set()
+
+
+def _packet_interfaces() -> set[int]:
+    """The interfaces that a program sends raw packets over: DHCP clients do; packet(7)."""
+    try:
+        with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+            rows = [line.split() for line in file.read(1 << 16).splitlines()[1:]]
+    except OSError:
+        return set()
+    return {int(row[4]) for row in rows if len(row) > 4 and row[4].isdigit()}

@@ -17,7 +17,6 @@ from mandos.bare import signal, socket
 from mandos.client.loop import FOREVER, READ, WRITE
 from mandos.client.rights import give_up_root
 from mandos.errors import AdministratorError, MachineError, MandosError, PeerError
-from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _PAUSE = 0.01
 #: How many messages are opened at once; others wait for their turn.
 _AT_ONCE = 4
 _PIECE = 1 << 16
-_ANSWER_LIMIT = grammar.SECRET_LIMIT + _PIECE
+_ANSWER_LIMIT = _PIECE  # a password, or why there is none
 _PASSWORD, _FAILED, _UNUSABLE = b"P", b"F", b"U"
 _DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
 
@@ -177,7 +176,7 @@ class Openers:
 def _open(end: socket.socket, secret_key: bytes) -> None:
     """What such a process does; the library is loaded while root can still read it."""
     try:
-        from mandos.openpgp import gnupg, opening  # noqa: F401, PLC0415 - the parent never needs it
+        from mandos.openpgp import opening  # noqa: PLC0415 - the parent never needs it
 
         opening.load()
         process.load()
@@ -186,7 +185,7 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         message = _read_all(end)
         if not message:
             return  # the client ended
-        answer = _PASSWORD + opening.open_in_this_process(message, secret_key, key)
+        answer = _PASSWORD + opening.open_in_this_process(message, key)
     except (AdministratorError, MachineError) as error:
         answer = _UNUSABLE + bytes([error.exit_code]) + _told(error)
     except MandosError as error:

@@ -9,14 +9,12 @@ Usually each module is loaded where it is used, most of them never.  Where only 
 from __future__ import annotations
 
 from mandos import process
-from mandos.client import lookup, network, tls  # noqa: F401
+from mandos.client import addresses, lookup, network, tls  # noqa: F401
 from mandos.discovery import finder  # noqa: F401
-from mandos.openpgp import gnupg, opening
+from mandos.openpgp import by_session_key, opening  # noqa: F401
 
 
 def load() -> None:
-    """Import what importing this has not imported: what GnuPG needs only where it can be run."""
+    """Import what importing this has not imported."""
     process.load()
     opening.load()
-    if gnupg.available():
-        gnupg.load()

@@ -12,8 +12,10 @@ import time
 
 from mandos.client.fetch import Fetcher
 from mandos.client.loop import Loop, next_deadline
+from mandos.client.notices import BURST, PAUSE, Sparing, notice
 from mandos.client.opener import Openers
 from mandos.client.search import DirectSearch, ZeroconfSearch
+from mandos.client.waiting import Waiting
 from mandos.client.watch import Watch
 
 TYPE_CHECKING = False
@@ -53,20 +55,23 @@ class Run:
         self._files = files
         self._selection = selection
         self._network = network
-        self._say, self._debug = reports
+        self._tell, self._debug = reports
+        self._sparing = Sparing(BURST, PAUSE, 0.0)
         self._openers = Openers(files[settings.seckey], settings.seckey)
         self._loop = Loop()
         self._identity: Identity | None = None
         self._watch: Watch | None = None
+        self._waiting: Waiting | None = None
         self._searches: list[Search] = []
         self._fetcher = Fetcher(
             self._loop,
             self._make_session,
             self._openers.open,
-            reports,
+            (self._say, self._debug),
             retry=settings.retry,
             ask_route=network.ask_route if network else None,
         )
+        self._fetcher.on_refusal = self._on_refusal
 
     def __enter__(self) -> Self:
         return self
@@ -88,13 +93,15 @@ class Run:
             self._begin()
             self._turn(_NEAR)
         self._load_identity()  # it may be unusable, which is to be told at once
-        self._network_watch()
+        if self._searches:
+            self._network_watch()
         while self._fetcher.password is None:
             self._turn()
         return self._fetcher.password
 
     def _turn(self, longest: float | None = None) -> None:
-        parts: list[Part] = [self._openers, *self._searches, self._fetcher]
+        found = [part for part in (self._watch, self._waiting) if part]
+        parts: list[Part] = [self._openers, *found, *self._searches, self._fetcher]
         for part in parts:
             part.tick(time.monotonic())  # what one of them did may have taken a while
         if self._fetcher.password is None:
@@ -112,16 +119,24 @@ class Run:
             self._searches.append(
                 ZeroconfSearch(self._network_watch, found, self._loop, self._debug)
             )
+            self._waiting = Waiting(self._network_watch, self._fetcher, self._say)
 
     def _direct(self, address: Address) -> DirectSearch:
         return DirectSearch(
-            address, self._network_watch, self._fetcher.learn, self._loop, self._settings.retry
+            address,
+            self._network_watch,
+            self._fetcher.learn,
+            self._loop,
+            self._settings.retry,
+            self._say,
         )
 
     def _network_watch(self) -> Watch:
         """Made when it is needed first: a server with a global address is asked before."""
         if self._watch is None:
-            self._watch = Watch(self._selection, self._loop, self._network_changed)
+            self._watch = Watch(
+                self._selection, self._loop, self._network_changed, self._network_widened
+            )
             for name in self._selection.names:
                 if not self._watch.exists(name):
                     self._say(
@@ -129,9 +144,27 @@ class Run:
                     )
         return self._watch
 
+    def _network_widened(self, why: str) -> None:
+        self._say(notice(why))
+        if self._waiting:
+            self._waiting.put_off()
+
     def _network_changed(self) -> None:
         for search in self._searches:
             search.network_changed()
+
+    def _say(self, text: str) -> None:
+        """Tell a person, but never flood the console, whatever a network is full of."""
+        left_out = self._sparing.dropped
+        if self._sparing.allows(text, time.monotonic()):
+            self._sparing.dropped = 0
+            self._tell(text + (f" ({left_out} messages were left out before)" if left_out else ""))
+
+    def _on_refusal(self) -> str:
+        return (
+            f"on the server, clients.conf needs a section with key_id = "
+            f"{self._load_identity().key_id}, and mandos-ctl says whether it is enabled"
+        )
 
     def _make_session(self, sock: socket.socket) -> Session:
         return self._load_identity().session(sock.fileno())

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 
 from mandos.client.loop import FOREVER
+from mandos.client.notices import notice
+from mandos.client.selection import Narrowing
 from mandos.client.settings import is_link_local
 
 TYPE_CHECKING = False
@@ -45,6 +47,12 @@ if TYPE_CHECKING:
 
 #: Seconds until a name is looked up again: it may lead elsewhere in the meantime.
 _RENEWAL = 60.0
+#: Seconds from the beginning after which a person is told that a name cannot be looked up: the
+#: network may still be coming up.
+_LOOK_UP_TIME = 8.0
+_NO_NAME_SERVER = (
+    "trying on (in an initial RAM disk without a name server, give the server's address instead)"
+)
 
 
 class Target:
@@ -73,12 +81,25 @@ class Target:
 
 
 class DirectSearch:
-    """One server that the command line names; a link-local one without an interface is on any."""
+    """One server that the command line names; a link-local one without an interface is on any.
+
+    The same holds for one on an interface that does not come, or has no carrier.
+    """
 
     def __init__(
-        self, address: Address, watch: Callable[[], Watch], found: Found, loop: Loop, retry: float
+        self,
+        address: Address,
+        watch: Callable[[], Watch],
+        found: Found,
+        loop: Loop,
+        retry: float,
+        say: Callable[[str], object],
     ) -> None:
         self._address = address
+        self._say = say
+        self._narrowing = Narrowing([address.interface] if address.interface else [])
+        self._tell_from = time.monotonic() + _LOOK_UP_TIME
+        self._told = ""
         self._watch = watch
         self._found = found
         self._loop = loop
@@ -89,12 +110,14 @@ class DirectSearch:
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When to call ``tick``."""
-        return min(self._due, self._lookup.deadline if self._lookup else FOREVER)
+        lookup = self._lookup.deadline if self._lookup else FOREVER
+        return min(self._due, lookup, self._narrowing.deadline)
 
     def tick(self, now: float) -> None:
         """Begin, or look the name up again."""
         if self._lookup and now >= self._lookup.deadline:
             self._lookup.give_up()
+        self._look_at_links(now)
         if now < self._due:
             return
         self._due = FOREVER
@@ -105,6 +128,7 @@ class DirectSearch:
 
     def network_changed(self) -> None:
         """What was impossible may be possible now."""
+        self._look_at_links(time.monotonic())
         if self._hosts:
             self._tell()
         elif self._lookup is None:
@@ -122,22 +146,38 @@ class DirectSearch:
         address = self._address
         for host in self._hosts:
             if is_link_local(host):
-                for index in self._scopes(address.interface):
+                for index in self._scopes():
                     yield Target(host, address.port, index)
             else:
                 yield Target(host, address.port, links=tuple(self._watch().usable))
 
-    def _scopes(self, name: str) -> list[int]:
+    def _look_at_links(self, now: float) -> None:
+        narrowing = self._narrowing
+        if narrowing.wide or not any(map(is_link_local, self._hosts)):
+            return
+        if narrowing.look(self._watch().all, now):
+            where = f"{self._address.host}%{self._address.interface}"
+            why = "there is no such interface, or it has no link; trying the address on all"
+            self._say(notice(f"{where}: {why}"))
+            self._tell()
+
+    def _scopes(self) -> list[int]:
+        narrowing = self._narrowing
         usable = self._watch().usable
-        return [index for index, link in usable.items() if not name or name in link.names]
+        return [
+            index for index, link in usable.items() if narrowing.wide or narrowing.names_it(link)
+        ]
 
     def _look_up(self) -> None:
         from mandos.client.lookup import Lookup  # noqa: PLC0415 - addresses do without
 
         self._lookup = Lookup(self._address.host, self._loop, self._learn)
 
-    def _learn(self, hosts: list[str]) -> None:
+    def _learn(self, hosts: list[str], why: str) -> None:
         self._lookup = None
+        if not hosts and why != self._told and time.monotonic() >= self._tell_from:
+            self._told = why
+            self._say(notice(f"cannot look up {self._address.host}: {why}; {_NO_NAME_SERVER}"))
         self._hosts = hosts or self._hosts
         self._due = time.monotonic() + (_RENEWAL if self._hosts else self._retry)
         self._tell()

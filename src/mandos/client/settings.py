@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from mandos import keyfiles
 from mandos.bare import socket
-from mandos.client.selection import NONE
 from mandos.errors import UsageError
 from mandos.options import CommandLine, Option
 from mandos.wire import grammar
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mandos.options import Given
 
-_KEY_DIR = "/conf/conf.d/mandos/"
 _HOOK_DIR = "/lib/mandos/network-hooks.d"
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
 _NAME_LIMIT = 253
@@ -120,9 +119,10 @@ class ClientSettings:
     )  # fmt: skip
 
     def __init__(self, given: Given) -> None:
-        self.seckey = given.text("seckey", _KEY_DIR + "seckey.txt")
-        self.tls_pubkey = given.text("tls-pubkey", _KEY_DIR + "tls-pubkey.pem")
-        self.tls_privkey = given.text("tls-privkey", _KEY_DIR + "tls-privkey.pem")
+        folder = keyfiles.default_folder()
+        self.seckey = given.text("seckey", f"{folder}/seckey.txt")
+        self.tls_pubkey = given.text("tls-pubkey", f"{folder}/tls-pubkey.pem")
+        self.tls_privkey = given.text("tls-privkey", f"{folder}/tls-privkey.pem")
         self.priority = given.text("priority", grammar.PRIORITY)
         self.dh_bits = given.number("dh-bits", 0)
         self.dh_params = given.text("dh-params", "")
@@ -144,13 +144,7 @@ class ClientSettings:
         return [*files, self.dh_params] if self.dh_params else files
 
     def _addresses(self, option: str, given: Given) -> list[Address]:
-        """All addresses of an option; a single interface is where a link-local one is."""
-        names = [name for name in self.interfaces if name != NONE]
-        addresses = [Address.parse(text, option) for text in given.all(option) if text]
-        for address in addresses:
-            if len(names) == 1:
-                address.interface = address.interface or names[0]
-        return addresses
+        return [Address.parse(text, option) for text in given.all(option) if text]
 
     def hook_variables(self) -> dict[str, str]:
         """What network hooks find in their environment; manual page, "NETWORK HOOKS"."""

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 class Identity:
-    """Made from the contents of the key files; raises AdministratorError naming the bad one."""
+    """Made from the contents of the key files; raises AdministratorError naming the bad one.
 
-    __slots__ = ("_credentials", "_priority")
+    ``key_id`` is what servers know this client by.
+    """
+
+    __slots__ = ("_credentials", "_priority", "key_id")
 
     def __init__(self, settings: ClientSettings, files: Mapping[str, bytes]) -> None:
         self._priority = Priority(settings.priority)
+        self.key_id = _check_pair(settings, files)
         self._credentials = _credentials(settings, files)
 
     def session(self, descriptor: int) -> Session:
@@ -35,10 +39,8 @@ class Identity:
 
 
 def _credentials(settings: ClientSettings, files: Mapping[str, bytes]) -> Credentials:
-    public, private = files[settings.tls_pubkey], files[settings.tls_privkey]
-    _check_pair(settings, public, private)
     credentials = Credentials()
-    credentials.load_raw_key(public, private)
+    credentials.load_raw_key(files[settings.tls_pubkey], files[settings.tls_privkey])
     try:
         if settings.dh_params:
             credentials.use_dh_parameters(files[settings.dh_params])
@@ -49,15 +51,17 @@ def _credentials(settings: ClientSettings, files: Mapping[str, bytes]) -> Creden
     return credentials
 
 
-def _check_pair(settings: ClientSettings, public: bytes, private: bytes) -> None:
+def _check_pair(settings: ClientSettings, files: Mapping[str, bytes]) -> str:
     """A pair that does not match fails in every handshake: better to say it at once."""
-    shown = _naming(settings.tls_pubkey, keys.key_id_of_public_pem, public)
-    proved = _naming(settings.tls_privkey, keys.key_id_of_private_pem, private)
+    public, private = settings.tls_pubkey, settings.tls_privkey
+    shown = _naming(public, keys.key_id_of_public_pem, files[public])
+    proved = _naming(private, keys.key_id_of_private_pem, files[private])
     if shown != proved:
         raise AdministratorError(
             f"{settings.tls_pubkey} is not the public key of {settings.tls_privkey}",
             "mandos-keygen --force makes a new pair; the server then needs the new key_id",
         )
+    return shown
 
 
 def _naming(path: str, function: Callable[[bytes], str], data: bytes) -> str:

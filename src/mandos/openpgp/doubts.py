@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import re
 
+from mandos import passwords
 from mandos.openpgp import packets
 
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
+#: Bytes around a password: a session key and a signature of RSA 4096 have 1200.
+_AROUND = 2048
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
-_DOUBTS = {
-    packets.SED: "it has no integrity protection: no client will open it",
-    packets.GNUPG_OCB: "it is of GnuPG's own kind, OCB, which initial RAM disks cannot open; "
-    "gpg --rfc4880 makes the common kind",
-}
 
 
 def doubt_about(secret: bytes) -> str:
@@ -27,8 +25,28 @@ def doubt_about(secret: bytes) -> str:
     if secret.lstrip().startswith(_ARMOR):
         return ""
     try:
-        return _DOUBTS.get(packets.outline(secret).data_packet, "")
+        return _doubt(packets.outline(secret)) or _doubt_about_size(len(secret))
     except packets.MalformedError as error:
         if _BASE64.fullmatch(secret):
             return f"{error}, it looks like base64: decode it first, with base64 --decode"
         return f"{error}: the client will not be able to open it"
+
+
+def _doubt_about_size(size: int) -> str:
+    if size <= passwords.LIMIT + _AROUND:
+        return ""
+    return (
+        f"it is large: a password of more than {passwords.LIMIT} bytes is of no use to its client; "
+        f"{passwords.LONGER_KEYS}"
+    )
+
+
+def _doubt(about: packets.Outline) -> str:
+    if about.data_packet == packets.SED:
+        return "it has no integrity protection: no client will open it"
+    if strange := about.strange_cipher():
+        return (
+            f"it is of GnuPG's packet type 20, but not AES-OCB ({strange}): no client will open "
+            "it; gpg --rfc4880 makes the common kind"
+        )
+    return ""

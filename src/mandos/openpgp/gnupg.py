@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the library cannot do, done by GnuPG where it is installed: slower, but it knows everything.
+"""What the library cannot make, made by GnuPG where it is installed: keys that expire, mostly.
 
 Each use has a home directory of its own, readable by us alone, which is gone afterwards together
 with the agent that GnuPG starts in it.  Keys, messages and passwords travel by pipe.
@@ -9,11 +9,13 @@ with the agent that GnuPG starts in it.  Keys, messages and passwords travel by 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
 
 from mandos import process
 from mandos.errors import MachineError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -31,24 +33,7 @@ _PLAIN = ("--rfc4880", "--cipher-algo", "AES256", "--digest-algo", "SHA512")
 
 def available() -> bool:
     """Whether gpg can be found."""
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return any(os.access(os.path.join(folder, "gpg"), os.X_OK) for folder in folders)  # noqa: PTH118 - pathlib is too dear for early boot
-
-
-def load() -> None:
-    """Import what is otherwise imported where it is used, for a process that cannot do so later."""
-    import shutil  # noqa: F401, PLC0415 - as said
-    import tempfile  # noqa: F401, PLC0415 - as said
-
-    process.load_run()
-
-
-def open_secret(message: bytes, secret_key: bytes, size: int) -> bytes:
-    """Decrypt a message of any kind to at most ``size`` bytes.  Raises MachineError."""
-    with Home() as home:
-        home.run(["--import"], secret_key, _OPENING_TIME)
-        # More than --max-output: GnuPG stops; the key's expiry does not matter to --decrypt.
-        return home.run(["--max-output", str(size), "--decrypt"], message, _OPENING_TIME)
+    return shutil.which("gpg") is not None
 
 
 def generate(parameters: str) -> bytes:
@@ -74,8 +59,6 @@ class Home:
     """A private, temporary GnuPG home directory; a context manager."""
 
     def __enter__(self) -> Self:
-        import tempfile  # noqa: PLC0415 - too dear for early boot, which rarely comes here
-
         usual = tempfile.gettempdir()
         folder = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp is safe
         self._folder = tempfile.mkdtemp(prefix="mandos-gnupg-", dir=folder)
@@ -87,8 +70,6 @@ class Home:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        import shutil  # noqa: PLC0415 - likewise
-
         try:
             command = ["gpgconf", "--homedir", self._folder, "--kill", "all"]
             process.run(command, timeout=_ENDING_TIME)

@@ -28,6 +28,11 @@ class KeyKind:
     lengths: tuple[int, int] | None = None  # the least and the greatest
     length: int = 0
 
+    @property
+    def is_rsa(self) -> bool:
+        """Whether it is RSA, which takes seconds to make."""
+        return self.algorithm == "RSA"
+
     def gnupg_parameters(self, prefix: str) -> str:
         """The lines of GnuPG's unattended key generation; ``prefix`` is Key or Subkey."""
         size = f"Curve: {self.curve}" if self.curve else f"Length: {self.length}"
@@ -35,7 +40,7 @@ class KeyKind:
 
     def library_type(self, make: type[KeyType]) -> KeyType:
         """The OpenPGP library's word for it."""
-        if self.algorithm == "RSA":
+        if self.is_rsa:
             return make.rsa(self.length)
         if self.algorithm == "EDDSA":
             return make.ed25519_legacy()

@@ -13,7 +13,7 @@ the message, SecretError for everything about the message.  Neither quotes decry
 
 from __future__ import annotations
 
-from mandos import process
+from mandos import passwords, process
 from mandos.errors import AdministratorError, MachineError, PeerError
 from mandos.openpgp import packets
 from mandos.wire import grammar
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from openpgp.composed import SignedSecretKey
+    from openpgp.composed import DecryptedMessage, Message, SignedSecretKey
     from openpgp.types import S2kParams
 
     #: ``process.run_isolated``, or what stands for it in a process of its own.
     _Runner = Callable[..., bytes]
 
-#: Bytes of a message, and of the secret in it.
+#: Bytes of a message, and of what is in it before it is known to be a password.
 MESSAGE_LIMIT = grammar.SECRET_LIMIT
-SECRET_LIMIT = grammar.SECRET_LIMIT
+_CONTENT_LIMIT = grammar.SECRET_LIMIT
 
 #: A message of the largest size is held about ten times while it is opened.
 _MEMORY = 256 << 20
@@ -61,38 +61,50 @@ def open_secret(message: bytes, secret_key: bytes) -> bytes:
     ``message`` and ``secret_key`` are whole, each binary or armored.
     Raises SecretError or, when the key file is at fault, AdministratorError.
     """
-    return _open(message, secret_key, read_secret_key(secret_key), process.run_isolated)
+    return _open(message, read_secret_key(secret_key), process.run_isolated)
 
 
-def open_in_this_process(message: bytes, secret_key: bytes, key: SignedSecretKey) -> bytes:
+def open_in_this_process(message: bytes, key: SignedSecretKey) -> bytes:
     """As ``open_secret``, in a process that is there for this message alone.
 
-    ``key`` is what ``read_secret_key`` made of ``secret_key``.  The process may not use much more
-    memory afterwards; its parent has to limit its time.  A message may kill it.
+    ``key`` is from ``read_secret_key``.  The process may not use much more memory afterwards; its
+    parent has to limit its time.  A message may kill it.
     """
-    return _open(message, secret_key, key, _run_here)
+    return _open(message, key, _run_here)
 
 
-def _open(message: bytes, secret_key: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
+def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
     message = _binary(message)
     try:
         about = packets.outline(message)
     except packets.MalformedError as error:
         raise SecretError(f"cannot open the secret: {error}", _SEAL_AGAIN) from error
-    if about.data_packet == packets.GNUPG_OCB:
-        return _open_by_gnupg(message, secret_key, "it is a GnuPG OCB message (packet type 20)")
     if about.data_packet == packets.SED:
         raise SecretError("the secret has no integrity protection (packet type 9)", _SEAL_AGAIN)
-    if packets.ELGAMAL in about.algorithms:
-        run = process.run_isolated  # GnuPG may come next, and is not to be limited
+    if strange := about.strange_cipher():
+        raise SecretError(
+            f"cannot open the secret: its packet of type 20 is not AES-OCB ({strange})", _SEAL_AGAIN
+        )
+    opened: Callable[[bytes, SignedSecretKey], DecryptedMessage | Message] = _decrypted
+    if about.data_packet == packets.GNUPG_OCB or packets.ELGAMAL in about.algorithms:
+        from mandos.openpgp import by_session_key, libcrypto  # noqa: PLC0415 - hardly any needs it
+
+        libcrypto.require()
+        opened = by_session_key.decrypted
     try:
-        return _open_by_library(message, key, run)
+        password = run(
+            lambda: _content(opened(message, key)),
+            memory=_MEMORY,
+            size=_CONTENT_LIMIT,
+            timeout=_TIME,
+        )
     except MachineError as error:
-        if packets.ELGAMAL in about.algorithms:
-            return _open_by_gnupg(message, secret_key, "it is encrypted to an ElGamal key")
         raise SecretError(
             "cannot open the secret: damaged, too large, or sealed for another key", _SEAL_AGAIN
         ) from error
+    if len(password) > passwords.LIMIT:
+        raise SecretError(passwords.too_long(len(password)), passwords.LONGER_KEYS)
+    return password
 
 
 def read_secret_key(data: bytes) -> SignedSecretKey:
@@ -142,28 +154,13 @@ def _run_here(work: Callable[[], bytes], *, memory: int, size: int, timeout: flo
     return output
 
 
-def _open_by_library(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
-    composed = load()
-
-    def work() -> bytes:
-        opened = composed.Message.from_bytes(message).decrypt(None, key)
-        text = opened.literal_mode() != "binary"
-        data: bytes = opened.as_data_vec()
-        # Text travels with CR LF; GnuPG and so the reference's client give it back with LF.
-        return data.replace(b"\r\n", b"\n") if text else data
-
-    return run(work, memory=_MEMORY, size=SECRET_LIMIT, timeout=_TIME)
+def _decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage:
+    opened: DecryptedMessage = load().Message.from_bytes(message).decrypt(None, key)
+    return opened
 
 
-def _open_by_gnupg(message: bytes, secret_key: bytes, reason: str) -> bytes:
-    from mandos.openpgp import gnupg  # noqa: PLC0415 - hardly any boot needs it
-
-    if not gnupg.available():
-        raise SecretError(
-            f"opening the secret needs gpg, which is not here: {reason}",
-            f"{_SEAL_AGAIN} (or gpg --rfc4880)",
-        )
-    try:
-        return gnupg.open_secret(message, secret_key, SECRET_LIMIT)
-    except MachineError as error:
-        raise SecretError(f"gpg cannot open the secret ({reason}): {error}", error.hint) from error
+def _content(opened: DecryptedMessage | Message) -> bytes:
+    text = opened.literal_mode() != "binary"
+    data: bytes = opened.as_data_vec()
+    # Text travels with CR LF; GnuPG and so the reference's client give it back with LF.
+    return data.replace(b"\r\n", b"\n") if text else data

@@ -29,6 +29,11 @@ _ENCRYPTED_DATA = frozenset((SED, SEIPD, GNUPG_OCB))
 _BEFORE_DATA = frozenset((PKESK, SKESK, MARKER, PADDING))
 #: A message for one client has one or two packets before its data.
 _PACKET_LIMIT = 64
+#: Each recipient may cost a computation, each hidden one as many as the secret key has parts.
+RECIPIENT_LIMIT, HIDDEN_LIMIT = 16, 4
+_HIDDEN = bytes(8)  # RFC 9580, section 5.1.8
+#: Version 1, a cipher of AES (7 to 9), mode OCB.
+_AES_OCB = frozenset(bytes((1, cipher, 2)) for cipher in (7, 8, 9))
 
 
 class MalformedError(PeerError):
@@ -36,13 +41,24 @@ class MalformedError(PeerError):
 
 
 class Outline:
-    """A message's encrypted data packet type and its recipients' public-key algorithms."""
+    """A message's encrypted data packet type and its recipients' public-key algorithms.
 
-    __slots__ = ("algorithms", "data_packet")
+    ``head`` is how the data packet begins: a packet of type 20 says there how it is encrypted.
+    """
 
-    def __init__(self, data_packet: int, algorithms: frozenset[int]) -> None:
+    __slots__ = ("algorithms", "data_packet", "head")
+
+    def __init__(self, data_packet: int, algorithms: frozenset[int], head: bytes) -> None:
         self.data_packet = data_packet
         self.algorithms = algorithms
+        self.head = head
+
+    def strange_cipher(self) -> str:
+        """How a packet of type 20 is encrypted, when that is not AES-OCB; else empty."""
+        if self.data_packet != GNUPG_OCB or self.head in _AES_OCB:
+            return ""
+        version, cipher, mode = (*self.head, 0, 0, 0)[:3]
+        return f"version {version}, cipher {cipher}, mode {mode}"
 
 
 def outline(message: bytes) -> Outline:
@@ -51,14 +67,27 @@ def outline(message: bytes) -> Outline:
     Raises MalformedError when there is no encrypted data among the first packets.
     """
     algorithms: set[int] = set()
+    recipients = hidden = 0
     for _count, (kind, body) in zip(range(_PACKET_LIMIT), _packets(message), strict=False):
         if kind in _ENCRYPTED_DATA:
-            return Outline(kind, frozenset(algorithms))
+            return Outline(kind, frozenset(algorithms), body[:3])
         if kind not in _BEFORE_DATA:
             raise MalformedError(f"not an encrypted OpenPGP message: it has a packet {kind}")
+        if kind == PKESK:
+            recipients += 1
+            hidden += body[1:9] == _HIDDEN
+        if recipients > RECIPIENT_LIMIT or hidden > HIDDEN_LIMIT:
+            raise MalformedError("an OpenPGP message for too many recipients")
         if kind == PKESK and len(body) > 9 and body[0] == 3:
             algorithms.add(body[9])
     raise MalformedError("an OpenPGP message without encrypted data")
+
+
+def body(packet: bytes) -> bytes:
+    """What a single packet holds after its header.  Raises MalformedError."""
+    for _kind, content in _packets(packet):
+        return content
+    raise MalformedError("an empty OpenPGP packet")
 
 
 def _packets(message: bytes) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ that expire, and sealing for an ElGamal key.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from mandos.openpgp.kinds import KeyKind
 
+_END_OF_TIME = 1 << 32
 _FORBIDDEN_IN_NAMES = frozenset("<>()")
 #: Preferences that every OpenPGP program knows; no OCB, which the initramfs could not open.
 _GNUPG_PREFERENCES = "Preferences: AES256 AES192 AES SHA512 SHA384 SHA256 ZLIB ZIP Uncompressed\n"
@@ -58,6 +60,20 @@ class UserID:
         return "".join(f"Name-{part}: {value}\n" for part, value in parts.items() if value)
 
 
+def require_a_time() -> None:
+    """Raise MachineError when the clock shows a time that no OpenPGP key or signature can have.
+
+    Their dates have 32 bits: RFC 9580, section 3.5.
+    """
+    now = time.time()
+    if not 0 <= now < _END_OF_TIME:
+        raise MachineError(
+            f"the clock says {time.strftime('%Y-%m-%d', time.gmtime(now))}, and OpenPGP keys can "
+            "only be made from 1970 to 2106",
+            "set the clock, for example: date --set 2026-12-31",
+        )
+
+
 def generate_keys(
     user_id: UserID, primary: KeyKind, subkey: KeyKind, expire: str | None = None
 ) -> KeyPair:
@@ -65,6 +81,7 @@ def generate_keys(
 
     Raises MachineError when the keys are to expire and GnuPG is missing or refuses.
     """
+    require_a_time()
     if expire is None:
         key = _generate_by_library(user_id, primary, subkey)
     else:
@@ -135,9 +152,10 @@ def fingerprint(key: bytes) -> str:
 def seal(password: bytes, secret_key: bytes) -> bytes:
     """Encrypt a password to a client's own key and sign it with that key; returns binary.
 
-    Raises AdministratorError when the key cannot do that.
+    Raises AdministratorError when the key cannot do that, MachineError when the clock is wrong.
     """
     key = read_secret_key(secret_key)
+    require_a_time()
     try:
         return _seal_by_library(password, key)
     except ValueError as error:  # the library's only error class; ElGamal, for one

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
+    CHECK_FAILED = "check-failed"
     APPROVAL_NEEDED = "approval-needed"
     APPROVED = "approved"
     DENIED = "denied"
@@ -33,6 +34,12 @@ class Kind(StrEnum):
     ADDED = "added"
     REMOVED = "removed"
     STATE_LOST = "state-lost"
+
+
+#: How the detail of a failed check begins when none of the client's checks has succeeded.
+NEVER_CHECKED_OK = "none has succeeded yet"
+#: Why a client is removed that no administrator has removed.
+LEFT = "its section is missing; its state is remembered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +66,17 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
     """
     match event:
         case events.Added():
-            kind, detail, by = Kind.ADDED, "", event.by
+            kind, detail, by = Kind.ADDED, event.how, event.by
+        case events.Left():
+            kind, detail, by = Kind.REMOVED, LEFT, event.by
         case events.Removed():
             kind, detail, by = Kind.REMOVED, "", event.by
         case events.Enabled():
             kind, detail, by = Kind.ENABLED, event.why, event.by
         case events.Disabled():
             kind, detail, by = Kind.DISABLED, event.why, event.by
+        case events.CheckFailed():
+            kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
         case events.Judged():
             kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
         case events.SettingsChanged():

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The audit trail in the database: bounded in size, whatever anybody on the network does.
 
-What strangers can provoke (unknown keys, rejections, requests for approval) is counted instead of
-repeated, and may fill at most half of the trail: nobody can flush out what administrators did.
+What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
+counted instead of repeated, and may fill at most half of the trail: nobody can flush out what
+administrators did.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 #: What anybody on the network can cause.
-PROVOKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+PROVOKED = frozenset((
+    Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.CHECK_FAILED,
+))  # fmt: skip
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.

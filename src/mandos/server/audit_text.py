@@ -8,7 +8,7 @@ import logging
 import shlex
 from typing import TYPE_CHECKING
 
-from mandos.server.audit import Kind
+from mandos.server.audit import NEVER_CHECKED_OK, Kind
 from mandos.server.events import Why
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _ENABLE_WHEN = {
 def describe_record(record: Record) -> tuple[int, str]:
     """The level and the text of the log line about a record."""
     level, describe = _LINES[record.kind]
+    if record.kind is Kind.CHECK_FAILED and record.detail.startswith(NEVER_CHECKED_OK):
+        level = logging.WARNING
     return level, describe(record)
 
 
@@ -58,6 +60,10 @@ def _unknown_key(record: Record) -> str:
     return f"refused {record.address}{_on(record)}: no client has the key ID {record.key_id}"
 
 
+def _check_failed(record: Record) -> str:
+    return f"a check of client {record.client} failed{_why(record)}"
+
+
 def _approval_needed(record: Record) -> str:
     where = f" at {record.address}{_on(record)}" if record.address else ""
     text = f"client {record.client}{where} waits for approval{_why(record)}"
@@ -77,7 +83,7 @@ def _changed(record: Record) -> str:
 
 
 def _added(record: Record) -> str:
-    return f"client {record.client} is new{_why(record)}{_by(record)}"
+    return f"client {record.client} is {record.detail or 'new'}{_by(record)}"
 
 
 def _removed(record: Record) -> str:
@@ -96,6 +102,7 @@ _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),
     Kind.REJECTED: (logging.WARNING, _rejected),
     Kind.UNKNOWN_KEY: (logging.WARNING, _unknown_key),
+    Kind.CHECK_FAILED: (logging.INFO, _check_failed),
     Kind.APPROVAL_NEEDED: (logging.INFO, _approval_needed),
     Kind.APPROVED: (logging.INFO, _approved),
     Kind.DENIED: (logging.INFO, _denied),

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from mandos.errors import MachineError
 from mandos.process import spawn
+from mandos.server.checker_output import CheckerOutput
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +50,21 @@ class Supervisor(Protocol):
     def began(self, run: Run, command: str) -> None:
         """The run's process has been started."""
 
-    def completed(self, run: Run, command: str, wait_status: int) -> None:
-        """The run's process has ended, with this wait(2) status."""
+    def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
+        """The run's process has ended, with this wait(2) status and these last words."""
 
 
 class _Running:
     """A process that runs, or has ended and waits to be reaped."""
 
-    __slots__ = ("command", "patience", "pid", "pidfd", "run", "stopped")
+    __slots__ = ("command", "output", "patience", "pid", "pidfd", "run", "stopped")
 
-    def __init__(self, run: Run, command: str, pid: int) -> None:
+    def __init__(self, run: Run, command: str, pid: int, output: CheckerOutput) -> None:
         self.run = run
         self.command = command
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
+        self.output = output
         self.stopped = False
         self.patience: asyncio.TimerHandle | None = None
 
@@ -144,20 +146,24 @@ class Checkers:
         self._start_soon()
 
     def _begin(self, run: Run, command: str) -> bool:
+        output = CheckerOutput()
         try:
-            pid = spawn(("/bin/sh", "-c", command))
+            pid = spawn(("/bin/sh", "-c", command), output=output.writing)
         except MachineError as error:
+            output.close()
             self._complain(error)
             return False
         try:
-            running = _Running(run, command, pid)
+            running = _Running(run, command, pid, output)
         except OSError as error:
+            output.close()
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             self._complain(MachineError(f"cannot watch a checker: {error.strerror}"))
             return False
         self._failing = False
         self._running[run] = running
+        output.started()
         self._loop.add_reader(running.pidfd, self._ended, running)
         running.patience = self._loop.call_later(_LONG, self._make_room, run)
         self._supervisor.began(run, command)
@@ -186,6 +192,7 @@ class Checkers:
             running.patience.cancel()
         if not self._running:
             self._all_ended.set()
+        words = running.output.finish()
         if not running.stopped:
-            self._supervisor.completed(running.run, running.command, wait_status)
+            self._supervisor.completed(running.run, running.command, wait_status, words)
         self._start_soon()

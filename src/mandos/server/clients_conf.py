@@ -5,6 +5,10 @@
 Every value is read and checked here, once; what comes out is valid.  The checker is expanded a
 second time when it runs; whether that can go well is checked here already.  All mistakes of all
 files are told together.
+
+A reload takes all or nothing.  At a start a mistake costs the clients that it may concern, and no
+others: a section; or all of a file whose ``[DEFAULT]`` is in doubt, since a client may not be given
+its secret by other rules than its own.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.durations import parse_duration
+from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
+from mandos.openpgp.doubts import doubt_about
 from mandos.server.files import in_one_line, is_there, list_folder, quoted, read_file, shown
 from mandos.server.inifile import (
     DEFAULT,
@@ -30,6 +35,7 @@ from mandos.server.inifile import (
     expand,
     label,
     may_end_base64,
+    nearest,
     parse_boolean,
     parse_ini,
     plain_name,
@@ -38,7 +44,7 @@ from mandos.wire import grammar
 from mandos.wire.key_id import parse_key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mandos.server.inifile import Section, Value
 
@@ -51,6 +57,7 @@ RUNTIME_NAMES = frozenset((
     "last_enabled", "name", "timeout",
 ))  # fmt: skip
 
+_NAMED = re.compile(r"%\(([^()]+)\)s")
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,128}")
 _RUNTIME_REFERENCE = re.compile(r"%(?:%|\(([^()]*)\)s|)")
 #: How often the files are read anew when one of them vanishes meanwhile.
@@ -60,6 +67,13 @@ _SHOWN = 100
 _NAMES_SHOWN = 10
 _VALUE_SHOWN = 80
 _ODD = 16
+#: A word of a value that was meant as a comment, most likely.
+_COMMENT_HINT = "; a comment cannot stand behind a value"
+_COMMENT = re.compile(r"\s[;#]")
+#: Options that are each client's own: before the first section they are a section without header,
+#: while others are meant for all clients.
+_IDENTITY = {"key_id", "fingerprint", "secret", "secfile", "host"}
+_MEND = "mend this, then start or reload the server; see mandos-clients.conf(5)"
 _SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
 
 
@@ -161,7 +175,15 @@ READERS: Mapping[str, Callable[[str], object]] = {
 }
 #: Options whose errors never quote what could be a misplaced secret.
 _DISCREET = {"secret", "secfile", "key_id", "fingerprint"}
-_KNOWN = READERS.keys() | {"secret", "secfile"}
+_KNOWN = frozenset(READERS) | {"secret", "secfile"}
+
+
+class Reading(NamedTuple):
+    """The clients that are sound, each mistake in the files, and the names of skipped clients."""
+
+    clients: list[ClientSettings]
+    problems: list[str]
+    skipped: list[str]
 
 
 def load_clients(configdir: Path) -> list[ClientSettings]:
@@ -170,13 +192,29 @@ def load_clients(configdir: Path) -> list[ClientSettings]:
     Either may be missing, but not both.  Raises AdministratorError with every problem that was
     found, each naming file, line, section, option and what is expected.  Logs remarks.
     """
+    return _found(configdir).conclude()
+
+
+def read_clients(configdir: Path) -> Reading:
+    """Read the clients that are sound, and skip the others.  Logs remarks.
+
+    Raises AdministratorError when there are problems and not one client is left.
+    """
+    findings = _found(configdir)
+    if not findings.clients:
+        return Reading(findings.conclude(), [], [])
+    findings.remark()
+    return Reading(findings.clients, findings.problems.all(), list(findings.skipped))
+
+
+def _found(configdir: Path) -> _Findings:
     for _ in range(_TRIES):
         findings = _Findings()
         try:
             _read_all(configdir, findings)
         except _VanishedError:
             continue
-        return findings.conclude()
+        return findings
     raise AdministratorError(f"files in {shown(configdir)} come and go", "wait until they stay")
 
 
@@ -233,6 +271,10 @@ def _drop_ins(folder: Path, findings: _Findings) -> list[Path]:
     return drop_ins
 
 
+#: How the remarks on secrets begin.
+OF_SECRETS = "the secret of"
+
+
 def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> _Defaults | None:
     """Read the clients of a file; returns all defaults that hold there, None when nobody knows."""
     where = shown(path)
@@ -251,16 +293,21 @@ def _read_text(
     file = parse_ini(text, base64_option="secret")
     for problem in file.problems:
         findings.problems.add(f"{where}: line {problem.line}: {problem.text}")
+    findings.skipped.update(dict.fromkeys(file.damaged))
     if inherited is None or not file.sound:
+        findings.skipped.update((section.name, None) for section in file.sections)
         return None
-    own = {name: _Default(value, where) for name, value in file.defaults.items()}
+    headless = {} if file.headless.keys() & _IDENTITY else file.headless
+    written = {**headless, **file.defaults}
+    own = {name: _Default(value, where) for name, value in written.items()}
     defaults = {**inherited, **own}
-    _tell_unknown(where, file.defaults, findings.notices)
+    references = {name.lower() for name in _NAMED.findall(text)}
+    _tell_unknown(where, file.defaults, references, findings.notices)
     reader = _SectionReader(where, defaults, findings)
     file.sections.reverse()
     while file.sections:  # each is forgotten once it is read: together they are large
         section = file.sections.pop()
-        _tell_unknown(where, section.options, findings.notices)
+        _tell_unknown(where, section.options, references, findings.notices)
         reader.read(section)
     return defaults
 
@@ -274,7 +321,9 @@ def _text_of(path: Path, findings: _Findings) -> str:
     return decode(contents.data, shown(path))
 
 
-def _tell_unknown(where: str, options: Mapping[str, Value], notices: _Notices) -> None:
+def _tell_unknown(
+    where: str, options: Mapping[str, Value], references: Collection[str], notices: _Notices
+) -> None:
     """Unknown options are ignored, though others may refer to them."""
     if options.keys() <= _KNOWN:
         return
@@ -283,8 +332,11 @@ def _tell_unknown(where: str, options: Mapping[str, Value], notices: _Notices) -
             continue
         stray = previous == "secret" and may_end_base64(value.text)
         hint = "; is this a continuation of secret? then indent it" if stray else ""
-        what = f"unknown option {plain_name(name, value.text)}".rstrip() + f" is ignored{hint}"
-        level = logging.WARNING if stray else logging.INFO
+        plain = plain_name(name, value.text)
+        if not hint and name not in references:
+            hint = nearest(plain, _KNOWN)
+        what = f"unknown option {plain}".rstrip() + f" is ignored{hint}"
+        level = logging.WARNING if hint else logging.INFO
         notices.add(level, what, f"{where}: line {value.line}: {what}")
 
 
@@ -326,14 +378,13 @@ class _Problems:
         self._texts.append(text)
         self._told.add(text)
 
-    def complain(self) -> None:
-        if not self._texts:
-            return
+    def all(self) -> list[str]:
         more = [f"and {self._more} more"] if self._more else []
-        raise AdministratorError(
-            "\n".join(self._texts + more),
-            "mend this, then start or reload the server; see mandos-clients.conf(5)",
-        )
+        return self._texts + more
+
+    def complain(self) -> None:
+        if self._texts:
+            raise AdministratorError("\n".join(self.all()), _MEND)
 
 
 class _Findings:
@@ -345,27 +396,51 @@ class _Findings:
         self.read_secret: Callable[[str], bytes] = _from_file
         self.places: dict[str, tuple[str, int]] = {}
         self.owners: dict[str, str] = {}
-        self._clients: list[ClientSettings] = []
+        self.clients: list[ClientSettings] = []
+        self.skipped: dict[str, None] = {}  # an ordered set
         self._never: list[str] = []
+        self._hostless: list[str] = []
+        self._doubtful: dict[str, list[str]] = {}
 
     def take(self, client: ClientSettings) -> None:
-        self._clients.append(client)
+        self.clients.append(client)
         if not client.approved_by_default and not client.approval_delay:
             self._never.append(client.name)
+        if not client.host and "%(host)s" in client.checker:
+            self._hostless.append(client.name)
+        if doubt := doubt_about(client.secret):
+            self._doubtful.setdefault(doubt, []).append(client.name)
 
     def conclude(self) -> list[ClientSettings]:
         """Tell the remarks, then raise the problems or return the clients."""
-        self.notices.tell()
+        if self.problems:
+            self.notices.tell()
         self.problems.complain()
+        self.remark()
+        return self.clients
+
+    def remark(self) -> None:
+        """Tell the remarks."""
+        self.notices.tell()
+        for doubt, names in self._doubtful.items():
+            log.warning("%s %s: %s", OF_SECRETS, _some(names), doubt)
         if self._never:
-            more = len(self._never) - _NAMES_SHOWN
             log.warning(
                 "approved_by_default is off and approval_delay is none: unless somebody approves "
-                "it within approval_duration before it asks, nothing is ever sent to %s%s",
-                ", ".join(self._never[:_NAMES_SHOWN]),
-                f" and {more} more" if more > 0 else "",
+                "it within approval_duration before it asks, nothing is ever sent to %s",
+                _some(self._never),
             )
-        return self._clients
+        if self._hostless:
+            log.warning(
+                "host is missing, and the checker needs it: no check will succeed, and the timeout "
+                "will disable %s",
+                _some(self._hostless),
+            )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class _SectionReader:
@@ -394,6 +469,8 @@ class _SectionReader:
             self._problem(section, section.line, f"key_id is missing; {_SEAL}")
         if self._sound:
             self._findings.take(ClientSettings(name=section.name, **values))
+        else:
+            self._findings.skipped[section.name] = None
 
     def _constant_defaults(self) -> Iterator[tuple[str, object]]:
         """Read what is the same for all clients once; what is wrong there is told when used."""
@@ -410,13 +487,18 @@ class _SectionReader:
         options: Mapping[str, Value],
     ) -> Any:  # noqa: ANN401 - the option decides the type
         value = options[name]
+        if name == "host" and _COMMENT.search(value.text):
+            what = f"{name}: the comment is part of the value: {_first_line(value)!r}"
+            text = f"{self._where}: line {value.line}: {label(section.name)} {what}"
+            self._findings.notices.add(logging.WARNING, text, text)
+        comment = _COMMENT_HINT if _COMMENT.search(value.text) else ""
         try:
             return read(expand(value.text, options))
         except AdministratorError as error:
-            self._wrong(section, name, value, _reason(name, value, error))
+            self._wrong(section, name, value, _reason(name, value, error) + comment)
         except ValueError as error:
             quoted = "" if name == "secret" else f", not {_first_line(value)!r}"
-            self._wrong(section, name, value, f"expected {error}{quoted}")
+            self._wrong(section, name, value, f"expected {error}{quoted}{comment}")
         return None
 
     def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
@@ -464,7 +546,8 @@ class _SectionReader:
 def _reason(name: str, value: Value, error: AdministratorError) -> str:
     """What an error says, unless it might quote what stands on other lines."""
     if name in _DISCREET or not {"\n", "%"} & set(value.text):
-        return in_one_line(error) if name == "secfile" else str(error)
+        shown_whole = name == "secfile" or isinstance(error, DurationError)
+        return in_one_line(error) if shown_whole else str(error)
     return f"{_first_line(value)!r} is not valid"
 
 
@@ -474,8 +557,12 @@ def _first_line(value: Value) -> str:
 
 
 def _decoded(text: str) -> bytes:
+    digits = "".join(text.split())
+    bare = digits.rstrip("=")
+    if bare and not len(bare) % 4:  # it needs no padding, and not every Python takes some there
+        digits = bare
     try:
-        secret = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        secret = binascii.a2b_base64(digits, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
     if not secret:

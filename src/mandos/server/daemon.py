@@ -20,6 +20,7 @@ from mandos.server import events
 from mandos.server.audit import Kind
 from mandos.server.audit_text import describe_record
 from mandos.server.connection import TLS
+from mandos.server.control import Control
 from mandos.server.keeper import Keeper
 from mandos.server.listener import Listener
 from mandos.server.network import Network, announce, keep_listening
@@ -32,7 +33,7 @@ from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from typing import Any
 
     from mandos.server.audit import Record
@@ -55,7 +56,7 @@ _MANY = 100
 class Parts(NamedTuple):
     """What was made before the event loop, some of it with root's rights.
 
-    ``begin`` is with what clients it begins.
+    ``begin`` is with what clients it begins; ``mistakes`` is how many there are in their files.
     """
 
     registry: Registry
@@ -64,6 +65,7 @@ class Parts(NamedTuple):
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
+    mistakes: int = 0
 
 
 def load(settings: ServerSettings) -> None:
@@ -97,7 +99,13 @@ class Daemon:
         self._ended: asyncio.Future[signal.Signals] = self._loop.create_future()
         self._keeper = Keeper(parts.store, registry, clock, self._tell)
         ending.push_async_callback(self._keeper.close)
+        self._keeper.on_trouble = self._tell_soon
+        self._mistakes = parts.mistakes
         self._reloader = Reloader(settings.configdir, registry, clock, self._keeper)
+        self._reloader.on_end = self._reloaded
+        self._last_reload_failed = False
+        self._control = Control(self._reloader)
+        ending.push_async_callback(self._control.stop)
         self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
@@ -119,6 +127,8 @@ class Daemon:
         self._network.start()
         self._heed_link()
         self._listener.start()
+        if manager.runtime_directory is not None:
+            await self._control.start(manager.runtime_directory)
         if self._settings.use_dbus:
             self._join_bus()
         self._in_background(announce(self._settings, self._listener.port, self._network))
@@ -185,9 +195,15 @@ class Daemon:
 
     async def _read_again(self) -> None:
         self._parts.manager.reloading()
-        well = await self._reloader.try_to_reload()
-        note = "" if well else "; the last reload failed, see the log"
-        self._parts.manager.ready(self._status() + note)
+        await self._reloader.try_to_reload()
+        self._parts.manager.ready(self._status())
+
+    def _reloaded(self, *, well: bool) -> None:
+        """A reload that is taken over has no mistakes; one that is not is shown until then."""
+        self._last_reload_failed = not well
+        if well:
+            self._mistakes = 0
+        self._tell_soon()
 
     def _heed_link(self) -> None:
         """With link_loss = hold, time stands still while there is no link."""
@@ -210,7 +226,11 @@ class Daemon:
 
     def _count(self, event: events.Event) -> None:
         counts = isinstance(event, events.Enabled | events.Disabled | events.Added | events.Removed)
-        if counts and self._telling is None:
+        if counts:
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._telling is None:
             self._telling = self._loop.call_later(_STATUS_TIME, self._tell_status)
 
     def _tell_status(self) -> None:
@@ -220,7 +240,16 @@ class Daemon:
     def _status(self) -> str:
         enabled = sum(client.enabled for client in self._parts.registry)
         disabled = len(self._parts.registry) - enabled
-        return f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
+        text = f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
+        return "; ".join([text, *self._troubles()])
+
+    def _troubles(self) -> Iterator[str]:
+        if self._mistakes:
+            yield "clients are skipped: the configuration has mistakes, see the log"
+        if self._last_reload_failed:
+            yield "the last reload failed, see the log"
+        if self._keeper.trouble:
+            yield self._keeper.trouble
 
 
 async def _watch(manager: ServiceManager, interval: float) -> None:

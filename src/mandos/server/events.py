@@ -39,9 +39,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Added(Event):
-    """The client is new in the registry."""
+    """The client is new in the registry; ``how`` is for people when it was known before."""
 
     by: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,16 @@ class Removed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Left(Removed):
+    """The client's section is missing from the files: it is remembered for a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten(Event):
-    """A client that had been removed is gone from the files too, or has come back changed."""
+    """A client that had been removed is gone from the files too, or has come back changed.
+
+    The same holds for a client whose section has been missing for long.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,16 @@ class CheckerCompleted(Event):
     run: int
     wait_status: int
     command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFailed(Event):
+    """A run has failed after one that had not, or has cost the client its enabling.
+
+    ``failure`` is its exit status and its own words.
+    """
+
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ thousand clients.
 
 from __future__ import annotations
 
+import difflib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError
@@ -23,12 +25,17 @@ DEFAULT = "DEFAULT"
 
 #: Bytes in a file; ten thousand clients need a third of it.
 FILE_LIMIT = 64 << 20
-#: Mistakes of the format after which the rest of a file is not looked at.
-_PROBLEM_LIMIT = 100
+#: Mistakes of the format after which the rest of a file is not looked at; one more says so.
+_PROBLEM_LIMIT = 99
 #: Characters that one value may take in by expansion, and how deep expansions may be nested.
 _EXPANSION_LIMIT = 1 << 20
 _EXPANSION_DEPTH = 10
 
+#: How alike a misspelled name is to the one that was meant.
+_ALIKE = 0.75
+
+#: What stands for a byte that is not UTF-8: Python's error handler "surrogateescape".
+_SURROGATE = re.compile("[\udc80-\udcff]")
 _HEADER = re.compile(r"\[(.+)\]")
 _SIGN = re.compile(r"[=:]")
 _REFERENCE = re.compile(r"%(?:(%)|\(([^)]+)\)s)?")
@@ -70,13 +77,16 @@ class Problem(NamedTuple):
 class IniFile(NamedTuple):
     """The options of ``[DEFAULT]``, and all other sections in the order of the file.
 
-    Sections that a problem touches are left out; ``sound`` says that none touches ``[DEFAULT]``.
+    Sections that a problem touches are skipped, and named in ``damaged``; ``sound`` says that none
+    touches ``[DEFAULT]``.  ``headless`` are the options before the first section, a problem too.
     """
 
     defaults: dict[str, Value]
     sections: list[Section]
     problems: list[Problem]
     sound: bool
+    damaged: frozenset[str]
+    headless: dict[str, Value]
 
 
 def label(name: str) -> str:
@@ -92,6 +102,13 @@ def may_end_base64(value: str) -> bool:
 def plain_name(name: str, value: str) -> str:
     """An option's name as messages show it; empty when it may be somebody's data."""
     return name if _NAME.fullmatch(name) and not may_end_base64(value) else ""
+
+
+@lru_cache(maxsize=1024)
+def nearest(name: str, known: frozenset[str]) -> str:
+    """What a remark on an unknown name adds: the name that was meant, if one is like it."""
+    found = difflib.get_close_matches(name, sorted(known), 1, _ALIKE)
+    return f"; is it {found[0]}?" if found else ""
 
 
 def parse_boolean(text: str) -> bool:
@@ -117,17 +134,14 @@ def read_ini(path: Path) -> IniFile:
 def decode(data: bytes, where: str) -> str:
     """Text of a file, whichever system's line ends and byte order mark it has.
 
-    Raises AdministratorError when it is no text.
+    Bytes that are not UTF-8 become surrogates, which the parser finds.  Raises AdministratorError
+    when it is no text.
     """
-    hint = "is it a text file at all? save it as UTF-8"
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        hint = "is it a text file at all? save it as UTF-8"
         raise AdministratorError(f"{where}: line {line}: null bytes", hint)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise AdministratorError(f"{where}: line {line} is not UTF-8 text", hint) from error
+    text = data.decode(errors="surrogateescape")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -150,7 +164,9 @@ class _Parser:
         self._section: Section | None = None
         self._problems: list[Problem] = []
         self._damaged: set[str] = set()
+        self._headless = Section("", 0, {})
         self._names: dict[str, str] = {}
+        self._plain = True
         self._line = 1
         self._indent = 0
         self._option = ""
@@ -163,11 +179,12 @@ class _Parser:
 
     def parse(self, text: str) -> IniFile:
         position = 0
+        self._plain = not _SURROGATE.search(text)
         while position < len(text) and len(self._problems) < _PROBLEM_LIMIT:
-            if match := _PLAIN.match(text, position):
+            if self._plain and (match := _PLAIN.match(text, position)):
                 self._take_plain(match)
                 position = match.end()
-            elif match := _PLAIN_HEADER.match(text, position):
+            elif self._plain and (match := _PLAIN_HEADER.match(text, position)):
                 self._take_plain_header(match)
                 position = match.end()
             else:
@@ -177,8 +194,12 @@ class _Parser:
                 position = end + 1
         self._end_option()
         sections = [self._sections[name] for name in self._sections if name not in self._damaged]
+        if position < len(text):
+            self._problems.append(Problem(self._line, "too many mistakes: the rest is not read"))
         sound = DEFAULT not in self._damaged
-        return IniFile(self._default.options, sections, self._problems, sound)
+        damaged = frozenset(self._damaged - {DEFAULT, ""})
+        headless = self._headless.options
+        return IniFile(self._default.options, sections, self._problems, sound, damaged, headless)
 
     def _take_plain(self, match: re.Match[str]) -> None:
         first, name, value, lines = match.groups()
@@ -205,6 +226,8 @@ class _Parser:
             self._blank_lines += 1
         elif text[0] in "#;":
             pass
+        elif not self._plain and _SURROGATE.search(text):
+            self._take_undecoded(text, indent)
         elif (self._option or self._skipping) and indent > self._indent:
             self._continue(text)
         else:
@@ -212,6 +235,16 @@ class _Parser:
             self._indent = indent
             self._begin(text)
         self._line += 1
+
+    def _take_undecoded(self, text: str, indent: int) -> None:
+        """A line that is no text costs its section; as a header it begins one."""
+        if self._option and indent > self._indent:
+            self._option = ""
+            self._lines.clear()
+        self._end_option()
+        if (header := _HEADER.match(text)) and indent <= self._indent:
+            self._begin_section(header[1])
+        self._problem("not UTF-8 text; save the file as UTF-8")
 
     def _continue(self, text: str) -> None:
         if self._blank_lines:
@@ -222,6 +255,9 @@ class _Parser:
     def _begin(self, text: str) -> None:
         if header := _HEADER.match(text):
             self._begin_section(header[1])
+        elif text[0] == "[" and not _SIGN.search(text):
+            self._begin_section(text)
+            self._problem("expected [section] or option = value")
         elif (sign := _SIGN.search(text)) and sign.start():
             self._begin_option(text[: sign.start()].rstrip(), text[sign.end() :].lstrip(), text)
         elif self._follows_base64 and _BASE64.fullmatch(text):
@@ -243,8 +279,10 @@ class _Parser:
     def _begin_option(self, written: str, value: str, line: str) -> None:
         name = self._names.get(written) or self._names.setdefault(written, written.lower())
         if self._section is None:
+            self._section = self._headless
             self._problem("a [section] must come before the first option")
-        elif self._follows_base64 and _is_base64_end(line.strip()):
+            self._skipping = False
+        if self._follows_base64 and _is_base64_end(line.strip()):
             self._misplaced()
         elif name in self._section.options:
             first = self._section.options[name].line

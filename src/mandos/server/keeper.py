@@ -50,7 +50,8 @@ _PATIENCE = 10_000
 class Keeper:
     """Saves the clients of a registry; needs a running event loop.
 
-    ``tell`` gets every record once it has been written, or could not be.
+    ``tell`` gets every record once it has been written, or could not be.  ``trouble`` says why the
+    state cannot be written at present, and ``on_trouble`` is called when that changes.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class Keeper:
         self._waiters: list[asyncio.Future[None]] = []
         self._urgent = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
-        self._failing = False
+        self.trouble = ""
+        self.on_trouble: Callable[[], None] = _nothing
         self._crowded = False
         self._rests_until = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
@@ -132,7 +134,11 @@ class Keeper:
             self._removed.add(event.client)
             self._lives.discard(event.client)
             self._settings.discard(event.client)
-        else:
+        if isinstance(event, events.Left):
+            self._settings.add(event.client)
+            self._removed.discard(event.client)
+            self._lives.add(event.client)
+        elif not isinstance(event, events.Removed | events.Forgotten):
             self._lives.add(event.client)
         if isinstance(event, events.Added | events.SettingsChanged | events.Reconfigured):
             self._settings.add(event.client)
@@ -160,6 +166,8 @@ class Keeper:
         await asyncio.sleep(self._rests_until - self._loop.time())
 
     async def _write(self) -> None:
+        if self._store.trouble is not None:
+            await self._reopen()
         changes, untold, waiters = self._taken(), self._untold, self._waiters
         self._untold, self._waiters = [], []
         failure: MachineError | None = None
@@ -172,9 +180,9 @@ class Keeper:
             failure = MachineError(f"internal error: {error}")
         if failure is not None:
             self._failed(changes, failure)
-        elif self._failing:
+        elif self.trouble:
             log.info("the state is saved again")
-            self._failing = False
+            self._in_trouble("")
         for record in untold:
             self._tell(record)
         _settle(waiters, failure)
@@ -183,12 +191,24 @@ class Keeper:
         if self._crowded:
             self._rests_until = self._loop.time() + _REST
 
+    async def _reopen(self) -> None:
+        """Once the state can be written again, write all of it: other changes may be lost."""
+        if await self._loop.run_in_executor(self._thread, self._store.reopen):
+            names = [*(client.name for client in self._registry), *self._registry.absence]
+            self._lives.update(names)
+            self._settings.update(names)
+            self._removed.update(self._registry.removed)
+
+    def _in_trouble(self, trouble: str) -> None:
+        self.trouble = trouble
+        self.on_trouble()
+
     def _failed(self, changes: Changes, error: MachineError) -> None:
-        """Keep the changes for the next try."""
-        if not self._failing:
+        """Keep the changes for the next try; say why when that is new."""
+        if self.trouble != str(error):
             for line in error.lines():
                 log.error("%s", line)
-        self._failing = True
+            self._in_trouble(str(error))
         self._records = (changes.records + self._records)[-_PATIENCE:]
         self._lives |= changes.lives.keys() - self._removed
         self._settings |= changes.settings.keys() - self._removed
@@ -199,15 +219,22 @@ class Keeper:
         """All that waits to be written, as it is now."""
         changes = Changes(removed=self._removed, records=self._records)
         for name in self._lives:
-            if client := self._registry.named(name):
-                changes.lives[name] = client.memory.dated(self._clock.date)
+            if known := self._registry.named(name) or self._registry.absence.get(name):
+                changes.lives[name] = known.memory.dated(self._clock.date)
         for name in self._settings:
             if client := self._registry.named(name):
                 changes.settings[name] = Kept(client.settings, client.configured, client.added)
+            elif saved := self._registry.absence.get(name):
+                since = saved.absent and self._clock.date(saved.absent)
+                changes.settings[name] = Kept(saved.settings, saved.configured, absent=since)
         for name in self._removed & self._registry.removed.keys():
             changes.tombstones[name] = self._registry.removed[name]
         self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
         return changes
+
+
+def _nothing() -> None:
+    """Default for ``on_trouble``."""
 
 
 def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:

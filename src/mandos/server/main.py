@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load(sys.argv[1:] if arguments is None else arguments)
         if settings.check:
             return _check(settings)
+        if settings.reload:
+            return _reload()
         logs.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
-            log.info(notice)
+            log.warning(notice)
         from mandos.server.start import start  # noqa: PLC0415 - --check works without GnuTLS
 
         start(settings, _failed)
@@ -41,6 +44,15 @@ def _failed(error: MandosError) -> int:
     for line in error.lines():
         print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
     return error.exit_code
+
+
+def _reload() -> int:
+    from mandos.server import control  # noqa: PLC0415 - for this alone
+
+    answer = control.ask(os.environ)
+    for line in answer.lines:
+        print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
+    return answer.status
 
 
 def _check(settings: ServerSettings) -> int:

@@ -22,6 +22,7 @@ MESSAGE_IDS: Mapping[Kind, str] = {
     Kind.UNDELIVERED: "0ddd58f2db2b49009f4ed99138d500ef",
     Kind.REJECTED: "deeebb10b30c489ea8d786b12773d708",
     Kind.UNKNOWN_KEY: "bfeccd9f6b1b40b9b07dc88f6fdcd8be",
+    Kind.CHECK_FAILED: "b06f55f52a704762aac84f53ee8036f7",
     Kind.APPROVAL_NEEDED: "9bcd5120289c4b69902f9880c6462e57",
     Kind.APPROVED: "c404c4ac0fff4ff884577601dcebf6ec",
     Kind.DENIED: "8f134de35d914273b12c9344dcb1a54f",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
 from mandos.server import events
+from mandos.server.absence import Absence
 from mandos.server.client import Client
 from mandos.wire import key_id
 
@@ -29,14 +30,19 @@ class Registry:
     """The clients; names and key IDs are unique, which the configuration reader has checked.
 
     ``removed`` are clients that an administrator has removed though the files have them, with what
-    the files say: as long as they say that, the clients do not come back.
+    the files say: as long as they say that, the clients do not come back.  ``absence`` remembers
+    the clients whose sections are missing.
     """
 
     def __init__(
-        self, clients: Iterable[Client], removed: Mapping[str, ClientSettings] | None = None
+        self,
+        clients: Iterable[Client],
+        removed: Mapping[str, ClientSettings] | None = None,
+        absence: Absence | None = None,
     ) -> None:
         self._by_name = {client.name: client for client in clients}
         self.removed = dict(removed or {})
+        self.absence = absence or Absence()
         self._by_key_id: dict[str, Client] = {}
         self._index()
         self._listeners: list[Callable[[Event], None]] = []
@@ -80,37 +86,41 @@ class Registry:
         owner = self._by_key_id.get(settings.key_id)
         if owner is not None:
             raise AdministratorError(f"client {owner.name} has this key ID already")
-        self.add(Client(settings, now, added=True), now, by)
+        client, how = self.absence.take(settings, now) or (Client(settings, now), "")
+        client.added = True
+        self.add(client, now, by, how)
 
-    def add(self, client: Client, now: datetime, by: str = "") -> None:
+    def add(self, client: Client, now: datetime, by: str = "", how: str = "") -> None:
         """Take in a new client; its name and key ID must be free."""
         self._by_name[client.name] = client
         client.tell = self._heard
         self._index_one(client)
-        self._heard(events.Added(client.name, now, by))
+        self._heard(events.Added(client.name, now, by, how))
 
     def remove(self, name: str, now: datetime, by: str = "") -> None:
         """Let a client go for good, after its checker and its waiting requests have ended."""
         client = self._by_name[name]
         if not client.added:
             self.removed[name] = client.configured
-        self._drop(client, now, by)
+        self._drop(client, now)
+        self._tell(events.Removed(name, now, by))
 
-    def _drop(self, client: Client, now: datetime, by: str = "") -> None:
+    def _drop(self, client: Client, now: datetime) -> None:
         name = client.name
         client.retire(now)
         del self._by_name[name]
         self._earliest.pop(name, None)
         if self._by_key_id.get(client.settings.key_id) is client:
             del self._by_key_id[client.settings.key_id]
-        self._tell(events.Removed(name, now, by))
 
     def configure(self, configured: Iterable[ClientSettings], now: datetime) -> None:
         """Take over what the configuration files say now: clients added, changed and removed."""
         wanted = {settings.name: settings for settings in configured}
         for client in list(self):
             if client.name not in wanted and not client.added:
+                self.absence.note(client, now)
                 self._drop(client, now)
+                self._tell(events.Left(client.name, now))
         for name in [name for name, old in self.removed.items() if wanted.get(name) != old]:
             del self.removed[name]
             self._tell(events.Forgotten(name, now))
@@ -119,7 +129,10 @@ class Registry:
             if known is not None:
                 known.reconfigure(settings, now)
             elif name not in self.removed:
-                self.add(Client(settings, now), now)
+                client, how = self.absence.take(settings, now) or (Client(settings, now), "")
+                self.add(client, now, how=how)
+        for name in self.absence.prune(now):
+            self._tell(events.Forgotten(name, now))
         self._index()
 
     def next_deadline(self) -> datetime | None:

@@ -13,10 +13,18 @@ from mandos.server.clients_conf import load_clients
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Protocol
 
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
     from mandos.server.vault import Trail
+
+    class Ended(Protocol):
+        """Hears how a reload ended."""
+
+        def __call__(self, *, well: bool) -> None:
+            """``well``: what the files say is in force."""
+
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +38,22 @@ class Reloader:
         self._clock = clock
         self._trail = trail
         self._turn = asyncio.Lock()
+        self.on_end: Ended = _nothing
 
     async def reload(self) -> None:
         """Read the files and take them over; what they say is in force and saved afterwards.
 
         Raises MandosError, with nothing changed, when they cannot be read; or with all in force
-        but nothing saved, when the disk fails.
+        but nothing saved, when the disk fails.  ``on_end`` is told how it went.
         """
+        try:
+            await self._reload()
+        except MandosError as error:
+            self.on_end(well=isinstance(error, MachineError))
+            raise
+        self.on_end(well=True)
+
+    async def _reload(self) -> None:
         async with self._turn:
             configured = await asyncio.to_thread(load_clients, self._configdir)
             before = {client.name for client in self._registry}
@@ -52,14 +69,18 @@ class Reloader:
                 *(len(after), len(after - before), len(before - after)),
             )
 
-    async def try_to_reload(self) -> bool:
-        """The same, for whom a log line is answer enough; tells whether it went well."""
+    async def try_to_reload(self) -> MandosError | None:
+        """The same, with a log line for each problem; returns the error, None when all is well."""
         try:
             await self.reload()
         except MandosError as error:
             if not isinstance(error, MachineError):
-                log.error("the configuration is not taken over")  # noqa: TRY400 - told below
+                log.error("reload failed; the old configuration stays in force")  # noqa: TRY400 - told below
             for line in error.lines():
                 log.error("%s", line)  # noqa: TRY400 - the same
-            return False
-        return True
+            return error
+        return None
+
+
+def _nothing(*, well: bool) -> None:
+    """Default for ``on_end``."""

@@ -15,12 +15,15 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from mandos.errors import AdministratorError
+from mandos.server.control import runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+    from pathlib import Path
 
 _VARIABLES = (
     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+    "RUNTIME_DIRECTORY",
 )  # fmt: skip
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _DIGITS = 19  # what fits into 64 bits
@@ -36,7 +39,8 @@ class ServiceManager:
 
     ``watchdog_interval`` is how often, in seconds, ``watchdog`` must be called: half the time
     after which the manager takes us for dead; None when it does not watch.  ``passed_sockets``
-    are the descriptors of the listening sockets that it opened for us, none or one.
+    are the descriptors of the listening sockets that it opened for us, none or one;
+    ``runtime_directory`` is the directory that it made for us, if it did.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class ServiceManager:
         address: bytes | None = None,
         watchdog_interval: float | None = None,
         passed_sockets: tuple[int, ...] = (),
+        runtime_directory: Path | None = None,
     ) -> None:
         self.watchdog_interval: Final = watchdog_interval
         self.passed_sockets: Final = passed_sockets
+        self.runtime_directory: Final = runtime_directory
         self._address = address
         self._socket = None if address is None else _datagram_socket()
 
@@ -61,6 +67,7 @@ class ServiceManager:
             _address(told["NOTIFY_SOCKET"]),
             _watchdog_interval(told["WATCHDOG_USEC"], told["WATCHDOG_PID"]),
             _passed_sockets(told["LISTEN_PID"], told["LISTEN_FDS"]),
+            runtime_directory(told),
         )
 
     def ready(self, status: str) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mandos
 from mandos.errors import AdministratorError, UsageError
 from mandos.server.files import is_there
-from mandos.server.inifile import DEFAULT, parse_boolean, read_ini
+from mandos.server.inifile import DEFAULT, nearest, parse_boolean, read_ini
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class ServerSettings:
     checkers: int = 128
     audit_records: int = 100_000
     check: bool = False
+    reload: bool = False
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -222,6 +223,7 @@ ROWS = (
     Row("checkers", ("--checkers",), _checkers, "checkers that may run at once", "N"),
     Row("audit_records", ("--audit-records",), _records, "audit records that are kept", "N"),
     Row("check", ("--check",), parse_boolean, "test this setup", constant=True, in_file=False),
+    Row("reload", ("--reload",), parse_boolean, "have it reload", constant=True, in_file=False),
 )  # fmt: skip
 
 
@@ -264,6 +266,8 @@ def load(arguments: Sequence[str]) -> ServerSettings:
         else value
         for name, value in vars(_parser().parse_args(arguments)).items()
     }
+    if given.get("reload"):
+        return ServerSettings(reload=True)  # whatever the file says by now
     file = _File(given.get("configdir", Path(_CONFIGDIR)) / "mandos.conf")
     values = {**file.values, **given}
     _check_address(
@@ -306,11 +310,12 @@ class _File:
         problems = []
         for section in file.sections:
             self._notice(section.line, f"unknown section {section.name!r}")
+        names = frozenset(row.name for row in ROWS if row.in_file)
         for option, (text, line) in file.defaults.items():
             row = _BY_NAME.get(option)
             self._lines[option] = line
             if row is None or not row.in_file:
-                self._notice(line, f"unknown option {option!r}")
+                self._notice(line, f"unknown option {option!r}", nearest(option, names))
                 continue
             try:
                 self.values[option] = _read(row, text, self.where(option), AdministratorError)
@@ -319,5 +324,5 @@ class _File:
         if problems:
             raise AdministratorError("\n".join(problems), "see mandos.conf(5)")
 
-    def _notice(self, line: int, what: str) -> None:
-        self.notices.append(f"{self._path}: line {line}: {what} is ignored")
+    def _notice(self, line: int, what: str, hint: str = "") -> None:
+        self.notices.append(f"{self._path}: line {line}: {what} is ignored{hint}")

@@ -11,28 +11,32 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mandos.errors import MandosError
-from mandos.server import daemon, privileges
+from mandos.errors import MachineError, MandosError
+from mandos.server import daemon, obstacles, privileges
+from mandos.server.absence import Absence
 from mandos.server.background import Background
-from mandos.server.clients_conf import load_clients
+from mandos.server.clients_conf import read_clients
 from mandos.server.clock import Clock
 from mandos.server.registry import Registry
+from mandos.server.rescue import Copy, read_copy
 from mandos.server.service_manager import ServiceManager
 from mandos.server.sockets import open_socket
 from mandos.server.state import restore
-from mandos.server.store import Store
+from mandos.server.store import Store, claim
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from mandos.server.clients_conf import ClientSettings
+    from mandos.server.clients_conf import Reading
     from mandos.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
 #: Files of the server are its user's alone.
 _UMASK = 0o077
+#: Names of skipped clients that one line of the log may have.
+_NAMES_SHOWN = 100
 
 
 def start(settings: ServerSettings, complain: Callable[[MandosError], int]) -> None:
@@ -63,20 +67,43 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     manager = ServiceManager.from_environment(os.environ)
     if manager.passed_sockets and settings.socket is None:
         settings = replace(settings, socket=manager.passed_sockets[0])
-    configured = load_clients(settings.configdir)
-    if not configured:
-        log.warning("there are no clients in %s", settings.configdir)
+    configured = _sound_clients(settings)
     privileges.allow_many_descriptors()
     privileges.make_state_directory(settings.statedir, privileges.server_user())
+    lock = claim(settings.statedir)
+    copy = _readable_as_root(settings)
     listening = open_socket(settings)
     daemon.load(settings)
     privileges.give_up_root()
-    store = Store(settings.statedir, settings.audit_records)
+    store = Store(settings.statedir, settings.audit_records, lock=lock, copy=copy)
     try:
         parts = _parts(settings, configured, store, listening, manager)
         asyncio.run(daemon.run(settings, parts, lambda: _begin(ready)))
     finally:
         store.close()
+
+
+def _sound_clients(settings: ServerSettings) -> Reading:
+    """The clients of the files; a mistake costs those that it concerns, and no others."""
+    reading = read_clients(settings.configdir)
+    for problem in reading.problems:
+        log.error("%s", problem)
+    if reading.problems:
+        log.error(
+            "skipped because of mistakes in the configuration: %s; mend them, then reload"
+            " (systemctl reload mandos); what is known of these clients is kept",
+            ", ".join(reading.skipped[:_NAMES_SHOWN]) or "clients that cannot be read",
+        )
+    elif not reading.clients:
+        log.warning("there are no clients in %s", settings.configdir)
+    return reading
+
+
+def _readable_as_root(settings: ServerSettings) -> Copy | None:
+    """What the server's user will not be able to read or write, if anything, as after a restore."""
+    if obstacles.foreign(settings.statedir, privileges.server_user().uid):
+        return read_copy(settings.statedir)
+    return None
 
 
 def _begin(ready: Callable[[], None]) -> None:
@@ -88,20 +115,29 @@ def _begin(ready: Callable[[], None]) -> None:
 
 def _parts(
     settings: ServerSettings,
-    configured: list[ClientSettings],
+    configured: Reading,
     store: Store,
     listening: socket.socket,
     manager: ServiceManager,
 ) -> daemon.Parts:
     clock = Clock()
     if not settings.restore:
-        store.forget()
-    state = store.load(configured)
-    begin = restore(configured, state, clock.now())
+        _forget(store)
+    state = store.load(configured.clients)
+    begin = restore(configured.clients, state, clock.now())
     for name in begin.removed:
         log.info("client %s was removed: it comes back when its section is changed", name)
-    registry = Registry(begin.clients, begin.removed)
-    return daemon.Parts(registry, clock, store, begin, listening, manager)
+    registry = Registry(begin.clients, begin.removed, Absence(begin.absent, begin.listed))
+    mistakes = len(configured.problems)
+    return daemon.Parts(registry, clock, store, begin, listening, manager, mistakes)
+
+
+def _forget(store: Store) -> None:
+    """A state that cannot be written cannot be forgotten; then nobody is enabled by that."""
+    try:
+        store.forget()
+    except MachineError as error:
+        log.error("the saved state is not forgotten: %s", error)  # noqa: TRY400 - expected
 
 
 def _nobody() -> None:

@@ -10,9 +10,10 @@ cannot be known begins disabled, unless the list of disabled clients survived an
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.server.audit import Kind, Record
+from mandos.server.audit import LEFT, Kind, Record
 from mandos.server.client import Client, Memory, merged
 from mandos.server.events import Why
 
@@ -22,14 +23,23 @@ if TYPE_CHECKING:
 
     from mandos.server.clients_conf import ClientSettings
 
+#: How long a client is remembered after its section was last seen.
+MEMORY = timedelta(days=90)
+#: How the log calls a client whose section is there again.
+BACK, STILL_DISABLED = "back", "back, and still disabled"
+
 
 class Saved(NamedTuple):
-    """A client as it was last saved: the settings in force, those of the files, and its memory."""
+    """A client as it was last saved: the settings in force, those of the files, and its memory.
+
+    ``absent`` is since when its section is missing from the files.
+    """
 
     settings: ClientSettings
     configured: ClientSettings
     memory: Memory
     added: bool = False
+    absent: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Restored(NamedTuple):
     """With what the server begins, and what there is to tell about it.
 
     ``unsaved`` are the clients that are not as they were saved, ``gone`` what was saved of others.
+    ``absent`` are known clients that are in no file, ``listed`` are disabled ones of which only the
+    name is known.
     """
 
     clients: list[Client]
@@ -58,6 +70,8 @@ class Restored(NamedTuple):
     removed: dict[str, ClientSettings]
     unsaved: set[str]
     gone: set[str]
+    absent: dict[str, Saved]
+    listed: set[str]
 
 
 def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -> Restored:
@@ -67,32 +81,79 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
     removed: dict[str, ClientSettings] = {}
     if state.lost:
         records.append(Record(kind=Kind.STATE_LOST, at=now, detail=state.lost))
+    names = {settings.name for settings in configured}
+    names |= {name for name, saved in state.saved.items() if saved.added}
+    absent = dict(_absent(state, names, now))
+    former = {saved.settings.key_id: saved for saved in absent.values() if _refused(saved)}
     for settings in configured:
-        saved = state.saved.get(settings.name)
-        if settings.name in state.removed:
-            if state.removed[settings.name] == settings:
-                removed[settings.name] = settings
-                continue
-            client = Client(settings, now)
-            records.append(_record(Kind.ADDED, client, now))
-        elif saved is not None:
-            client = _remembered(settings, saved, state.disabled or (), now)
-            records += _turned(client, saved, now)
-        elif state.lost or settings.name in (state.disabled or ()):
-            client = _unknown(settings, state.disabled, now)
-            records.append(_record(Kind.ADDED, client, now))
-            records += _found_disabled(client, now)
-        else:
-            client = Client(settings, now)
-            records.append(_record(Kind.ADDED, client, now))
+        if state.removed.get(settings.name) == settings:
+            removed[settings.name] = settings
+            continue
+        client, told = _begun(settings, state, former.get(settings.key_id), now)
         clients.append(client)
-    clients += _added(state, {settings.name for settings in configured}, now)
-    names = {client.name for client in clients}
-    dropped = sorted(state.saved.keys() - names)
-    records += (Record(kind=Kind.REMOVED, at=now, client=name) for name in dropped)
-    unsaved = {client.name for client in clients if not _as_saved(client, state)}
-    gone = state.saved.keys() | state.removed.keys()
-    return Restored(clients, records, removed, unsaved, set(gone - names - removed.keys()))
+        records += told
+    clients += _added(state, {client.name for client in clients}, now)
+    missed = sorted(name for name in absent if state.saved[name].absent is None)
+    records += (Record(kind=Kind.REMOVED, at=now, client=name, detail=LEFT) for name in missed)
+    unsaved = {client.name for client in clients if not _as_saved(client, state)} | set(missed)
+    known = state.saved.keys() | state.removed.keys()
+    listed = set(state.disabled or ()) - names - known
+    gone = known - {client.name for client in clients} - removed.keys() - absent.keys()
+    return Restored(clients, records, removed, unsaved, gone, absent, listed)
+
+
+def _begun(
+    settings: ClientSettings, state: State, former: Saved | None, now: datetime
+) -> tuple[Client, list[Record]]:
+    """A client of the configuration, and what there is to tell about it."""
+    name, how = settings.name, ""
+    saved, listed = state.saved.get(name), state.disabled or ()
+    if saved is not None:
+        client = remembered(settings, saved, listed, now)
+        told = [*_turned(client, saved, now)]
+        if saved.absent is not None:
+            how = BACK if client.enabled else STILL_DISABLED
+            told.insert(0, _record(Kind.ADDED, client, now, how))
+        return client, told
+    if name not in state.removed and (state.lost or name in listed):
+        client = _unknown(settings, state.disabled, now)
+        return client, [_record(Kind.ADDED, client, now), *_found_disabled(client, now)]
+    if former is not None:
+        client, how = Client(settings, now, memory=former.memory), renamed(former.settings.name)
+    else:
+        client = Client(settings, now)
+    return client, [_record(Kind.ADDED, client, now, how)]
+
+
+def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[tuple[str, Saved]]:
+    """The clients whose sections are missing, but for those that are forgotten by now."""
+    disabled = state.disabled or ()
+    for name, saved in state.saved.items():
+        if name in present or outdated(saved, now):
+            continue
+        memory = saved.memory
+        if memory.enabled and name in disabled:
+            memory = _disabled(memory, now, Why.STATE_LOST)
+        yield name, saved._replace(memory=memory, absent=saved.absent or now)
+
+
+def outdated(saved: Saved, now: datetime) -> bool:
+    """Whether a client has been missing for so long that it is forgotten."""
+    return saved.absent is not None and now - saved.absent > MEMORY
+
+
+def former_self(settings: ClientSettings, saved: Saved) -> bool:
+    """Whether this is the disabled client that is saved, under another name."""
+    return _refused(saved) and settings.key_id == saved.settings.key_id
+
+
+def _refused(saved: Saved) -> bool:
+    return bool(saved.settings.key_id) and not saved.memory.enabled
+
+
+def renamed(former: str) -> str:
+    """How the log calls a disabled client that has another name now."""
+    return f"new, and disabled: it has the key of {former}, which was disabled"
 
 
 def _as_saved(client: Client, state: State) -> bool:
@@ -103,6 +164,7 @@ def _as_saved(client: Client, state: State) -> bool:
         and saved.configured == client.configured
         and saved.memory == client.memory
         and saved.added == client.added
+        and saved.absent is None
         and client.enabled == (client.name not in (state.disabled or ()))
     )
 
@@ -111,14 +173,15 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
     """The clients that are in no file, with their past."""
     for name, saved in state.saved.items():
         if saved.added and name not in taken:
-            client = _remembered(saved.configured, saved, state.disabled or (), now)
+            client = remembered(saved.configured, saved, state.disabled or (), now)
             client.added = True
             yield client
 
 
-def _remembered(
+def remembered(
     configured: ClientSettings, saved: Saved, disabled: Collection[str], now: datetime
 ) -> Client:
+    """A known client with its past, and what has changed in the files."""
     settings = merged(configured, saved.configured, saved.settings)
     memory = saved.memory
     if memory.expires is not None:

@@ -5,6 +5,9 @@
 What ``write`` has returned from survives a crash of the server and of the machine (write-ahead log,
 ``synchronous=FULL``; https://www.sqlite.org/pragma.html).  Dates are whole microseconds since 1970,
 UTC; durations are whole microseconds.
+
+A state that can be read but not written is served from: a copy in memory stands for the database
+until ``reopen`` succeeds.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import json
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,12 +25,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.errors import MachineError
-from mandos.server import witness
+from mandos.server import obstacles, witness
 from mandos.server.audit_table import AuditTable, Entry, read
 from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.dates import from_number, to_number
 from mandos.server.events import Why
+from mandos.server.rescue import Copy, read_copy, read_names
 from mandos.server.state import Saved, State
 
 if TYPE_CHECKING:
@@ -38,8 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DATABASE = "mandos.db"
-WITNESS = "disabled-clients"
+DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
+
 #: Bytes of a page of a new database: room for a client with a usual secret (1.4 kB) and its
 #: settings, which would need a page of its own beside a smaller one (sqlite.org/withoutrowid.html).
 _PAGE = 8192
@@ -86,6 +90,9 @@ MIGRATIONS: Sequence[str] = (
     """
     ALTER TABLE client ADD COLUMN origin TEXT NOT NULL DEFAULT 'file';
     """,
+    """
+    ALTER TABLE client ADD COLUMN absent INTEGER;  -- since when its section is missing
+    """,
 )
 #: Where a client is from: the files, an administrator's order, or it was removed by one.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
@@ -103,7 +110,12 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: Errors for which the machine is to blame; every other one says that the database is damaged.
+MACHINE_ERRORS = (
+    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
+)  # fmt: skip
 
 
 class _UnusableError(Exception):
@@ -115,11 +127,15 @@ class _UnusableError(Exception):
 
 
 class Kept(NamedTuple):
-    """The settings in force, those of the files, and whether the client is in no file."""
+    """The settings in force, those of the files, and whether the client is in no file.
+
+    ``absent`` is since when its section is missing.
+    """
 
     settings: ClientSettings
     configured: ClientSettings
     added: bool = False
+    absent: datetime | None = None
 
 
 @dataclass
@@ -137,30 +153,65 @@ class Changes:
 
 
 class Store:
-    """The state of one server; one process has it open, and one thread at a time calls."""
+    """The state of one server; one process has it open, and one thread at a time calls.
 
-    def __init__(self, directory: Path, audit_limit: int = 100_000) -> None:
+    ``trouble`` says why it cannot be written at present, None when it can.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        audit_limit: int = 100_000,
+        *,
+        lock: int | None = None,
+        copy: Copy | None = None,
+    ) -> None:
         """Open the state, which is made when it is missing.
 
-        Raises MachineError when the directory cannot be used or another server uses it.
+        ``lock`` is what ``claim`` has returned, and ``copy`` what could be read before root was
+        given up.  Raises MachineError when another server uses the directory, and when neither the
+        database nor the list of disabled clients can be read: then nobody can be served safely.
         """
         self._path = directory / DATABASE
         self._witness = directory / WITNESS
-        self._lock = _locked(directory)
+        self._reserve = directory / obstacles.RESERVE
+        self._lock = claim(directory) if lock is None else lock
         self._lost = ""
+        self._copy = copy
+        self._blind = False
+        self._stale = False
         self._disabled: frozenset[str] | None = None
         self._audit_limit = audit_limit
+        self.trouble: MachineError | None = None
         try:
-            self._connection = self._usable()
-            self._audit = AuditTable(self._connection, audit_limit)
-        except sqlite3.Error as error:
+            self._connection = self._opened()
+        except MachineError:
             os.close(self._lock)
-            raise self._cannot("open", error) from error
+            raise
+        self._audit = AuditTable(self._connection, audit_limit)
 
     def close(self) -> None:
         """Leave the state to others."""
         self._connection.close()
         os.close(self._lock)
+
+    def reopen(self) -> bool:
+        """Try to write again after ``trouble``: true when all that is known must be written anew.
+
+        A database that could never be read is left alone until the next start.
+        """
+        if self.trouble is None or self._blind:
+            return False
+        try:
+            connection = self._usable()
+            audit = AuditTable(connection, self._audit_limit)
+        except (sqlite3.Error, OSError) as error:
+            self.trouble = self._cannot("write", error)
+            return False
+        self._connection.close()
+        self._connection, self._audit, self.trouble = connection, audit, None
+        self._stale = True
+        return True
 
     def records(
         self, client: str | None = None, limit: int = 1000, before: int | None = None
@@ -174,6 +225,7 @@ class Store:
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
         """What is known of the last run; settings equal to ``configured`` share its objects."""
         disabled = self._disabled = self._read_witness()
+        self._stale = self._stale or disabled is None
         known = {settings.name: settings for settings in configured}
         saved: dict[str, Saved] = {}
         removed: dict[str, ClientSettings] = {}
@@ -181,11 +233,8 @@ class Store:
             if not self._lost:
                 saved, removed = dict(self._clients(known)), dict(self._tombstones())
         except (ValueError, TypeError, sqlite3.DatabaseError) as error:
-            self._connection.close()
-            self._set_aside(_UnusableError(f"has a damaged record ({error})", "damaged"))
-            self._connection = self._connected()
-            self._audit = AuditTable(self._connection, self._audit_limit)
-            saved = {}
+            self._begin_anew(_UnusableError(f"has a damaged record ({error})", "damaged"))
+            saved, removed = {}, {}
             # A list that is missing means something else now than it did before.
             disabled = self._disabled = self._read_witness()
         if disabled is None and not saved and not self._lost:
@@ -193,7 +242,10 @@ class Store:
         return State(saved, removed, disabled, self._lost)
 
     def write(self, changes: Changes) -> None:
-        """Save all of it or nothing; it is on disk when this returns.  Raises MachineError."""
+        """Save all of it or nothing; it is on disk when this returns.
+
+        Raises MachineError.  Who is disabled is written even then, where there is room for that.
+        """
         before = self._disabled or frozenset()
         after = (before - changes.removed) | {
             name for name, life in changes.lives.items() if not life.enabled
@@ -202,26 +254,45 @@ class Store:
         after -= {name for name, life in changes.lives.items() if life.enabled}
         try:
             self._testify(before | after)
+            if self.trouble is not None:
+                raise self.trouble
             with self._transaction() as cursor:
                 self._write_clients(cursor, changes)
                 self._audit.add(cursor, changes.records)
             self._testify(after)
         except (sqlite3.Error, OSError) as error:
-            self._audit.recount()
-            raise self._cannot("write", error) from error
+            with suppress(sqlite3.Error):
+                self._audit.recount()
+            raise self.trouble or self._cannot("write", error) from error
 
     def forget(self) -> None:
-        """Forget all clients, but not the audit trail.  Raises MachineError."""
-        self._lost = ""
+        """Forget all clients, but not the audit trail.
+
+        Raises MachineError, with nothing forgotten.
+        """
+        if self.trouble is not None:
+            raise self.trouble
         try:
             with self._transaction() as cursor:
                 cursor.execute("DELETE FROM client")
                 cursor.execute("DELETE FROM life")
+            self._stale = True
             self._testify(frozenset())
         except (sqlite3.Error, OSError) as error:
             raise self._cannot("write", error) from error
+        self._lost = ""
 
     # Opening
+
+    def _opened(self) -> sqlite3.Connection:
+        """The database, or a copy of it in memory when it cannot be written."""
+        try:
+            connection = self._usable()
+        except (sqlite3.Error, OSError) as error:
+            self.trouble = self._cannot("write", error)
+            return self._copied()
+        self._make_reserve()
+        return connection
 
     def _usable(self) -> sqlite3.Connection:
         """The database as it is, or a new one after what was there has been set aside."""
@@ -240,15 +311,61 @@ class Store:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: text that is none
             connection.close()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            if _is_damage(error):
                 raise _UnusableError(f"is damaged ({error})", "damaged") from error
             raise
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _copied(self) -> sqlite3.Connection:
+        """What stands for a database that cannot be written: a copy in memory."""
+        copy = self._copy = self._copy or read_copy(self._path.parent)
+        connection = copy.database
+        try:
+            if connection is not None:
+                _check(connection)
+                _migrate(connection)
+                return connection
+        except (sqlite3.DatabaseError, ValueError, _UnusableError) as error:
+            what = error if isinstance(error, _UnusableError) else f"is damaged ({error})"
+            self._lost = f"{self._path} {what}"
+        self._blind = bool(copy.problem)
+        if self._blind:
+            self._lost = f"it cannot be used in this run: {copy.problem}"
+            self.trouble = self._unreadable(copy.problem)
+            if copy.names.names is None:
+                raise self.trouble
+        elif not self._lost and copy.names.names:
+            self._lost = f"{self._path} is missing"
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _migrate(connection)
+        return connection
+
+    def _begin_anew(self, error: _UnusableError) -> None:
+        """Go on without the database that is there."""
+        self._connection.close()
+        if self.trouble is None:
+            self._set_aside(error)
+            self._connection = self._connected()
+        else:
+            self._lost = f"{self._path} {error}"
+            self._connection = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
+            _migrate(self._connection)
+        self._audit = AuditTable(self._connection, self._audit_limit)
+
+    def _unreadable(self, problem: str) -> MachineError:
+        found = obstacles.obstacle(self._path.parent, os.geteuid(), _own_name())
+        return MachineError(
+            f"cannot read the state in {self._path.parent}: {problem}",
+            f"{found.mend if found else f'see: ls -la {self._path.parent}; dmesg'};"
+            " then restart the server",
+        )
 
     def _set_aside(self, error: _UnusableError) -> None:
         """Keep the files for whoever wants to look into them, under another name.
@@ -267,34 +384,40 @@ class Store:
 
     def _cannot(self, what: str, error: Exception) -> MachineError:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        return MachineError(
-            f"cannot {what} the state in {self._path.parent}: {said}",
+        mend = (
             f"see whether there is room and who may write: df -h {self._path.parent};"
-            f" ls -la {self._path.parent}",
+            f" ls -la {self._path.parent}"
         )
+        if found := obstacles.obstacle(self._path.parent, os.geteuid(), _own_name()):
+            said, mend = f"{found.said} ({said})", found.mend
+        return MachineError(f"cannot {what} the state in {self._path.parent}: {said}", mend)
 
     # Reading
 
     def _read_witness(self) -> frozenset[str] | None:
         """The list of disabled clients; None when there must have been one, but it is lost."""
-        try:
-            return witness.read(self._witness)
-        except FileNotFoundError:
+        found = read_names(self._path.parent)
+        self._stale = self._stale or found.late
+        if found.problem and self._copy is not None and not self._copy.names.problem:
+            self._stale = True
+            found = self._copy.names
+        if found.missing and found.names is None:
             return None if self._lost else frozenset()
-        except (OSError, witness.WitnessError) as error:
-            log.error("the list of disabled clients cannot be used: %s", error)  # noqa: TRY400
-            return None
+        if found.problem:
+            log.error("the list of disabled clients cannot be used: %s", found.problem)
+        return found.names
 
     def _clients(self, known: dict[str, ClientSettings]) -> Iterator[tuple[str, Saved]]:
         query = "SELECT client.*, life.* FROM client JOIN life ON client.name = life.name"
         for row in self._connection.execute(query):
-            name, text, secret, configured_text, configured_secret, origin, _name, *life = row
+            name, text, secret, configured_text, configured_secret, origin, absent, *life = row
             own = known.get(name)
             settings = _settings(name, text, secret, own)
             configured = settings
             if configured_text is not None:
                 configured = _settings(name, configured_text, configured_secret, own)
-            yield name, Saved(settings, configured, _memory(life), origin == _ADDED)
+            memory, since = _memory(life[1:]), from_number(absent)
+            yield name, Saved(settings, configured, memory, origin == _ADDED, since)
 
     def _tombstones(self) -> Iterator[tuple[str, ClientSettings]]:
         query = "SELECT name, settings, secret FROM client WHERE origin = ?"
@@ -323,11 +446,11 @@ class Store:
         cursor.executemany("DELETE FROM client WHERE name = ?", removed)
         cursor.executemany("DELETE FROM life WHERE name = ?", removed)
         cursor.executemany(
-            "REPLACE INTO client VALUES (?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO client VALUES (?, ?, ?, ?, ?, ?, ?)",
             (_client_row(kept) for _name, kept in sorted(changes.settings.items())),
         )
         cursor.executemany(
-            "REPLACE INTO client VALUES (?, ?, ?, NULL, NULL, ?)",
+            "REPLACE INTO client VALUES (?, ?, ?, NULL, NULL, ?, NULL)",
             (
                 (name, _text(settings), settings.secret, _REMOVED)
                 for name, settings in changes.tombstones.items()
@@ -339,19 +462,44 @@ class Store:
         )
 
     def _testify(self, disabled: frozenset[str]) -> None:
-        if disabled != self._disabled:
+        """Have the list on disk; when there is no room for a new one, in the room kept for it."""
+        if disabled == self._disabled and not self._stale:
+            return
+        try:
             witness.write(self._witness, disabled)
-            self._disabled = disabled
+        except OSError:
+            if disabled != self._disabled or not self._stale:
+                witness.write_reserved(self._reserve, disabled)
+            self._stale = True
+        else:
+            self._stale = False
+            self._make_reserve(clear=True)
+        self._disabled = disabled
+
+    def _make_reserve(self, *, clear: bool = False) -> None:
+        try:
+            witness.reserve(self._reserve)
+            if clear:
+                witness.clear_reserved(self._reserve)
+        except OSError as error:
+            log.debug("no room is kept for the list of disabled clients: %s", error.strerror)
 
 
-def _locked(directory: Path) -> int:
+def claim(directory: Path) -> int:
+    """Keep other servers from using a state directory, until what is returned is closed.
+
+    Raises MachineError when it cannot be used, or when another server uses it.
+    """
     try:
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise MachineError(
-            f"cannot use the state directory {directory}: {error.strerror}",
-            f"create it for the server's user: install -d -o _mandos -g _mandos -m 700 {directory}",
-        ) from error
+        said = error.strerror
+        mend = (
+            f"create it for the server's user: install -d -o _mandos -g _mandos -m 700 {directory}"
+        )
+        if found := obstacles.obstacle(directory, os.geteuid(), _own_name()):
+            said, mend = found
+        raise MachineError(f"cannot use the state directory {directory}: {said}", mend) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -368,10 +516,28 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {_PAGE}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA trusted_schema = OFF")
+    _check(connection)
+    _migrate(connection)
+    # A change that is taken back: it fails where SQLite has opened the file for reading only.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("ROLLBACK")
+    for table in ("client", "life", "audit"):
+        connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - our own names
+
+
+def _check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _UnusableError(f"is damaged ({verdict})", "damaged")
-    _migrate(connection)
+
+
+def _is_damage(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in MACHINE_ERRORS
+
+
+def _own_name() -> str:
+    return obstacles.user_name(os.geteuid())
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -384,7 +550,15 @@ def _migrate(connection: sqlite3.Connection) -> None:
             "newer",
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                raise
+            raise MachineError(
+                f"cannot bring the database up to schema {number}: {error}",
+                "this is a defect: install the version from before, and report it",
+            ) from error
 
 
 def _text(settings: ClientSettings) -> str:
@@ -413,9 +587,10 @@ def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None)
 def _client_row(kept: Kept) -> tuple[object, ...]:
     settings, configured, origin = kept.settings, kept.configured, _ADDED if kept.added else _FILE
     row = (settings.name, _text(settings), settings.secret)
+    absent = to_number(kept.absent)
     if settings == configured:
-        return (*row, None, None, origin)
-    return (*row, _text(configured), configured.secret, origin)
+        return (*row, None, None, origin, absent)
+    return (*row, _text(configured), configured.secret, origin, absent)
 
 
 def _life_row(name: str, life: Memory) -> tuple[object, ...]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from mandos.bus_names import client_path
 from mandos.server import events
+from mandos.server.audit import NEVER_CHECKED_OK
 from mandos.server.checkers import Checkers, Run
+from mandos.server.events import Why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ class Supervision:
         self._clock = clock
         self._checkers = Checkers(self, limit)
         self._unrunnable: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
         registry.listen(self._heard)
 
     async def close(self) -> None:
@@ -55,10 +58,12 @@ class Supervision:
         if client := self._registry.named(run.client):
             client.checker_began(run.number, self._clock.now(), command)
 
-    def completed(self, run: Run, command: str, wait_status: int) -> None:
+    def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
         """Tell the client what its checker found."""
-        self._warn_of_unrunnable(run.client, os.waitstatus_to_exitcode(wait_status))
+        code = os.waitstatus_to_exitcode(wait_status)
+        self._warn_of_unrunnable(run.client, code)
         if client := self._registry.named(run.client):
+            self._note_failure(client, code, words)
             client.checker_completed(run.number, wait_status, self._clock.now(), command)
 
     def _heard(self, event: events.Event) -> None:
@@ -66,6 +71,27 @@ class Supervision:
             self._checkers.want(Run(event.client, event.run))
         elif isinstance(event, events.CheckerStopped):
             self._checkers.stop(Run(event.client, event.run))
+
+        elif isinstance(event, events.Removed):
+            self._failures.pop(event.client, None)
+        elif isinstance(event, events.Disabled) and event.why is Why.TIMEOUT:
+            client, failure = self._registry.named(event.client), self._failures.get(event.client)
+            if client is not None and failure:
+                client.tell(events.CheckFailed(event.client, event.at, failure))
+
+    def _note_failure(self, client: Client, code: int, words: str) -> None:
+        """Keep a checker's own words; the first failure after a success, or ever, is told."""
+        if code == 0:
+            self._failures.pop(client.name, None)
+            return
+        first = client.name not in self._failures
+        failure = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
+        failure += f", saying: {words}" if words else ", without a word"
+        if client.last_checked_ok is None:
+            failure = f"{NEVER_CHECKED_OK}: {failure}"
+        self._failures[client.name] = failure
+        if first and client.enabled:
+            client.tell(events.CheckFailed(client.name, self._clock.now(), failure))
 
     def _warn_of_unrunnable(self, name: str, code: int) -> None:
         """A checker that cannot even run is no client's fault; said once until it changes."""

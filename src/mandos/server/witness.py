@@ -4,10 +4,14 @@
 
 A text file with a name on each line and a checksum at the end, replaced as a whole.  A name is in
 it before the database calls its client disabled, and until after it calls the client enabled.
+
+Beside it is a file of the same content that is made in advance and written in place: when the disk
+is full there is still room to say that a client is disabled.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from typing import TYPE_CHECKING
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 _TITLE = "# mandos: disabled clients, version 1"
 _END = "# end "
+#: Bytes that are kept free for the list: room for ten thousand names.
+_RESERVED = 256 << 10
 
 
 class WitnessError(MandosError):
@@ -28,13 +34,17 @@ class WitnessError(MandosError):
 
 def write(path: Path, names: Collection[str]) -> None:
     """Replace the list; it is on disk when this returns.  Raises OSError."""
-    text = "".join(f"{line}\n" for line in (_TITLE, *sorted(names)))
-    _replace(path, text.encode() + _ending(text))
+    _replace(path, _written(names))
 
 
 def write_unknown(path: Path) -> None:
     """Say that nobody knows who is disabled: ``read`` will not trust this list."""
     _replace(path, f"{_TITLE}\n# unknown\n".encode())
+
+
+def _written(names: Collection[str]) -> bytes:
+    text = "".join(f"{line}\n" for line in (_TITLE, *sorted(names)))
+    return text.encode() + _ending(text)
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -51,9 +61,53 @@ def _replace(path: Path, data: bytes) -> None:
         os.close(directory)
 
 
+def reserve(path: Path) -> None:
+    """Make room for a list, unless there is.  Raises OSError."""
+    if not path.exists():
+        _replace(path, bytes(_RESERVED))
+
+
+def write_reserved(path: Path, names: Collection[str]) -> None:
+    """Write the list into the room that was made for it, which needs no more of the disk.
+
+    It is on disk when this returns.  Raises OSError, also when there is not enough room.
+    """
+    data = _written(names)
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if len(data) > size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        file.write(data.ljust(size, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def clear_reserved(path: Path) -> None:
+    """Empty the room again, once the list itself is written.  Raises OSError."""
+    with path.open("r+b") as file:
+        file.write(bytes(os.fstat(file.fileno()).st_size))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_reserved(path: Path) -> frozenset[str]:
+    """The names in the reserve; none when it is empty or missing.
+
+    Raises OSError, or WitnessError after a crash in the middle of a write.
+    """
+    try:
+        data = path.read_bytes().rstrip(b"\0")
+    except FileNotFoundError:
+        return frozenset()
+    return _parsed(path, data) if data else frozenset()
+
+
 def read(path: Path) -> frozenset[str]:
     """The names in the list.  Raises FileNotFoundError, OSError or WitnessError."""
-    data = path.read_bytes()
+    return _parsed(path, path.read_bytes())
+
+
+def _parsed(path: Path, data: bytes) -> frozenset[str]:
     start = data.rfind(_END.encode())
     try:
         text = data[: max(start, 0)].decode()

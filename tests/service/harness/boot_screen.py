@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.host import Host
 
 #: Holds the terminal of the boot screen: what is shown comes out, a line for each piece.
@@ -31,21 +34,27 @@ DEFAULTS = "[Daemon]\nTheme=details\nShowDelay=0\nDeviceTimeout=0.1\n"
 
 
 class BootScreen:
-    """A running plymouthd: what it shows is in ``screen.log``."""
+    """A running plymouthd: what it shows is in ``screen.log``.
 
-    def __init__(self, host: Host) -> None:
+    ``root`` is the root directory of its own on the host, if it has one.
+    """
+
+    def __init__(self, host: Host, root: str = "") -> None:
         self.host = host
+        self._root = root
+        self._enter = ("chroot", root) if root else ()
         if not host.path("/dev/pts").exists():
             host.path("/dev/pts").mkdir()
             host.run("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=666", "pts", "/dev/pts")
             host.path("/dev/ptmx").symlink_to("pts/ptmx")
-        host.path("/run/plymouth").mkdir(exist_ok=True)
-        host.path("/run/plymouth/plymouthd.defaults").write_text(DEFAULTS, encoding="ascii")
+        host.path(f"{root}/run/plymouth").mkdir(exist_ok=True)
+        defaults = host.path(f"{root}/run/plymouth/plymouthd.defaults")
+        defaults.write_text(DEFAULTS, encoding="ascii")
         self.screen = host.start("/usr/bin/python3", "-IS", "-c", KEYBOARD)
         self.seen = self.screen.wait_for("^terminal ")
         terminal = self.screen.lines[self.seen - 1].split()[1]
         self.daemon = host.start(
-            *("/usr/sbin/plymouthd", "--no-daemon", "--mode=boot", "--no-boot-log"),
+            *(*self._enter, "/usr/sbin/plymouthd", "--no-daemon", "--mode=boot", "--no-boot-log"),
             *(f"--tty={terminal}", "--pid-file=/run/plymouth/pid"),
             "--kernel-command-line=splash plymouth.ignore-serial-consoles",
         )
@@ -62,7 +71,16 @@ class BootScreen:
         self.screen.end()
 
     def _answers(self, word: str) -> bool:
-        return self.host.start("/bin/plymouth", word).wait() == 0
+        return self.host.start(*self._enter, "/bin/plymouth", word).wait() == 0
+
+    @contextmanager
+    def without_client(self) -> Iterator[None]:
+        """While it lasts, plymouth(8) is away."""
+        program = self.host.path(f"{self._root}/bin/plymouth")
+        away = program.with_name("plymouth.away")
+        program.rename(away)
+        yield
+        away.rename(program)
 
     def wait_for(self, pattern: str) -> None:
         """Return when something that matches has been shown since the last time.

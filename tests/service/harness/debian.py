@@ -26,14 +26,19 @@ if TYPE_CHECKING:
 
     from harness.process import Process
 
+#: The release whose system a machine has, and for which packages are built, unless a test says so.
 SUITE = "bookworm"
+RELEASED = {"bookworm", "trixie"}
 #: What a system has that runs services; nothing of it is for Mandos.
-SYSTEM = ("dbus", "iproute2", "systemd", "udev")
-TOOLS = ("mmdebstrap", "dpkg-buildpackage", "dh", "dh_python3", "lintian", "make", "strip")
+SYSTEM = ("dbus", "iproute2", "systemd", "systemd-sysv", "udev")
+TOOLS = ("mmdebstrap", "make", "strip", "dpkg-deb")
+#: What older releases do not have: there another alternative of a dependency is meant.
+ABSENT = {"bookworm": {"libgnutls30t64", "systemd-cryptsetup"}}
 #: Where a machine finds the packages.
 PACKAGES = "/packages"
 #: Raised when the same packages would make another tree.
 _FORMAT = "1"
+_HERE = Path(__file__).parent
 #: Arguments: the tree, and the folder with the packages.
 _BOOT = f"""
 read -r pid rest </proc/self/stat
@@ -45,6 +50,16 @@ mount --bind "$2" /mnt/root{PACKAGES}
 cd /mnt/root
 {MOUNTS}
 {START_SYSTEMD}
+"""
+#: Arguments: the tree, the folder with the packages, and a command for the tree's shell.
+_CHROOT = f"""
+mount -t tmpfs -o mode=755,size=80% tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
+mkdir /mnt/root{PACKAGES}
+mount --bind "$2" /mnt/root{PACKAGES}
+mount -t proc proc /mnt/root/proc
+chroot /mnt/root sh -euc "$3"
 """
 #: Whatever a package starts while a tree is made ends with it.
 _ISOLATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
@@ -84,12 +99,13 @@ def once(path: Path, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def _run(*command: str) -> None:
-    """Run a program to its successful end; what it says is seen when it fails."""
+def _run(*command: str, cwd: Path = ROOT) -> str:
+    """Run a program to its successful end, and return what it says."""
     done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
 
 
 def libraries() -> Path:
@@ -102,9 +118,52 @@ def _fetch_libraries(path: Path) -> None:
     _run("make", f"LIBRARIES={path}", str(path))
 
 
-def build_packages(folder: Path) -> None:
-    """Build our Debian packages into a new folder."""
-    _run("tools/build-deb", str(libraries()), str(folder))
+def flags(suite: str) -> tuple[str, ...]:
+    """Options of mmdebstrap for a release: testing changes daily, and a mirror may lag behind."""
+    return () if suite in RELEASED else ('--aptopt=Acquire::Check-Valid-Until "false"',)
+
+
+def build_packages(folder: Path, suite: str = SUITE) -> None:
+    """Build our Debian packages for a release into a new folder."""
+    _run("tools/build-deb-for", suite, str(cache()), str(folder), *flags(suite))
+
+
+def build_old_packages(commit: str, work: Path, folder: Path) -> None:
+    """Build the packages of an earlier commit, for the release that runs here."""
+    work.mkdir()
+    archive = work.with_suffix(".tar")
+    _run("git", "archive", f"--output={archive}", commit)
+    _run("tar", "--extract", f"--file={archive}", f"--directory={work}")
+    _run("tools/build-deb", str(libraries()), str(folder), cwd=work)
+
+
+def index(folder: Path) -> None:
+    """Make a folder with packages one that apt takes for a repository."""
+    text = subprocess.run(
+        ["dpkg-scanpackages", "."], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+    (folder / "Packages").write_text(text, encoding="utf-8")
+
+
+def upgrade_release(
+    tree: Path, new: str, packages: Path, repository: Path | None = None, old: str = SUITE
+) -> str:
+    """Install ``packages`` in a system, which becomes ``tree``, and upgrade it to another release.
+
+    ``repository`` has packages that apt finds during the upgrade.  Returns what apt said.
+    """
+    _run("cp", "--archive", "--reflink=auto", str(prepared_tree(packages, old)), str(tree))
+    words = [old, new, str(packages), *([str(repository)] if repository else [])]
+    return _run(*_ISOLATE, str(_HERE / "release_upgrade.sh"), str(tree), *words)
+
+
+def lint(packages: Path, suite: str = SUITE) -> None:
+    """Run lintian as the release has it, where the packages were built."""
+    (root,) = (path for path in cache().glob(f"build-{suite}-*") if path.is_dir())
+    command = (
+        f"cd {PACKAGES} && lintian --allow-root --fail-on=warning --tag-display-limit=0 *.changes"
+    )
+    _run(*_ISOLATE, "sh", "-euc", _CHROOT, "sh", str(root), str(packages), command)
 
 
 def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], None]) -> None:
@@ -123,35 +182,38 @@ def newer_packages(packages: Path, folder: Path, change: Callable[[Path, str], N
         shutil.rmtree(tree)
 
 
-def dependencies(packages: Path) -> list[str]:
-    """The names of what our packages depend on, the first of alternatives."""
+def dependencies(packages: Path, suite: str = SUITE) -> list[str]:
+    """The names of what our packages depend on, the first alternative that the release has."""
     names: set[str] = set()
     for package in packages.glob("*.deb"):
         field = subprocess.run(
             ["dpkg-deb", "--field", package, "Depends"], check=True, capture_output=True, text=True
         ).stdout
-        names.update(part.split()[0].partition(":")[0] for part in field.split(","))
+        for part in field.split(","):
+            alternatives = [word.split()[0].partition(":")[0] for word in part.split("|")]
+            names.add(next(name for name in alternatives if name not in ABSENT.get(suite, ())))
     return sorted(name for name in names if not name.startswith("mandos-"))
 
 
-def clean_tree(packages: Path) -> Path:
+def clean_tree(packages: Path, suite: str = SUITE) -> Path:
     """A system with nothing of ours, where apt has all that our packages need, and the original."""
-    wanted = (*dependencies(packages), "mandos", "mandos-client")
-    return _tree("clean", SYSTEM, wanted)
+    wanted = (*dependencies(packages, suite), "mandos", "mandos-client")
+    return _tree("clean", suite, SYSTEM, wanted)
 
 
-def prepared_tree(packages: Path) -> Path:
+def prepared_tree(packages: Path, suite: str = SUITE) -> Path:
     """A system with what our packages need, and without them."""
-    return _tree("prepared", (*SYSTEM, *dependencies(packages)))
+    return _tree("prepared", suite, (*SYSTEM, *dependencies(packages, suite)))
 
 
-def reference_tree(packages: Path) -> Path:
+def reference_tree(packages: Path, suite: str = SUITE) -> Path:
     """The same with the original's packages; their keys are those of the tree."""
-    return _tree("reference", (*SYSTEM, *dependencies(packages), "mandos", "mandos-client"))
+    wanted = (*SYSTEM, *dependencies(packages, suite), "mandos", "mandos-client")
+    return _tree("reference", suite, wanted)
 
 
-def _tree(name: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
-    words = repr((_FORMAT, SUITE, include, download))
+def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
+    words = repr((_FORMAT, suite, include, download))
     key = hashlib.sha256(words.encode()).hexdigest()[:12]
     install = 'chroot "$1" apt-get install --yes --no-install-recommends --download-only'
     hook = f"{install} {' '.join(download)}" if download else "true"
@@ -160,10 +222,10 @@ def _tree(name: str, include: Sequence[str], download: Sequence[str] = ()) -> Pa
         _run(
             *(*_ISOLATE, "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
             *(f"--include={','.join(include)}", f"--customize-hook={hook}"),
-            *("--skip=cleanup/apt", SUITE, str(path)),
+            *("--skip=cleanup/apt", *flags(suite), suite, str(path)),
         )
 
-    return once(cache() / f"{SUITE}-{name}-{key}", make)
+    return once(cache() / f"{suite}-{name}-{key}", make)
 
 
 class DebianMachine(Machine):

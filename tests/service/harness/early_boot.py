@@ -21,11 +21,11 @@ _ROOT = "/run/root"
 MOUNTS = """
 cp -a "$1" /run/root
 cd /run/root
-mkdir -p dev/pts proc
-mount --rbind /dev dev
+mkdir -p dev proc
 mkdir -p /dev/pts
 mount -t devpts -o ptmxmode=666 devpts /dev/pts
 ln -s pts/ptmx /dev/ptmx
+mount --rbind /dev dev
 mount -t proc proc proc
 : >/run/cmdline
 mount --bind /run/cmdline proc/cmdline
@@ -54,7 +54,9 @@ class Prompt:
 
 
 class EarlyBoot(Host):
-    """A host whose programs run in an image's tree."""
+    """A host whose programs run in an image's tree, its directory ``root``."""
+
+    root = _ROOT
 
     def __init__(self, tree: Path, command_line: str = "") -> None:
         super().__init__("early-boot")
@@ -71,13 +73,13 @@ class EarlyBoot(Host):
         environment = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", "DEVICE": "", **variables}
         return self.start("chroot", _ROOT, f"/scripts/{name}/mandos", environment=environment)
 
-    def use_plugin(self, text: str) -> None:
+    def use_plugin(self, text: str, name: str = "local") -> None:
         """Leave one plugin in the image, an administrator's."""
         plugins = self.file("/lib/mandos/plugins.d")
         for plugin in plugins.iterdir():
             plugin.unlink()
-        (plugins / "local").write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
-        (plugins / "local").chmod(0o755)
+        (plugins / name).write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+        (plugins / name).chmod(0o755)
 
     def ask(self, disk: str) -> Prompt:
         """Ask for a password at a terminal, as cryptsetup-initramfs does."""

@@ -87,7 +87,7 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
         sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
     else:
         sentences = list(_disabled(client, now))
-    return " ".join([*sentences, *_last_request(records, now)])
+    return " ".join([*sentences, *_last_failure(client, records), *_last_request(records, now)])
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
@@ -168,6 +168,16 @@ def _failure(client: Client) -> str:
     if status > 0:
         return f"failed with exit status {status}"
     return "was killed by a signal" if status == KILLED else ""
+
+
+def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[str]:
+    """The checker's own words, unless a check has succeeded since."""
+    if client.last_checker_status == 0:
+        return
+    for record in records:
+        if record.kind == "check-failed":
+            yield f"Its checker ended with: {shown(record.detail)}."
+            return
 
 
 #: What the audit trail says of requests.

@@ -28,6 +28,7 @@ _KINDS = {
     "undelivered": ("its secret did not arrive", Grade.DOUBTFUL),
     "rejected": ("refused", Grade.BAD),
     "unknown-key": ("refused: no client has this key", Grade.DOUBTFUL),
+    "check-failed": ("a check failed", Grade.DOUBTFUL),
     "approval-needed": ("waits for approval", Grade.ASKS),
     "approved": ("approved", Grade.WELL),
     "denied": ("denied", Grade.BAD),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mandos.boot.agent.agenda import Case, Key
     from mandos.boot.agent.directory import Directory
     from mandos.boot.agent.fetch import Fetch
+    from mandos.boot.agent.messages import Messages
     from mandos.boot.agent.question import Question
 
 #: Seconds between the end of a client that failed and the next: at first, and at most.
@@ -39,8 +40,8 @@ class Agent:
     """
 
     __slots__ = (
-        "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_next_fetch", "_pause",
-        "_quiet_since", "_retry", "_say", "_start", "_vault",
+        "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_messages", "_next_fetch",
+        "_pause", "_quiet_since", "_retry", "_say", "_start", "_vault",
     )  # fmt: skip
 
     def __init__(
@@ -50,8 +51,10 @@ class Agent:
         linger: float,
         retry: float,
         say: Callable[[str], None],
+        messages: Messages,
     ) -> None:
         self._directory = directory
+        self._messages = messages
         self._start = start
         self._linger = linger
         self._retry = retry
@@ -78,13 +81,16 @@ class Agent:
             self._take_password(now)
             self._answer(now)
             self._start_client(now)
+            self._messages.show(now, [one.question.title for one in self._agenda.open(now)])
             self._wait(wake, self._deadline(now))
+            self._messages.read()
 
     def close(self) -> None:
         """End the client and forget the passwords."""
         if self._fetch is not None:
             self._fetch.stop()
             self._fetch = None
+        self._messages.close()
         self._vault.wipe()
 
     def _look(self, now: float) -> None:
@@ -120,6 +126,7 @@ class Agent:
         except FetchError as error:
             self._client_failed(error, now)
             return
+        self._messages.end()
         self._pause = FIRST_PAUSE
         self._next_fetch = now + self._retry
         if not different:
@@ -153,6 +160,7 @@ class Agent:
     def _start_client(self, now: float) -> None:
         if self._fetch is None and now >= self._next_fetch and self._lacks_password(now):
             try:
+                self._messages.begin(now)
                 self._fetch = self._start()
             except MachineError as error:
                 self._client_failed(error, now)
@@ -171,6 +179,8 @@ class Agent:
             self._quiet_since + self._linger,
             self._agenda.deadline(self._vault.current, now),
         ]
+        if self._messages.deadline is not None:
+            times.append(self._messages.deadline)
         if self._fetch is None and self._lacks_password(now):
             times.append(self._next_fetch)
         return min(times)
@@ -178,7 +188,7 @@ class Agent:
     def _wait(self, wake: int, deadline: float) -> None:
         poll = select.poll()
         fetching = () if self._fetch is None else self._fetch.descriptors()
-        for descriptor in (wake, self._directory.fileno(), *fetching):
+        for descriptor in (wake, self._directory.fileno(), self._messages.fileno(), *fetching):
             poll.register(descriptor, select.POLLIN)
         # A millisecond more: a deadline that is nearly reached would make the loop spin.
         milliseconds = max(deadline - time.monotonic(), 0.0) * 1000 + 1

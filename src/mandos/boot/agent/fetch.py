@@ -7,16 +7,15 @@ from __future__ import annotations
 import os
 import select
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
-from mandos.boot.agent.vault import LIMIT, Buffer
+from mandos.boot.agent.vault import Buffer
 from mandos.errors import MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_STDERR = 2
 #: How long, in seconds, the client may take to end: it stops network hooks and interfaces.
 _ENDING = 10.0
 
@@ -29,13 +28,19 @@ class Fetch:
     """One run of the client, as the real user and group of two numbers, effectively as we are.
 
     That is how a set-user-ID program starts, which mandos-client(8mandos) expects to be.
-    It has a process group of its own.  Raises MachineError when it cannot be started.
+    It has a process group of its own; ``errors`` is its standard error.  Raises MachineError when
+    it cannot be started.
     """
 
     __slots__ = ("_child", "_output", "_password", "_pidfd")
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], user: int, group: int
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        user: int,
+        group: int,
+        errors: int = 2,
     ) -> None:
         def become() -> None:
             os.setpgid(0, 0)
@@ -47,7 +52,7 @@ class Fetch:
         os.set_blocking(writing, True)
         try:
             self._child = process.launch(
-                command, env=environment, standard=(None, writing, _STDERR), prepare=become
+                command, env=environment, standard=(None, writing, errors), prepare=become
             )
         except BaseException:
             os.close(self._output)
@@ -86,7 +91,7 @@ class Fetch:
         status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
         self._close_output()
         os.close(self._pidfd)
-        problem = _problem(status, too_much=self._password.full)
+        problem = _problem(status, self._password)
         if problem:
             self._password.wipe()
             raise FetchError(problem)
@@ -109,12 +114,16 @@ class Fetch:
             self._output = -1
 
 
-def _problem(status: int, *, too_much: bool) -> str:
-    if too_much:
-        return f"the client printed more than {LIMIT} bytes"
+def _problem(status: int, password: Buffer) -> str:
+    if password.full:
+        return f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
     if status < 0:
         return f"the client was ended by signal {-status}"
-    return f"the client failed with exit status {status}" if status else ""
+    if status:
+        return f"the client failed with exit status {status}"
+    if password.has_nul():
+        return f"the password has a NUL byte, where systemd splits it; {passwords.LONGER_KEYS}"
+    return ""
 
 
 def _readable(descriptor: int, seconds: float) -> bool:

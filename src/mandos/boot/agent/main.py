@@ -15,6 +15,7 @@ from mandos.bare import signal
 from mandos.boot.agent.agent import Agent
 from mandos.boot.agent.directory import Directory
 from mandos.boot.agent.fetch import Fetch
+from mandos.boot.agent.messages import Messages
 from mandos.boot.agent.settings import COMMAND_LINE, AgentSettings
 from mandos.errors import MandosError
 
@@ -76,13 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: AgentSettings) -> None:
+    messages = Messages(settings.console)
+
     def start() -> Fetch:
-        return Fetch(settings.client, settings.environment(), settings.user, settings.group)
+        user = (settings.user, settings.group)
+        return Fetch(settings.client, settings.environment(), *user, messages.writing)
 
     signals = _Signals()
     try:
         directory = Directory(settings.directory)
-        agent = Agent(directory, start, settings.linger, settings.retry, _say)
+        agent = Agent(directory, start, settings.linger, settings.retry, _say, messages)
         try:
             agent.run(signals.wake, signals.ended)
         finally:

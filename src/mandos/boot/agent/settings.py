@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _QUESTIONS = "/run/systemd/ask-password"
 _HELPERS = "/lib/mandos/plugin-helpers"
 _CLIENT = "/lib/mandos/plugins.d/mandos-client"
+_CONSOLE = "/dev/console"
 _NOBODY = 65534
 _LARGEST_ID = (1 << 32) - 2
 #: After a wrong password an asker needs a while to find that out before it asks again.
@@ -33,6 +34,7 @@ COMMAND_LINE = CommandLine(
         Option("group", "g", "NUMBER", "the client's real group ID (65534)"),
         Option("linger", "", "SECONDS", "how long to wait for one more question (60)"),
         Option("retry", "", "SECONDS", "how often to fetch a password that was wrong (10)"),
+        Option("console", "", "FILE", "where the client's notices are shown (/dev/console)"),
         Option("test", "", None, "say whether all is ready for a boot, and exit"),
     ),
     "[MANDOS_CLIENT [OPTION...]]",
@@ -42,7 +44,7 @@ COMMAND_LINE = CommandLine(
 class AgentSettings:
     """What one run of the agent does; valid once built.  Times are in seconds."""
 
-    __slots__ = ("client", "directory", "group", "helpers", "linger", "retry", "user")
+    __slots__ = ("client", "console", "directory", "group", "helpers", "linger", "retry", "user")
 
     def __init__(self, given: Given) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
@@ -54,6 +56,7 @@ class AgentSettings:
         self.group = _identity(given, "group")
         self.linger = given.seconds("linger", _LINGER)
         self.retry = given.seconds("retry", _RETRY)
+        self.console = given.text("console", _CONSOLE)
         self.client = given.operands or [_CLIENT]
 
     def environment(self) -> dict[str, str]:

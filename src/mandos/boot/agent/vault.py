@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import mmap
 
-#: Bytes of a password; what a socket takes in one datagram by default is more.
-LIMIT = 1 << 16
+from mandos.passwords import LIMIT
+
 _LOCKED = 0x2000  # MAP_LOCKED of mmap(2); Python has no name for it
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
@@ -43,6 +43,10 @@ class Buffer:
     def content(self) -> memoryview:
         """The password, not copied; the caller has to release it."""
         return memoryview(self._map)[: self.size]
+
+    def has_nul(self) -> bool:
+        """Whether there is a byte in it where a string of C would end."""
+        return self._map.find(b"\0", 0, self.size) >= 0
 
     def same_as(self, other: Buffer) -> bool:
         """Whether both are the same password."""

@@ -12,7 +12,8 @@ import os
 import select
 import stat
 
-from mandos.boot.program import print_password, run_program
+from mandos import passwords
+from mandos.boot.program import TooLongError, print_password, run_program
 from mandos.errors import MachineError
 from mandos.options import CommandLine
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     _Result = TypeVar("_Result")
 
 FIFO = "/lib/cryptsetup/passfifo"
-#: The most that cryptsetup takes for a passphrase from a file, in bytes.
-_LIMIT = 8 << 20
 _PIECE = 1 << 16
 _CANNOT = "askpass-fifo is set-user-ID root where it is installed"
 
@@ -128,7 +127,7 @@ def _read_to_end(descriptor: int) -> bytes:
         except BlockingIOError:
             continue
         read += piece
-        if len(read) > _LIMIT:
-            raise MachineError(f"more than {_LIMIT} bytes are no password")
+        if len(read) > passwords.LIMIT:
+            raise TooLongError
         if not piece:
             return bytes(read)

@@ -10,15 +10,21 @@ program is ended before the answer, it ends plymouthd and starts it anew with th
 from __future__ import annotations
 
 import os
-import select
-import time
 
-from mandos import process
+from mandos import passwords, process
 from mandos.bare import signal
+from mandos.boot.plymouth_restart import PLYMOUTH, Daemon, be_root
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import NOT_HERE, Ended, keep_quiet, print_password, run_program
+from mandos.boot.program import (
+    NOT_HERE,
+    Ended,
+    TooLongError,
+    keep_quiet,
+    print_password,
+    run_program,
+)
 from mandos.boot.terminal import disk_prompt
-from mandos.errors import MachineError, MandosError
+from mandos.errors import MachineError
 from mandos.options import CommandLine, Option
 
 TYPE_CHECKING = False
@@ -27,11 +33,6 @@ if TYPE_CHECKING:
 
     from mandos.boot.program import Say
     from mandos.options import Given
-
-_PLYMOUTH = "/bin/plymouth"
-_LIMIT = 1 << 16  # bytes of an answer
-_STOP_LIMIT = 3.0  # seconds until a daemon that does not end is killed, and then is given up
-_START_LIMIT = 3.0  # seconds until a new daemon has to answer
 
 COMMAND_LINE = CommandLine(
     "plymouth",
@@ -72,8 +73,8 @@ def _ask(prompt: str) -> bytes:
     reading, writing = os.pipe()
     child = -1
     try:
-        command = [_PLYMOUTH, "ask-for-password", f"--prompt={prompt}"]
-        child = process.launch(command, standard=(None, writing, 2), prepare=_be_root)
+        command = [PLYMOUTH, "ask-for-password", f"--prompt={prompt}"]
+        child = process.launch(command, standard=(None, writing, 2), prepare=be_root)
         os.close(writing)
         writing = -1
         answer = _read(reading)
@@ -97,67 +98,8 @@ def _put_away(child: int, *descriptors: int) -> None:
 
 def _read(reading: int) -> bytes:
     answer = bytearray()
-    while piece := os.read(reading, _LIMIT):
+    while piece := os.read(reading, passwords.LIMIT + 1):
         answer += piece
-        if len(answer) > _LIMIT:
-            raise MachineError(f"more than {_LIMIT} bytes are no password")
+        if len(answer) > passwords.LIMIT:
+            raise TooLongError
     return bytes(answer)
-
-
-def _be_root() -> None:
-    """Whoever started us: plymouthd answers root only, and so may the new one be started."""
-    if os.geteuid() == 0:
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-
-
-class Daemon:
-    """A running plymouthd, held by a descriptor: no other process can be taken for it."""
-
-    def __init__(self, found: int) -> None:
-        try:
-            self._descriptor = os.pidfd_open(found)
-            self._command = _command_of(found)
-        except OSError as error:
-            raise MachineError(f"plymouthd went away: {error.strerror}") from error
-
-    def restart(self, say: Say) -> None:
-        """End it, and start the same command; complaints are said, since we are ending too."""
-        try:
-            self._end()
-            _start(self._command)
-        except (MandosError, OSError) as error:
-            say(f"cannot restart plymouthd: {error}")
-
-    def _end(self) -> None:
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(self._descriptor, number)
-            if poll.poll(_STOP_LIMIT * 1000):
-                return
-        raise MachineError("it does not end")
-
-
-def _command_of(found: int) -> list[str]:
-    """The program, by its path, and its arguments."""
-    with open(f"/proc/{found}/cmdline", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
-        words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
-    program = os.readlink(f"/proc/{found}/exe")  # noqa: PTH115 - the same
-    return [program.removesuffix(" (deleted)"), *words[1:]]
-
-
-def _start(command: list[str]) -> None:
-    """Start a daemon and let it show its screen again; with --no-daemon it is our child."""
-    process.launch(command, prepare=_be_root)
-    deadline = time.monotonic() + _START_LIMIT
-    while not _tell("--ping"):
-        if time.monotonic() > deadline:
-            raise MachineError("it was started but does not answer")
-        time.sleep(0.05)
-    _tell("show-splash")
-
-
-def _tell(word: str) -> bool:
-    child = process.launch([_PLYMOUTH, word], prepare=_be_root)
-    return os.waitpid(child, 0)[1] == 0

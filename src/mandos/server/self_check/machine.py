@@ -70,7 +70,7 @@ def readable(files: Iterable[str], user: ServerUser) -> Finding:
 def check_descriptors(settings: ServerSettings, clients: int) -> Iterator[Finding]:
     """Whether all clients can be served at once, as after a power cut, while checkers run."""
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = clients + settings.checkers + _OWN_FILES
+    needed = clients + 2 * settings.checkers + _OWN_FILES
     said = f"{clients} clients at once need up to {needed}, and {most} are allowed here"
     mend = "raise LimitNOFILE= (systemctl edit mandos), or the limit of who starts the server"
     if most == resource.RLIM_INFINITY or most >= needed:

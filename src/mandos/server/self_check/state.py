@@ -7,21 +7,25 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from typing import TYPE_CHECKING
+import stat
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from mandos.errors import AdministratorError
 from mandos.server import privileges, witness
-from mandos.server.self_check.as_user import as_user
+from mandos.server.obstacles import foreign, obstacle
+from mandos.server.rescue import read_copy
+from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
 from mandos.server.self_check.processes import holder_of_lock, title
-from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS
+from mandos.server.store import DATABASE, MACHINE_ERRORS, SCHEMA_VERSION, WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from mandos.server.clients_conf import ClientSettings
+    from mandos.server.obstacles import Obstacle
     from mandos.server.privileges import ServerUser
     from mandos.server.self_check.findings import Finding
     from mandos.server.settings import ServerSettings
@@ -51,9 +55,17 @@ def check(
     except AdministratorError as error:
         yield from failures(DIRECTORY, error)
         return
-    yield _can_be_written(path, user)
+    if mode := stat.S_IMODE(path.stat().st_mode) & 0o077:
+        said = f"the state directory {path} is open to others ({mode:03o})"
+        yield warning(DIRECTORY, said, f"run: chmod 0700 {path}")
+    found = obstacle(path, user.uid, user.name)
+    if found is not None:
+        said = f"{found.said}: the server serves from what it can read, and saves nothing"
+        yield failed(DIRECTORY, said, found.mend)
+    else:
+        yield _can_be_written(path, user)
     yield _has_room(settings, clients)
-    yield from _database(path, user)
+    yield from _database(path, user, found)
 
 
 def _can_be_made(path: Path, user: ServerUser) -> Finding:
@@ -125,7 +137,7 @@ def _has_room(settings: ServerSettings, clients: Sequence[ClientSettings]) -> Fi
     return finding(_SPACE, said, f"make room, or set audit_records lower; see: df -h {path}")
 
 
-def _database(path: Path, user: ServerUser) -> Iterator[Finding]:
+def _database(path: Path, user: ServerUser, found: Obstacle | None) -> Iterator[Finding]:
     database, list_ = path / DATABASE, path / WITNESS
     holder = holder_of_lock(path)
     if holder is not None:
@@ -139,7 +151,8 @@ def _database(path: Path, user: ServerUser) -> Iterator[Finding]:
         problem = as_user(user, lambda: _problem_of_list(list_))
         said = f"{problem}; after a loss of the database nobody would know who was disabled"
         if problem:
-            yield failed(_DATABASE, said, "restart the server, which writes it anew")
+            mend = found.mend if found else "restart the server, which writes it anew"
+            yield failed(_DATABASE, said, mend)
         else:
             yield ok(_DATABASE, f"{list_} can be read")
 
@@ -154,49 +167,68 @@ def _problem_of_list(path: Path) -> str:
     return ""
 
 
-def _judged(database: Path, inspected: str) -> Finding:
-    """Make a finding of the database's version, or of what is wrong with it."""
+class _Verdict(NamedTuple):
+    """The schema's version, or else what is wrong; a database that cannot be read may be sound."""
+
+    version: int
+    damage: str = ""
+    unreadable: str = ""
+
+
+def _judged(database: Path, verdict: _Verdict) -> Finding:
+    """Make a finding of what an inspection has shown."""
     aside = "or go on: the server sets it aside, and reports every client that may be disabled"
-    if not inspected.isdigit():
-        said = f"{database} is damaged: {inspected}"
+    if verdict.unreadable:
+        said = f"{database} cannot be read: {verdict.unreadable}"
+        return failed(_DATABASE, said, f"see: ls -la {database.parent}; dmesg")
+    if verdict.damage:
+        said = f"{database} is damaged: {verdict.damage}"
         return failed(_DATABASE, said, f"stop the server and restore a backup, {aside}")
-    if int(inspected) > SCHEMA_VERSION:
-        said = f"{database} was written by a newer version of mandos (schema {inspected})"
+    if verdict.version > SCHEMA_VERSION:
+        said = f"{database} was written by a newer version of mandos (schema {verdict.version})"
         return failed(_DATABASE, said, f"install that version again, {aside}")
-    return ok(_DATABASE, f"{database} is sound (schema {inspected})")
+    return ok(_DATABASE, f"{database} is sound (schema {verdict.version})")
 
 
-def _inspected(database: Path, user: ServerUser, *, running: bool) -> str:
-    """The schema's version in digits, or what is wrong.
+def _inspected(database: Path, user: ServerUser, *, running: bool) -> _Verdict:
+    """Look into the database without writing anything.
 
-    Nothing is written there.  While a server runs, SQLite shares its memory with it; a log that a
-    crash left is applied to a copy; else the file alone is all there is
-    (https://www.sqlite.org/wal.html#read_only_databases).
+    While a server runs, SQLite shares its memory with it.  Otherwise a copy in memory is made, with
+    the log that a crash may have left; by us when files are not the user's, as the server does.
     """
-    log = database.with_name(f"{DATABASE}-wal")
     if running:
-        return str(as_user(user, lambda: _look_into(database, "mode=ro")))
-    if log.exists() and log.stat().st_size:
-
-        def look_into_copy(directory: Path) -> str:
-            for file in (database, log):
-                shutil.copyfile(file, directory / file.name)
-            return _look_into(directory / DATABASE, "mode=rw")
-
-        return _in_trial_directory(database.parent, user, look_into_copy)
-    return str(as_user(user, lambda: _look_into(database, "immutable=1")))
+        return _Verdict(*as_user(user, lambda: _look_into(database)))
+    if foreign(database.parent, user.uid):
+        return _Verdict(*in_child(lambda: _look_into_copy(database.parent)))
+    return _Verdict(*as_user(user, lambda: _look_into_copy(database.parent)))
 
 
-def _look_into(database: Path, how: str) -> str:
+def _look_into_copy(directory: Path) -> _Verdict:
+    copy = read_copy(directory)
+    if copy.database is None:
+        return _Verdict(0, unreadable=copy.problem)
+    return _verdict(copy.database)
+
+
+def _look_into(database: Path) -> _Verdict:
+    uri = f"file:{quote(str(database.absolute()))}?mode=ro"
     try:
-        uri = f"file:{quote(str(database.absolute()))}?{how}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        try:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        finally:
-            connection.close()
     except sqlite3.Error as error:
-        return str(error)
-    return str(version) if verdict == "ok" else " ".join(str(verdict).split())
+        return _Verdict(0, unreadable=str(error))
+    try:
+        return _verdict(connection)
+    finally:
+        connection.close()
+
+
+def _verdict(connection: sqlite3.Connection) -> _Verdict:
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except (sqlite3.Error, ValueError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in MACHINE_ERRORS:
+            return _Verdict(0, unreadable=str(error))
+        return _Verdict(0, damage=str(error))
+    return _Verdict(version, damage="" if found == "ok" else " ".join(str(found).split()))

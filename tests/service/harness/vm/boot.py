@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Self
 from harness.bus import start_avahi, start_system_bus
 from harness.host import Host
 from harness.router import start_router
+from harness.vm import qemu
 from harness.vm.console import Console
-from harness.vm.images import ROOT_UUID
+from harness.vm.layouts import PLAIN, ROOT_UUID
 from harness.vm.vlan import allow_taps, start_vlan
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ MAPPED = {
 }
 #: Run the small reporting program as the first process, not systemd: seconds less.
 QUICK = "init=/usr/local/sbin/report"
-#: Checksums are the guest's work: a program that relays frames would find them missing.
-_WHOLE_FRAMES = "csum=off,gso=off"
 #: A switch has no addresses.
 _NO_IPV6 = "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done"
 #: What the router of a site announces, by the number of the site.
@@ -120,7 +119,6 @@ class Site:
         image: Image,
         words: str = QUICK,
         *,
-        data: bool = False,
         initrd: Path | None = None,
         plugged: bool = True,
     ) -> Machine:
@@ -129,25 +127,11 @@ class Site:
         self._switch("tuntap", "add", tap, "mode", "tap")
         self._switch("link", "set", tap, "master", "bridge")
         self.plug(tap, plugged=plugged)
-        drives = [disks.root, *([disks.data] if data else [])]
-        console = self._stack.enter_context(
-            Console(
-                [
-                    *("qemu-system-x86_64", "-nodefaults", "-M", "pc", "-cpu", "max"),
-                    *("-accel", "tcg,thread=multi,tb-size=512", "-smp", "1", "-m", "1024"),
-                    *("-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
-                    *itertools.chain.from_iterable(map(_drive, drives)),
-                    *("-object", "rng-random,id=rng,filename=/dev/urandom"),
-                    *("-device", "virtio-rng-pci,rng=rng"),
-                    *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),
-                    *("-device", f"virtio-net-pci,netdev=net,romfile=,{_WHOLE_FRAMES}"),
-                    *("-kernel", str(image.folder / "vmlinuz")),
-                    *("-initrd", str(initrd or image.folder / "initrd")),
-                    *("-append", _command_line(image, words)),
-                ],
-                launcher=self.switch.entrance,
-            )
-        )  # fmt: skip
+        drives = [disks.folder / name for name in image.layout.drives]
+        kernel, ramdisk = image.folder / "vmlinuz", initrd or image.folder / "initrd"
+        line, cable = _command_line(image, words), qemu.plugged_into(tap)
+        command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), cable)
+        console = self._stack.enter_context(Console(command, launcher=self.switch.entrance))
         return Machine(console, disks, image, tap)
 
     @classmethod
@@ -158,15 +142,11 @@ class Site:
         return site
 
 
-def _drive(path: Path) -> tuple[str, str]:
-    """A disk that forgets what is written, so that all machines can have the same."""
-    return "-drive", f"if=virtio,format=raw,snapshot=on,cache=unsafe,file={path}"
-
-
 def _command_line(image: Image, words: str) -> str:
-    line = f"console=ttyS0,115200 panic=-1 root=/dev/mapper/cryptroot ro {words}"
+    layout = image.layout
+    line = f"console=ttyS0,115200 panic=-1 root={layout.root} ro {layout.words} {words}"
     if image.generator.startswith("dracut"):
-        line += f" rd.luks.name={ROOT_UUID}=cryptroot rd.luks.timeout=0 rd.shell=0"
+        line += f" {layout.dracut_words} rd.luks.timeout=0 rd.retry=3600 rd.shell=0"
     if image.generator == "dracut-plain":
         line += f" rd.luks.uuid={ROOT_UUID}"
     return line
@@ -183,16 +163,23 @@ class Machine:
 
     def expect_prompt(self) -> None:
         """Return when a person could type the password."""
-        self.console.expect(PROMPT[self.image.generator])
+        self.console.expect(self.prompt)
+
+    @property
+    def prompt(self) -> str:
+        """What a person sees who could type the password, as a pattern."""
+        pattern = PROMPT[self.image.generator]
+        return pattern.replace("cryptroot", self.image.layout.name_of_root)
 
     def expect_boot(self) -> dict[str, float]:
         """Return when the decrypted root has said so itself: seconds to what happened."""
-        marker = f"^booted {self.disks.nonce} from /dev/mapper/cryptroot after"
+        layout = self.image.layout
+        marker = f"^booted {self.disks.nonce} from {layout.root} after"
         self.console.expect(marker)
-        return {
-            "root": self.console.when(MAPPED[self.image.generator]),
-            "marker": self.console.when(marker),
-        }
+        took = {"marker": self.console.when(marker)}
+        if layout is PLAIN:
+            took["root"] = self.console.when(MAPPED[self.image.generator])
+        return took
 
     @property
     def report(self) -> dict[str, list[str]]:

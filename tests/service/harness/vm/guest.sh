@@ -1,16 +1,19 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Usage: guest.sh SUITE OUTPUT INSTALLED DOWNLOADED...
+# Usage: guest.sh SUITE OUTPUT INSTALLED DOWNLOADED... [--OPTION...]
 # Makes OUTPUT, the root directory of a small Debian as a compressed archive.  INSTALLED are its
 # packages, with commas; each DOWNLOADED names packages that apt shall find in its cache later,
-# when there is no network, as one can install them together.
+# when there is no network, as one can install them together.  An OPTION is one of mmdebstrap.
 set -eu
 suite=$1 output=$2 installed=$3
 shift 3
 
-for together; do
-    set -- "$@" --customize-hook="chroot \"\$1\" apt-get install --yes --quiet=2 --download-only $together"
+for word; do
+    case $word in
+    --*) set -- "$@" "$word" ;;
+    *) set -- "$@" --customize-hook="chroot \"\$1\" apt-get install --yes --quiet=2 --download-only $word" ;;
+    esac
     shift
 done
 # No initial RAM disk is made while packages are installed: it would take longer than all the rest.

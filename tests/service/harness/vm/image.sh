@@ -1,28 +1,22 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Usage: image.sh GUEST OUTPUT GENERATOR CLIENT ROOT-UUID PASSWORD PACKAGES
+# Usage: image.sh GUEST OUTPUT GENERATOR CLIENT PASSWORD PACKAGES CRYPTTAB FSTAB DRACUT-MODULES [PACKAGE...]
 # Installs a Mandos client in a Debian of the archive GUEST, and makes its initial RAM disk:
 # GENERATOR is initramfs-tools, dracut, or dracut-plain, which leaves systemd out; CLIENT is
-# reference, ours or none.  PACKAGES is the folder with our packages.  Leaves in the folder OUTPUT: vmlinuz, initrd, keys/ and section, what
-# mandos-keygen says for clients.conf.  Runs in mount and process namespaces made for it.
+# reference, ours or none.  PACKAGES is the folder with our packages.  CRYPTTAB and FSTAB are the
+# texts of these files; each PACKAGE is installed, too, and each of DRACUT-MODULES is used.
+# Leaves in the folder OUTPUT: vmlinuz, initrd, keys/ and section, which mandos-keygen makes for
+# clients.conf, and ssh-key where the image has an SSH server.  Runs in mount and process namespaces made for it.
 set -eu
-guest=$1 output=$2 generator=$3 client=$4 root_uuid=$5 password=$6 packages=$7
+guest=$1 output=$2 generator=$3 client=$4 password=$5 packages=$6 crypttab=$7 fstab=$8 modules=$9
+shift 9
 root=$output/root
-mkdir -m 755 "$root"
-tar --extract --zstd --file "$guest" --directory "$root"
-mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/sys" # dracut makes no image for this machine without one
-mount -t tmpfs tmpfs "$root/tmp"
-mount -t tmpfs tmpfs "$root/run"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-for node in null:3 zero:5 full:7 random:8 urandom:9; do
-    mknod -m 666 "$root/dev/${node%:*}" c 1 "${node#*:}"
-done
-ln -s /proc/self/fd "$root/dev/fd"
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-export INITRD=No # dracut makes no image for each package that is installed, but one in the end
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# shellcheck source=/dev/null
+. "$(dirname "$0")/tree.sh"
+unpack_guest "$guest"
+mount_all
+configure "$crypttab" "$fstab"
 
 drivers="virtio_blk virtio_rng dm_mod dm_crypt aesni_intel xts ecb"
 drivers="$drivers sha256_generic algif_skcipher af_alg ext4"
@@ -42,15 +36,16 @@ if [ "$client" = ours ]; then
 else
     drivers="$drivers virtio_pci virtio_net"
 fi
-echo "cryptroot UUID=$root_uuid none luks,discard,initramfs" >"$root/etc/crypttab"
-echo '/dev/mapper/cryptroot / ext4 defaults 0 1' >"$root/etc/fstab"
-
 # A hook of the administrator.
 mkdir -p "$root/etc/mandos/network-hooks.d" "$root/run/packages"
 install -m 755 "$(dirname "$0")/vlan-hook.sh" "$root/etc/mandos/network-hooks.d/vlan"
 
-install_packages() { chroot "$root" apt-get install --yes --quiet=2 --no-install-recommends "$@"; }
-
+if [ $# -gt 0 ]; then install_packages "$@"; fi
+# An administrator's key for the SSH server in the image, where there is one.
+if [ -d "$root/etc/dropbear/initramfs" ]; then
+    ssh-keygen -q -t ed25519 -N "" -f "$output/ssh-key"
+    cp "$output/ssh-key.pub" "$root/etc/dropbear/initramfs/authorized_keys"
+fi
 case $generator in
 dracut*)
     # dracut-network would want systemd in the image.
@@ -63,7 +58,8 @@ early_microcode="no"
 compress="zstd"
 add_drivers+=" $drivers "
 filesystems+=" ext4 "
-add_dracutmodules+=" $([ "$generator" = dracut-plain ] || echo systemd) crypt "
+add_dracutmodules+=" $([ "$generator" = dracut-plain ] || echo systemd) crypt $modules "
+install_items+=" /etc/systemd/system.conf.d/patience.conf "
 CONF
     if [ "$generator" = dracut-plain ]; then
         echo 'omit_dracutmodules+=" systemd systemd-initrd dracut-systemd "' \
@@ -80,10 +76,10 @@ case $client in
 reference) install_packages mandos-client ;;
 ours)
     mount --bind "$packages" "$root/run/packages"
+    set --
     for package in common boot-client; do
         set -- "$@" "$(cd "$root" && echo ./run/packages/mandos-${package}_*.deb)"
     done
-    shift 7
     install_packages "$@"
     ;;
 esac
@@ -103,6 +99,5 @@ if [ "$client" != none ]; then
     chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
     cp -r "$root/etc/keys/mandos" "$output/keys"
 fi
-# GnuPG leaves agents behind, which end with the namespace.
-for place in run proc sys tmp dev; do umount --recursive --lazy "$root/$place"; done
+unmount_all
 rm -rf "$root"

@@ -12,36 +12,64 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.debian import alone, build_packages, cache, once, why_no_debian
+from harness.debian import SUITE, alone, build_packages, cache, flags, once, why_no_debian
+from harness.vm import qemu
+from harness.vm.console import Console
+from harness.vm.layouts import DATA_UUID, PLAIN, ROOT_UUID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUITE = "bookworm"
+    from harness.vm.layouts import Layout
+
+#: Debian 12, 13 and testing.
+SUITES = ("bookworm", "trixie", "forky")
 #: The guest: a system that boots, both generators' needs, and those of our packages.
 INSTALLED = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "iproute2", "procps", "login"),
     *("linux-image-cloud-amd64", "initramfs-tools", "busybox", "zstd", "cryptsetup-initramfs"),
-    *("python3", "adduser", "gnutls-bin", "libgnutls30", "ucf"),
+    *("python3", "adduser", "gnutls-bin", "ucf"),
 )
-DOWNLOADED = ("mandos-client", "dracut dracut-network")
-ROOT_UUID = "6d616e64-6f73-4000-8000-000000000001"
-DATA_UUID = "6d616e64-6f73-4000-8000-000000000002"
+#: What has another name in this suite, or is a package of its own only there.
+NAMED_BY_SUITE = {"bookworm": ("libgnutls30",)}
+SINCE_TRIXIE = ("libgnutls30t64", "systemd-cryptsetup")
+#: What some images or disks get, each line on its own.
+DOWNLOADED = (
+    *("mandos-client", "dracut dracut-network", "plymouth", "lvm2", "btrfs-progs"),
+    *("dropbear-initramfs", "keyutils"),
+)
 #: What the server hands out, and what a person types: each opens both disks.
 PASSWORD = "what the server hands out"
 TYPED = "what a person types"
-TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "cryptsetup", "zstd", "unshare", "cpio")
+TOOLS = (
+    *("qemu-system-x86_64", "mmdebstrap", "mke2fs", "cryptsetup", "zstd", "unshare", "cpio"),
+    "ssh-keygen",
+)
+#: What a workshop has, beside what every guest has, to make disks of any layout.
+WORKSHOP = ("lvm2", "btrfs-progs")
+#: Seconds for a workshop to make disks, at most.
+WORKING_TIME = 1800.0
+#: Of our packages, those that a client needs.
+OF_CLIENT = ("common", "boot-client")
+#: Bytes for an initial RAM disk that a machine makes, at most.
+LARGEST_IMAGE = 256 << 20
+#: What file systems of other layouts need beside the root's files, in MiB.
+SPARE = 320
 #: What our packages are not made of, though it is in the checkout (tools/build-deb).
 NO_SOURCES = {"build", "dist", "tests", "benchmarks", "__pycache__"}
-#: So many of one kind are kept: two suites may use different ones at the same time.
+#: So many of one kind are kept at least.
 KEPT = 4
+#: What was used within so many seconds may be in use now, by another run of the tests.
+IN_USE = 4 * 3600.0
 
 _HERE = Path(__file__).parent
 _ROOT = Path(__file__).parents[4]
@@ -62,9 +90,10 @@ def why_no_vm() -> str | None:
 
 @dataclass(frozen=True)
 class Disks:
-    """The encrypted disks, and what only the decrypted root knows."""
+    """The encrypted disks of one layout, and what only the decrypted root knows."""
 
     folder: Path
+    layout: Layout
 
     @property
     def root(self) -> Path:
@@ -89,6 +118,8 @@ class Image:
     folder: Path
     generator: str
     client: str
+    suite: str
+    layout: Layout
 
     @property
     def section(self) -> str:
@@ -101,48 +132,125 @@ class Image:
         return (self.folder / "initrd").stat().st_size
 
 
-def disks() -> Disks:
-    """Return the disks."""
-    script = _script("disk.sh", "report.sh", "report.service")
-    words = (str(_guest()), ROOT_UUID, DATA_UUID, PASSWORD, TYPED)
-
-    def make(path: Path) -> None:
-        _run(*_ISOLATE, str(_HERE / "disk.sh"), words[0], str(path), *words[1:])
-
-    return Disks(kept("disks", (script, *words), make))
+def disks(suite: str = SUITE, layout: Layout = PLAIN) -> Disks:
+    """Return the disks of a layout."""
+    if layout.made_as:
+        return Disks(_made_in_workshop(suite, layout), layout)
+    return Disks(_plain_disks(suite), layout)
 
 
-def image(generator: str, client: str) -> Image:
+def image(generator: str, client: str, suite: str = SUITE, layout: Layout = PLAIN) -> Image:
     """Return an initial RAM disk; ``ours`` is made of this checkout."""
-    packages = str(_packages()) if client == "ours" else "/nonexistent"
-    words = (generator, client, ROOT_UUID, PASSWORD, packages)
+    if layout.modules == "dep":
+        return _made_for_itself(suite, layout)
+    packages = str(_packages(suite)) if client == "ours" else "/nonexistent"
+    tables = ("\n".join(layout.crypttab), "\n".join(layout.fstab))
+    words = (generator, client, PASSWORD, packages, *tables, layout.dracut_modules)
 
     def make(path: Path) -> None:
-        isolate = (*_ISOLATE, "--net")
-        _run(*isolate, str(_HERE / "image.sh"), str(_guest()), str(path), *words)
+        script = (str(_HERE / "image.sh"), str(_guest(suite)), str(path))
+        _run(*_ISOLATE, "--net", *script, *words, *layout.packages)
 
-    depends = (_script("image.sh", "vlan-hook.sh"), str(_guest()), *words)
-    return Image(kept(f"image-{generator}-{client}", depends, make), generator, client)
+    scripts = _script("image.sh", "tree.sh", "vlan-hook.sh")
+    depends = (scripts, str(_guest(suite)), *words, *layout.packages)
+    folder = kept(f"image-{suite}-{layout.name}-{generator}-{client}", depends, make)
+    return Image(folder, generator, client, suite, layout)
 
 
-def _guest() -> Path:
-    words = (SUITE, ",".join(INSTALLED), *DOWNLOADED)
+def _plain_disks(suite: str, *packages: str, keys: str = "") -> Path:
+    """Disks made by disk.sh; with packages, the root is a workshop."""
+    names = ["disk.sh", "tree.sh", "report.sh", "report.service"]
+    if packages:
+        names += ["make-disks.sh", "make-image.sh"]
+    tables = ("\n".join(PLAIN.crypttab), "\n".join(PLAIN.fstab))
+    words = (ROOT_UUID, DATA_UUID, PASSWORD, TYPED, *tables, keys, *packages)
+
+    def make(path: Path) -> None:
+        _run(*_ISOLATE, str(_HERE / "disk.sh"), str(_guest(suite)), str(path), *words)
+
+    kind = "workshop" if packages else "disks"
+    return kept(f"{kind}-{suite}", (_script(*names), str(_guest(suite)), *words), make)
+
+
+def _made_in_workshop(suite: str, layout: Layout) -> Path:
+    """Disks that a machine has made, with the tools of their layout."""
+    workshop = _plain_disks(suite, *WORKSHOP)
+    system = image("initramfs-tools", "none", suite)
+
+    def make(path: Path) -> None:
+        shutil.copy2(workshop / "nonce", path)
+        size = (workshop / "root.img").stat().st_size + (SPARE << 20)
+        for name in layout.drives:
+            _make_empty(path / name, size)
+        words = f"make-disks layout={layout.made_as} uuids={ROOT_UUID},{DATA_UUID}"
+        _work(workshop, system, words, *(path / name for name in layout.drives))
+
+    depends = (str(workshop), str(system.folder), *layout.drives)
+    return kept(f"{layout.made_as}-{suite}", depends, make)
+
+
+def _made_for_itself(suite: str, layout: Layout) -> Image:
+    """An image that a machine with our packages has made, which knows what hardware it has."""
+    system = image("initramfs-tools", "ours", suite)
+    packages = [str(*_packages(suite).glob(f"mandos-{name}_*.deb")) for name in OF_CLIENT]
+    workshop = _plain_disks(suite, *packages, keys=str(system.folder / "keys"))
+
+    def make(path: Path) -> None:
+        for name in ("vmlinuz", "section"):
+            shutil.copy2(system.folder / name, path)
+        shutil.copytree(system.folder / "keys", path / "keys")
+        _make_empty(path / "initrd", LARGEST_IMAGE)
+        console = _work(workshop, system, "make-image", path / "initrd")
+        found = re.search(r"image: made, (\d+) bytes", console)
+        assert found is not None
+        os.truncate(path / "initrd", int(found[1]))
+
+    folder = kept(f"image-{suite}-{layout.name}", (str(workshop), str(system.folder)), make)
+    return Image(folder, "initramfs-tools", "ours", suite, layout)
+
+
+def _make_empty(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _work(workshop: Path, system: Image, words: str, *drives: Path) -> str:
+    """Let a workshop do what the first of the words says; returns what its console has shown."""
+    line = (
+        "console=ttyS0,115200 panic=-1 quiet root=/dev/mapper/cryptroot ro mandos=off "
+        f"init=/usr/local/sbin/{words}"
+    )
+    disks = [qemu.forgetful(workshop / "root.img"), *map(qemu.lasting, drives)]
+    kernel, initrd = system.folder / "vmlinuz", system.folder / "initrd"
+    with Console(qemu.command(kernel, initrd, line, disks), launcher=()) as console:
+        console.expect("unlock disk cryptroot")
+        console.type(TYPED)
+        ended = console.expect(r"^(?:disks|image): (made.*|failed)\n", WORKING_TIME)
+        assert ended[1] != "failed", console.report("the machine has made nothing")
+        return console.text
+
+
+def _guest(suite: str) -> Path:
+    installed = (*INSTALLED, *NAMED_BY_SUITE.get(suite, SINCE_TRIXIE))
+    words = (",".join(installed), *DOWNLOADED, *flags(suite))
 
     def make(path: Path) -> None:
         archive = str(path / "guest.tar.zst")
-        _run(*_ISOLATE, str(_HERE / "guest.sh"), SUITE, archive, *words[1:])
+        _run(*_ISOLATE, str(_HERE / "guest.sh"), suite, archive, *words)
 
-    return kept("guest", (_script("guest.sh"), *words), make) / "guest.tar.zst"
+    return kept(f"guest-{suite}", (_script("guest.sh"), *words), make) / "guest.tar.zst"
 
 
 @functools.cache
-def _packages() -> Path:
+def _packages(suite: str) -> Path:
     files = [path for path in _ROOT.rglob("*") if path.is_file() and _is_source(path)]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(_ROOT)}\0{os.access(path, os.X_OK)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return kept("packages", (digest.hexdigest(),), build_packages)
+    return kept(
+        f"packages-{suite}", (digest.hexdigest(),), functools.partial(build_packages, suite=suite)
+    )
 
 
 def _is_source(path: Path) -> bool:
@@ -191,10 +299,12 @@ def _sound(folder: Path) -> bool:
 
 
 def _forget(folder: Path, prefix: str) -> None:
-    """Remove all but the newest of a kind."""
+    """Remove all of a kind but the newest, and those that another run may be using."""
     found = [path for path in folder.glob(f"{prefix}*") if path.is_dir() and "." not in path.name]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(path, ignore_errors=True)
+    used = {path: path.stat().st_mtime for path in found}
+    for path in sorted(found, key=lambda path: used[path])[:-KEPT]:
+        if used[path] < time.time() - IN_USE:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _script(*names: str) -> str:

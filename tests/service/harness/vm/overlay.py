@@ -8,12 +8,12 @@ format" (Documentation/driver-api/early-userspace/buffer-format.rst).
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.vm.images import DATA_UUID, ROOT_UUID
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.vm.images import Image
@@ -23,18 +23,13 @@ def without_python(image: Image, folder: Path) -> Path:
     """Make an initial RAM disk whose every interpreter is a link to nothing."""
     programs = folder / "overlay" / "usr" / "bin"
     programs.mkdir(parents=True)
-    for name in ("python3", "python3.11"):
+    inside = subprocess.run(
+        ["lsinitramfs", image.folder / "initrd"], capture_output=True, text=True, check=True
+    ).stdout
+    interpreters = re.findall(r"^usr/bin/(python[\d.]+)$", inside, re.MULTILINE)
+    assert interpreters, "the image has no Python that could be lost"
+    for name in interpreters:
         (programs / name).symlink_to("/nowhere")
-    return _laid_over(image, folder)
-
-
-def with_data_disk(image: Image, folder: Path) -> Path:
-    """Make an initial RAM disk that unlocks the second disk too; for initramfs-tools."""
-    table = folder / "overlay" / "cryptroot" / "crypttab"
-    table.parent.mkdir(parents=True)
-    disks = (("cryptroot", ROOT_UUID), ("cryptdata", DATA_UUID))
-    lines = [f"{name} UUID={uuid} none luks,discard,initramfs\n" for name, uuid in disks]
-    table.write_text("".join(lines), encoding="ascii")
     return _laid_over(image, folder)
 
 
@@ -50,3 +45,12 @@ def _laid_over(image: Image, folder: Path) -> Path:
     made = folder / "initrd"
     made.write_bytes(first + bytes(-len(first) % 4) + archive)
     return made
+
+
+def with_files(image: Image, folder: Path, files: Mapping[str, str]) -> Path:
+    """Make an initial RAM disk in which these files have other contents."""
+    for name, text in files.items():
+        file = folder / "overlay" / name.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="ascii")
+    return _laid_over(image, folder)

@@ -10,6 +10,7 @@ export PATH
 if [ "$1" = journal ]; then
     journalctl --boot --priority=warning --output=short-monotonic --no-hostname --no-pager |
         sed 's/^/report journal /'
+    systemctl show --property=DefaultDeviceTimeoutUSec | sed 's/^/report patience /'
 fi
 ps -e -o ppid=,user=,args= | sed -n '/^ *[02] /!s/^ */report process /p'
 ip -oneline link show | sed 's/^/report link /'

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that the real dracut of a release makes: who can read them, and the warnings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import debian, newcomer
+from harness.debian import PACKAGES, DebianMachine
+from harness.keys import FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.packages, pytest.mark.slow, pytest.mark.timeout(900)]
+
+IMAGE = "/run/image"
+LONG = 300.0
+KEYS = "conf/conf.d/mandos"
+#: A module of dracut that runs after ours: lists what others can read while the tree grows.
+LOOK = """#!/bin/sh
+check() { return 0; }
+install() {
+    echo "$initdir" >/run/tree
+    setpriv --reuid=65534 --regid=65534 --clear-groups find "$initdir" -readable >/run/seen 2>&1
+    return 0
+}
+"""
+
+
+@pytest.fixture(params=newcomer.SUITES)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DebianMachine]:
+    """A machine with dracut, our client, and keys."""
+    if (reason := debian.why_no_debian()) is not None:
+        pytest.skip(reason)
+    suite = str(request.param)
+    newcomer.download(tmp_path / "download", suite)
+    with DebianMachine(newcomer.dracut_tree(suite), tmp_path / "download") as machine:
+        libraries = f"--libraries={PACKAGES}/build/libraries"
+        packages = ("--packages", "common", "boot-client")
+        machine.run(f"{PACKAGES}/tools/install", "--prefix=/usr", libraries, *packages)
+        machine.run("mandos-keygen", "--type=ed25519", "--subtype=cv25519")
+        yield machine
+
+
+def make(machine: DebianMachine, *options: str, umask: str = "0022") -> str:
+    """Make an image without a kernel; return what dracut said."""
+    words = " ".join(("dracut", "--force", "--no-kernel", "--no-compress", *options, IMAGE))
+    command = f"umask {umask} && {words}"
+    process = machine.start("sh", "-c", command)
+    assert process.wait(LONG) == 0, process.log
+    return process.log
+
+
+def test_images_are_for_root(machine: DebianMachine) -> None:
+    """The image has mode 0600 by itself; its keys are root's, and unreadable while it grows."""
+    look = "/usr/lib/dracut/modules.d/99zz-look"
+    machine.path(look).mkdir()
+    machine.write(f"{look}/module-setup.sh", LOOK, mode=0o755)
+    said = make(machine, "--add", "'crypt zz-look'")
+    assert machine.run("stat", "--format=%U %a", IMAGE) == b"root 600\n"
+    assert "umask" not in said
+    listed = machine.run("lsinitrd", IMAGE).decode()
+    for name in FILES:
+        assert re.search(
+            rf"^-r-------- +1 root +root .* {KEYS}/{name}$", listed, flags=re.MULTILINE
+        )
+    assert re.search(rf"^drwx------ +\d+ root +root .* {KEYS}$", listed, flags=re.MULTILINE)
+    tree = machine.path("/run/tree").read_text(encoding="utf-8").strip()
+    seen = machine.path("/run/seen").read_text(encoding="utf-8")
+    assert tree in seen  # find was there
+    assert "seckey" not in seen
+
+
+def test_what_dracut_reports(machine: DebianMachine) -> None:
+    """Where systemd's program for encrypted disks is missing, and where there are no keys."""
+    has_program = bool(machine.run("sh", "-c", "ls /usr/lib/systemd/systemd-cryptsetup || :"))
+    said = make(machine, "--add", "crypt")
+    reported = "mandos-image: warning: systemd-cryptsetup is not installed" in said
+    assert reported == (not has_program), said
+    assert reported == ("hint: apt install systemd-cryptsetup" in said)
+    said = make(machine, "--add", "crypt", "--omit", "'systemd systemd-initrd dracut-systemd'")
+    assert "mandos-image: warning" not in said
+    machine.run("mv", "/etc/keys/mandos", "/etc/keys/elsewhere")
+    said = make(machine)
+    assert "the image has no Mandos client" in said
+    assert "mandos-keygen makes them" in said
