@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from harness.vm.images import Image
 
 
+def unpack(image: Image, tree: Path) -> None:
+    """Unpack an initial RAM disk into a new folder, without device nodes."""
+    tree.mkdir()
+    command = 'zstd -dc "$1/initrd" | cpio --extract --quiet --nonmatching "dev/*"'
+    subprocess.run(["sh", "-c", command, "sh", image.folder], cwd=tree, check=True)
+
+
 def without_python(image: Image, folder: Path) -> Path:
     """Make an initial RAM disk whose every interpreter is a link to nothing."""
     programs = folder / "overlay" / "usr" / "bin"
