@@ -137,10 +137,9 @@ def made(
         pytest.skip(reason)
     generator, suite = request.param
     image = make_image(generator, "ours", suite)
-    tree = tmp_path_factory.mktemp("image") / "tree"
-    unpack(image, tree)
-    yield Made(tree, image.section, PASSWORD.encode())
-    shutil.rmtree(tree)
+    folder = tmp_path_factory.mktemp("image") / "tree"
+    yield Made(unpack(image, folder), image.section, PASSWORD.encode())
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

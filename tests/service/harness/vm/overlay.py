@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from harness.vm.images import Image
 
 
-def unpack(image: Image, tree: Path) -> None:
-    """Unpack an initial RAM disk into a new folder, without device nodes."""
-    tree.mkdir()
-    command = 'zstd -dc "$1/initrd" | cpio --extract --quiet --nonmatching "dev/*"'
-    subprocess.run(["sh", "-c", command, "sh", image.folder], cwd=tree, check=True)
+def unpack(image: Image, folder: Path) -> Path:
+    """Unpack an initial RAM disk into a new folder; returns the tree that programs run in.
+
+    An archive for the processor may stand before it, of which the kernel makes the same tree.
+    """
+    subprocess.run(["unmkinitramfs", image.folder / "initrd", folder], check=True)
+    return folder / "main" if (folder / "main").is_dir() else folder
 
 
 def without_python(image: Image, folder: Path) -> Path:
