@@ -68,13 +68,14 @@ def disks(made: Image) -> Disks:
 
 
 @pytest.fixture
-def site(_possible: None, record_property: Callable[[str, object], None]) -> Iterator[Site]:
-    """A network of the test's own; whatever is on it ends with the test."""
+def site(
+    request: pytest.FixtureRequest, _possible: None, record_property: Callable[[str, object], None]
+) -> Iterator[Site]:
+    """A network of the test's own, with a router unless the test has another one."""
+    network = getattr(request, "param", "router")
+    record_property("network", network)
     with ExitStack() as stack:
-        site = Site.of(stack)
-        routed = getattr(site, "router", None) is not None
-        record_property("network", "router" if routed else "link-local")
-        yield site
+        yield Site.of(stack, router=network == "router")
 
 
 @pytest.fixture

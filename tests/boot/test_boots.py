@@ -80,6 +80,15 @@ def test_boots_by_itself(site: Site, disks: Disks, made: Image, started: Start, 
     _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
 
 
+@machines()
+@pytest.mark.parametrize("site", ["link-local"], indirect=True)
+def test_boots_without_a_router(
+    site: Site, disks: Disks, made: Image, started: Start, took: Took
+) -> None:
+    """The same where nobody announces a prefix, so that all have link-local addresses only."""
+    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
+
+
 @machines("trixie-initramfs-tools")
 def test_boots_with_the_references_server(
     site: Site, disks: Disks, made: Image, started: Start, took: Took

@@ -346,7 +346,7 @@ def test_few_descriptors(setup: Setup) -> None:
     process = setup.host.start("prlimit", "--nofile=100:100", *command)
     assert process.wait() == 0
     assert re.search(
-        "^warning: open files: 1 clients .* up to 193, and 100 are", process.log, re.MULTILINE
+        "^warning: open files: 1 clients .* up to 321, and 100 are", process.log, re.MULTILINE
     )
 
 
@@ -488,21 +488,35 @@ def test_state_directory_of_another(setup: Setup) -> None:
     shutil.chown(setup.state, "root", "root")
     line = setup.about("state directory", "--no-dbus")
     assert line.startswith("failed: ")
-    assert "to mend it: give it to that user: chown -R _mandos: " in line
-    shutil.chown(setup.state, "_mandos", "_mandos")
+    assert "/state belongs to root, not to _mandos: the server serves from what it can" in line
+    setup.mend(line)
+    assert setup.about("state directory", "--no-dbus").startswith("ok: ")
     setup.state.chmod(0o755)
+    lines = [line for line in setup.check("--no-dbus") if ": state directory: " in line]
+    assert [line.partition(":")[0] for line in lines] == ["warning", "ok"]
+    setup.state.chmod(0o777)
     assert setup.about("state directory", "--no-dbus").startswith("failed: ")
+
+
+def test_saved_state_of_another_is_sound(setup: Setup) -> None:
+    """After a restore the files belong to root: that is what is said, and not that of a damage."""
+    shutil.chown(setup.make_database(), "root", "root")
+    lines = setup.check("--no-dbus")
+    (failed,) = [line for line in lines if line.startswith("failed: ")]
+    assert "/state/mandos.db belongs to root, not to _mandos" in failed
+    assert [line for line in lines if "is sound (schema" in line]
+    setup.mend(failed.replace(setup.name, ""))
+    setup.check("--no-dbus")
+    assert setup.status == 0
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (
-            "size=16k",
-            "failed: state directory: the user _mandos cannot keep a database in /state: ",
-        ),
-        ("size=1m,nr_inodes=1", "No space left on device"),
-        ("ro", "Read-only file system"),
+        ("size=16k", "failed: state directory: the disk of /state is full: "),
+        ("size=100k", "failed: state directory: the user _mandos cannot keep a database in "),
+        ("size=1m,nr_inodes=1", "the disk of /state has no room for more files"),
+        ("ro", "the file system of /state is mounted read-only"),
     ],
 )
 def test_disk_that_takes_nothing(own: Setup, options: str, said: str) -> None:

@@ -175,6 +175,19 @@ def test_recipients_are_limited(add: str, limit: int) -> None:
         open_secret(message(limit + 1), KEYS["rsa"])
 
 
+@pytest.mark.parametrize(
+    ("opened", "count"),
+    [(b"\x09key\x01\x49", 1), (b"\x09key\x01\x4a", 0), (b"\x09key", 0), (b"\x01", 0), (b"", 0)],
+)
+def test_a_session_key_has_a_checksum(
+    opened: bytes, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum of the key's bytes, RFC 9580, section 5.1.3; nothing else is tried as a key."""
+    monkeypatch.setitem(session_keys._OPENING, "ecdh", lambda *_values: opened)
+    found = list(session_keys.session_keys(Message.from_bytes(MESSAGES["cv25519"]), _key()))
+    assert found == [(9, b"key")] * count
+
+
 def test_what_is_encrypted_twice_is_refused() -> None:
     """Inside is a message of its own, not another encrypted one."""
     key = _key()

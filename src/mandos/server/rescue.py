@@ -12,7 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.server import witness
-from mandos.server.obstacles import DATABASE, RESERVE, WITNESS
+from mandos.server.obstacles import DATABASE, FILES, RESERVE, WITNESS
 from mandos.server.wal import merged
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Copy(NamedTuple):
 
 def read_copy(directory: Path) -> Copy:
     """Read all of the state."""
+    if problem := _irregular(directory):
+        return Copy(None, problem, Names(None, problem))
     names = read_names(directory)
     path = directory / DATABASE
     try:
@@ -56,6 +58,14 @@ def read_copy(directory: Path) -> Copy:
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.deserialize(merged(data, log))
     return Copy(connection, "", names)
+
+
+def _irregular(directory: Path) -> str:
+    """What is no file: reading a FIFO that somebody has put there would never end."""
+    for path in (directory / name for name in FILES):
+        if path.exists() and not path.is_file():
+            return f"{path} is no file"
+    return ""
 
 
 def read_names(directory: Path) -> Names:

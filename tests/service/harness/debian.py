@@ -239,7 +239,8 @@ class DebianMachine(Machine):
 
     def apt_get(self, *words: str, seconds: float = 300) -> str:
         """Run apt-get, which may not ask; return what it said."""
-        command = ("apt-get", "--yes", "--no-install-recommends", *words)
+        options = ("--yes", "--no-install-recommends", "--option=Dpkg::Use-Pty=0")
+        command = ("apt-get", *options, *words)
         process = self.start(*command, environment={"DEBIAN_FRONTEND": "noninteractive"})
         status = process.wait(seconds)
         assert status == 0, process.report(f"exit status {status}")

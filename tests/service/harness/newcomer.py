@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUITES = ("bookworm", "trixie")
 #: The version of Python that a suite has, by which libraries are chosen.
-PYTHON = {"bookworm": "311", "trixie": "313"}
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 #: An encrypted client has these, whoever unlocks it.
 ENCRYPTED = ("initramfs-tools", "cryptsetup-initramfs", "busybox", "zstd")
 #: The lines install these; the last ones are for packages of ours.
@@ -32,10 +32,11 @@ DOWNLOADED = (
     *("make", "python3", "python3-venv", "libgnutls30", "fping"),
     *("ucf", "adduser", "openssh-client"),
 )
+#: A package of its own from systemd 256 on, which our client's package wants then.
+MORE_DOWNLOADED = {"trixie": ("systemd-cryptsetup",)}
 #: A machine whose images dracut makes; from systemd 256 on, systemd-cryptsetup is not among these.
 DRACUT = ("dracut", "cryptsetup-bin", "zstd", "cpio", "python3", "libgnutls30")
 _ISOLATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
-_PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 #: The parts of a checkout that a newcomer's download does not have.
 _NO_DOWNLOAD = shutil.ignore_patterns(".*", "build", "dist", "__pycache__")
 
@@ -49,7 +50,8 @@ class Line(NamedTuple):
 
 def tree(suite: str) -> Path:
     """The root directory of a clean system with an initial RAM disk and without Python."""
-    return _tree("newcomer", suite, (*SYSTEM, *ENCRYPTED), DOWNLOADED)
+    downloaded = (*DOWNLOADED, *MORE_DOWNLOADED.get(suite, ()))
+    return _tree("newcomer", suite, (*SYSTEM, *ENCRYPTED), downloaded)
 
 
 def dracut_tree(suite: str) -> Path:
@@ -77,20 +79,12 @@ def _tree(
 
 
 def libraries(suite: str) -> Path:
-    """The libraries of requirements.lock for a suite's Python, as make fetches them there."""
+    """The libraries of requirements.lock for a suite's Python, as make fetches them."""
     lock = (ROOT / "requirements.lock").read_bytes()
     key = hashlib.sha256(lock + PYTHON[suite].encode()).hexdigest()[:16]
-    version = f"{PYTHON[suite][0]}.{PYTHON[suite][1:]}"
 
     def make(path: Path) -> None:
-        _run(
-            *(str(ROOT / ".venv/bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"),
-            *("--require-hashes", "--only-binary=:all:", "--no-compile", f"--target={path}"),
-            *(f"--python-version={version}", "--implementation=cp"),
-            *(f"--abi={abi}" for abi in (f"cp{PYTHON[suite]}", "abi3", "none")),
-            *(f"--platform={platform}" for platform in _PLATFORMS),
-            f"--requirement={ROOT / 'requirements.lock'}",
-        )
+        _run("make", f"LIBRARIES={path}", f"LIBRARIES_PYTHON={PYTHON[suite]}", str(path))
 
     return once(cache() / f"newcomer-libraries-{key}", make)
 

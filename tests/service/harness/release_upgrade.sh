@@ -24,14 +24,14 @@ in_root() { chroot "$root" "$@"; }
 apt() { in_root apt-get --yes --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@"; }
 
 # A kernel, as far as the makers of initial RAM disks look at it.
-if [ ! -e "$root/boot/vmlinuz-1-test" ]; then
-    mkdir -p "$root/boot" "$root/lib/modules/1-test"
+if [ ! -e "$root/boot/vmlinuz-1.0-test" ]; then
+    mkdir -p "$root/boot" "$root/lib/modules/1.0-test"
     for name in modules.order modules.builtin modules.builtin.modinfo; do
-        : >"$root/lib/modules/1-test/$name"
+        : >"$root/lib/modules/1.0-test/$name"
     done
-    echo 'no kernel' >"$root/boot/vmlinuz-1-test"
-    printf 'CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n' >"$root/boot/config-1-test"
-    in_root update-initramfs -c -k 1-test
+    echo 'no kernel' >"$root/boot/vmlinuz-1.0-test"
+    printf 'CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n' >"$root/boot/config-1.0-test"
+    in_root update-initramfs -c -k 1.0-test
 fi
 apt update
 in_root sh -euc 'apt-get --yes --quiet --no-install-recommends install /run/packages/*.deb'

@@ -34,7 +34,8 @@ CLIENTS = "clients"
 _RELOAD = "reload"
 _SECRETS = "secrets"
 _SEAL = "run mandos-keygen --password on the client, and put the new secret in the place of the old"
-#: How the reader's remark about open files begins; here they are findings of their own.
+#: How the reader's remark about open files begins; here they are findings of their own, as are
+#: those about secrets.
 _EXPOSED = "everyone can read"
 
 
@@ -109,7 +110,7 @@ class _Remarks(logging.Handler):
 
 def _remarked(lines: list[logging.LogRecord]) -> Iterator[Finding]:
     for line in lines:
-        if not line.getMessage().startswith(_EXPOSED):
+        if not line.getMessage().startswith((_EXPOSED, clients_conf.OF_SECRETS)):
             yield warning(CLIENTS, line.getMessage(), "see mandos-clients.conf(5)")
 
 

@@ -64,8 +64,11 @@ OF_CLIENT = ("common", "boot-client")
 LARGEST_IMAGE = 256 << 20
 #: What file systems of other layouts need beside the root's files, in MiB.
 SPARE = 320
-#: What our packages are not made of, though it is in the checkout (tools/build-deb).
-NO_SOURCES = {"build", "dist", "tests", "benchmarks", "__pycache__"}
+#: What our packages are not made of, though it is in the checkout (tools/build-deb), and what is
+#: not unpacked in a guest (guest.sh).
+NO_SOURCES = {"build", "dist", "tests", "benchmarks", "__pycache__"} | {
+    *("docs", "man", "examples", "CHANGELOG.md", "README.md"),
+}
 #: So many of one kind are kept at least.
 KEPT = 4
 #: What was used within so many seconds may be in use now, by another run of the tests.
