@@ -22,6 +22,9 @@ from harness.families import ours
 from harness.lookups import WatchedImage
 from harness.peers import PORT, REFUSED, SENT, start_server
 from harness.vm.boot import Site
+from harness.vm.images import PASSWORD, SUITES, why_no_vm
+from harness.vm.images import image as make_image
+from harness.vm.overlay import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +38,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 OURS = ours()
+#: This machine's, and those of other releases with their own Python.
+IMAGES = [
+    pytest.param(None, id="here"),
+    *(
+        pytest.param((generator, suite), id=f"{generator}-{suite}", marks=pytest.mark.slow)
+        for suite in SUITES
+        for generator in ("initramfs-tools", "dracut")
+    ),
+]
 CLIENT = "/lib/mandos/plugins.d/mandos-client"
 RUNNER = "/lib/mandos/plugin-runner"
 AGENT = "/lib/mandos/password-agent"
@@ -108,13 +120,26 @@ class Made(NamedTuple):
     password: bytes
 
 
-@pytest.fixture(scope="session")
-def made(image_tree: Path, keys_of: Callable[[Family], Credentials]) -> Made:
-    """An image of this machine's mkinitramfs."""
+@pytest.fixture(scope="session", params=IMAGES)
+def made(
+    request: pytest.FixtureRequest,
+    keys_of: Callable[[Family], Credentials],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Made]:
+    """An image of this machine's mkinitramfs, or of a release's generator."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed (tools/test-setup installs it when root)")
-    keys = keys_of(OURS)
-    return Made(image_tree, keys.section, keys.password)
+    if request.param is None:
+        keys = keys_of(OURS)
+        yield Made(request.getfixturevalue("image_tree"), keys.section, keys.password)
+        return
+    if (reason := why_no_vm()) is not None:
+        pytest.skip(reason)
+    generator, suite = request.param
+    image = make_image(generator, "ours", suite)
+    folder = tmp_path_factory.mktemp("image") / "tree"
+    yield Made(unpack(image, folder), image.section, PASSWORD.encode())
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -279,7 +304,7 @@ def test_words_in_any_locale(made: Made, stack: ExitStack, locale: str) -> None:
     image = stack.enter_context(WatchedImage(made.tree))
     image.file("/grün").write_bytes(b"no key")
     for words, status in SAYINGS:
-        process = image.watch(*words, **LOCALES[locale])
+        process = image.watch(*words, environment=LOCALES[locale])
         assert process.wait() == status, process.report(f"not {status}")
         assert "Traceback" not in process.log
     assert image.missing() == set()
@@ -318,9 +343,11 @@ def test_password_agent_answers(
 def test_password_is_handed_over(
     site: Site, made: Made, machine: WatchedImage, stack: ExitStack
 ) -> None:
-    """By the real boot scripts, to the real prompt."""
+    """By the real boot scripts of initramfs-tools, to the real prompt."""
+    if not machine.file("/scripts/init-premount/mandos").exists():
+        pytest.skip("dracut's images have other scripts")
     _server(site, made, stack)
-    job = machine.watch("/scripts/init-premount/mandos", DEVICE="")
+    job = machine.watch("/scripts/init-premount/mandos", environment={"DEVICE": ""})
     assert machine.ask("cryptroot").answer() == made.password
     assert machine.boot_script("init-bottom").wait() == 0
     job.wait()

@@ -20,6 +20,7 @@ from harness.early_boot import EarlyBoot
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.process import Process
@@ -42,6 +43,8 @@ _TRACE = "/run/trace"
 _TRACER = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "--failed-only", "-e", "trace=%file")
 _FAILED = re.compile(r'^\d+ +\w+\([^"]*"([^"]*)".* = -1 (?:ENOENT|ENOTDIR|ELOOP) ', re.MULTILINE)
 _PATH = "/sbin:/usr/sbin:/bin:/usr/bin"
+_ENVIRONMENT = {"PATH": _PATH, "SHELL": "/bin/sh"}
+_NO_ENVIRONMENT: Mapping[str, str] = {}
 #: Folders that are searched in turn: for programs, and for libraries.
 _SEARCHED = (
     _PATH.split(":"),
@@ -65,7 +68,7 @@ PERMITTED_FILES = {
     " where it is installed; the right place is found afterwards",
     r"/usr/(bin/)?lib/python3?[.\d]+(\.zip|/os\.pyc?|/lib-dynload)|/usr/lib/python3.*/os\.py": "the"
     " same; images have byte code alone",
-    r".*/__init__\.(py|so|abi3\.so|cpython-.*\.so)": "Python tries all kinds of a module in turn",
+    r".*/__init__\.(py|([a-z0-9_-]+\.)?so)": "Python tries all kinds of a module in turn",
     r".*/(glibc-hwcaps|tls|haswell|x86_64|avx512_1)(/.*)?": "libraries for some processors alone",
     r"/proc/\d+(/.*)?": "processes end while something looks at them",
     r"/dev/kmsg": "the test's host has no kernel log",
@@ -73,6 +76,7 @@ PERMITTED_FILES = {
     " has made some",
     r"/conf/conf\.d/mandos/plugin-runner\.conf": "there is one where an administrator has made one",
     r"/run/plymouth/pid|/(usr/)?s?bin/plymouth(d)?": "says that no boot screen is shown",
+    r"/lib/cryptsetup/passfifo": "says that cryptsetup's scripts ask for no password yet",
     r"/run/systemd(/ask-password)?": "says that nothing asks for a password yet",
     r"/var/run/.*|/run/(nscd|systemd/resolve)/.*": "no such service runs in an image",
 }
@@ -106,14 +110,19 @@ class WatchedImage(EarlyBoot):
         program.chmod(0o755)
         self._watch_start_script(program)
 
-    def watch(self, *command: str, terminal: bool = False, **environment: str) -> Process:
+    def watch(
+        self,
+        *command: str,
+        terminal: bool = False,
+        environment: Mapping[str, str] = _NO_ENVIRONMENT,
+    ) -> Process:
         """Start a program of the image, watched with all that it starts."""
         self._traces += 1
         watched = [*_TRACER, "-o", f"{_TRACE}-{self._traces}", "chroot", "/run/root", *command]
         if terminal:
             line = shlex.join(watched)
             watched = ["script", "--quiet", "--return", "--command", line, "/dev/null"]
-        return self.start(*watched, environment={"PATH": _PATH, "SHELL": "/bin/sh", **environment})
+        return self.start(*watched, environment=_ENVIRONMENT | dict(environment))
 
     def missing(self) -> set[str]:
         """Modules and files that were looked for in vain and have to be there.

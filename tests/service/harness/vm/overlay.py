@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from harness.vm.images import Image
 
 
+def unpack(image: Image, folder: Path) -> Path:
+    """Unpack an initial RAM disk into a new folder; returns the tree that programs run in.
+
+    An archive for the processor may stand before it, of which the kernel makes the same tree.
+    """
+    subprocess.run(["unmkinitramfs", image.folder / "initrd", folder], check=True)
+    return folder / "main" if (folder / "main").is_dir() else folder
+
+
 def without_python(image: Image, folder: Path) -> Path:
     """Make an initial RAM disk whose every interpreter is a link to nothing."""
     programs = folder / "overlay" / "usr" / "bin"
