@@ -52,7 +52,7 @@ _DEFAULTS = "[DEFAULT]\ninterval = PT1S\ntimeout = PT10M\nchecker = exec true\n\
 _LINES = {
     "enabled": r"client (\S+) is enabled",
     "disabled": r"client (\S+) is disabled: ",
-    "added": r"client (\S+) is new",
+    "added": r"client (\S+) is (?:new|back)",
     "removed": r"client (\S+) is removed",
     "changed": r"client (\S+) has new settings: ",
     "secret-sent": r"sent the secret of client (\S+) to ",

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -223,6 +226,38 @@ async def test_failing_disk_is_told_and_tried_again(
         assert not here.saved().saved["alpha"].memory.enabled
         assert [entry.record.kind for entry in here.store.records()] == [Kind.DISABLED]
         assert [record.kind for record in here.told] == [Kind.DISABLED]
+
+
+async def test_all_is_written_once_the_state_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was lost meanwhile is made up for; whoever shows the trouble is told of its end."""
+    monkeypatch.setattr(keeper_module, "_RETRY", 0.01)
+    usable = Store._usable
+    monkeypatch.setattr(Store, "_usable", _unusable)
+    here = World(tmp_path)
+    told: list[str] = []
+    solved = asyncio.Event()
+
+    def hear() -> None:
+        told.append(here.keeper.trouble)
+        monkeypatch.setattr(Store, "_usable", usable)
+        if not here.keeper.trouble:
+            solved.set()
+
+    here.keeper.on_trouble = hear
+    here.registry.absence.note(Client(BETA, here.clock.now()), here.clock.now())
+    here.keeper.begin([], [])
+    await solved.wait()
+    assert ["Read-only file system" in text for text in told] == [True, False]
+    assert set(here.saved().saved) == {"alpha", "beta"}
+    assert here.saved().saved["beta"].absent is not None
+    await here.keeper.close()
+    here.store.close()
+
+
+def _unusable(_store: Store) -> NoReturn:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 async def test_defect_does_not_end_the_keeping(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from hypothesis import strategies as st
 
 from mandos.errors import MachineError
 from mandos.server import store as store_module
+from mandos.server import witness
 from mandos.server.audit import Kind, Record
 from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Why
+from mandos.server.rescue import Copy, Names
 from mandos.server.state import Saved, State
 from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS, Changes, Kept, Store
 
@@ -314,6 +317,103 @@ def test_migration_that_fails_changes_nothing(
         with pytest.raises(MachineError, match="no such table: nowhere"):
             Store(tmp_path)
     assert "alpha" in _state(tmp_path).saved
+
+
+# A state that cannot be written
+
+
+def _read_only(_store: Store) -> sqlite3.Connection:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_unwritable_state_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it; a client that is disabled now is on the list; then all can be written again."""
+    _write_alpha(tmp_path)
+    beta = replace(ALPHA, name="beta", key_id="cd" * 32)
+    changes = Changes(lives={"beta": DISABLED}, settings={"beta": Kept(beta, beta)})
+    before = (tmp_path / DATABASE).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_usable", _read_only)
+        with opened(tmp_path) as store:
+            assert "Read-only file system" in str(store.trouble)
+            state = store.load()
+            assert state == State({"alpha": Saved(ALPHA, ALPHA, DISABLED)}, {}, {"alpha"})
+            with pytest.raises(MachineError, match="Read-only file system"):
+                store.write(changes)
+            assert not store.reopen()
+            assert (tmp_path / DATABASE).read_bytes() == before
+            patch.undo()
+            assert store.reopen()
+            assert store.trouble is None
+            store.write(changes)
+    assert set(_state(tmp_path).saved) == {"alpha", "beta"}
+
+
+def _read_only_list(_path: Path, _names: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_client_disabled_while_the_state_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list has it where the list can be written, else the room that is kept for it."""
+    enabled = Memory(created=START, enabled=True)
+    for failing in (False, True):
+        _write_alpha(tmp_path, enabled)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "_usable", _read_only)
+            if failing:
+                patch.setattr(witness, "write", _read_only_list)
+            with opened(tmp_path) as store:
+                store.load()
+                with pytest.raises(MachineError):
+                    store.write(Changes(lives={"alpha": DISABLED}))
+        state = _state(tmp_path)
+        assert state.disabled == {"alpha"}
+        assert state.saved["alpha"].memory.enabled
+
+
+def test_database_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list decides and the database is left alone; without the list nobody is served."""
+    _write_alpha(tmp_path)
+    problem = "mandos.db cannot be read: Permission denied"
+    monkeypatch.setattr(Store, "_usable", _read_only)
+    copy = Copy(None, problem, Names(frozenset({"alpha"})))
+    with opened(tmp_path, copy=copy) as store:
+        state = store.load()
+        assert (state.saved, state.disabled) == ({}, {"alpha"})
+        assert problem in state.lost
+        monkeypatch.undo()
+        assert not store.reopen()
+    monkeypatch.setattr(Store, "_usable", _read_only)
+    for names in (Names(None, missing=True), Names(None, "disabled-clients is damaged")):
+        with pytest.raises(MachineError, match="cannot be read") as caught:
+            Store(tmp_path, copy=Copy(None, problem, names))
+        assert "then restart the server" in (caught.value.hint or "")
+
+
+def test_absent_client_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    """With the date since when its section is missing."""
+    with opened(tmp_path) as store:
+        store.load()
+        kept = {"alpha": Kept(ALPHA, ALPHA, absent=START)}
+        store.write(Changes(lives={"alpha": DISABLED}, settings=kept))
+    assert _state(tmp_path).saved == {"alpha": Saved(ALPHA, ALPHA, DISABLED, absent=START)}
+
+
+@pytest.mark.parametrize("place", range(0, 100, 3))
+def test_any_damage_of_the_header_sets_the_database_aside(tmp_path: Path, place: int) -> None:
+    """Whatever the library calls it; or it does no harm."""
+    _write_alpha(tmp_path)
+    path = tmp_path / DATABASE
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0xFF
+    path.write_bytes(data)
+    with opened(tmp_path) as store:
+        state = store.load()
+        assert store.trouble is None
+        assert state.disabled == {"alpha"}
+        assert state.lost or not state.saved["alpha"].memory.enabled
 
 
 # The audit trail

@@ -210,7 +210,7 @@ class Store:
             return False
         self._connection.close()
         self._connection, self._audit, self.trouble = connection, audit, None
-        self._stale = True
+        self._stale, self._lost = True, ""
         return True
 
     def records(
@@ -313,13 +313,19 @@ class Store:
             _prepare(connection)
         except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: text that is none
             connection.close()
-            if _is_damage(error):
+            if _is_damage(error) or self._only_says_read_only(error):
                 raise _UnusableError(f"is damaged ({error})", "damaged") from error
             raise
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _only_says_read_only(self, error: Exception) -> bool:
+        """Whether SQLite refuses to write a file for what is in it, rather than for its rights."""
+        read_only = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+        found = obstacles.obstacle(self._path.parent, os.geteuid(), _own_name())
+        return read_only and found is None and os.access(self._path, os.W_OK, effective_ids=True)
 
     def _copied(self) -> sqlite3.Connection:
         """What stands for a database that cannot be written: a copy in memory."""
@@ -543,6 +549,8 @@ def _own_name() -> str:
 def _migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema to the newest version, step by step; each step whole or not at all."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < 0:
+        raise _UnusableError(f"is damaged (schema {version})", "damaged")
     if version > SCHEMA_VERSION:
         raise _UnusableError(
             f"was written by a newer version of this program (schema {version},"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+#: The first schema that has all that is read here; before that a database is still being made.
+_SCHEMA = 3
 DATABASE, WITNESS = "mandos.db", "disabled-clients"
 
 
@@ -54,7 +56,7 @@ def read_disk(state: Path, after: int = 0) -> Disk:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     disk = Disk(witness={line for line in lines if not line.startswith("#")})
     with database(state) as connection:
-        if connection.execute("PRAGMA user_version").fetchone() != (0,):
+        if connection.execute("PRAGMA user_version").fetchone() >= (_SCHEMA,):
             _fill(disk, connection, after)
     return disk
 
@@ -65,7 +67,8 @@ def _fill(disk: Disk, connection: sqlite3.Connection, after: int) -> None:
         (after,),
     )
     disk.records = [Record(*row) for row in records]
-    for name, enabled in connection.execute("SELECT name, enabled FROM life"):
+    present = "name IN (SELECT name FROM client WHERE absent IS NULL)"
+    for name, enabled in connection.execute(f"SELECT name, enabled FROM life WHERE {present}"):  # noqa: S608
         disk.enabled[name] = bool(enabled)
     for name, text in connection.execute("SELECT name, settings FROM client"):
         if name in disk.enabled:
