@@ -18,13 +18,19 @@ BIN = Path(sys.executable).parent
 SHELL = re.compile(rb"#!\s*/(usr/)?bin/(env +)?(ba|da)?sh\b|(#.*\n)*# shellcheck shell=")
 
 
-def _files() -> list[str]:
-    """What belongs to the project: what git knows, or all that an unpacked archive has."""
+#: What make and tools leave in a checkout; git ignores these folders by itself.
+NOT_OURS = {".git", ".venv", "build", "dist"}
+
+
+def _files(root: Path = ROOT) -> list[str]:
+    """What belongs to the project: what git knows, or what an unpacked archive has."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    if (ROOT / ".git").exists() and shutil.which("git"):
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    if (root / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
         return listed.stdout.split("\0")
-    return [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
+    inside = (path for path in root.iterdir() if path.name not in NOT_OURS)
+    found = (path for top in inside for path in (top, *top.rglob("*")))
+    return [str(path.relative_to(root)) for path in found]
 
 
 def _is_shell(path: Path) -> bool:
@@ -70,6 +76,16 @@ def test_shell_scripts_are_found() -> None:
         "tests/service/harness/vm/image.sh",
         "tools/test-setup",
     } <= set(SHELL_SCRIPTS)
+
+
+def test_without_git_what_was_built_is_left_out(tmp_path: Path) -> None:
+    """An archive's environment and build folders have other people's scripts."""
+    for folder in (*NOT_OURS, "tools", "tools/build"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "script.sh").write_text("#!/bin/sh\n", encoding="utf-8")
+    shutil.rmtree(tmp_path / ".git")  # no checkout
+    scripts = {name for name in _files(tmp_path) if name.endswith(".sh")}
+    assert scripts == {"tools/script.sh", "tools/build/script.sh"}
 
 
 @pytest.mark.parametrize("script", SHELL_SCRIPTS)

@@ -13,8 +13,10 @@ import functools
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -226,6 +228,51 @@ def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str]
         )
 
     return once(cache() / f"{suite}-{name}-{key}", make)
+
+
+#: What the unit and property tests want of a system, beside Python.
+_TESTS_WANT = ("gpg", "gpg-agent", "gnutls-bin", "openssl", "procps", "python3", "shellcheck")
+#: Arguments: the tree, the checkout, Python's libraries, and a command for the tree's shell.  The
+#: process is not the first of a namespace of its own: the tests' orphans need somebody.
+_RUN_TESTS = """
+mount -t tmpfs -o mode=755,size=80% tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root
+cd /mnt/root
+mount --rbind /proc proc
+mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs run
+mkdir run/checkout
+mount --bind "$2" run/checkout
+packages=$(echo usr/local/lib/python3.*/dist-packages)
+mount --bind "$3" "$packages"
+exec chroot . sh -euc "$4"
+"""
+
+
+def run_tests(suite: str, *arguments: str) -> str:
+    """Run pytest with the release's Python and our lock file's libraries; returns what it says."""
+    tree = _tree("python", suite, _TESTS_WANT)
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    version = _run("chroot", str(tree), "python3", "-c", ask).strip()
+    lock = hashlib.sha256((ROOT / "requirements-dev.lock").read_bytes()).hexdigest()[:16]
+    libraries = once(cache() / f"dev-{version}-{lock}", functools.partial(_fetch, version))
+    command = f"""
+    cd /run/checkout
+    export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 HOME=/root
+    python3 -m pytest -p no:cacheprovider {" ".join(map(shlex.quote, arguments))}
+    """
+    isolate = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _RUN_TESTS, "sh")
+    return _run(*isolate, str(tree), str(ROOT), str(libraries), command)
+
+
+def _fetch(version: str, folder: Path) -> None:
+    """Libraries for the tests, and where our own modules are."""
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install")
+    words = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile")
+    where = (f"--python-version={version}", f"--target={folder}")
+    _run(*pip, *words, *where, "--requirement=requirements-dev.lock")
+    (folder / "checkout.pth").write_text("/run/checkout/src\n", encoding="utf-8")
 
 
 class DebianMachine(Machine):
