@@ -47,7 +47,8 @@ btrfs)
     encrypt /dev/vdb "${uuids%,*}" new
     encrypt /dev/vdc "${uuids#*,}" new2
     mkfs.btrfs --quiet --data raid1 --metadata raid1 /dev/mapper/new /dev/mapper/new2
-    mount -t btrfs /dev/mapper/new /run/new
+    # No udev tells the kernel which disks belong together.
+    mount -t btrfs -o device=/dev/mapper/new,device=/dev/mapper/new2 /dev/mapper/new /run/new
     # Without what is mounted over the root.
     mount --bind / /run/old
     cp -a /run/old/. /run/new/
