@@ -83,17 +83,18 @@ def run(
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
-def spawn(command: Sequence[str]) -> int:
+def spawn(command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
     """Start a program in a session of its own, without input and output; returns its process ID.
 
-    The caller has to reap it.  Raises MachineError when it cannot be started.
+    It inherits descriptors that are inheritable: see ``keep_descriptors``.  The caller has to reap
+    it.  Raises MachineError when it cannot be started.
     """
     null = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
     try:
         return os.posix_spawn(
             command[0],
             list(command),
-            os.environ,
+            os.environ if env is None else env,
             file_actions=null,
             setsid=True,
             setsigmask=(),
@@ -101,6 +102,20 @@ def spawn(command: Sequence[str]) -> int:
         )
     except OSError as error:
         raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
+
+
+def keep_descriptors() -> None:
+    """From now on no program inherits a descriptor that is open now, but for the standard ones.
+
+    Python's own are never inherited; those that somebody has left open for us would be.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is dear at boot
+        if int(name) < _FIRST_FREE:
+            continue
+        try:
+            os.set_inheritable(int(name), False)  # noqa: FBT003 - that is its signature
+        except OSError:  # that of the listing itself, which is closed by now
+            continue
 
 
 def launch(

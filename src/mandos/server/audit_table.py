@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 #: What anybody on the network can cause.
-PROVOKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+PROVOKED = frozenset(
+    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.OVERDUE)
+)
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mandos.server.audit import Record
+    from mandos.server.boot_id import LastBoot
     from mandos.server.bus.signals import Signals
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
@@ -55,7 +56,7 @@ _MANY = 100
 class Parts(NamedTuple):
     """What was made before the event loop, some of it with root's rights.
 
-    ``begin`` is with what clients it begins.
+    ``begin`` is with what clients it begins; ``boot`` says in which boot of the machine it served.
     """
 
     registry: Registry
@@ -64,6 +65,7 @@ class Parts(NamedTuple):
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
+    boot: LastBoot
 
 
 def load(settings: ServerSettings) -> None:
@@ -143,6 +145,7 @@ class Daemon:
         self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
         with contextlib.suppress(MachineError):  # the keeper logs it and goes on trying
             await self._keeper.durable()
+        self._parts.boot.note()
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
@@ -204,7 +207,8 @@ class Daemon:
     def _shifted(self, seconds: float) -> None:
         """Saved dates are wrong when time stood still, or when the machine's date was set."""
         log.warning(
-            "time stood still here, or the date was set, by %.1f s: no client loses by it", seconds
+            "the machine was suspended, or its date was set, by %.1f s: client timeouts adjusted",
+            seconds,
         )
         self._keeper.save_dates()
 

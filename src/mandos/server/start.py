@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import MandosError
 from mandos.server import daemon, privileges
 from mandos.server.background import Background
+from mandos.server.boot_id import LastBoot
 from mandos.server.clients_conf import load_clients
 from mandos.server.clock import Clock
 from mandos.server.registry import Registry
@@ -96,12 +97,13 @@ def _parts(
     clock = Clock()
     if not settings.restore:
         store.forget()
-    state = store.load(configured)
+    boot = LastBoot(settings.statedir)
+    state = replace(store.load(configured), rebooted=boot.is_another)
     begin = restore(configured, state, clock.now())
     for name in begin.removed:
         log.info("client %s was removed: it comes back when its section is changed", name)
     registry = Registry(begin.clients, begin.removed)
-    return daemon.Parts(registry, clock, store, begin, listening, manager)
+    return daemon.Parts(registry, clock, store, begin, listening, manager, boot)
 
 
 def _nobody() -> None:

@@ -45,6 +45,7 @@ class State:
     removed: Mapping[str, ClientSettings] = field(default_factory=dict)
     disabled: Collection[str] | None = frozenset()
     lost: str = ""
+    rebooted: bool = False
 
 
 class Restored(NamedTuple):
@@ -76,7 +77,7 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
             client = Client(settings, now)
             records.append(_record(Kind.ADDED, client, now))
         elif saved is not None:
-            client = _remembered(settings, saved, state.disabled or (), now)
+            client = _remembered(settings, saved, state, now)
             records += _turned(client, saved, now)
         elif state.lost or settings.name in (state.disabled or ()):
             client = _unknown(settings, state.disabled, now)
@@ -111,24 +112,22 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
     """The clients that are in no file, with their past."""
     for name, saved in state.saved.items():
         if saved.added and name not in taken:
-            client = _remembered(saved.configured, saved, state.disabled or (), now)
+            client = _remembered(saved.configured, saved, state, now)
             client.added = True
             yield client
 
 
-def _remembered(
-    configured: ClientSettings, saved: Saved, disabled: Collection[str], now: datetime
-) -> Client:
+def _remembered(configured: ClientSettings, saved: Saved, state: State, now: datetime) -> Client:
     settings = merged(configured, saved.configured, saved.settings)
     memory = saved.memory
     if memory.expires is not None:
         memory = replace(memory, expires=memory.expires + settings.timeout - saved.settings.timeout)
-    if memory.enabled and configured.name in disabled:
+    if memory.enabled and configured.name in (state.disabled or ()):
         memory = _disabled(memory, now, Why.STATE_LOST)
     switched = configured.enabled != saved.configured.enabled
     if switched and configured.enabled != memory.enabled:
         memory = _switched(memory, configured, now)
-    return Client(settings, now, configured=configured, memory=memory)
+    return Client(settings, now, configured=configured, memory=memory, rebooted=state.rebooted)
 
 
 def _switched(memory: Memory, configured: ClientSettings, now: datetime) -> Memory:
@@ -160,6 +159,8 @@ def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
     """What the restart itself has done to a client."""
     if client.enabled and not saved.memory.enabled:
         yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
+    elif client.overdue:
+        yield _record(Kind.OVERDUE, client, now, detail="the server was not running")
     elif saved.memory.enabled:
         yield from _found_disabled(client, now)
 

@@ -8,11 +8,15 @@ The command is expanded when it runs: manual page mandos-clients.conf(5), "RUNTI
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mandos.bus_names import client_path
+from mandos.process import keep_descriptors
 from mandos.server import events
 from mandos.server.checkers import Checkers, Run
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two log lines about stalls, which strangers may cause.
+_REPORT_TIME = 60.0
 #: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
 _NOT_RUN = {126: "cannot be executed", 127: "was not found"}
 
@@ -36,8 +42,12 @@ class Supervision:
     def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
         self._registry = registry
         self._clock = clock
+        keep_descriptors()
         self._checkers = Checkers(self, limit)
         self._unrunnable: dict[str, int] = {}
+        self._stalled: tuple[int, float] = (0, 0.0)
+        self._reports_until = 0.0
+        clock.on_stall = self._heard_nothing
         registry.listen(self._heard)
 
     async def close(self) -> None:
@@ -63,9 +73,33 @@ class Supervision:
 
     def _heard(self, event: events.Event) -> None:
         if isinstance(event, events.CheckerWanted):
-            self._checkers.want(Run(event.client, event.run))
+            self._checkers.want(Run(event.client, event.run), self._judged_at(event.client))
         elif isinstance(event, events.CheckerStopped):
             self._checkers.stop(Run(event.client, event.run))
+
+    def _judged_at(self, name: str) -> float:
+        """When a client's time is over: the earlier, the more urgent is its check."""
+        client = self._registry.named(name)
+        return client.expires.timestamp() if client and client.expires else math.inf
+
+    def _heard_nothing(self, seconds: float) -> None:
+        """The server did nothing for so long: checkers that ran may have ended meanwhile."""
+        for client in self._registry:
+            client.server_stalled(timedelta(seconds=seconds))
+        self._report_stall(seconds)
+
+    def _report_stall(self, seconds: float) -> None:
+        """Log stalls, those of a minute in one line."""
+        times, longest = self._stalled
+        self._stalled = (times + 1, max(longest, seconds))
+        if time.monotonic() >= self._reports_until:
+            log.warning(
+                "the server could not act: %d times since the last report, for %.1f s at most;"
+                " the machine is overloaded, or the server is under attack",
+                *self._stalled,
+            )
+            self._stalled = (0, 0.0)
+            self._reports_until = time.monotonic() + _REPORT_TIME
 
     def _warn_of_unrunnable(self, name: str, code: int) -> None:
         """A checker that cannot even run is no client's fault; said once until it changes."""
