@@ -57,8 +57,11 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path) -> str:
-    """The ID in a file; empty when there is none, or something else."""
+    """The ID in a file; empty when there is none, or something else.
+
+    Reads it as UTF-8, the one codec that Python need not load: root is given up by now.
+    """
     try:
-        return str(uuid.UUID(path.read_text(encoding="ascii").strip()))
+        return str(uuid.UUID(path.read_bytes().decode().strip()))
     except (OSError, ValueError):
         return ""

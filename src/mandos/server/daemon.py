@@ -28,6 +28,7 @@ from mandos.server.reload import Reloader
 from mandos.server.settings import LinkLoss
 from mandos.server.supervision import Supervision
 from mandos.server.vault import ClientVault
+from mandos.tls import limits
 from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Daemon:
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
         vault = ClientVault(registry, clock, self._keeper)
-        tls = TLS(Priority(settings.priority), Credentials())
+        tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
         self._listener = Listener(parts.listening, tls, vault)
         ending.push_async_callback(self._listener.stop)
         self._network = Network()

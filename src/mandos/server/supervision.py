@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import shlex
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from mandos.bus_names import client_path
 from mandos.process import keep_descriptors
 from mandos.server import events
 from mandos.server.checkers import Checkers, Run
+from mandos.server.clock import BLIND
+from mandos.server.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two log lines about stalls, which strangers may cause.
-_REPORT_TIME = 60.0
 #: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
 _NOT_RUN = {126: "cannot be executed", 127: "was not found"}
 
@@ -45,13 +44,13 @@ class Supervision:
         keep_descriptors()
         self._checkers = Checkers(self, limit)
         self._unrunnable: dict[str, int] = {}
-        self._stalled: tuple[int, float] = (0, 0.0)
-        self._reports_until = 0.0
+        self._stalls = Tally(_report_stalls)
         clock.on_stall = self._heard_nothing
         registry.listen(self._heard)
 
     async def close(self) -> None:
         """End all checkers; return when they are gone."""
+        self._stalls.close()
         await self._checkers.close()
 
     def command(self, run: Run) -> str:
@@ -86,20 +85,12 @@ class Supervision:
         """The server did nothing for so long: checkers that ran may have ended meanwhile."""
         for client in self._registry:
             client.server_stalled(timedelta(seconds=seconds))
-        self._report_stall(seconds)
-
-    def _report_stall(self, seconds: float) -> None:
-        """Log stalls, those of a minute in one line."""
-        times, longest = self._stalled
-        self._stalled = (times + 1, max(longest, seconds))
-        if time.monotonic() >= self._reports_until:
+        if self._stalls.passes(""):
             log.warning(
-                "the server could not act: %d times since the last report, for %.1f s at most;"
-                " the machine is overloaded, or the server is under attack",
-                *self._stalled,
+                "the server could do nothing for %.1f s: it was stopped, its machine has too much"
+                " to do, or it is under attack",
+                seconds,
             )
-            self._stalled = (0, 0.0)
-            self._reports_until = time.monotonic() + _REPORT_TIME
 
     def _warn_of_unrunnable(self, name: str, code: int) -> None:
         """A checker that cannot even run is no client's fault; said once until it changes."""
@@ -111,6 +102,12 @@ class Supervision:
                 "the checker of client %s %s: a program it names %s",
                 *(name, f"failed with status {code}", _NOT_RUN[code]),
             )
+
+
+def _report_stalls(times: int, _cause: str) -> None:
+    log.warning(
+        "the server could do nothing %d more times in a minute, for %g s or more each", times, BLIND
+    )
 
 
 def expanded(client: Client, date: Callable[[datetime], datetime]) -> str:
