@@ -382,7 +382,7 @@ class Client:
         why = self._barred
         return self._refuse(why, now) if why else self._give()
 
-    def reconsider(self, now: datetime, *, approved: bool) -> Decision:
+    def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
         """What to do now about a request that was to be given the secret some time ago.
 
         ``approved``: it has waited for approval, and need not do so again.
