@@ -14,14 +14,14 @@ import json
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.errors import MachineError
+from mandos.errors import MachineError, MandosError
 from mandos.server import witness
 from mandos.server.audit_table import AuditTable, Entry, read
 from mandos.server.client import Memory
@@ -103,7 +103,12 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: Results of SQLite that blame the machine (sqlite.org/rescode.html); all others blame the file.
+_TROUBLES = frozenset((
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_AUTH,
+))  # fmt: skip
 
 
 class _UnusableError(Exception):
@@ -153,6 +158,9 @@ class Store:
         try:
             self._connection = self._usable()
             self._audit = AuditTable(self._connection, audit_limit)
+        except MachineError:
+            os.close(self._lock)
+            raise
         except sqlite3.Error as error:
             os.close(self._lock)
             raise self._cannot("open", error) from error
@@ -168,7 +176,7 @@ class Store:
         """The newest records of the audit trail, newest first; raises MachineError."""
         try:
             return list(read(self._connection, client, limit, before))
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, ArithmeticError) as error:
             raise self._cannot("read", error) from error
 
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
@@ -180,7 +188,9 @@ class Store:
         try:
             if not self._lost:
                 saved, removed = dict(self._clients(known)), dict(self._tombstones())
-        except (ValueError, TypeError, sqlite3.DatabaseError) as error:
+        except Exception as error:
+            if not _is_damage(error):
+                raise self._cannot("read", error) from error
             self._connection.close()
             self._set_aside(_UnusableError(f"has a damaged record ({error})", "damaged"))
             self._connection = self._connected()
@@ -240,13 +250,15 @@ class Store:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
-        except sqlite3.DatabaseError as error:
+            _migrate(connection)
+            AuditTable(connection, self._audit_limit)
+        except _UnusableError:
             connection.close()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-                raise _UnusableError(f"is damaged ({error})", "damaged") from error
             raise
-        except BaseException:
+        except Exception as error:
             connection.close()
+            if _is_damage(error):
+                raise _UnusableError(f"is damaged ({error})", "damaged") from error
             raise
         return connection
 
@@ -371,7 +383,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _UnusableError(f"is damaged ({verdict})", "damaged")
-    _migrate(connection)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is to blame for an exception of the library, or of reading what it holds.
+
+    Damage can look like anything: SQLite itself, its bindings and our own reading of a record each
+    have exceptions of their own, such as UnicodeDecodeError for a damaged name of a table.
+    """
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _TROUBLES
+    return not isinstance(error, OSError | MemoryError | MandosError)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -383,8 +405,34 @@ def _migrate(connection: sqlite3.Connection) -> None:
             f" this one knows {SCHEMA_VERSION})",
             "newer",
         )
+    if _columns(connection) != _columns_of(version):
+        raise _UnusableError(f"is damaged (it has not the tables of schema {version})", "damaged")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        _run_migration(connection, script, number)
+
+
+def _run_migration(connection: sqlite3.Connection, script: str, number: int) -> None:
+    try:
         connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.OperationalError as error:
+        raise MachineError(f"cannot bring the state to schema {number}: {error}") from error
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Every column of every table."""
+    query = (
+        "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
+        " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+    )
+    return set(connection.execute(query))
+
+
+def _columns_of(version: int) -> set[tuple[str, str]]:
+    """The columns that a database of this version has."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for script in MIGRATIONS[:version]:
+            fresh.executescript(script)
+        return _columns(fresh)
 
 
 def _text(settings: ClientSettings) -> str:
