@@ -41,6 +41,8 @@ _TCP_OPTIONS = (
 #: Descriptors that connections leave to checkers, administrators and the disk, where there are
 #: enough: half of them otherwise.
 _RESERVED = 2048
+#: Connections that may be there beyond the room, on their way to the end.
+_OVERLAP = 16
 #: Lines about connections that failed, in a minute.
 _LINES = 100
 
@@ -110,6 +112,8 @@ class Listener:
 
     def _accept(self) -> None:
         for _turn in range(_BATCH):
+            if len(self._tasks) > self._room + _OVERLAP:
+                return  # those that are to end have to end first
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -124,7 +128,8 @@ class Listener:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.debug("a connection ended before it began: %s", error.strerror)
             return
-        log.error("cannot take more connections for a moment: %s", error.strerror)
+        if self._crowds.passes("a lack of descriptors or memory"):
+            log.error("cannot take more connections for a moment: %s", error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening)
         loop.call_later(_PAUSE, self._resume)
