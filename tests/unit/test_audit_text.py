@@ -18,7 +18,7 @@ ALPHA = {"client": "alpha", "key_id": KEY_ID}
 THERE = {"address": "[fe80::1]:4711", "interface": "eth0"}
 ENABLE = "enable it with mandos-ctl --enable"
 APPROVE = "let it through with mandos-ctl --approve"
-UNCHECKED = "it gets nothing until a check succeeds, and is disabled if none does"
+UNCHECKED = "it gets nothing until a check succeeds; without one it will be disabled"
 
 LINES = [
     (

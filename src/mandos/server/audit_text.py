@@ -42,7 +42,7 @@ def _disabled(record: Record) -> str:
 
 def _overdue(record: Record) -> str:
     text = f"the time of client {record.client} is over, but it was not checked{_why(record)}"
-    return f"{text}; it gets nothing until a check succeeds, and is disabled if none does"
+    return f"{text}; it gets nothing until a check succeeds; without one it will be disabled"
 
 
 def _secret_sent(record: Record) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server import events
@@ -27,12 +28,14 @@ from mandos.server.lateness import NOTHING, SLACK, Lateness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 #: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
 NEVER_COMPLETED = -2
 SIGNALLED = -1
 
+#: What the check of an overdue client may take at least: a machine that was slow may still be.
+_LEAST_GRACE = timedelta(seconds=10)
 
 #: The settings that can change at run time; ``enabled`` is only where a new client begins.
 _NAMES = tuple(
@@ -196,7 +199,7 @@ class Client:
                 return
             if not rebooted or self.last_checker_status == NEVER_COMPLETED:
                 self.expires = self.expires or now
-                self._overdue_until = now + self.settings.timeout
+                self._overdue_until = now + max(self.settings.timeout, self._grace)
                 self._checker_due = now
                 return
             self.expires = now + self.settings.timeout
@@ -229,6 +232,11 @@ class Client:
             else:
                 self.disable(now, Why.TIMEOUT)
 
+    @property
+    def _grace(self) -> timedelta:
+        """How long a check of an overdue client may take."""
+        return max(self.settings.interval, _LEAST_GRACE)
+
     def _late(self, expires: datetime, now: datetime) -> timedelta:
         """By how much the server is late with the check that could have saved the client."""
         if self.checker_running:
@@ -239,9 +247,9 @@ class Client:
 
     def _wait_for_check(self, late: timedelta, now: datetime) -> None:
         """Judge the client an interval after its check begins, or a timeout from now at most."""
-        until = now + self.settings.timeout
-        if self.checker_running and not self._lateness.waiting:
-            until = min(until, now + self.settings.interval)
+        until = now + self._grace
+        if not self.checker_running or self._lateness.waiting:
+            until = max(until, now + self.settings.timeout)
         self._overdue_until = until
         self.tell(events.Overdue(self.name, now, late, until))
 
@@ -301,7 +309,7 @@ class Client:
         if run == self._run and self._lateness.waiting:
             self._lateness.begin(now)
             if self._overdue_until is not None:
-                self._overdue_until = min(self._overdue_until, now + self.settings.interval)
+                self._overdue_until = min(self._overdue_until, now + self._grace)
             self.tell(events.CheckerBegan(self.name, now, run, command))
 
     def server_stalled(self, time: timedelta) -> None:

@@ -37,6 +37,7 @@ _TOLD_BY_RECORD = {
     "approved": Grade.WELL,
     "denied": Grade.BAD,
     "undelivered": Grade.DOUBTFUL,
+    "overdue": Grade.DOUBTFUL,
     "state-lost": Grade.BAD,
 }
 
