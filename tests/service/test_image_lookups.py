@@ -279,7 +279,7 @@ def test_words_in_any_locale(made: Made, stack: ExitStack, locale: str) -> None:
     image = stack.enter_context(WatchedImage(made.tree))
     image.file("/grün").write_bytes(b"no key")
     for words, status in SAYINGS:
-        process = image.watch(*words, **LOCALES[locale])
+        process = image.watch(*words, environment=LOCALES[locale])
         assert process.wait() == status, process.report(f"not {status}")
         assert "Traceback" not in process.log
     assert image.missing() == set()
@@ -320,7 +320,7 @@ def test_password_is_handed_over(
 ) -> None:
     """By the real boot scripts, to the real prompt."""
     _server(site, made, stack)
-    job = machine.watch("/scripts/init-premount/mandos", DEVICE="")
+    job = machine.watch("/scripts/init-premount/mandos", environment={"DEVICE": ""})
     assert machine.ask("cryptroot").answer() == made.password
     assert machine.boot_script("init-bottom").wait() == 0
     job.wait()

@@ -20,6 +20,7 @@ from harness.early_boot import EarlyBoot
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.process import Process
@@ -106,14 +107,18 @@ class WatchedImage(EarlyBoot):
         program.chmod(0o755)
         self._watch_start_script(program)
 
-    def watch(self, *command: str, terminal: bool = False, **environment: str) -> Process:
+    def watch(
+        self, *command: str, terminal: bool = False, environment: Mapping[str, str] | None = None
+    ) -> Process:
         """Start a program of the image, watched with all that it starts."""
         self._traces += 1
         watched = [*_TRACER, "-o", f"{_TRACE}-{self._traces}", "chroot", "/run/root", *command]
         if terminal:
             line = shlex.join(watched)
             watched = ["script", "--quiet", "--return", "--command", line, "/dev/null"]
-        return self.start(*watched, environment={"PATH": _PATH, "SHELL": "/bin/sh", **environment})
+        return self.start(
+            *watched, environment={"PATH": _PATH, "SHELL": "/bin/sh", **(environment or {})}
+        )
 
     def missing(self) -> set[str]:
         """Modules and files that were looked for in vain and have to be there.
