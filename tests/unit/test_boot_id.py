@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
 
 from mandos.server.boot_id import NAME, LastBoot
 
-ONE, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
+ONE, OTHER = "5f1c0c0e-3d54-4d7f-9b0a-7a1f6a3c2d11", "0c9b8a77-6655-4443-9221-1100ffeeddcc"
 
 
 def _boot(tmp_path: Path, kernel: str) -> LastBoot:
