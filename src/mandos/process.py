@@ -84,11 +84,14 @@ def run(
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
 
-def spawn(command: Sequence[str], *, output: int | None = None) -> int:
+def spawn(
+    command: Sequence[str], env: Mapping[str, str] | None = None, *, output: int | None = None
+) -> int:
     """Start a program in a session of its own, without input; returns its process ID.
 
-    What it prints goes to the descriptor ``output``, or nowhere.  The caller has to reap it.
-    Raises MachineError when it cannot be started.
+    It inherits descriptors that are inheritable: see ``keep_descriptors``.  Its output goes to the
+    descriptor ``output``, or nowhere.  The caller has to reap it.  Raises MachineError when it
+    cannot be started.
     """
     files: list[tuple[int, ...] | tuple[int, int, str, int, int]]
     files = [(os.POSIX_SPAWN_OPEN, standard, os.devnull, os.O_RDWR, 0) for standard in range(3)]
@@ -98,7 +101,7 @@ def spawn(command: Sequence[str], *, output: int | None = None) -> int:
         return os.posix_spawn(
             command[0],
             list(command),
-            os.environ,
+            os.environ if env is None else env,
             file_actions=files,
             setsid=True,
             setsigmask=(),
@@ -106,6 +109,20 @@ def spawn(command: Sequence[str], *, output: int | None = None) -> int:
         )
     except OSError as error:
         raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
+
+
+def keep_descriptors() -> None:
+    """From now on no program inherits a descriptor that is open now, but for the standard ones.
+
+    Python's own are never inherited; those that somebody has left open for us would be.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is dear at boot
+        if int(name) < _FIRST_FREE:
+            continue
+        try:
+            os.set_inheritable(int(name), False)  # noqa: FBT003 - that is its signature
+        except OSError:  # that of the listing itself, which is closed by now
+            continue
 
 
 def launch(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import select
 import socket
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hostile_keys import expensive_key
 
 from mandos.client.attempt import Attempt
 from mandos.errors import PeerError
@@ -248,8 +250,11 @@ async def test_x509_certificate_is_refused(
 
     def web_server(sock: socket.socket) -> None:
         sock.sendall(b"1\r\n")
-        with context.wrap_socket(sock, server_side=True) as wrapped:
-            assert wrapped.recv(1) == b""
+        with (
+            pytest.raises(ssl.SSLError, match="BAD_CERTIFICATE"),
+            context.wrap_socket(sock, server_side=True) as wrapped,
+        ):
+            wrapped.recv(1)
 
     await server.talk(web_server)
     await _until(lambda: "the peer showed no raw public key" in caplog.text)
@@ -352,6 +357,124 @@ async def test_silent_peers_do_not_hold_up_honest_ones(server: Server) -> None:
     finally:
         for sock in silent:
             sock.close()
+
+
+async def test_handshake_in_too_many_pieces(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each byte for itself costs the server a turn: it is cut off long before its time is over."""
+
+    def dribble(sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(b"1\r\n")
+        sock.recv(1)
+        sock.sendall(b"\x16\x03\x03\x40\0")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(10 * grammar.HANDSHAKE_PIECES):
+                sock.sendall(b"\2")
+                time.sleep(0.002)
+
+    await server.talk(dribble)
+    await _until(lambda: "the peer sent its part in too many pieces" in caplog.text)
+
+
+async def test_peer_that_dribbles_while_it_waits_is_cut_off(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even pieces of a record that never ends cost a turn each."""
+    server.vault.verdict.clear()
+
+    def dribble(sock: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):
+            for byte in b"\x17\x03\x03\x40\0" + bytes(10 * grammar.WAITING_PIECES):
+                sock.sendall(bytes((byte,)))
+                time.sleep(0.002)
+
+    with socket.create_connection(server.address[:2]) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = await asyncio.to_thread(_authenticate, sock, server.key)
+        await _until(lambda: bool(server.vault.asked))
+        await asyncio.to_thread(dribble, sock)
+        await _until(lambda: "the peer hung up (judge)" in caplog.text)
+        session.close()
+
+
+async def test_expensive_key_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger's RSA key is not computed with when that would take long."""
+    with pytest.raises(PeerError):
+        await server.ask(expensive_key())
+    await _until(lambda: "the exponent of the peer's RSA key has" in caplog.text)
+    assert server.vault.asked == []
+
+
+@pytest.fixture
+async def small(server: Server) -> Server:
+    """A server with room for four connections."""
+    server.listener._room = 4
+    return server
+
+
+async def test_silent_connections_make_room_for_others(
+    small: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many there are, an honest client is served; the log says so once, with a count."""
+    silent = [socket.create_connection(small.address[:2]) for _ in range(20)]
+    try:
+        assert await small.ask() == SECRET
+        await _until(lambda: len(small.listener._tasks) <= 4)
+        ended = [sock for sock in silent if select.select([sock], [], [], 0)[0]]
+        assert ended == silent[: len(ended)]
+        assert len(ended) >= 16
+    finally:
+        for sock in silent:
+            sock.close()
+    assert caplog.text.count("connections at once") == 1
+    await small.listener.stop()
+    assert "too many connections: 16 more were ended in a minute; most came from ::1" in caplog.text
+
+
+async def test_client_that_waits_for_approval_keeps_its_place(small: Server) -> None:
+    """Those that have not proved who they are go first."""
+    small.vault.verdict.clear()
+    asking = asyncio.create_task(small.ask())
+    await _until(lambda: bool(small.vault.asked))
+    silent = [socket.create_connection(small.address[:2]) for _ in range(20)]
+    try:
+        await _until(lambda: len(small.listener._crowds._causes) > 0)
+        small.vault.verdict.set()
+        assert await asking == SECRET
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+async def test_clients_that_wait_do_not_take_all_room(small: Server) -> None:
+    """The holder of one key cannot keep all others out: the oldest of its connections goes."""
+    small.vault.verdict.clear()
+    with contextlib.ExitStack() as stack:
+        for number in range(1, 7):
+            sock = stack.enter_context(socket.create_connection(small.address[:2]))
+            session = await asyncio.to_thread(_authenticate, sock, small.key)
+            stack.callback(session.close)
+            await _until(partial(_asked, small, number))
+        await _until(lambda: small.vault.gave_up == 2)
+
+
+def _asked(server: Server, times: int) -> bool:
+    return len(server.vault.asked) == times
+
+
+async def test_failures_are_logged_a_hundred_times_a_minute(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are counted."""
+    for _ in range(130):
+        with socket.create_connection(server.address[:2]) as sock:
+            sock.sendall(b"x\n")
+    await _until(lambda: server.listener._failures._causes.total() == 30)
+    assert caplog.text.count("does not start with a number") == 100
+    await server.listener.stop()
+    assert "30 more connections failed in a minute, most of them from ::1" in caplog.text
 
 
 async def test_peers_that_vanish_leave_nothing(server: Server) -> None:

@@ -122,9 +122,9 @@ class Life(RuleBasedStateMachine):
         self.client.checker_began(self.runs - back, self.now, "true")
 
     @property
-    def waits_for_turn(self) -> bool:
-        """Whether a checker is wanted that does not run yet."""
-        return self.running is not None and self.begun != self.running
+    def served(self) -> bool:
+        """Whether the client may have its secret."""
+        return self.client.enabled and not self.client.overdue
 
     @rule()
     def stop_checker(self) -> None:
@@ -167,7 +167,7 @@ class Life(RuleBasedStateMachine):
         if enabled:
             self.verdict = (self.now + self.client.settings.approval_duration, approved)
         for request in waiting:
-            expected = approved and enabled
+            expected = approved and enabled and not self.client.overdue
             assert isinstance(self.client.answer(request, self.now), Give) == expected
         self.waiting = []
 
@@ -178,7 +178,7 @@ class Life(RuleBasedStateMachine):
         decision = self.client.ask(self.now)
         self.check(decision)
         rules = self.client.settings
-        if not self.client.enabled:
+        if not self.served:
             assert isinstance(decision, Refuse)
             return
         if self.verdict is not None and self.now < self.verdict[0]:
@@ -217,8 +217,11 @@ class Life(RuleBasedStateMachine):
         else:
             getattr(self.client, act)(self.now)
         self.settle()
-        if not self.waits_for_turn:
-            assert expires is None or expires > self.now or not self.client.enabled
+        alive = act == "checked_ok" or (
+            act == "complete" and self.client.last_checked_ok == self.now
+        )
+        if not alive:
+            assert expires is None or expires > self.now or not self.served
 
     def settle(self) -> None:
         """Let what is due be done, then look at every request that waited."""
@@ -234,6 +237,7 @@ class Life(RuleBasedStateMachine):
         """A disabled client never gets a secret; says whether the decision is final."""
         if isinstance(decision, Give):
             assert self.enabled, "a disabled client got its secret"
+            assert not self.client.overdue, "a client got its secret though its time was over"
             assert decision.secret == SECRET
         return not isinstance(decision, Request)
 
@@ -254,7 +258,7 @@ class Life(RuleBasedStateMachine):
         if hasattr(self, "client"):
             self.registry.advance(self.now)
             expires = self.client.expires
-            assert expires is None or expires > self.now or self.waits_for_turn
+            assert expires is None or expires > self.now or self.client.overdue
             if not self.client.enabled:
                 self.verdict = None
                 assert not self.client.approval_pending

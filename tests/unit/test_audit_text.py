@@ -18,6 +18,7 @@ ALPHA = {"client": "alpha", "key_id": KEY_ID}
 THERE = {"address": "[fe80::1]:4711", "interface": "eth0"}
 ENABLE = "enable it with mandos-ctl --enable"
 APPROVE = "let it through with mandos-ctl --approve"
+UNCHECKED = "it gets nothing until a check succeeds; without one it will be disabled"
 
 LINES = [
     (
@@ -39,6 +40,10 @@ LINES = [
     (
         Kind.DISABLED, ALPHA | {"detail": "administrator", "by": "root"}, "WARNING",
         "client alpha is disabled: administrator (by root)",
+    ),
+    (
+        Kind.OVERDUE, ALPHA | {"detail": "it waited"}, "WARNING",
+        f"the time of client alpha is over, but it was not checked: it waited; {UNCHECKED}",
     ),
     (
         Kind.SECRET_SENT, ALPHA | THERE, "INFO",

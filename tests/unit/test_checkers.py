@@ -174,12 +174,12 @@ async def test_machine_without_processes_is_tried_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(checkers_module, "_RETRY", 0.0)
     left = 3
 
-    def spawn(command: tuple[str, ...], *, output: int | None = None) -> int:
+    def spawn(command: tuple[str, ...], env: dict[str, str], *, output: int | None = None) -> int:
         nonlocal left
         left -= 1
         if left >= 0:
             raise MachineError("Resource temporarily unavailable")
-        return process.spawn(command, output=output)
+        return process.spawn(command, env, output=output)
 
     monkeypatch.setattr(checkers_module, "spawn", spawn)
     async with running({"a": "true", "b": "true"}) as (checkers, supervisor):
@@ -223,3 +223,46 @@ async def test_checker_has_no_input_no_terminal_and_no_signals_of_ours() -> None
         checkers.want(Run("a", 1))
         await supervisor.until(ended=1)
         assert supervisor.ended == [(Run("a", 1), signal.SIGPIPE)]
+
+
+async def test_checker_has_nothing_of_the_environment_but_path_and_language(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing of the service manager's, and nothing of the user's who started the server."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setenv("LC_TIME", "C.UTF-8")
+    async with running({"a": f"env >{tmp_path}/env"}) as (checkers, supervisor):
+        checkers.want(Run("a", 1))
+        await supervisor.until(ended=1)
+    lines = (tmp_path / "env").read_text(encoding="utf-8").splitlines()
+    values = dict(line.split("=", 1) for line in lines)
+    allowed = {"HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "PWD", "SHELL", "TZ", "USER"}
+    assert {name for name in values if not name.startswith("LC_")} <= allowed
+    assert values["LC_TIME"] == "C.UTF-8"
+    assert values["PATH"] == os.environ["PATH"]
+
+
+async def test_checker_inherits_no_descriptor() -> None:
+    """Not even one that was left open for the server on purpose, such as its listening socket."""
+    reading, writing = os.pipe()
+    high = os.dup2(writing, 40)
+    os.set_inheritable(high, True)  # noqa: FBT003 - that is its signature
+    process.keep_descriptors()
+    async with running({"a": "test ! -e /proc/$$/fd/40"}) as (checkers, supervisor):
+        checkers.want(Run("a", 1))
+        await supervisor.until(ended=1)
+    assert supervisor.ended == [(Run("a", 1), 0)]
+    for descriptor in (reading, writing, high):
+        os.close(descriptor)
+
+
+async def test_most_urgent_checker_goes_first() -> None:
+    """The order in which they were wanted decides only between equals; a stopped one is passed."""
+    commands = dict.fromkeys("abcde", "true")
+    async with running(commands, limit=1) as (checkers, supervisor):
+        for name, urgency in (("a", 9.0), ("b", 5.0), ("c", 1.0), ("d", 5.0), ("e", 0.0)):
+            checkers.want(Run(name, 1), urgency)
+        checkers.stop(Run("e", 1))
+        await supervisor.until(ended=4)
+    assert [run.client for run in supervisor.begun] == ["c", "b", "d", "a"]

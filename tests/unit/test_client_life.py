@@ -31,12 +31,15 @@ class Life:
         self,
         *,
         memory: Memory | None = None,
+        rebooted: bool = False,
         busy: bool = False,
         **values: Any,  # noqa: ANN401 - settings
     ) -> None:
         settings = ClientSettings(name="foo", key_id="ab" * 32, secret=SECRET, **values)
         self.now = START
-        self.client = Client(settings, self.now, memory=memory, chance=lambda: 0.5)
+        self.client = Client(
+            settings, self.now, memory=memory, rebooted=rebooted, chance=lambda: 0.5
+        )
         self.told: list[events.Event] = []
         self.busy = busy
         self.client.tell = self.hear
@@ -89,8 +92,8 @@ def test_expiry_disables() -> None:
 
 def test_request_after_expiry_is_refused_though_no_timer_fired() -> None:
     """A request is judged by the time it comes, however late the timer is."""
-    life = Life()
-    assert life.client.ask(START + timedelta(minutes=5)) == Refuse(Rejection.DISABLED)
+    life = _failed()
+    assert life.client.ask(START + 5 * MINUTE) == Refuse(Rejection.DISABLED)
     assert not life.client.enabled
 
 
@@ -187,7 +190,7 @@ def test_secret_sent_gives_the_extended_timeout() -> None:
 
 def test_secret_sent_does_not_revive() -> None:
     """A secret whose sending ended after expiry does not keep the client enabled."""
-    life = Life()
+    life = _failed()
     life.client.secret_sent(START + timedelta(minutes=5))
     assert not life.client.enabled
     assert life.told_of(events.SecretSent)
@@ -316,6 +319,32 @@ def test_verdict_on_a_disabled_client_has_no_effect() -> None:
     assert life.told_of(events.Judged) == []
 
 
+def test_new_key_ends_what_the_old_one_began() -> None:
+    """Requests that wait are refused, and a verdict for the old key is none for the new one."""
+    life = _approval()
+    waiting = _waiting(life)
+    life.client.reconfigure(replace(life.client.configured, key_id="cd" * 32), life.now)
+    assert life.client.answer(waiting, START) == Refuse(Rejection.NEW_KEY)
+    life.client.judge(START, approved=True)
+    life.client.reconfigure(replace(life.client.configured, key_id="ef" * 32), life.now)
+    assert isinstance(life.client.ask(START), Request)
+
+
+def test_decision_is_reconsidered() -> None:
+    """What was decided before a wait holds only if it would still be decided so."""
+    life = Life()
+    assert life.client.reconsider(START, approved=False) == Give(SECRET)
+    life.client.change(START, secret=b"new")
+    assert life.client.reconsider(START, approved=False) == Give(b"new")
+    life.client.change(START, approval_delay=30 * SECOND)
+    assert life.client.reconsider(START, approved=True) == Give(b"new")
+    assert life.client.reconsider(START, approved=False) == Refuse(Rejection.TIMED_OUT)
+    life.client.judge(START, approved=False)
+    assert life.client.reconsider(START, approved=True) == Refuse(Rejection.DENIED)
+    life.client.disable(START, Why.ADMINISTRATOR)
+    assert life.client.reconsider(START, approved=True) == Refuse(Rejection.DISABLED)
+
+
 def test_peer_that_goes_away_no_longer_waits() -> None:
     """A withdrawn request leaves no approval pending, and withdrawing twice is harmless."""
     life = _approval()
@@ -329,15 +358,140 @@ def _memory(**values: Any) -> Memory:  # noqa: ANN401 - fields
     return Memory(**{"created": START - 9 * MINUTE, "enabled": True, **values})
 
 
-def test_waiting_for_a_checkers_turn_is_not_held_against_the_client() -> None:
-    """While its checker waits a client cannot expire; its timeout goes on when the checker runs."""
+def _failed() -> Life:
+    """A life of three minutes in which both checks were made in time, and failed."""
+    life = Life()
+    for run, time in ((1, MINUTE), (2, 2 * MINUTE)):
+        life.after(time).checker_completed(run, _exit(1), life.now)
+    return life
+
+
+def _overdue() -> Life:
+    """A life whose time ended a second ago, while its only check waited for its turn."""
     life = Life(busy=True)
     life.after(MINUTE)
-    assert life.told == [events.CheckerWanted("foo", life.now, 1)]
-    assert life.after(timedelta(hours=1)).enabled
+    life.after(4 * MINUTE + SECOND)
+    return life
+
+
+def test_client_that_could_not_be_checked_gets_nothing_until_it_is() -> None:
+    """Its time is over: it stays enabled for now, but a secret needs a check first."""
+    life = _overdue()
+    assert (life.client.enabled, life.client.overdue) == (True, True)
+    until = life.now + 5 * MINUTE
+    assert life.told_of(events.Overdue) == [
+        events.Overdue("foo", life.now, 4 * MINUTE + SECOND, until)
+    ]
+    assert life.client.ask(life.now) == Refuse(Rejection.OVERDUE)
     life.client.checker_began(1, life.now, "true")
-    assert life.client.expires == life.now + 4 * MINUTE
-    assert not life.after(4 * MINUTE).enabled
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert not life.client.overdue
+    assert life.client.expires == life.now + 5 * MINUTE
+    assert life.client.ask(life.now) == Give(SECRET)
+
+
+def test_overdue_client_is_judged_an_interval_after_its_check_began() -> None:
+    """A check that fails, or takes longer, does not save it."""
+    life = _overdue()
+    life.after(SECOND).checker_began(1, life.now, "true")
+    life.after(SECOND).checker_completed(1, _exit(1), life.now)
+    assert life.after(2 * MINUTE - 2 * SECOND).enabled
+    assert not life.after(SECOND).enabled
+    assert len(life.told_of(events.Overdue)) == 1
+    assert life.told[-1] == events.Disabled("foo", life.now, Why.TIMEOUT)
+
+
+def test_check_that_never_begins_saves_nobody() -> None:
+    """A machine that starts no checker at all judges in the end: a whole timeout later."""
+    life = _overdue()
+    assert life.after(5 * MINUTE - SECOND).enabled
+    assert not life.after(SECOND).enabled
+
+
+def test_overdue_client_keeps_its_date_for_a_restart() -> None:
+    """A restart of the server alone does not make a lapsed time whole."""
+    life = _overdue()
+    assert life.client.memory.expires == START + 5 * MINUTE
+    stale = replace(life.client.memory, expires=START - SECOND, last_checker_status=0)
+    again = Life(memory=stale)
+    assert again.client.ask(START) == Refuse(Rejection.OVERDUE)
+
+
+def test_person_who_enables_an_overdue_client_ends_its_wait() -> None:
+    """It has a whole timeout, as one that was disabled."""
+    life = _overdue()
+    life.client.enable(life.now, by="root")
+    assert life.client.ask(life.now) == Give(SECRET)
+    assert life.client.expires == life.now + 5 * MINUTE
+
+
+def test_longer_timeout_ends_the_wait() -> None:
+    """A time that is no longer over needs no check."""
+    life = _overdue()
+    life.client.change(life.now, timeout=timedelta(hours=1))
+    assert life.client.ask(life.now) == Give(SECRET)
+
+
+def test_secret_that_arrived_late_does_not_end_the_wait() -> None:
+    """Only a check does."""
+    life = _overdue()
+    life.client.secret_sent(life.now)
+    assert life.client.overdue
+
+
+def test_result_that_was_heard_late_counts_from_when_it_may_have_come() -> None:
+    """A success within the stall saves the client, but it does not make up for the stall."""
+    life = Life()
+    life.after(MINUTE)
+    life.now += 4 * MINUTE
+    life.client.server_stalled(4 * MINUTE)
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert life.client.last_checked_ok == START + MINUTE
+    assert life.client.expires == START + 6 * MINUTE
+    assert life.client.ask(life.now) == Give(SECRET)
+
+
+def test_client_found_alive_too_long_ago_is_checked_again_first() -> None:
+    """The stall was longer than its timeout: it stays enabled, and gets nothing yet."""
+    life = Life()
+    life.after(MINUTE)
+    life.now += timedelta(hours=1)
+    life.client.server_stalled(timedelta(hours=1))
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert life.client.ask(life.now) == Refuse(Rejection.OVERDUE)
+    assert life.client.checker_running
+    life.after(SECOND).checker_completed(2, _exit(0), life.now)
+    assert life.client.ask(life.now) == Give(SECRET)
+
+
+def test_stall_does_not_end_the_wait_of_an_overdue_client_unheard() -> None:
+    """A second stall, too, lets the result be heard first."""
+    life = _overdue()
+    life.client.checker_began(1, life.now, "true")
+    life.now += timedelta(hours=1)
+    life.client.server_stalled(timedelta(hours=1))
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert life.client.enabled
+    life.client.checker_completed(2, _exit(0), life.now)
+    assert life.client.ask(life.now) == Give(SECRET)
+
+
+def test_stall_is_no_part_of_the_wait() -> None:
+    """But what is left of it is."""
+    life = _overdue()
+    life.client.checker_began(1, life.now, "true")
+    life.now += timedelta(hours=1)
+    life.client.server_stalled(timedelta(hours=1))
+    assert life.after(2 * MINUTE - SECOND).enabled
+    assert not life.after(SECOND).enabled
+
+
+def test_check_in_time_forgives_nothing() -> None:
+    """A check that runs when the time is over, and began in time, does not count."""
+    life = Life(interval=4 * MINUTE)
+    life.after(2 * MINUTE)
+    assert not life.after(3 * MINUTE).enabled
+    assert not life.told_of(events.Overdue)
 
 
 def test_stopping_a_checker_that_waits_ends_the_grace() -> None:
@@ -358,13 +512,35 @@ def test_begin_of_another_run_says_nothing() -> None:
     assert life.client.expires == expires
 
 
-@pytest.mark.parametrize(("status", "enabled"), [(0, True), (1, False), (-1, False), (-2, False)])
-def test_expired_while_the_server_was_down(status: int, *, enabled: bool) -> None:
+@pytest.mark.parametrize(("status", "enabled"), [(0, True), (1, False), (-1, False)])
+def test_expired_while_the_machine_was_off(status: int, *, enabled: bool) -> None:
     """Only a client whose last checker succeeded stays enabled, with a whole timeout."""
-    life = Life(memory=_memory(expires=START - SECOND, last_checker_status=status))
+    memory = _memory(expires=START - SECOND, last_checker_status=status)
+    life = Life(memory=memory, rebooted=True)
     assert life.client.enabled is enabled
     assert life.client.expires == (START + 5 * MINUTE if enabled else None)
     assert life.client.disabled_why == (None if enabled else Why.TIMEOUT)
+    if enabled:
+        assert life.client.ask(START) == Give(SECRET)
+
+
+@pytest.mark.parametrize(("status", "enabled"), [(0, True), (-2, True), (1, False), (-1, False)])
+def test_expired_while_the_server_alone_was_down(status: int, *, enabled: bool) -> None:
+    """Strangers may be able to end it: the client is checked at once, and gets nothing before."""
+    life = Life(memory=_memory(expires=START - SECOND, last_checker_status=status))
+    assert life.client.enabled is enabled
+    assert life.client.disabled_why == (None if enabled else Why.TIMEOUT)
+    if enabled:
+        assert life.client.ask(START) == Refuse(Rejection.OVERDUE)
+        assert life.client.checker_running
+        assert life.after(2 * MINUTE - SECOND).enabled
+        assert not life.after(SECOND).enabled
+
+
+def test_client_that_was_never_checked_survives_a_power_cut() -> None:
+    """But it needs a check."""
+    life = Life(memory=_memory(expires=START - SECOND), rebooted=True)
+    assert life.client.ask(START) == Refuse(Rejection.OVERDUE)
 
 
 def test_restart_leaves_the_rest_of_the_timeout() -> None:
@@ -372,7 +548,17 @@ def test_restart_leaves_the_rest_of_the_timeout() -> None:
     life = Life(memory=_memory(expires=START + 10 * SECOND))
     assert life.client.expires == START + 10 * SECOND
     assert life.client.deadline == START + 2.5 * SECOND
-    assert not life.after(10 * SECOND).enabled
+    life.after(2.5 * SECOND).checker_completed(1, _exit(1), life.now)
+    assert not life.after(7.5 * SECOND).enabled
+
+
+def test_first_check_after_a_restart_may_take_its_time() -> None:
+    """The server was down when it should have begun."""
+    life = Life(memory=_memory(expires=START + SECOND))
+    life.after(SECOND / 4)
+    assert life.after(SECOND).overdue
+    life.client.checker_completed(1, _exit(0), life.now)
+    assert life.client.expires == life.now + 5 * MINUTE
 
 
 def test_date_far_in_the_future_counts_no_longer_than_a_new_timeout() -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clock passes time only while the server can watch its clients."""
+"""The clock passes time while the machine runs, whatever the server does."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ class Machine:
     """A machine whose two clocks the test turns."""
 
     def __init__(self) -> None:
-        self.boottime = 1000.0
+        self.monotonic = 1000.0
         self.date = START
         self.shifts: list[float] = []
-        self.clock = Clock(lambda: self.boottime, lambda: self.date)
+        self.stalls: list[float] = []
+        self.clock = Clock(lambda: self.monotonic, lambda: self.date)
         self.clock.on_shift = self.shifts.append
+        self.clock.on_stall = self.stalls.append
 
     def passes(self, seconds: float, *, set_by: float = 0.0) -> datetime:
         """Let time pass, and the date be set by so much; returns what the clock says then."""
-        self.boottime += seconds
+        self.monotonic += seconds
         self.date += timedelta(seconds=seconds + set_by)
         return self.clock.beat()
 
@@ -41,15 +43,25 @@ def test_time_passes_while_it_is_looked_at() -> None:
     assert machine.shifts == []
 
 
-def test_suspended_server_lost_no_time() -> None:
-    """A gap does not count; dates stay true, and whoever wrote some down is told once."""
+def test_suspended_machine_lost_no_time() -> None:
+    """Only the date goes on; dates stay true, and whoever wrote some down is told once."""
     machine = Machine()
     expires = START + 60 * SECOND
-    assert machine.passes(3600) == START
+    machine.date += 3600 * SECOND
+    assert machine.passes(0) == START
     assert machine.shifts == [3600]
+    assert machine.stalls == []
     assert machine.clock.date(expires) == expires + 3600 * SECOND
     assert machine.passes(1) == START + SECOND
     assert machine.shifts == [3600]
+
+
+def test_time_passes_while_the_server_is_stopped() -> None:
+    """Strangers may be able to stop it; it is told what it may have missed, before the time."""
+    machine = Machine()
+    assert machine.passes(3600) == START + 3600 * SECOND
+    assert machine.stalls == [3600]
+    assert machine.shifts == []
 
 
 def test_setting_the_date_changes_dates_only() -> None:
@@ -91,7 +103,7 @@ def test_it_never_goes_back_and_never_runs_ahead(acts: list[tuple[float, str]]) 
     machine = Machine()
     last, passed = machine.clock.now(), 0.0
     for seconds, act in acts:
-        machine.boottime += seconds
+        machine.monotonic += seconds
         machine.date += timedelta(seconds=seconds)
         passed += seconds
         getattr(machine.clock, act)()

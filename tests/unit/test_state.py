@@ -156,6 +156,20 @@ def test_expired_while_the_server_was_down() -> None:
     assert [(record.kind, record.detail) for record in records] == [(Kind.DISABLED, Why.TIMEOUT)]
 
 
+def test_overdue_after_a_restart_of_the_server_alone() -> None:
+    """It is on record; after one of the machine the client has a whole timeout."""
+    state = _state(replace(ENABLED, expires=NOW - MINUTE))
+    (client,), records, *_rest = restore([ALPHA], state, NOW)
+    assert client.overdue
+    assert [(record.kind, record.detail) for record in records] == [
+        (Kind.OVERDUE, "the server was not running")
+    ]
+    (client,), records, *_rest = restore([ALPHA], replace(state, rebooted=True), NOW)
+    assert client.expires == NOW + 5 * MINUTE
+    assert not client.overdue
+    assert records == []
+
+
 def test_file_can_enable_and_disable() -> None:
     """Changing ``enabled`` in the file is an explicit act."""
     off = replace(ALPHA, enabled=False)
@@ -245,4 +259,4 @@ def test_no_restart_enables_a_disabled_client(  # noqa: PLR0917 - hypothesis giv
         assert (lost and witnesses == frozenset()) or enabled
         assert not witnesses
     assert (client.expires is not None) == client.enabled
-    assert client.expires is None or client.expires > NOW
+    assert client.expires is None or client.expires > NOW or client.overdue

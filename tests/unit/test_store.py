@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -186,6 +188,57 @@ def test_unusable_database_is_set_aside(tmp_path: Path, damage: Any, said: str) 
     aside = {path.name for path in tmp_path.iterdir()} - before - {DATABASE}
     assert all(name in state.lost or name.endswith(("-wal", "-shm")) for name in aside)
     assert bool(aside) == (damage is not Path.unlink)
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder in memory, where thousands of databases are quick."""
+    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not shared
+    with tempfile.TemporaryDirectory(prefix="mandos-", dir=where) as folder:
+        yield Path(folder)
+
+
+def test_any_damaged_byte_of_the_schema_sets_the_database_aside(in_memory: Path) -> None:
+    """Each byte of the first page, which holds it: the server starts, and enables nobody by it."""
+    tmp_path = in_memory
+    (tmp_path / "whole").mkdir()
+    with opened(tmp_path / "whole") as store:
+        store.load()
+        store.write(Changes({"alpha": DISABLED}, {"alpha": Kept(ALPHA, ALPHA)}))
+    whole = (tmp_path / "whole" / DATABASE).read_bytes()
+    places = sorted(range(8192), key=lambda place: not whole[place])[:2500]  # few hold nothing
+    aside = 0
+    for place in places:
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        damaged = bytes((whole[place] ^ (0x80 if place % 2 else 0x15),))
+        (folder / DATABASE).write_bytes(whole[:place] + damaged + whole[place + 1 :])
+        shutil.copy(tmp_path / "whole" / WITNESS, folder)
+        with opened(folder) as store:
+            state = store.load([ALPHA])
+            assert state.disabled == {"alpha"}
+            aside += bool(state.lost)
+        shutil.rmtree(folder)
+    assert aside > len(places) / 10
+
+
+def test_trouble_of_the_machine_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that cannot be read for now stays where it is."""
+    with opened(tmp_path) as store:
+        store.load()
+
+    def fails(_connection: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+        raise error
+
+    monkeypatch.setattr(store_module, "_prepare", fails)
+    with opened(tmp_path) as store:
+        assert "disk I/O error" in str(store.trouble)
+        assert not store.load().lost
+    assert not list(tmp_path.glob(f"{DATABASE}.*-*"))
 
 
 def test_both_witnesses_lost(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -172,6 +174,85 @@ async def test_timer_ends_the_wait() -> None:
     world.registry.advance(world.clock.now() + timedelta(minutes=1))
     assert await task == b"sealed"
     assert world.trail.kinds == [Kind.APPROVAL_NEEDED, Kind.SECRET_SENT]
+
+
+async def test_old_key_gets_nothing_after_a_new_one_came() -> None:
+    """A reload replaced the key while the holder of the old one waited: approval comes too late."""
+    world = _world(timedelta(hours=1))
+    task = await world.waiting()
+    settings = replace(world.client.configured, key_id="cd" * 32, secret=b"new")
+    world.registry.configure([settings], world.clock.now())
+    world.client.judge(world.clock.now(), approved=True)
+    assert await task is None
+    assert [(record.kind, record.detail) for record in world.trail.records] == [
+        (Kind.APPROVAL_NEEDED, ""), (Kind.REJECTED, "Its key was replaced"),
+    ]  # fmt: skip
+
+
+async def test_client_that_was_replaced_while_it_waited_gets_nothing() -> None:
+    """Another client, of another name, has the key by now."""
+    world = _world(timedelta(hours=1))
+    task = await world.waiting()
+    request = world.client._approval._waiting[0]
+    settings = replace(world.client.configured, name="bar", secret=b"new")
+    request.settle(None)
+    world.registry.configure([settings], world.clock.now())
+    assert await task is None
+
+
+Change = Callable[[World], object]
+
+
+def _disable(world: World) -> None:
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+
+
+def _replace_key(world: World) -> None:
+    settings = replace(world.client.configured, key_id="cd" * 32)
+    world.registry.configure([settings], world.clock.now())
+
+
+def _require_approval(world: World) -> None:
+    world.client.change(world.clock.now(), approval_delay=timedelta(hours=1))
+
+
+def _deny(world: World) -> None:
+    world.client.judge(world.clock.now(), approved=False)
+
+
+def _let_time_pass(world: World) -> None:
+    world.client.change(world.clock.now(), timeout=timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_disable, "disabled"), (_replace_key, "its key was replaced"), (_deny, "denied"),
+        (_require_approval, "approval timed out"), (_let_time_pass, "disabled"),
+    ],
+)  # fmt: skip
+async def test_what_changed_while_the_disk_worked_counts(change: Change, why: str) -> None:
+    """Whatever the decision rested on is looked up again after the wait."""
+    world = _world()
+    world.trail.disk.clear()
+    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    await world.trail.noted.wait()
+    change(world)
+    world.trail.disk.set()
+    assert await task is None
+    assert [record.kind for record in world.trail.records] == [Kind.SECRET_SENT, Kind.UNDELIVERED]
+    assert world.trail.records[-1].detail == f"meanwhile: {why}"
+
+
+async def test_secret_that_changed_while_the_disk_worked() -> None:
+    """The client gets the one of now."""
+    world = _world()
+    world.trail.disk.clear()
+    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    await world.trail.noted.wait()
+    world.client.change(world.clock.now(), secret=b"new")
+    world.trail.disk.set()
+    assert await task == b"new"
 
 
 async def test_wait_that_is_given_up_leaves_nothing_pending() -> None:

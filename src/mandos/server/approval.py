@@ -85,10 +85,10 @@ class Approval:
         late = [request for request in self._waiting if request.until <= now]
         return self._settle(late, None if default else Rejection.TIMED_OUT)
 
-    def reset(self) -> int:
-        """Refuse all that wait and end any verdict; returns how many waited."""
+    def reset(self, why: Rejection) -> int:
+        """Refuse all that wait for this reason and end any verdict; returns how many waited."""
         self._in_force_until = None
-        return self._settle(list(self._waiting), Rejection.DISABLED)
+        return self._settle(list(self._waiting), why)
 
     def _settle(self, requests: list[Request], why: Rejection | None) -> int:
         for request in requests:

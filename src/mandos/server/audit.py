@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mandos.server import events
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 
 class Kind(StrEnum):
@@ -22,6 +22,7 @@ class Kind(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
+    OVERDUE = "overdue"
     SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
@@ -59,6 +60,11 @@ class Record:
     by: str = ""
 
 
+def overdue_by(late: timedelta) -> str:
+    """The detail of a record of this kind."""
+    return f"the server is {late.total_seconds():.1f} s late with its check"
+
+
 def record_of(event: events.Event, key_id: str = "") -> Record | None:
     """The record of an event in a client's life, unless it is nothing to keep.
 
@@ -77,6 +83,8 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
             kind, detail, by = Kind.DISABLED, event.why, event.by
         case events.CheckFailed():
             kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
+        case events.Overdue():
+            kind, detail, by = Kind.OVERDUE, overdue_by(event.late), ""
         case events.Judged():
             kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
         case events.SettingsChanged():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: What anybody on the network can cause.
 PROVOKED = frozenset((
     Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.CHECK_FAILED,
+    Kind.OVERDUE,
 ))  # fmt: skip
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)

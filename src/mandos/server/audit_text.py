@@ -42,6 +42,11 @@ def _disabled(record: Record) -> str:
     return f"{text}; enable it with mandos-ctl --enable {_quoted(record)} {when}" if when else text
 
 
+def _overdue(record: Record) -> str:
+    text = f"the time of client {record.client} is over, but it was not checked{_why(record)}"
+    return f"{text}; it gets nothing until a check succeeds; without one it will be disabled"
+
+
 def _secret_sent(record: Record) -> str:
     return f"sent the secret of client {record.client} to {record.address}{_on(record)}"
 
@@ -98,6 +103,7 @@ def _state_lost(record: Record) -> str:
 _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.ENABLED: (logging.INFO, _enabled),
     Kind.DISABLED: (logging.WARNING, _disabled),
+    Kind.OVERDUE: (logging.WARNING, _overdue),
     Kind.SECRET_SENT: (logging.INFO, _secret_sent),
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),
     Kind.REJECTED: (logging.WARNING, _rejected),

@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs checkers: shell commands that tell by their exit status whether a client is alive.
 
-At most so many run at once; the others wait their turn.  One that takes long no longer counts, so
-that those that hang cannot keep the others from running.  Each has a session of its own and is
-reaped through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD; one that is stopped
-takes with it whatever it has started.
+At most so many run at once; the others wait their turn, the most urgent first.  One that takes long
+no longer counts, so that those that hang cannot keep the others from running.  Each has a session
+of its own and is reaped through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD; one
+that is stopped takes with it whatever it has started.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import os
+import pwd
 import signal
+from itertools import count
 from typing import NamedTuple, Protocol
 
 from mandos.errors import MachineError
@@ -32,6 +35,11 @@ _LONG = 30.0
 _LONG_LIMIT = 1024
 #: Seconds between asking a checker to end and killing it.
 _GRACE = 0.25
+
+
+#: Variables of the server's environment that checkers have too; and those of language, LC_*.
+_INHERITED = ("PATH", "LANG", "LANGUAGE", "TZ")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Run(NamedTuple):
@@ -81,7 +89,12 @@ class Checkers:
         self._supervisor = supervisor
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[Run, None] = {}  # an ordered set
+        self._waiting: set[Run] = set()
+        self._queue: list[
+            tuple[float, int, Run]
+        ] = []  # a heap; runs that no longer wait stay in it
+        self._ticket = count()
+        self._environment = environment()
         self._running: dict[Run, _Running] = {}
         self._long: set[Run] = set()
         self._starting: asyncio.Handle | None = None
@@ -92,16 +105,17 @@ class Checkers:
     def __len__(self) -> int:
         return len(self._running)
 
-    def want(self, run: Run) -> None:
-        """Start this run as soon as there is room."""
-        self._waiting[run] = None
+    def want(self, run: Run, urgency: float = 0.0) -> None:
+        """Start this run as soon as there is room; those with a lower ``urgency`` go first."""
+        self._waiting.add(run)
+        heapq.heappush(self._queue, (urgency, next(self._ticket), run))
         self._start_soon()
 
     def stop(self, run: Run) -> None:
         """End a run, with all that it has started; nothing will be told of it."""
         running = self._running.get(run)
         if running is None:
-            self._waiting.pop(run, None)
+            self._waiting.discard(run)
             return
         running.stopped = True
         running.signal(signal.SIGTERM)
@@ -111,6 +125,7 @@ class Checkers:
         """End all runs and return when they are gone."""
         self._closed = True
         self._waiting.clear()
+        self._queue.clear()
         if self._starting is not None:
             self._starting.cancel()
         if not self._running:
@@ -138,17 +153,24 @@ class Checkers:
         for _turn in range(_BATCH):
             if not self._waiting or len(self._running) - len(self._long) >= self._limit:
                 return
-            run = next(iter(self._waiting))
+            run = self._next()
             if not self._begin(run, self._supervisor.command(run)):
                 self._starting = self._loop.call_later(_RETRY, self._start)
                 return
-            self._waiting.pop(run, None)
+            heapq.heappop(self._queue)
+            self._waiting.discard(run)
         self._start_soon()
+
+    def _next(self) -> Run:
+        """The most urgent run that waits."""
+        while self._queue[0][2] not in self._waiting:
+            heapq.heappop(self._queue)
+        return self._queue[0][2]
 
     def _begin(self, run: Run, command: str) -> bool:
         output = CheckerOutput()
         try:
-            pid = spawn(("/bin/sh", "-c", command), output=output.writing)
+            pid = spawn(("/bin/sh", "-c", command), self._environment, output=output.writing)
         except MachineError as error:
             output.close()
             self._complain(error)
@@ -196,3 +218,21 @@ class Checkers:
         if not running.stopped:
             self._supervisor.completed(running.run, running.command, wait_status, words)
         self._start_soon()
+
+
+def environment() -> dict[str, str]:
+    """The environment of checkers: nothing of who started the server but path, language and zone.
+
+    What else a checker needs it sets by itself; see env(1).
+    """
+    try:
+        user = pwd.getpwuid(os.geteuid())
+        name, home = user.pw_name, user.pw_dir
+    except KeyError:
+        name, home = str(os.geteuid()), "/"
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if key in _INHERITED or key.startswith("LC_")
+    }
+    return {"PATH": _PATH, "SHELL": "/bin/sh", "HOME": home, "USER": name, "LOGNAME": name} | ours

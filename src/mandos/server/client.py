@@ -6,8 +6,10 @@ Methods take ``now``, an aware datetime, change this object and tell one listene
 A disabled client never gets its secret, a client that has expired is disabled, and nothing but
 ``enable`` enables one.
 
-``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A checker that
-waits for its turn is the server's fault: until it begins, its client's timeout stands still.
+``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A client whose
+time is over while the server is late with its check (``lateness.py``) is *overdue*: it gets
+nothing, but it is disabled only if no check succeeds within one interval.  So a slow server
+disables no healthy client, and gives no secret to a stolen one.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server import events
 from mandos.server.approval import Approval, Request
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Rejection, Why
+from mandos.server.lateness import NOTHING, SLACK, Lateness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 NEVER_COMPLETED = -2
 SIGNALLED = -1
 
+#: What the check of an overdue client may take at least: a machine that was slow may still be.
+_LEAST_GRACE = timedelta(seconds=10)
 
 #: The settings that can change at run time; ``enabled`` is only where a new client begins.
 _NAMES = tuple(
@@ -90,17 +96,18 @@ class Client:
 
     ``configured`` are the settings as the configuration files have them, ``settings`` those in
     force.  A client without a memory is new, and enabled if its settings say so.  One that was
-    ``added`` came by an administrator's order, and is in no file.
+    ``added`` came by an administrator's order, and is in no file.  ``rebooted``: the machine was
+    started since the memory was made, not only the server.
     """
 
     __slots__ = (
-        "_approval", "_chance", "_checker_due", "_run", "_waits_since", "added", "checker_running",
-        "configured", "created", "disabled_at", "disabled_why", "enabled", "expires",
-        "last_approval_request", "last_checked_ok", "last_checker_status", "last_enabled",
-        "settings", "tell",
+        "_approval", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run", "added",
+        "checker_running", "configured", "created", "disabled_at", "disabled_why", "enabled",
+        "expires", "last_approval_request", "last_checked_ok", "last_checker_status",
+        "last_enabled", "settings", "tell",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         settings: ClientSettings,
         now: datetime,
@@ -108,6 +115,7 @@ class Client:
         configured: ClientSettings | None = None,
         memory: Memory | None = None,
         added: bool = False,
+        rebooted: bool = False,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
@@ -116,7 +124,8 @@ class Client:
         self.tell: Callable[[events.Event], None] = _nobody
         self.checker_running = False
         self._checker_due: datetime | None = None
-        self._waits_since: datetime | None = None
+        self._lateness = Lateness()
+        self._overdue_until: datetime | None = None
         self._run = 0
         self._approval = Approval()
         self._chance = chance
@@ -124,7 +133,7 @@ class Client:
         if memory is None and settings.enabled:
             self.enable(now, Why.CONFIGURATION)
         elif self.enabled:
-            self._resume(now)
+            self._resume(now, rebooted=rebooted)
 
     @property
     def name(self) -> str:
@@ -137,10 +146,14 @@ class Client:
         return self._approval.pending
 
     @property
+    def overdue(self) -> bool:
+        """Whether its time is over, but the server has to check it before it is judged."""
+        return self._overdue_until is not None
+
+    @property
     def deadline(self) -> datetime | None:
         """When ``advance`` must be called next."""
-        expires = self.expires if self._waits_since is None else None
-        times = (expires, self._checker_due, self._approval.deadline)
+        times = (self._overdue_until or self.expires, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -169,15 +182,25 @@ class Client:
         self.disabled_at = memory.disabled_at
         self.disabled_why = memory.disabled_why
 
-    def _resume(self, now: datetime) -> None:
-        """Go on after a restart of the server: whoever expired meanwhile must have been well.
+    def _resume(self, now: datetime, *, rebooted: bool) -> None:
+        """Go on after a restart of the server.
 
-        The first checker comes soon enough to be heard before the client is judged.
+        A client that expired meanwhile stays enabled only if its last checker had succeeded.  After
+        a restart of the machine (a power cut) it then has a whole timeout: it may be starting
+        itself, and cannot answer a checker.  After a restart of the server alone, which strangers
+        may be able to cause, it is overdue.  The other clients go on with what is left, and their
+        first checker comes soon enough to be heard before they are judged.
         """
+        self._lateness.owe()
         longest = max(self.settings.timeout, self.settings.extended_timeout)
         if self.expires is None or self.expires <= now:
-            if self.last_checker_status != 0:
+            if self.last_checker_status not in (0, NEVER_COMPLETED):
                 self.disable(now, Why.TIMEOUT)
+                return
+            if not rebooted or self.last_checker_status == NEVER_COMPLETED:
+                self.expires = self.expires or now
+                self._overdue_until = now + max(self.settings.timeout, self._grace)
+                self._checker_due = now
                 return
             self.expires = now + self.settings.timeout
         self.expires = min(self.expires, now + longest)
@@ -187,15 +210,48 @@ class Client:
 
     def advance(self, now: datetime) -> None:
         """Do whatever is due: expire, start a checker, end the wait for an approval."""
-        if self._waits_since is None and self.expires is not None and self.expires <= now:
-            self.disable(now, Why.TIMEOUT)
+        self._expire(now)
         default = self.settings.approved_by_default
         timed_out = self._approval.time_out(now, default=default)
         self._reject(0 if default else timed_out, Rejection.TIMED_OUT, now)
         if self._checker_due is not None and self._checker_due <= now:
-            missed = (now - self._checker_due) // self.settings.interval
+            due = self._checker_due
+            missed = (now - due) // self.settings.interval
             self._checker_due += (missed + 1) * self.settings.interval
-            self.start_checker(now)
+            self.start_checker(now, due)
+
+    def _expire(self, now: datetime) -> None:
+        """Judge a client whose time is over; one that the server is late to check is overdue."""
+        if self._overdue_until is not None:
+            if self._overdue_until <= now:
+                self.disable(now, Why.TIMEOUT)
+        elif self.expires is not None and self.expires <= now:
+            late = self._late(self.expires, now)
+            if late > SLACK:
+                self._wait_for_check(late, now)
+            else:
+                self.disable(now, Why.TIMEOUT)
+
+    @property
+    def _grace(self) -> timedelta:
+        """How long a check of an overdue client may take."""
+        return max(self.settings.interval, _LEAST_GRACE)
+
+    def _late(self, expires: datetime, now: datetime) -> timedelta:
+        """By how much the server is late with the check that could have saved the client."""
+        if self.checker_running:
+            return self._lateness.by(now)
+        if self._checker_due is not None and self._checker_due < expires:
+            return now - self._checker_due
+        return NOTHING
+
+    def _wait_for_check(self, late: timedelta, now: datetime) -> None:
+        """Judge the client an interval after its check begins, or a timeout from now at most."""
+        until = now + self._grace
+        if not self.checker_running or self._lateness.waiting:
+            until = max(until, now + self.settings.timeout)
+        self._overdue_until = until
+        self.tell(events.Overdue(self.name, now, late, until))
 
     # Enabled or disabled
 
@@ -205,11 +261,11 @@ class Client:
         ``by`` is who wants it, for the audit trail, here and below.
         """
         self.advance(now)
-        if self.enabled:
+        if self.enabled and not self.overdue:
             return
         self.enabled = True
         self.last_enabled = now
-        self.disabled_at = self.disabled_why = None
+        self.disabled_at = self.disabled_why = self._overdue_until = None
         self.expires = now + self.settings.timeout
         self._checker_due = now + self._chance() * self.settings.interval
         self.tell(events.Enabled(self.name, now, why, by))
@@ -229,58 +285,82 @@ class Client:
         self._end(now)
 
     def _end(self, now: datetime) -> None:
-        self.expires = None
+        self.expires = self._overdue_until = None
         self._checker_due = None
         self.stop_checker(now)
-        self._reject(self._approval.reset(), Rejection.DISABLED, now)
+        self._reject(self._approval.reset(Rejection.DISABLED), Rejection.DISABLED, now)
 
     # Checkers
 
-    def start_checker(self, now: datetime) -> None:
-        """Ask for a checker, unless one runs; a disabled client may be checked by hand."""
+    def start_checker(self, now: datetime, due: datetime | None = None) -> None:
+        """Ask for a checker, ``due`` since then, unless one runs.
+
+        A disabled client may be checked by hand.
+        """
         if self.checker_running:
             return
         self.checker_running = True
-        self._waits_since = now
+        self._lateness.due(due or now)
         self._run += 1
         self.tell(events.CheckerWanted(self.name, now, self._run))
 
     def checker_began(self, run: int, now: datetime, command: str = "") -> None:
-        """The checker that was wanted runs now; its wait is not held against the client."""
-        if run == self._run and self._waits_since is not None:
-            if self.expires is not None:
-                self.expires += now - self._waits_since
-            self._waits_since = None
+        """The checker that was wanted runs now."""
+        if run == self._run and self._lateness.waiting:
+            self._lateness.begin(now)
+            if self._overdue_until is not None:
+                self._overdue_until = min(self._overdue_until, now + self._grace)
             self.tell(events.CheckerBegan(self.name, now, run, command))
+
+    def server_stalled(self, time: timedelta) -> None:
+        """The server could do nothing for so long, until now: what it hears next came earlier."""
+        self._lateness.stall(time)
+        if self._overdue_until is not None:
+            self._overdue_until += time
 
     def stop_checker(self, now: datetime) -> None:
         """Give up on the checker that runs, if any; its result will not count."""
         if self.checker_running:
             self.checker_running = False
-            self._waits_since = None
+            self._lateness.end()
+            if self._overdue_until is not None:
+                self._overdue_until = now
             self.tell(events.CheckerStopped(self.name, now, self._run))
 
     def checker_completed(
         self, run: int, wait_status: int, now: datetime, command: str = ""
     ) -> None:
         """Take the result of a run, as wait(2) has it; one that was stopped is ignored."""
-        if not self.checker_running or run != self._run:
+        if self._runs(run):
+            self._expire(now)
+        if not self._runs(run):
             return
         self.checker_running = False
-        self._waits_since = None
+        self._lateness.end()
         self.last_checker_status = max(os.waitstatus_to_exitcode(wait_status), SIGNALLED)
         self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
         if self.last_checker_status == 0:
-            self.checked_ok(now)
+            self._found_alive(now, self._lateness.unheard)
+
+    def _runs(self, run: int) -> bool:
+        return self.checker_running and run == self._run
 
     def checked_ok(self, now: datetime, by: str = "") -> None:
         """The client is alive."""
+        self._found_alive(now, NOTHING, by)
+
+    def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
+        """The client was alive so long ago; where that is too long it is checked again at once."""
         self.advance(now)
-        self.last_checked_ok = now
+        self.last_checked_ok = now - ago
         self.last_checker_status = 0
         if self.expires is not None:
-            self.expires = now + self.settings.timeout
+            self.expires = now - ago + self.settings.timeout
+            self._overdue_until = None
         self.tell(events.CheckedOK(self.name, now, by))
+        if self.expires is not None and self.expires <= now and ago > SLACK:
+            self._wait_for_check(ago, now)
+            self.start_checker(now)
 
     # Requests and approval
 
@@ -291,8 +371,8 @@ class Client:
         away, ``withdraw`` it.
         """
         self.advance(now)
-        if not self.enabled:
-            return self._refuse(Rejection.DISABLED, now)
+        if why := self._barred:
+            return self._refuse(why, now)
         verdict = self._approval.verdict(now)
         if verdict is None and self.settings.approval_delay:
             return self._wait(now)
@@ -307,7 +387,32 @@ class Client:
             return request
         if request.why is not None:
             return Refuse(request.why)
-        return self._give() if self.enabled else self._refuse(Rejection.DISABLED, now)
+        why = self._barred
+        return self._refuse(why, now) if why else self._give()
+
+    def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
+        """What to do now about a request that was to be given the secret some time ago.
+
+        ``approved``: it has waited for approval, and need not do so again.
+        """
+        self.advance(now)
+        verdict = self._approval.verdict(now)
+        if approved and verdict is None:
+            verdict = True
+        if why := self._barred:
+            return self._refuse(why, now)
+        if verdict is None and (
+            self.settings.approval_delay or not self.settings.approved_by_default
+        ):
+            return self._refuse(Rejection.TIMED_OUT, now)
+        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+
+    @property
+    def _barred(self) -> Rejection | None:
+        """Why the client may have nothing, whatever anybody says to it."""
+        if not self.enabled:
+            return Rejection.DISABLED
+        return Rejection.OVERDUE if self.overdue else None
 
     def withdraw(self, request: Request, now: datetime) -> None:
         """The peer has gone away: nobody waits any more."""
@@ -329,7 +434,7 @@ class Client:
     def secret_sent(self, now: datetime) -> None:
         """The client boots now: give it more time than usual to be seen alive again."""
         self.advance(now)
-        if self.expires is not None:
+        if self.expires is not None and not self.overdue:
             self.expires = now + self.settings.extended_timeout
         self.tell(events.SecretSent(self.name, now))
 
@@ -362,8 +467,12 @@ class Client:
             return
         if self.expires is not None:
             self.expires += self.settings.timeout - old.timeout
+            if self.expires > now:
+                self._overdue_until = None
         if self._checker_due is not None:
             self._checker_due += self.settings.interval - old.interval
+        if "key_id" in changed:
+            self._reject(self._approval.reset(Rejection.NEW_KEY), Rejection.NEW_KEY, now)
         self.tell(events.SettingsChanged(self.name, now, changed, by))
         self.advance(now)
 

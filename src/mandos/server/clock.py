@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The time that clients live by: it passes while the server can watch them, and only then.
+"""The time that clients live by: it passes while the machine runs.
 
-It follows CLOCK_BOOTTIME (clock_gettime(2)), so setting the machine's date neither expires a client
-nor saves one.  It stands still while the server is suspended, stopped or starved, and while it is
-held: whoever could not be watched is not judged for that time.  :meth:`Clock.date` gives the date
-that people would call a time.
+It follows CLOCK_MONOTONIC (clock_gettime(2)), so setting the machine's date neither expires a
+client nor saves one, and it stands still while the machine is suspended.  It also stands still
+while it is held (``link_loss = hold``).  It runs on while the server itself is stopped, starved or
+busy: strangers may be able to cause that, and ``client.py`` holds the rule for clients that could
+not be checked.  :meth:`Clock.date` gives the date that people would call a time.
 """
 
 from __future__ import annotations
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the clock; whoever drives the server keeps to it.
 BEAT = 1.0
-#: Seconds without a look after which the server must have been unable to watch its clients.
+#: Seconds without a look after which the server must have been unable to hear its checkers.
 BLIND = 2.0
 #: Dates that are wrong by less are left alone, so that one date does not change from look to look.
 _TOLERANCE = timedelta(seconds=1)
-
-
-def _boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _date() -> datetime:
@@ -34,23 +31,26 @@ def _date() -> datetime:
 
 
 class Clock:
-    """Counts the time during which the server could watch its clients.
+    """Counts the time during which the machine runs and the clock is not held.
 
     ``on_shift`` is told the seconds for which it stood still, or by how many the machine's date was
-    set: dates that were written down before are then no longer right.
+    set: dates that were written down before are then no longer right.  ``on_stall`` is told the
+    seconds for which nothing looked at the clock, when they are more than BLIND, before ``now``
+    returns: so much later the server hears of things that may have happened in between.
     """
 
     def __init__(
-        self, boottime: Callable[[], float] = _boottime, date: Callable[[], datetime] = _date
+        self, monotonic: Callable[[], float] = time.monotonic, date: Callable[[], datetime] = _date
     ) -> None:
-        self._boottime = boottime
+        self._monotonic = monotonic
         self._date = date
         self._start = date()
-        self._seen = boottime()
+        self._seen = monotonic()
         self._passed = 0.0
         self._held = False
         self._offset = self._told = timedelta(0)
-        self.on_shift: Callable[[float], None] = _nobody
+        self.on_shift: Callable[[float], object] = float
+        self.on_stall: Callable[[float], object] = float
 
     @property
     def held(self) -> bool:
@@ -59,10 +59,12 @@ class Clock:
 
     def now(self) -> datetime:
         """The time; it never goes back."""
-        boottime = self._boottime()
-        since, self._seen = boottime - self._seen, boottime
-        if not self._held and since <= BLIND:
+        monotonic = self._monotonic()
+        since, self._seen = monotonic - self._seen, monotonic
+        if not self._held:
             self._passed += max(since, 0.0)
+        if since > BLIND:
+            self.on_stall(since)
         return self._start + timedelta(seconds=self._passed)
 
     def beat(self) -> datetime:
@@ -90,7 +92,3 @@ class Clock:
     def date(self, moment: datetime) -> datetime:
         """The machine's date at a moment of this clock, as far as can be told now."""
         return moment + self._offset
-
-
-def _nobody(_seconds: float) -> None:
-    """Whom to tell when nobody listens."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from mandos.tls import keys
+from mandos.tls import keys, limits
 from mandos.tls.session import Session, TLSError, WouldBlock
 from mandos.wire import grammar, key_id
-from mandos.wire.conversation import GREETING, ServerConversation
+from mandos.wire.conversation import GREETING, HANDSHAKE, ServerConversation
 
 if TYPE_CHECKING:
     import socket
@@ -61,7 +62,14 @@ class Connection:
         self._peer = peer
         self._vault = vault
         self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
+        limits.install(self._session.pointer)
+        self._said = 0
         self._conversation = ServerConversation(self._loop.time())
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the peer has proved who it is."""
+        return self._conversation.state not in (GREETING, HANDSHAKE)
 
     def close(self) -> None:
         """Free the session and close the socket."""
@@ -72,9 +80,10 @@ class Connection:
         """Hold the whole conversation."""
         try:
             await self._greeting()
-            await self._when_ready(self._session.handshake)
+            await self._when_ready(self._session.handshake, grammar.HANDSHAKE_PIECES)
         except TLSError as error:
-            raise self._conversation.fail(f"TLS handshake failed: {error}") from error
+            why = limits.refusal(self._session.pointer) or error
+            raise self._conversation.fail(f"TLS handshake failed: {why}") from error
         name = self._key_id()
         self._conversation.authenticated(self._loop.time())
         secret = await self._judged(name)
@@ -102,10 +111,13 @@ class Connection:
 
     def _listen(self, patience: asyncio.Timeout) -> None:
         """A client has nothing to say while it waits: whatever it says but TLS's own ends it."""
+        self._said += 1
         try:
             self._session.receive()
         except WouldBlock:
-            return
+            if self._said <= grammar.WAITING_PIECES:
+                return
+            log.debug("%s: says too much while it waits", self._peer)
         except TLSError as error:
             log.debug("%s: %s", self._peer, error)
         self._loop.remove_reader(self._socket.fileno())
@@ -143,20 +155,25 @@ class Connection:
             rest = rest[await self._when_ready(partial(self._session.send, rest)) :]
         self._conversation.sent(self._loop.time())
 
-    async def _when_ready(self, call: Callable[[], _Result]) -> _Result:
-        """Call until the call does not block, as long as the conversation's state may last."""
+    async def _when_ready(self, call: Callable[[], _Result], times: float = math.inf) -> _Result:
+        """Call until the call does not block, as long as the conversation's state may last.
+
+        ``times`` is how often at most.
+        """
         try:
             return call()
         except BlockingIOError:
             pass
         try:
             async with asyncio.timeout_at(self._conversation.deadline):
-                while True:
+                while times > 0:
+                    times -= 1
                     await self._ready(writable=self._session.wants_write)
                     with contextlib.suppress(BlockingIOError):
                         return call()
         except TimeoutError as error:
             raise self._conversation.too_late() from error
+        raise self._conversation.fail("the peer sent its part in too many pieces")
 
     async def _ready(self, *, writable: bool) -> None:
         descriptor = self._socket.fileno()

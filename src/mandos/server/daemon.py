@@ -29,6 +29,7 @@ from mandos.server.reload import Reloader
 from mandos.server.settings import LinkLoss
 from mandos.server.supervision import Supervision
 from mandos.server.vault import ClientVault
+from mandos.tls import limits
 from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mandos.server.audit import Record
+    from mandos.server.boot_id import LastBoot
     from mandos.server.bus.signals import Signals
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
@@ -56,7 +58,8 @@ _MANY = 100
 class Parts(NamedTuple):
     """What was made before the event loop, some of it with root's rights.
 
-    ``begin`` is with what clients it begins; ``mistakes`` is how many there are in their files.
+    ``begin`` is with what clients it begins; ``boot`` says in which boot of the machine it served;
+    ``mistakes`` is how many there are in the clients' files.
     """
 
     registry: Registry
@@ -65,6 +68,7 @@ class Parts(NamedTuple):
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
+    boot: LastBoot
     mistakes: int = 0
 
 
@@ -110,7 +114,7 @@ class Daemon:
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
         vault = ClientVault(registry, clock, self._keeper)
-        tls = TLS(Priority(settings.priority), Credentials())
+        tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
         self._listener = Listener(parts.listening, tls, vault)
         ending.push_async_callback(self._listener.stop)
         self._network = Network()
@@ -153,6 +157,7 @@ class Daemon:
         self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
         with contextlib.suppress(MachineError):  # the keeper logs it and goes on trying
             await self._keeper.durable()
+        self._parts.boot.note()
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
@@ -220,7 +225,8 @@ class Daemon:
     def _shifted(self, seconds: float) -> None:
         """Saved dates are wrong when time stood still, or when the machine's date was set."""
         log.warning(
-            "time stood still here, or the date was set, by %.1f s: no client loses by it", seconds
+            "the machine was suspended, or its date was set, by %.1f s: client timeouts adjusted",
+            seconds,
         )
         self._keeper.save_dates()
 

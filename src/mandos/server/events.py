@@ -27,6 +27,8 @@ class Rejection(StrEnum):
     DISABLED = "Disabled"
     DENIED = "Denied"
     TIMED_OUT = "Approval timed out"
+    OVERDUE = "Not checked in time"
+    NEW_KEY = "Its key was replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,17 @@ class CheckedOK(Event):
     """The client was found alive, by a checker or by word of an administrator."""
 
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue(Event):
+    """The client's time is over, but the server is ``late`` with its check.
+
+    The client gets nothing until a check succeeds; without one by ``until`` it is disabled.
+    """
+
+    late: timedelta
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import PeerError
 from mandos.server.connection import Connection
 from mandos.server.sockets import peer_of
+from mandos.server.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,14 +38,41 @@ _TCP_OPTIONS = (
 )
 
 
-class Listener:
-    """Accepts connections on a listening socket and serves them until it is stopped."""
+#: Descriptors that connections leave to checkers, administrators and the disk, where there are
+#: enough: half of them otherwise.
+_RESERVED = 2048
+#: Connections that may be there beyond the room, on their way to the end.
+_OVERLAP = 16
+#: Lines about connections that failed, in a minute.
+_LINES = 100
 
-    def __init__(self, listening: socket.socket, tls: TLS, vault: Vault) -> None:
+
+def room_for_connections() -> int:
+    """How many connections may be open at once."""
+    descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return descriptors - min(_RESERVED, descriptors // 2)
+
+
+class Listener:
+    """Accepts connections on a listening socket and serves them until it is stopped.
+
+    Of more than ``room`` at once it ends the oldest whose peer has not proved who it is; if all
+    have, the oldest of all.
+    """
+
+    def __init__(
+        self, listening: socket.socket, tls: TLS, vault: Vault, room: int | None = None
+    ) -> None:
         self._listening = listening
         self._tls = tls
         self._vault = vault
+        self._room = room_for_connections() if room is None else room
         self._tasks: set[asyncio.Task[None]] = set()
+        # Both in the order in which they came; the second are known to have proved who they are.
+        self._open: dict[asyncio.Task[None], Connection] = {}
+        self._proved: dict[asyncio.Task[None], Connection] = {}
+        self._failures = Tally(_report_failures, _LINES)
+        self._crowds = Tally(_report_crowd)
 
     @property
     def port(self) -> int:
@@ -78,9 +107,13 @@ class Listener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._failures.close()
+        self._crowds.close()
 
     def _accept(self) -> None:
         for _turn in range(_BATCH):
+            if len(self._tasks) > self._room + _OVERLAP:
+                return  # those that are to end have to end first
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -95,7 +128,8 @@ class Listener:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.debug("a connection ended before it began: %s", error.strerror)
             return
-        log.error("cannot take more connections for a moment: %s", error.strerror)
+        if self._crowds.passes("a lack of descriptors or memory"):
+            log.error("cannot take more connections for a moment: %s", error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening)
         loop.call_later(_PAUSE, self._resume)
@@ -109,21 +143,59 @@ class Listener:
         for option, value in _TCP_OPTIONS:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if len(self._open) + len(self._proved) >= self._room:
+            self._make_room(peer)
         connection = Connection(sock, peer, self._tls, self._vault)
         task = asyncio.create_task(self._serve(connection, peer))
         self._tasks.add(task)
+        self._open[task] = connection
         task.add_done_callback(partial(self._end, connection))
+
+    def _make_room(self, peer: Peer) -> None:
+        """End one connection; its descriptor is free after this turn of the loop."""
+        victim = self._oldest()
+        victim.cancel()
+        if self._crowds.passes(peer.address):
+            log.warning(
+                "more than %d connections at once: the oldest are ended; the last one is from %s",
+                *(self._room, peer.address),
+            )
+
+    def _oldest(self) -> asyncio.Task[None]:
+        """The oldest connection whose peer has not proved who it is, else the oldest of all."""
+        while self._open:
+            task = next(iter(self._open))
+            connection = self._open.pop(task)
+            if not connection.authenticated:
+                return task
+            self._proved[task] = connection
+        task = next(iter(self._proved))
+        del self._proved[task]
+        return task
 
     def _end(self, connection: Connection, task: asyncio.Task[None]) -> None:
         """Free the connection, even when its task was cancelled before it began."""
         self._tasks.discard(task)
+        self._open.pop(task, None)
+        self._proved.pop(task, None)
         connection.close()
 
     async def _serve(self, connection: Connection, peer: Peer) -> None:
         try:
             await connection.serve()
         except PeerError as error:
-            log.info("%s: %s", peer, error)
+            if self._failures.passes(peer.address):
+                log.info("%s: %s", peer, error)
         except Exception:
             # one connection's defect must never stop the others
             log.exception("%s: internal error", peer)
+
+
+def _report_failures(times: int, address: str) -> None:
+    log.warning("%d more connections failed in a minute, most of them from %s", times, address)
+
+
+def _report_crowd(times: int, address: str) -> None:
+    log.warning(
+        "too many connections: %d more were ended in a minute; most came from %s", times, address
+    )

@@ -15,6 +15,7 @@ from mandos.errors import MachineError, MandosError
 from mandos.server import daemon, obstacles, privileges
 from mandos.server.absence import Absence
 from mandos.server.background import Background
+from mandos.server.boot_id import LastBoot
 from mandos.server.clients_conf import read_clients
 from mandos.server.clock import Clock
 from mandos.server.registry import Registry
@@ -123,13 +124,14 @@ def _parts(
     clock = Clock()
     if not settings.restore:
         _forget(store)
-    state = store.load(configured.clients)
+    boot = LastBoot(settings.statedir)
+    state = replace(store.load(configured.clients), rebooted=boot.is_another)
     begin = restore(configured.clients, state, clock.now())
     for name in begin.removed:
         log.info("client %s was removed: it comes back when its section is changed", name)
     registry = Registry(begin.clients, begin.removed, Absence(begin.absent, begin.listed))
     mistakes = len(configured.problems)
-    return daemon.Parts(registry, clock, store, begin, listening, manager, mistakes)
+    return daemon.Parts(registry, clock, store, begin, listening, manager, boot, mistakes)
 
 
 def _forget(store: Store) -> None:

@@ -55,6 +55,7 @@ class State:
     removed: Mapping[str, ClientSettings] = field(default_factory=dict)
     disabled: Collection[str] | None = frozenset()
     lost: str = ""
+    rebooted: bool = False
 
 
 class Restored(NamedTuple):
@@ -109,7 +110,7 @@ def _begun(
     name, how = settings.name, ""
     saved, listed = state.saved.get(name), state.disabled or ()
     if saved is not None:
-        client = remembered(settings, saved, listed, now)
+        client = remembered(settings, saved, listed, now, rebooted=state.rebooted)
         told = [*_turned(client, saved, now)]
         if saved.absent is not None:
             how = BACK if client.enabled else STILL_DISABLED
@@ -173,13 +174,20 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
     """The clients that are in no file, with their past."""
     for name, saved in state.saved.items():
         if saved.added and name not in taken:
-            client = remembered(saved.configured, saved, state.disabled or (), now)
+            client = remembered(
+                saved.configured, saved, state.disabled or (), now, rebooted=state.rebooted
+            )
             client.added = True
             yield client
 
 
 def remembered(
-    configured: ClientSettings, saved: Saved, disabled: Collection[str], now: datetime
+    configured: ClientSettings,
+    saved: Saved,
+    disabled: Collection[str],
+    now: datetime,
+    *,
+    rebooted: bool = False,
 ) -> Client:
     """A known client with its past, and what has changed in the files."""
     settings = merged(configured, saved.configured, saved.settings)
@@ -191,7 +199,7 @@ def remembered(
     switched = configured.enabled != saved.configured.enabled
     if switched and configured.enabled != memory.enabled:
         memory = _switched(memory, configured, now)
-    return Client(settings, now, configured=configured, memory=memory)
+    return Client(settings, now, configured=configured, memory=memory, rebooted=rebooted)
 
 
 def _switched(memory: Memory, configured: ClientSettings, now: datetime) -> Memory:
@@ -223,6 +231,8 @@ def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
     """What the restart itself has done to a client."""
     if client.enabled and not saved.memory.enabled:
         yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
+    elif client.overdue:
+        yield _record(Kind.OVERDUE, client, now, detail="the server was not running")
     elif saved.memory.enabled:
         yield from _found_disabled(client, now)
 

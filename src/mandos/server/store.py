@@ -17,14 +17,14 @@ import json
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.errors import MachineError
+from mandos.errors import MachineError, MandosError
 from mandos.server import obstacles, witness
 from mandos.server.audit_table import AuditTable, Entry, read
 from mandos.server.client import Memory
@@ -110,12 +110,12 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
-#: Errors for which the machine is to blame; every other one says that the database is damaged.
-MACHINE_ERRORS = (
+#: Results of SQLite that blame the machine (sqlite.org/rescode.html); all others blame the file.
+MACHINE_ERRORS = frozenset((
     sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
-)  # fmt: skip
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
+))  # fmt: skip
 
 
 class _UnusableError(Exception):
@@ -185,10 +185,10 @@ class Store:
         self.trouble: MachineError | None = None
         try:
             self._connection = self._opened()
+            self._audit = AuditTable(self._connection, audit_limit)
         except MachineError:
             os.close(self._lock)
             raise
-        self._audit = AuditTable(self._connection, audit_limit)
 
     def close(self) -> None:
         """Leave the state to others."""
@@ -219,7 +219,7 @@ class Store:
         """The newest records of the audit trail, newest first; raises MachineError."""
         try:
             return list(read(self._connection, client, limit, before))
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, ArithmeticError) as error:
             raise self._cannot("read", error) from error
 
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
@@ -232,7 +232,9 @@ class Store:
         try:
             if not self._lost:
                 saved, removed = dict(self._clients(known)), dict(self._tombstones())
-        except (ValueError, TypeError, sqlite3.DatabaseError) as error:
+        except Exception as error:
+            if not _is_damage(error):
+                raise self._cannot("read", error) from error
             self._begin_anew(_UnusableError(f"has a damaged record ({error})", "damaged"))
             saved, removed = {}, {}
             # A list that is missing means something else now than it did before.
@@ -311,13 +313,14 @@ class Store:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
-        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: text that is none
+            AuditTable(connection, self._audit_limit)
+        except _UnusableError:
+            connection.close()
+            raise
+        except Exception as error:
             connection.close()
             if _is_damage(error) or self._only_says_read_only(error):
                 raise _UnusableError(f"is damaged ({error})", "damaged") from error
-            raise
-        except BaseException:
-            connection.close()
             raise
         return connection
 
@@ -335,8 +338,11 @@ class Store:
             if connection is not None:
                 _check(connection)
                 _migrate(connection)
+                AuditTable(connection, self._audit_limit)
                 return connection
-        except (sqlite3.DatabaseError, ValueError, _UnusableError) as error:
+        except Exception as error:
+            if not (isinstance(error, _UnusableError) or _is_damage(error)):
+                raise
             what = error if isinstance(error, _UnusableError) else f"is damaged ({error})"
             self._lost = f"{self._path} {what}"
         self._blind = bool(copy.problem)
@@ -539,7 +545,14 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _is_damage(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in MACHINE_ERRORS
+    """Whether the file is to blame for an exception of the library, or of reading what it holds.
+
+    Damage can look like anything: SQLite itself, its bindings and our own reading of a record each
+    have exceptions of their own, such as UnicodeDecodeError for a damaged name of a table.
+    """
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF not in MACHINE_ERRORS
+    return not isinstance(error, OSError | MemoryError | MandosError)
 
 
 def _own_name() -> str:
@@ -557,16 +570,39 @@ def _migrate(connection: sqlite3.Connection) -> None:
             f" this one knows {SCHEMA_VERSION})",
             "newer",
         )
+    if _columns(connection) != _columns_of(version):
+        raise _UnusableError(f"is damaged (it has not the tables of schema {version})", "damaged")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        try:
-            connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
-        except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise
-            raise MachineError(
-                f"cannot bring the database up to schema {number}: {error}",
-                "this is a defect: install the version from before, and report it",
-            ) from error
+        _run_migration(connection, script, number)
+
+
+def _run_migration(connection: sqlite3.Connection, script: str, number: int) -> None:
+    try:
+        connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.Error as error:
+        if not _is_damage(error):
+            raise
+        raise MachineError(
+            f"cannot bring the database up to schema {number}: {error}",
+            "this is a defect: install the version from before, and report it",
+        ) from error
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Every column of every table."""
+    query = (
+        "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
+        " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+    )
+    return set(connection.execute(query))
+
+
+def _columns_of(version: int) -> set[tuple[str, str]]:
+    """The columns that a database of this version has."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for script in MIGRATIONS[:version]:
+            fresh.executescript(script)
+        return _columns(fresh)
 
 
 def _text(settings: ClientSettings) -> str:

@@ -8,15 +8,20 @@ The command is expanded when it runs: manual page mandos-clients.conf(5), "RUNTI
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mandos.bus_names import client_path
+from mandos.process import keep_descriptors
 from mandos.server import events
 from mandos.server.audit import NEVER_CHECKED_OK
 from mandos.server.checkers import Checkers, Run
+from mandos.server.clock import BLIND
 from mandos.server.events import Why
+from mandos.server.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +43,17 @@ class Supervision:
     def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
         self._registry = registry
         self._clock = clock
+        keep_descriptors()
         self._checkers = Checkers(self, limit)
         self._unrunnable: dict[str, int] = {}
         self._failures: dict[str, str] = {}
+        self._stalls = Tally(_report_stalls)
+        clock.on_stall = self._heard_nothing
         registry.listen(self._heard)
 
     async def close(self) -> None:
         """End all checkers; return when they are gone."""
+        self._stalls.close()
         await self._checkers.close()
 
     def command(self, run: Run) -> str:
@@ -68,10 +77,9 @@ class Supervision:
 
     def _heard(self, event: events.Event) -> None:
         if isinstance(event, events.CheckerWanted):
-            self._checkers.want(Run(event.client, event.run))
+            self._checkers.want(Run(event.client, event.run), self._judged_at(event.client))
         elif isinstance(event, events.CheckerStopped):
             self._checkers.stop(Run(event.client, event.run))
-
         elif isinstance(event, events.Removed):
             self._failures.pop(event.client, None)
         elif isinstance(event, events.Disabled) and event.why is Why.TIMEOUT:
@@ -93,6 +101,22 @@ class Supervision:
         if first and client.enabled:
             client.tell(events.CheckFailed(client.name, self._clock.now(), failure))
 
+    def _judged_at(self, name: str) -> float:
+        """When a client's time is over: the earlier, the more urgent is its check."""
+        client = self._registry.named(name)
+        return client.expires.timestamp() if client and client.expires else math.inf
+
+    def _heard_nothing(self, seconds: float) -> None:
+        """The server did nothing for so long: checkers that ran may have ended meanwhile."""
+        for client in self._registry:
+            client.server_stalled(timedelta(seconds=seconds))
+        if self._stalls.passes(""):
+            log.warning(
+                "the server could do nothing for %.1f s: it was stopped, its machine has too much"
+                " to do, or it is under attack",
+                seconds,
+            )
+
     def _warn_of_unrunnable(self, name: str, code: int) -> None:
         """A checker that cannot even run is no client's fault; said once until it changes."""
         if code not in _NOT_RUN:
@@ -103,6 +127,12 @@ class Supervision:
                 "the checker of client %s %s: a program it names %s",
                 *(name, f"failed with status {code}", _NOT_RUN[code]),
             )
+
+
+def _report_stalls(times: int, _cause: str) -> None:
+    log.warning(
+        "the server could do nothing %d more times in a minute, for %g s or more each", times, BLIND
+    )
 
 
 def expanded(client: Client, date: Callable[[datetime], datetime]) -> str:

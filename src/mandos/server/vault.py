@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from mandos.errors import MachineError
 from mandos.server.approval import Request
 from mandos.server.audit import Kind, Record
-from mandos.server.client import Give
+from mandos.server.client import Give, Refuse
+from mandos.server.events import Rejection
 
 if TYPE_CHECKING:
-    from mandos.server.client import Client, Refuse
+    from mandos.server.client import Client
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
     from mandos.server.sockets import Peer
@@ -54,9 +55,12 @@ class ClientVault:
             self._note(Kind.UNKNOWN_KEY, key_id, peer)
             return None
         decision = client.ask(self._clock.now())
+        approved = isinstance(decision, Request)
         if isinstance(decision, Request):
             self._note(Kind.APPROVAL_NEEDED, key_id, peer, client.name)
             decision = await self._answered(client, decision)
+            if isinstance(decision, Give):
+                decision = self._reconsidered(key_id, client, approved=True)
         if not isinstance(decision, Give):
             self._note(Kind.REJECTED, key_id, peer, client.name, decision.reason)
             return None
@@ -66,10 +70,18 @@ class ClientVault:
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, key_id, peer, client.name, "the peer hung up")
             raise
-        if not client.enabled:
-            self._note(Kind.UNDELIVERED, key_id, peer, client.name, "disabled meanwhile")
+        decision = self._reconsidered(key_id, client, approved=approved)
+        if not isinstance(decision, Give):
+            why = f"meanwhile: {decision.reason.lower()}"
+            self._note(Kind.UNDELIVERED, key_id, peer, client.name, why)
             return None
         return decision.secret
+
+    def _reconsidered(self, key_id: str, client: Client, *, approved: bool) -> Give | Refuse:
+        """The decision once more, after a wait: by the key, the state and the settings of now."""
+        if self._registry.find(key_id) is not client:
+            return Refuse(Rejection.NEW_KEY)
+        return client.reconsider(self._clock.now(), approved=approved)
 
     def delivered(self, key_id: str, _peer: Peer) -> None:
         """Note that the client has its secret."""

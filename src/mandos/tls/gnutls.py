@@ -38,7 +38,11 @@ SHUT_WR = 1
 KEYID_USE_SHA256 = 1
 PK_DH = 3
 
+HANDSHAKE_CERTIFICATE = 11
+HOOK_PRE = 0
+
 E_AGAIN = -28
+E_CERTIFICATE = -43
 E_INTERRUPTED = -52
 E_PREMATURE_TERMINATION = -110
 
@@ -66,6 +70,13 @@ class Datum(ctypes.Structure):
     def copy(self) -> bytes:
         """The bytes, as our own."""
         return ctypes.string_at(self.data, self.size)
+
+
+Pointer = c_void_p
+if TYPE_CHECKING:
+    DatumPointer = ctypes._Pointer[Datum]  # noqa: SLF001 - the name of the type
+#: gnutls_handshake_hook_func: session, message type, when, whether it comes in, the message.
+Hook = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint, c_uint, c_uint, POINTER(Datum))
 
 
 def datum(data: bytes) -> Datum:
@@ -141,6 +152,8 @@ priority_set = _call("priority_set", c_void_p, c_void_p)
 credentials_set = _call("credentials_set", c_void_p, c_int, c_void_p)
 transport_set_fds = _plain("transport_set_int2", None, c_void_p, c_int, c_int)
 set_handshake_timeout = _plain("handshake_set_timeout", None, c_void_p, c_uint)
+handshake_set_max_length = _plain("handshake_set_max_packet_length", None, c_void_p, c_size_t)
+handshake_set_hook = _plain("handshake_set_hook_function", None, c_void_p, c_uint, c_int, Hook)
 handshake = _call("handshake", c_void_p)
 record_send = _call("record_send", c_void_p, c_char_p, c_size_t, result=ctypes.c_ssize_t)
 record_recv = _call("record_recv", c_void_p, c_void_p, c_size_t, result=ctypes.c_ssize_t)

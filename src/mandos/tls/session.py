@@ -51,6 +51,11 @@ class Session:
         self._buffer: ctypes.Array[ctypes.c_char] | None = None
 
     @property
+    def pointer(self) -> gnutls.Pointer:
+        """GnuTLS's own session, for ``limits``."""
+        return self._handle.pointer
+
+    @property
     def wants_write(self) -> bool:
         """After WouldBlock: whether to wait for the socket to become writable."""
         return bool(gnutls.record_get_direction(self._handle.pointer))

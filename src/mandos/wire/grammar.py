@@ -23,6 +23,10 @@ PRIORITY = "SECURE128:!CTYPE-X.509:+CTYPE-RAWPK:!RSA:!VERS-ALL:+VERS-TLS1.3:%PRO
 GREETING_TIME = 10.0
 #: How long either end waits for the other during the TLS handshake.
 HANDSHAKE_TIME = 20.0
+#: In how many pieces a client's part of the handshake may arrive: each costs the server a turn.
+HANDSHAKE_PIECES = 64
+#: How often a client may say something, of TLS's own, while it waits for an approval.
+WAITING_PIECES = 32
 #: How long the server tries to write a secret, and a client to read one that has begun.
 TRANSFER_TIME = 60.0
 #: How long either end waits for the other to close.

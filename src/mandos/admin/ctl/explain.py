@@ -99,6 +99,9 @@ def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
         outcome = "gets its secret" if client.approved_by_default else "gets nothing"
         yield f"Not yet: {name} waits for approval{since}."
         yield f"Let it through with: {command}. Without a word from you it {outcome} in the end."
+    elif ours and client.expires is not None and client.expires <= now:
+        yield f"No: the time of {name} is over, and the server has not yet checked it."
+        yield "It gets its secret again as soon as a check succeeds."
     elif not client.approval_delay and (client.approved_by_default or not ours):
         yield f"Yes: {name} gets its secret as soon as it asks."
     elif not client.approval_delay:

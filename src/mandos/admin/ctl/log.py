@@ -24,6 +24,7 @@ _PAGE = 1000
 _KINDS = {
     "enabled": ("enabled", Grade.WELL),
     "disabled": ("disabled", Grade.BAD),
+    "overdue": ("not checked in time", Grade.DOUBTFUL),
     "secret-sent": ("got its secret", Grade.WELL),
     "undelivered": ("its secret did not arrive", Grade.DOUBTFUL),
     "rejected": ("refused", Grade.BAD),

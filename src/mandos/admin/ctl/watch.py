@@ -38,6 +38,7 @@ _TOLD_BY_RECORD = {
     "denied": Grade.BAD,
     "undelivered": Grade.DOUBTFUL,
     "check-failed": Grade.DOUBTFUL,
+    "overdue": Grade.DOUBTFUL,
     "state-lost": Grade.BAD,
 }
 

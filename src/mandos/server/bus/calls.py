@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mandos.server.registry import Registry
 
 _RECORD_LIMIT = 1000
+#: Numbers of records stay below this, which SQLite can compare with.
+_NUMBER_LIMIT = 1 << 62
 #: Characters of a client's section; reading more would hold up others.
 _SECTION_LIMIT = 1 << 20
 _CLIENTS = bus_names.CLIENT_PATHS.rstrip("/")
@@ -144,7 +146,7 @@ class Calls:
     async def _records(self, call: Message, client: str, limit: int, before: int) -> Message:
         try:
             entries = await self._server.records(
-                client or None, min(limit, _RECORD_LIMIT), before or None
+                client or None, min(limit, _RECORD_LIMIT), min(before, _NUMBER_LIMIT) or None
             )
         except MandosError as error:
             raise CallError(bus_names.FAILED, "\n".join(error.lines())) from error

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from itertools import count
+import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 from mandos.bus_names import client_path
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from mandos.server.client import Client
     from mandos.server.registry import Registry
 
+log = logging.getLogger(__name__)
+
+#: Hexadecimal digits that tell paths apart.
+_DIGITS = 8
+
 
 class Objects:
     """The clients of a registry by path; must hear of events before others use it."""
@@ -24,8 +30,9 @@ class Objects:
         self._registry = registry
         self._names: dict[str, str] = {}
         self._paths: dict[str, str] = {}
-        for client in registry:
+        for client in sorted(registry, key=lambda client: (client.created, client.name)):
             self._take(client.name)
+        self._names = {self._paths[client.name]: client.name for client in registry}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -53,10 +60,20 @@ class Objects:
         del self._names[self._paths.pop(name)]
 
     def _take(self, name: str) -> None:
-        """Two names may lead to one path; the second then gets a number that no name can have."""
-        wanted = path = client_path(name)
-        numbers = count(2)
+        """Two names may lead to one path; the younger client then gets one with a hash of its name.
+
+        So each client has the same path after a restart, in whatever order the clients come then.
+        """
+        path = wanted = client_path(name)
+        digits = hashlib.sha256(name.encode()).hexdigest()
+        size = _DIGITS
         while path in self._names:
-            path = f"{wanted}__{next(numbers)}"
+            path = f"{wanted}__{digits[:size]}"
+            size += 1
+        if path != wanted:
+            log.warning(
+                "the name of client %s leads to the D-Bus path of client %s; its own is %s",
+                *(name, self._names[wanted], path),
+            )
         self._names[path] = name
         self._paths[name] = path

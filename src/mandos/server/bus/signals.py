@@ -10,7 +10,6 @@ property by itself; the event's own signal stands where the reference has it.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
@@ -49,8 +48,6 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
 _SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
 #: Settings whose properties never change, D-Bus clients think.
 _CONSTANT = frozenset(("key_id", "fingerprint"))
-#: What a client gets for its checker's wait is told from here on; mostly it is next to nothing.
-_WORTH_TELLING = timedelta(seconds=1)
 _REMEMBERED = (
     "Enabled", "LastEnabled", "Expires", "CheckerRunning", "LastCheckerStatus", "LastCheckedOK",
     "ApprovalPending", "LastApprovalRequest",
@@ -100,9 +97,7 @@ class Signals:
             return
         if isinstance(event, events.SettingsChanged):
             self._settings_changed(client, path, event.names)
-        if isinstance(event, events.CheckerBegan):
-            self._waited(client, path)
-        elif isinstance(event, events.CheckerStopped) and not client.enabled:
+        if isinstance(event, events.CheckerStopped) and not client.enabled:
             self._tell_changes(client, path, ("Expires",))
         self._tell_changes(client, path, _CHANGES.get(type(event), ()))
         self._tell_event(event, path)
@@ -144,16 +139,6 @@ class Signals:
             if told[place] != state[place]:
                 told[place] = state[place]
                 self._changed(client, path, name)
-
-    def _waited(self, client: Client, path: str) -> None:
-        """A checker's wait was given to its client."""
-        told, place = self._told[client.name], _REMEMBERED.index("Expires")
-        before = told[place]
-        if not isinstance(before, datetime) or client.expires is None:
-            return
-        if client.expires - before < _WORTH_TELLING:
-            told[place] = client.expires
-        self._tell_changes(client, path, ("Expires",))
 
     def _settings_changed(self, client: Client, path: str, names: tuple[str, ...]) -> None:
         if not _CONSTANT.isdisjoint(names):
