@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Connections accepted before others get their turn.
-_BATCH = 64
+_BATCH = 16
 #: Seconds to wait when there is no descriptor left for another connection.
 _PAUSE = 0.5
 #: A peer that vanishes while it waits for an approval is noticed within 30 seconds: tcp(7).
