@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import socket
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,6 +20,9 @@ from typing import NamedTuple
 import pytest
 from hostile_keys import expensive_key, public_key
 
+from mandos.server.connection import TLS
+from mandos.server.listener import Listener
+from mandos.server.sockets import Peer
 from mandos.tls import keys, limits
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, TLSError, WouldBlock
@@ -137,6 +141,37 @@ def test_every_other_group_is_cheap(group: str, honest: float) -> None:
     cost = _least(lambda: _shake_hands(key, only, bounded=True))
     assert not cost.error
     assert cost.turn <= FACTOR * honest
+
+
+async def test_crowd_is_accepted_in_cheap_turns(honest: float) -> None:
+    """A thousand connections that come at once are taken a few at a time."""
+    listening = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=1024)
+    listening.settimeout(0)
+    tls = TLS(Priority(limits.bounded(grammar.PRIORITY)), Credentials())
+    listener = Listener(listening, tls, Nothing(), room=1000)
+    turns: list[float] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("::1", listener.port)))
+        while len(listener._tasks) < 200:
+            begin = time.thread_time()
+            listener._accept()
+            turns.append(time.thread_time() - begin)
+        await listener.stop()
+    assert statistics.median(turns) <= FACTOR * honest
+
+
+class Nothing:
+    """A vault without secrets."""
+
+    async def judge(self, _key_id: str, _peer: Peer) -> bytes | None:
+        """Refuse."""
+
+    def delivered(self, key_id: str, peer: Peer) -> None:
+        """Never happens."""
+
+    def undelivered(self, key_id: str, peer: Peer) -> None:
+        """Never happens."""
 
 
 def test_priority_of_the_administrator_is_left_alone() -> None:

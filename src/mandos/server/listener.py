@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Connections accepted before others get their turn.
-_BATCH = 64
+_BATCH = 16
 #: Seconds to wait when there is no descriptor left for another connection.
 _PAUSE = 0.5
 #: A peer that vanishes while it waits for an approval is noticed within 30 seconds: tcp(7).
@@ -73,6 +73,7 @@ class Listener:
         self._proved: dict[asyncio.Task[None], Connection] = {}
         self._failures = Tally(_report_failures, _LINES)
         self._crowds = Tally(_report_crowd)
+        self._lacks = Tally(_report_lack)
 
     @property
     def port(self) -> int:
@@ -109,6 +110,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._failures.close()
         self._crowds.close()
+        self._lacks.close()
 
     def _accept(self) -> None:
         for _turn in range(_BATCH):
@@ -128,7 +130,7 @@ class Listener:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.debug("a connection ended before it began: %s", error.strerror)
             return
-        if self._crowds.passes("a lack of descriptors or memory"):
+        if self._lacks.passes(error.strerror or ""):
             log.error("cannot take more connections for a moment: %s", error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening)
@@ -193,6 +195,10 @@ class Listener:
 
 def _report_failures(times: int, address: str) -> None:
     log.warning("%d more connections failed in a minute, most of them from %s", times, address)
+
+
+def _report_lack(times: int, cause: str) -> None:
+    log.error("could not take connections %d more times in a minute: %s", times, cause)
 
 
 def _report_crowd(times: int, address: str) -> None:
