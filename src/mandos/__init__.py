@@ -7,4 +7,4 @@ judges who may have it, ``tls`` and ``wire`` carry it, ``client`` fetches it and
 it.  This module must stay free of imports: early boot pays for each of them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import mandos
+
 ROOT = Path(__file__).parents[2]
+MAN = sorted((ROOT / "man").iterdir())
 HEADER = (
     "# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors\n"
     "# SPDX-License-Identifier: GPL-3.0-or-later\n"
@@ -41,6 +45,20 @@ def test_source_has_licence_header(source: Path) -> None:
     """Every source file starts with the two SPDX lines."""
     text = source.read_text(encoding="utf-8").removeprefix("#!/usr/bin/env python3\n")
     assert text.startswith(HEADER)
+
+
+def test_there_is_one_version() -> None:
+    """The program, pyproject.toml, the Debian package, the changelog and the manual pages agree."""
+    texts = {
+        "pyproject.toml": f'version = "{mandos.__version__}"\n',
+        "debian/changelog": f"mandos-in-python ({mandos.__version__}) ",
+        "CHANGELOG.md": f"## {mandos.__version__} ",
+    }
+    for name, text in texts.items():
+        assert text in (ROOT / name).read_text(encoding="utf-8"), name
+    named = re.compile(r"^\.TH .*Mandos in Python ([0-9.]+)", re.MULTILINE)
+    found = {version for page in MAN for version in named.findall(page.read_text("utf-8"))}
+    assert found == {mandos.__version__}
 
 
 def _modules_after(statement: str) -> set[str]:

@@ -295,6 +295,6 @@ def test_help_and_version_end_the_program_well(
     shown = capsys.readouterr().out
     assert caught.value.code == 0
     if "v" in option:
-        assert shown == "mandos 0.1.0\n"
+        assert shown == "mandos 0.2.0\n"
     else:
         assert all(flag in shown for row in ROWS for flag in row.flags)
