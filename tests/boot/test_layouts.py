@@ -123,6 +123,7 @@ def test_plymouth_and_another_password(
     """The server has the first disk's password; the second's is typed once, when it asks."""
     started(site.host(avahi=True), made, ours())
     machine = site.boot(_second_is_typed(disks, tmp_path), made)
+    machine.console.expect("cryptdata.*bad password")
     machine.console.expect("unlock disk cryptdata")
     machine.console.type(TYPED)
     took(machine.expect_boot())

@@ -24,9 +24,11 @@ PATIENCE = 600.0
 #: Lines of the console that a failure shows.
 TAIL = 60
 #: Escape sequences and control characters that are there for a terminal: ECMA-48, 5.4.
-_FOR_TERMINALS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\^_c]|[\r\x00\x07]")
+_FOR_TERMINALS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_c78]|[\r\x00\x07]"
+)
 #: Such a sequence whose end has not come yet.
-_BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*)?\Z")
+_BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*|[]P^_X][^\x07\x1b]*\x1b?)?\Z")
 
 
 class Console(Process):
