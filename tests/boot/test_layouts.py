@@ -152,7 +152,7 @@ def test_plymouth_and_another_password(
 def _expect_refusal(machine: Machine, disk: str) -> None:
     """Return when the server's password was refused, and a person can type at the boot screen.
 
-    The question is there twice, in either order: plymouthd's, and below the line of mandos-handover.
+    The question is there twice, in any order: plymouthd's, and below the line of mandos-handover.
     Only plymouthd reads.
     """
     machine.console.expect(f"{disk}.*bad password")
