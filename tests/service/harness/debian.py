@@ -246,6 +246,13 @@ mkdir run/checkout
 mount --bind "$2" run/checkout
 packages=$(echo usr/local/lib/python3.*/dist-packages)
 mount --bind "$3" "$packages"
+cat >usr/bin/mandos-keygen <<KEYGEN
+#!/usr/bin/python3
+from mandos.admin.keygen import main
+
+raise SystemExit(main())
+KEYGEN
+chmod 755 usr/bin/mandos-keygen
 exec chroot . sh -euc "$4"
 """
 
