@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.askers import QUESTIONS, ask
 from harness.boot import install_boot_programs
 from harness.boot_screen import BootScreen
 from harness.host import Host
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from harness.boot import BootPrograms
 
 pytestmark = pytest.mark.peer
+
+#: Answers the only question that there is, by systemd's own program.
+ANOTHER_AGENT = f"""socket=$(sed -n s/^Socket=//p {QUESTIONS}/ask.*)
+echo of another agent | /lib/systemd/systemd-reply-password 1 "$socket"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,24 @@ def test_plymouth_itself_keeps_a_question(programs: BootPrograms, screen: BootSc
         screen.type(b"for the new one\n")
         assert asking.wait() == 0
         assert asking.stdout == b"for the new one"
+
+
+def test_systemd_keeps_a_question(programs: BootPrograms, screen: BootScreen) -> None:
+    """The agent of systemd leaves its question, too, when another one, not ours, has answered."""
+    host = programs.host
+    host.path(QUESTIONS).mkdir(parents=True)
+    with host.start("systemd-tty-ask-password-agent", "--watch", "--plymouth"):
+        with ask(host, "old") as asker:
+            screen.wait_for("Password of old:")
+            host.run("sh", "-ec", ANOTHER_AGENT)
+            assert asker.wait() == 0
+            assert asker.stdout == b"of another agent"
+        with ask(host, "new") as asker:
+            screen.type(b"for the old one\n")
+            screen.wait_for("Password of new:")
+            screen.type(b"for the new one\n")
+            assert asker.wait() == 0
+            assert asker.stdout == b"for the new one"
 
 
 @pytest.mark.usefixtures("screen")
