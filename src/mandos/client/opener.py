@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TIME = 30.0
 #: Seconds between tries to end a process that has not given root up yet; that takes it 0.1 s.
 _PAUSE = 0.01
-#: How many messages are opened at once; others wait for their turn.
-_AT_ONCE = 4
+#: How many messages are opened at once, and how many wait for their turn.
+_AT_ONCE, _QUEUE_LIMIT = 2, 16
 _PIECE = 1 << 16
 _ANSWER_LIMIT = _PIECE  # a password, or why there is none
 _PASSWORD, _FAILED, _UNUSABLE = b"P", b"F", b"U"
@@ -78,7 +78,7 @@ class Openers:
         self._loop: Loop | None = None
         self._spare: _Opener | None = _Opener(secret_key)
         self._busy: list[_Opener] = []
-        self._queue: list[tuple[bytes, Callable[[bytes | MandosError], None]]] = []
+        self._queue: list[tuple[int, bytes, Callable[[bytes | MandosError], None]]] = []
 
     def attach(self, loop: Loop) -> None:
         """From now on let the loop serve them."""
@@ -86,10 +86,20 @@ class Openers:
         if self._spare:
             self._watch(self._spare)
 
-    def open(self, sealed: bytes, done: Callable[[bytes | MandosError], None]) -> None:
-        """Open a message; ``done`` gets the password, or why there is none."""
-        self._queue.append((sealed, done))
+    def open(
+        self, sealed: bytes, done: Callable[[bytes | MandosError], None], before: int = 0
+    ) -> None:
+        """Open a message; ``done`` gets the password, or why there is none.
+
+        ``before`` is how many of the same host were opened before: a host of which fewer were is
+        served first.  When too many wait, the last of those with the most is given up.
+        """
+        self._queue.append((before, sealed, done))
+        self._queue.sort(key=lambda entry: entry[0])  # stable
         self._begin()
+        if len(self._queue) > _QUEUE_LIMIT:
+            *_, given_up = self._queue.pop()
+            given_up(PeerError("too many secrets wait to be opened"))
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When the first of them has to be ended."""
@@ -113,7 +123,7 @@ class Openers:
                 opener = _Opener(self._secret_key)
                 self._watch(opener)
             self._spare = None
-            sealed, opener.done = self._queue.pop(0)
+            _before, sealed, opener.done = self._queue.pop(0)
             opener.message = memoryview(sealed)
             opener.deadline = time.monotonic() + _TIME
             self._busy.append(opener)

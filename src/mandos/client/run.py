@@ -115,9 +115,8 @@ class Run:
         addresses = [*settings.connect, *settings.servers]
         self._searches += [self._direct(address) for address in addresses]
         if not settings.connect:
-            found = self._fetcher.learn
             self._searches.append(
-                ZeroconfSearch(self._network_watch, found, self._loop, self._debug)
+                ZeroconfSearch(self._network_watch, self._fetcher, self._loop, self._debug)
             )
             self._waiting = Waiting(self._network_watch, self._fetcher, self._say)
 

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     _Runner = Callable[..., bytes]
 
 #: Bytes of a message, and of what is in it before it is known to be a password.
-MESSAGE_LIMIT = grammar.SECRET_LIMIT
-_CONTENT_LIMIT = grammar.SECRET_LIMIT
+MESSAGE_LIMIT = grammar.MESSAGE_LIMIT
+_CONTENT_LIMIT = grammar.MESSAGE_LIMIT
 
 #: A message of the largest size is held about ten times while it is opened.
-_MEMORY = 256 << 20
+_MEMORY = 16 << 20
 _TIME = 30.0  # in seconds; an RSA key of 4096 bits takes 0.02 s, an emulated machine 50 times that
 
 _ARMOR = b"-----BEGIN PGP"
@@ -131,7 +131,11 @@ def _protections(key: SignedSecretKey) -> list[S2kParams]:
 
 def _binary(message: bytes) -> bytes:
     if len(message) > MESSAGE_LIMIT:
-        raise SecretError(f"the secret is larger than {MESSAGE_LIMIT} bytes")
+        raise SecretError(
+            f"the secret is larger than {MESSAGE_LIMIT} bytes, as no password of at most "
+            f"{passwords.LIMIT} bytes makes it",
+            passwords.LONGER_KEYS,
+        )
     if not message.lstrip().startswith(_ARMOR):
         return message
     load()
