@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mandos.client import fetch, turns
 from mandos.client.fetch import Fetcher
+from mandos.client.opener import Opened
 from mandos.client.search import Target
 from mandos.errors import PeerError
 
@@ -53,8 +54,8 @@ class Link:
     change = forget = watch
 
     @staticmethod
-    def _open(sealed: bytes, done: Callable[[bytes | PeerError], None], _before: int) -> None:
-        done(b"password" if sealed == b"good" else PeerError("rubbish"))
+    def _open(sealed: bytes, done: Callable[[Opened | PeerError], None], _before: int) -> None:
+        done(Opened(b"password", signed=True) if sealed == b"good" else PeerError("rubbish"))
 
     def step(self) -> None:
         """Let a moment pass."""

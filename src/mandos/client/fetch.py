@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from mandos.client.attempt import SessionMaker
     from mandos.client.loop import Loop
+    from mandos.client.opener import Opened
     from mandos.client.search import Target
 
     #: Opens what a server sent; later calls back with the password, or why there is none.  The
     #: number says how many messages from the same host were opened before.
-    Open = Callable[[bytes, Callable[[bytes | MandosError], None], int], None]
+    Open = Callable[[bytes, Callable[[Opened | MandosError], None], int], None]
     #: Asks for a route to an address over an interface (0: for none), in place of an earlier one;
     #: calls back once it is so.
     AskRoute = Callable[[str, int, Callable[[], object]], None]
@@ -49,6 +50,10 @@ _JITTER = 0.1
 #: Seconds from the first failure after which a person is told that there is no way to a server: the
 #: network may still be coming up.
 _NO_WAY_TIME = 9.0
+#: Seconds in which a signed password may come after the first that is not signed; and how many of
+#: those are remembered.
+UNSIGNED_AFTER = 10.0
+_UNSIGNED_LIMIT = 16
 #: Different complaints that are told about one server.
 _COMPLAINT_LIMIT = 8
 
@@ -120,6 +125,8 @@ class Fetcher:
     ) -> None:
         self.password: bytes | None = None
         self.on_refusal: Callable[[], str] | None = None
+        #: Whether a signed password is waited for when one came that is not signed.
+        self.prefers_signed = True
         self._loop = loop
         self._make_session = make_session
         self._open_sealed = open_sealed
@@ -127,6 +134,9 @@ class Fetcher:
         self._retry = retry
         self._ask_route = ask_route
         self._servers: dict[tuple[str, int, int], _Server] = {}
+        #: Passwords without a signature, by host, and when one of them will do.
+        self._unsigned: dict[tuple[str, int] | None, bytes] = {}
+        self._unsigned_from = FOREVER
         self._beginnings = Pace(*_BEGINNINGS)
         self._messages: dict[tuple[str, int], int] = {}
 
@@ -143,10 +153,15 @@ class Fetcher:
         later = min((one.begin for one in waiting if one.begin > now), default=FOREVER)
         if any(one.begin <= now for one in waiting):
             later = min(later, max(self._room(now)[0], self._beginnings.ready_at(now)))
-        return min(due, later)
+        return min(due, later, self._unsigned_from)
 
     def tick(self, now: float) -> None:
         """Ask those whose turn it is, and give those up that took too long."""
+        if now >= self._unsigned_from:
+            passwords = list(self._unsigned.values())
+            # Any of them: a run after this one may choose another.
+            self.password = passwords[os.urandom(1)[0] % len(passwords)]
+            return
         for server in list(self._servers.values()):
             if server.attempt and server.attempt.deadline <= now:
                 self._advance(server, server.attempt, now)
@@ -270,12 +285,27 @@ class Fetcher:
             del self._messages[next(iter(self._messages))]
         return count
 
-    def _opened(self, server: _Server, result: bytes | MandosError) -> None:
+    def _opened(self, server: _Server, result: Opened | MandosError) -> None:
         server.opening = False
         if isinstance(result, MandosError):
             self._give_up(server, result, time.monotonic())
+        elif result.signed or not self.prefers_signed:
+            self.password = result.password
         else:
-            self.password = result
+            self._keep_unsigned(server, result.password, time.monotonic())
+
+    def _keep_unsigned(self, server: _Server, password: bytes, now: float) -> None:
+        """Who has the client's public key can have sealed it: look for a signed one first."""
+        server.begin = now + self._wait()
+        if not self._unsigned:
+            self._unsigned_from = now + UNSIGNED_AFTER
+            self._say(
+                f"{server}: the password is not signed by this client's OpenPGP key: used only if "
+                f"no signed one comes within {UNSIGNED_AFTER:g} seconds "
+                "(mandos-keygen --password makes a signed one)"
+            )
+        if len(self._unsigned) < _UNSIGNED_LIMIT:
+            self._unsigned[server.host] = password
 
     def _end_attempt(self, server: _Server) -> None:
         if server.attempt:
@@ -285,13 +315,16 @@ class Fetcher:
 
     def _give_up(self, server: _Server, error: Exception, now: float) -> None:
         self._end_attempt(server)
-        wait = self._retry * (1 + _JITTER * _fraction())
-        server.begin = now + wait
+        server.begin = now + self._wait()
         if isinstance(error, Refused) and self.on_refusal:
             error.hint = self.on_refusal()
         self._complain(server, error, now)
         if isinstance(error, UnreachableError) and not server.target.scope:
             self._seek_way(server)
+
+    def _wait(self) -> float:
+        """Seconds until a server is asked again."""
+        return self._retry * (1 + _JITTER * _fraction())
 
     def _complain(self, server: _Server, error: Exception, now: float) -> None:
         """Tell each failure once; that no way leads to a server only when it lasts."""

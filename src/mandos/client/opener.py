@@ -32,8 +32,18 @@ _PAUSE = 0.01
 _AT_ONCE, _QUEUE_LIMIT = 2, 16
 _PIECE = 1 << 16
 _ANSWER_LIMIT = _PIECE  # a password, or why there is none
-_PASSWORD, _FAILED, _UNUSABLE = b"P", b"F", b"U"
+_SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
 _DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
+
+
+class Opened:
+    """A password, and whether the client's own key has signed it."""
+
+    __slots__ = ("password", "signed")
+
+    def __init__(self, password: bytes, *, signed: bool) -> None:
+        self.password = password
+        self.signed = signed
 
 
 class _Opener:
@@ -42,7 +52,7 @@ class _Opener:
     __slots__ = ("answer", "deadline", "done", "message", "pid", "socket")
 
     def __init__(self, secret_key: bytes) -> None:
-        self.done: Callable[[bytes | MandosError], None] | None = None
+        self.done: Callable[[Opened | MandosError], None] | None = None
         self.message = memoryview(b"")
         self.answer = bytearray()
         self.deadline = FOREVER
@@ -78,7 +88,7 @@ class Openers:
         self._loop: Loop | None = None
         self._spare: _Opener | None = _Opener(secret_key)
         self._busy: list[_Opener] = []
-        self._queue: list[tuple[int, bytes, Callable[[bytes | MandosError], None]]] = []
+        self._queue: list[tuple[int, bytes, Callable[[Opened | MandosError], None]]] = []
 
     def attach(self, loop: Loop) -> None:
         """From now on let the loop serve them."""
@@ -87,7 +97,7 @@ class Openers:
             self._watch(self._spare)
 
     def open(
-        self, sealed: bytes, done: Callable[[bytes | MandosError], None], before: int = 0
+        self, sealed: bytes, done: Callable[[Opened | MandosError], None], before: int = 0
     ) -> None:
         """Open a message; ``done`` gets the password, or why there is none.
 
@@ -164,7 +174,7 @@ class Openers:
             pass  # it died with a part of the message unread
         self._finish(opener, _verdict(bytes(opener.answer), self._path))
 
-    def _finish(self, opener: _Opener, result: bytes | MandosError) -> None:
+    def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
         """Hand on what became of the message; a key that cannot be used ends the program."""
         self._drop(opener)
         if opener is self._spare:
@@ -195,7 +205,8 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         message = _read_all(end)
         if not message:
             return  # the client ended
-        answer = _PASSWORD + opening.open_in_this_process(message, key)
+        password, signed = opening.open_in_this_process(message, key)
+        answer = (_SIGNED if signed else _UNSIGNED) + password
     except (AdministratorError, MachineError) as error:
         answer = _UNUSABLE + bytes([error.exit_code]) + _told(error)
     except MandosError as error:
@@ -214,10 +225,10 @@ def _told(error: MandosError) -> bytes:
     return "\0".join((str(error), error.hint or "")).encode(errors="replace")
 
 
-def _verdict(answer: bytes, path: str) -> bytes | MandosError:
+def _verdict(answer: bytes, path: str) -> Opened | MandosError:
     kind, rest = answer[:1], answer[1:]
-    if kind == _PASSWORD:
-        return rest
+    if kind in {_SIGNED, _UNSIGNED}:
+        return Opened(rest, signed=kind == _SIGNED)
     if kind == _FAILED:
         return _as_error(PeerError, "", rest)
     if kind == _UNUSABLE and rest[0] == MachineError.exit_code:

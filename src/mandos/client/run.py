@@ -72,6 +72,8 @@ class Run:
             ask_route=network.ask_route if network else None,
         )
         self._fetcher.on_refusal = self._on_refusal
+        # A single server that the administrator names is all that there is to wait for.
+        self._fetcher.prefers_signed = len(settings.connect) != 1
 
     def __enter__(self) -> Self:
         return self

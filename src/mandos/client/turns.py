@@ -8,9 +8,10 @@ The host that has the fewest connections is next; within a host, and between hos
 many, the server that has waited longest.
 
 A server may be silent for an hour, until an administrator approves.  It keeps its connection while
-there is room.  Where there is none, a server gives way to another host's that has fewer, or once its
-turn is over to one of the same host.  It is asked again later, and its next turn is twice as long:
-so whatever time an honest server needs, it gets it at last.
+there is room.  Where there is none, one of the host that has most gives way to a host that has two
+fewer; or one whose turn is over to a host that has fewer, or to another server of its own host.  It
+is asked again later, and its next turn is twice as long: an honest server that needs time gets it
+at last.
 """
 
 from __future__ import annotations
