@@ -41,7 +41,7 @@ class Link:
         self.ways: dict[tuple[str, int, int], str] = {GOOD.address: "good"}
         self.connections = self.most = 0
         self.fetcher = Fetcher(
-            self,  # type: ignore[arg-type] - all that it asks of a loop
+            self,  # type: ignore[arg-type]
             lambda _socket: pytest.fail("no session is needed"),
             self._open,
             (lambda _text: None, lambda _text: None),

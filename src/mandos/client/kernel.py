@@ -17,7 +17,7 @@ from mandos.bare import socket
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port ID
 _ERROR = 2
 _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x200, 0x400
-_NEW_LINK, _NEW_ROUTE, _DELETE_ROUTE = 16, 24, 25
+_NEW_LINK, _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 16, 24, 25, 26
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change mask
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -53,6 +53,16 @@ class Kernel:
         """Reach one host (packed address) over an interface; FileExistsError if it has a route."""
         self._request(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, interface))
 
+    def has_route(self, address: bytes) -> bool:
+        """Whether any route says where packets for this host go, or that none may go there."""
+        bits, family = len(address) * 8, _family(address)
+        asked = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(_DESTINATION, address)
+        try:
+            self._request(_GET_ROUTE, 0, asked)
+        except OSError as error:
+            return error.errno != errno.ENETUNREACH
+        return True
+
     def remove_route(self, address: bytes, interface: int) -> None:
         """Take such a route away."""
         self._request(_DELETE_ROUTE, 0, _host_route(address, interface))
@@ -81,15 +91,18 @@ class Kernel:
 
 
 def _host_route(address: bytes, interface: int) -> bytes:
-    if len(address) not in (4, 16):
-        raise OSError(errno.EAFNOSUPPORT, "no such address family")
-    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     bits = len(address) * 8
     return (
-        _ROUTE.pack(family, bits, 0, 0, _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST, 0)
+        _ROUTE.pack(_family(address), bits, 0, 0, _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST, 0)
         + _attribute(_DESTINATION, address)
         + _attribute(_OUT, _NUMBER.pack(interface))
     )
+
+
+def _family(address: bytes) -> int:
+    if len(address) not in (4, 16):
+        raise OSError(errno.EAFNOSUPPORT, "no such address family")
+    return socket.AF_INET if len(address) == 4 else socket.AF_INET6
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
