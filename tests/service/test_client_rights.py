@@ -23,6 +23,7 @@ from harness.host import Host
 from harness.keys import make_credentials
 from harness.peers import PORT, client_command, start_server
 from harness.process import PATIENCE
+from mandos import passwords
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -38,6 +39,8 @@ NETWORK_TABLES = (
     *("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6"),
     *("raw", "raw6", "icmp", "icmp6", "packet"),
 )
+#: Leaves less room in a pipe of one page than a password needs.
+FILLING = bytes(4000)
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 #: Takes questions to a name server, and answers none.
 MUTE_NAME_SERVER = """
@@ -63,6 +66,11 @@ class Part:
     def user(self) -> list[int]:
         """Real, effective, saved and file system's user and then group."""
         return [int(number) for number in self.status["Uid"] + self.status["Gid"]]
+
+    @property
+    def cannot_be_traced(self) -> bool:
+        """Whether its memory is root's alone, whoever its user is: proc(5)."""
+        return Path(f"/proc/{self.pid}/mem").stat().st_uid == 0
 
     @property
     def rights(self) -> set[int]:
@@ -128,6 +136,7 @@ def _look_at(client: Part, parts: list[Part], user: int) -> None:
     assert not companion.reaches_a_network
     for part in (client, *parts):
         assert part.status["Groups"] == []
+        assert part.cannot_be_traced
         if part is not companion:
             assert part.user == [user] * 8
             assert part.rights == {0}
@@ -212,23 +221,25 @@ def test_reader_that_has_gone_is_a_temporary_failure(
 
 @pytest.fixture(scope="module")
 def large_keys(workshop: Host) -> Credentials:
-    """Keys of a client whose password no pipe holds."""
-    return make_credentials(workshop, OURS, "large", os.urandom(1 << 20))
+    """Keys of a client whose password is as long as may be."""
+    return make_credentials(workshop, OURS, "large", os.urandom(passwords.LIMIT))
 
 
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "non-blocking"])
 def test_slow_reader_gets_the_whole_password(
     site: Site, client: Host, stack: ExitStack, large_keys: Credentials, *, blocking: bool
 ) -> None:
-    """The smallest of pipes, full most of the time, cuts nothing off."""
+    """The smallest of pipes, nearly full at first, cuts nothing off."""
     server = stack.enter_context(start_server(site.host(), OURS, large_keys.section))
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, FILLING)
     os.set_blocking(writing, blocking)
     command = [*client.entrance, *client_command(client, OURS, large_keys, server.address)]
     with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE) as running:
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
+            time.sleep(3)  # until the client has begun to write, most likely
             got = pipe.read()
     assert running.returncode == 0
-    assert got == large_keys.password
+    assert got == FILLING + large_keys.password

@@ -24,6 +24,7 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
 _DESTINATION, _OUT = 1, 4
 _UP = 0x1
+_WHOLE_ROUTE = 0x2000  # of the flags of a route that is asked for: tell the entry of the table
 _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST = 254, 3, 253, 1
 _ANSWER_LIMIT = 1 << 16
 #: Seconds for an answer, which the kernel gives before the request returns.
@@ -54,14 +55,17 @@ class Kernel:
         self._request(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, interface))
 
     def has_route(self, address: bytes) -> bool:
-        """Whether any route says where packets for this host go, or that none may go there."""
+        """Whether a route is meant for this host or its network, even one that forbids it.
+
+        A default route does not count: the router may know no way, and the host be a neighbour.
+        """
         bits, family = len(address) * 8, _family(address)
-        asked = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(_DESTINATION, address)
+        asked = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, _WHOLE_ROUTE)
         try:
-            self._request(_GET_ROUTE, 0, asked)
+            told = self._request(_GET_ROUTE, 0, asked + _attribute(_DESTINATION, address))
         except OSError as error:
             return error.errno != errno.ENETUNREACH
-        return True
+        return len(told) <= _HEADER.size + 1 or told[_HEADER.size + 1] > 0  # the prefix's length
 
     def remove_route(self, address: bytes, interface: int) -> None:
         """Take such a route away."""
@@ -71,14 +75,17 @@ class Kernel:
         """End; what was set stays."""
         self._socket.close()
 
-    def _request(self, kind: int, flags: int, body: bytes) -> None:
+    def _request(self, kind: int, flags: int, body: bytes) -> bytes:
+        """Returns what the kernel told before it acknowledged the request, if anything."""
         self._sequence += 1
         length = _HEADER.size + len(body)
         flags |= _REQUEST | _ACKNOWLEDGE
         message = _HEADER.pack(length, kind, flags, self._sequence, 0) + body
         self._socket.sendto(message, (0, 0))
-        while not self._is_answered(self._socket.recv(_ANSWER_LIMIT)):
-            pass
+        told = b""
+        while not self._is_answered(datagram := self._socket.recv(_ANSWER_LIMIT)):
+            told = datagram
+        return told
 
     def _is_answered(self, datagram: bytes) -> bool:
         _length, kind, _flags, sequence, _port = _HEADER.unpack_from(datagram)
