@@ -206,7 +206,7 @@ def _open_here(message: bytes, key: SignedSecretKey) -> bytes:
     """As in a process of its own, without one; memory is not limited."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mandos.process.limit_memory", lambda _memory: None)
-        return open_in_this_process(message, key)
+        return open_in_this_process(message, key)[0]
 
 
 def _pkesk(name: str = "cv25519") -> bytes:

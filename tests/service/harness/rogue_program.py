@@ -115,7 +115,7 @@ async def _main(way: str, count: str, pause: str, file: str = "") -> None:
     ):
         sock = socket.create_server(("::", port), family=socket.AF_INET6, backlog=50)
         sock.setblocking(False)  # noqa: FBT003 - that is its signature
-        listeners.append(Listener(sock, tls, vault))  # type: ignore[arg-type]
+        listeners.append(Listener(sock, tls, vault))
         listeners[-1].start()
     print("rogue is ready", flush=True)  # noqa: T201 - that is for the test
     await _announce(way, int(count), float(pause))
