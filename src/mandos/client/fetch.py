@@ -52,7 +52,7 @@ _JITTER = 0.1
 _NO_WAY_TIME = 9.0
 #: Seconds in which a signed password may come after the first that is not signed; and how many of
 #: those are remembered.
-UNSIGNED_AFTER = 10.0
+UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 #: Different complaints that are told about one server.
 _COMPLAINT_LIMIT = 8
