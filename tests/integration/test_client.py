@@ -301,6 +301,19 @@ def test_unsigned_password_is_used_when_there_is_no_other(
         assert _fetch(client_keys, Everybody([only.target]), said) == PASSWORD
 
 
+def test_unsigned_password_is_never_used_where_only_signed_ones_are(client_keys: Keys) -> None:
+    """--signed-only: the server is told of, asked again, and nothing is printed."""
+    options = [*client_keys.options(), "--signed-only"]
+    unsigned = sends(_seal_unsigned(client_keys, b"wrong"))
+    with bad_server(unsigned) as server, Client(server, options) as client:
+        assert "not signed by this client's OpenPGP key" in client.complaint()
+        while server.asked < 3:
+            assert client.process.poll() is None
+        assert client.end()[1] == b""
+    with bad_server(sends(client_keys.sealed)) as server:
+        assert _run(server, options) == (0, PASSWORD, "")
+
+
 def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> None:
     """A network full of announcements that lead nowhere still leaves room for a real one."""
     said: list[str] = []

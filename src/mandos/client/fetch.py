@@ -17,7 +17,7 @@ from mandos.client.attempt import Attempt, UnreachableError
 from mandos.client.loop import FOREVER
 from mandos.client.notices import notice
 from mandos.discovery.pace import Pace
-from mandos.errors import AdministratorError, MachineError, MandosError
+from mandos.errors import AdministratorError, MachineError, MandosError, PeerError
 from mandos.interfaces import interface_name
 from mandos.wire.conversation import Refused
 
@@ -54,6 +54,8 @@ _NO_WAY_TIME = 9.0
 #: those are remembered.
 UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
+_NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
+_SIGN = "mandos-keygen --password seals and signs"
 #: Different complaints that are told about one server.
 _COMPLAINT_LIMIT = 8
 
@@ -127,6 +129,8 @@ class Fetcher:
         self.on_refusal: Callable[[], str] | None = None
         #: Whether a signed password is waited for when one came that is not signed.
         self.prefers_signed = True
+        #: Whether one that is not signed is never used.
+        self.signed_only = False
         self._loop = loop
         self._make_session = make_session
         self._open_sealed = open_sealed
@@ -289,6 +293,8 @@ class Fetcher:
         server.opening = False
         if isinstance(result, MandosError):
             self._give_up(server, result, time.monotonic())
+        elif self.signed_only and not result.signed:
+            self._give_up(server, PeerError(_NOT_SIGNED, _SIGN), time.monotonic())
         elif result.signed or not self.prefers_signed:
             self.password = result.password
         else:
@@ -300,9 +306,8 @@ class Fetcher:
         if not self._unsigned:
             self._unsigned_from = now + UNSIGNED_AFTER
             self._say(
-                f"{server}: the password is not signed by this client's OpenPGP key: used only if "
-                f"no signed one comes within {UNSIGNED_AFTER:g} seconds "
-                "(mandos-keygen --password makes a signed one)"
+                f"{server}: {_NOT_SIGNED}: used only if no signed one comes within "
+                f"{UNSIGNED_AFTER:g} seconds - {_SIGN}"
             )
         if len(self._unsigned) < _UNSIGNED_LIMIT:
             self._unsigned[server.host] = password

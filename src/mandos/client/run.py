@@ -74,6 +74,7 @@ class Run:
         self._fetcher.on_refusal = self._on_refusal
         # A single server that the administrator names is all that there is to wait for.
         self._fetcher.prefers_signed = len(settings.connect) != 1
+        self._fetcher.signed_only = settings.signed_only
 
     def __enter__(self) -> Self:
         return self
