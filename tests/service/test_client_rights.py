@@ -39,8 +39,6 @@ NETWORK_TABLES = (
     *("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6"),
     *("raw", "raw6", "icmp", "icmp6", "packet"),
 )
-#: Leaves less room in a pipe of one page than a password needs.
-FILLING = bytes(4000)
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 #: Takes questions to a name server, and answers none.
 MUTE_NAME_SERVER = """
@@ -221,7 +219,7 @@ def test_reader_that_has_gone_is_a_temporary_failure(
 
 @pytest.fixture(scope="module")
 def large_keys(workshop: Host) -> Credentials:
-    """Keys of a client whose password is as long as may be."""
+    """Keys of a client with the longest password."""
     return make_credentials(workshop, OURS, "large", os.urandom(passwords.LIMIT))
 
 
@@ -229,17 +227,18 @@ def large_keys(workshop: Host) -> Credentials:
 def test_slow_reader_gets_the_whole_password(
     site: Site, client: Host, stack: ExitStack, large_keys: Credentials, *, blocking: bool
 ) -> None:
-    """The smallest of pipes, nearly full at first, cuts nothing off."""
+    """A pipe that is full when the password comes cuts nothing off."""
     server = stack.enter_context(start_server(site.host(), OURS, large_keys.section))
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    os.write(writing, FILLING)
+    others = bytes(4096)
+    os.write(writing, others)
     os.set_blocking(writing, blocking)
     command = [*client.entrance, *client_command(client, OURS, large_keys, server.address)]
     with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE) as running:
         os.close(writing)
+        server.wait_for("sent the secret of client large")
         with os.fdopen(reading, "rb") as pipe:
-            time.sleep(3)  # until the client has begun to write, most likely
             got = pipe.read()
     assert running.returncode == 0
-    assert got == FILLING + large_keys.password
+    assert got == others + large_keys.password
