@@ -66,6 +66,11 @@ class Part:
         return [int(number) for number in self.status["Uid"] + self.status["Gid"]]
 
     @property
+    def cannot_be_traced(self) -> bool:
+        """Whether its memory is root's alone, whoever its user is: proc(5)."""
+        return Path(f"/proc/{self.pid}/mem").stat().st_uid == 0
+
+    @property
     def rights(self) -> set[int]:
         """All capabilities that it has or can get, but for those of root's files."""
         return {int(self.status[name][0], 16) for name in CAPABILITIES}
@@ -129,6 +134,7 @@ def _look_at(client: Part, parts: list[Part], user: int) -> None:
     assert not companion.reaches_a_network
     for part in (client, *parts):
         assert part.status["Groups"] == []
+        assert part.cannot_be_traced
         if part is not companion:
             assert part.user == [user] * 8
             assert part.rights == {0}
