@@ -46,6 +46,8 @@ SETTLING = 0.2
 #: is tried again after 1, 2, 4 … seconds, and at most so many.
 _LONGEST_PAUSE = 60.0
 _FOREVER = float("inf")
+#: A packet socket of no interface in particular.
+_ANY = 0
 
 
 def keep_network(
@@ -257,7 +259,7 @@ class _Network:
         """Why an interface is left up: somebody else uses it by now, or is about to."""
         if _foreign_addresses(index) - self._former.get(index, set()):
             return "it has an address that is not ours"
-        if index in _packet_interfaces():
+        if {index, _ANY}.intersection(_packet_interfaces()):
             return "another program configures it"
         return ""
 
@@ -291,7 +293,10 @@ def _foreign_addresses(index: int) -> set[bytes]:
 
 
 def _packet_interfaces() -> set[int]:
-    """The interfaces that a program sends raw packets over: DHCP clients do; packet(7)."""
+    """The interfaces that a program sends raw packets over: DHCP clients do; packet(7).
+
+    A socket that is bound to none (``_ANY``) hears all of them, or is about to be bound.
+    """
     try:
         with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
             rows = [line.split() for line in file.read(1 << 16).splitlines()[1:]]
