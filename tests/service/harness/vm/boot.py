@@ -174,7 +174,8 @@ class Machine:
     def expect_boot(self) -> dict[str, float]:
         """Return when the decrypted root has said so itself: seconds to what happened."""
         layout = self.image.layout
-        marker = f"^booted {self.disks.nonce} from {layout.root} after"
+        device = layout.mounted_as or layout.root
+        marker = f"^booted {self.disks.nonce} from {device} after"
         self.console.expect(marker)
         took = {"marker": self.console.when(marker)}
         if layout is PLAIN:

@@ -19,7 +19,8 @@ from harness.process import Process
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: How long a machine may take for anything: emulated, on a busy machine; reached on failure only.
+#: Seconds in which a machine that lives shows something, emulated and on a busy computer, or does
+#: anything that is seen elsewhere; reached on failure only.
 PATIENCE = 600.0
 #: Lines of the console that a failure shows.
 TAIL = 60
@@ -65,18 +66,20 @@ class Console(Process):
         with self._news:
             return self._text
 
-    def expect(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
-        """Return the first match that follows the last one; fails with the console's tail."""
+    def expect(
+        self, pattern: str, seconds: float | None = None, *, silence: float = PATIENCE
+    ) -> re.Match[str]:
+        """Return the first match that follows the last one; fails with the console's tail.
+
+        Without ``seconds`` a slow machine may take as long as it goes on showing something.
+        """
         wanted = re.compile(pattern, re.MULTILINE)
-        found: re.Match[str] | None = None
-
-        def decided() -> bool:
-            nonlocal found
-            found = wanted.search(self._text, self._seen)
-            return found is not None or self._open < 2
-
+        end = None if seconds is None else time.monotonic() + seconds
         with self._news:
-            self._news.wait_for(decided, seconds)
+            while (found := wanted.search(self._text, self._seen)) is None and self._open:
+                limit = silence if end is None else end - time.monotonic()
+                if limit <= 0 or not self._news.wait(limit):
+                    break
         assert found is not None, self.report(f"nothing on the console matched {pattern!r}")
         self._seen = found.end()
         return found

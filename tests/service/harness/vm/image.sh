@@ -41,6 +41,7 @@ mkdir -p "$root/etc/mandos/network-hooks.d" "$root/run/packages"
 install -m 755 "$(dirname "$0")/vlan-hook.sh" "$root/etc/mandos/network-hooks.d/vlan"
 
 if [ $# -gt 0 ]; then install_packages "$@"; fi
+if [ -e "$root/usr/bin/btrfs" ]; then drivers="$drivers btrfs"; fi
 # An administrator's key for the SSH server in the image, where there is one.
 if [ -d "$root/etc/dropbear/initramfs" ]; then
     ssh-keygen -q -t ed25519 -N "" -f "$output/ssh-key"

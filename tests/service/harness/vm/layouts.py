@@ -28,6 +28,8 @@ class Layout:
     fstab: tuple[str, ...] = (f"/dev/mapper/cryptroot / ext4 {_EXT4}",)
     #: Where the root file system is when all is unlocked.
     root: str = "/dev/mapper/cryptroot"
+    #: What the machine itself names the device of /, as a pattern, if it is not ``root``.
+    mounted_as: str = ""
     #: Which disks there are, in the order of their slots.
     drives: tuple[str, ...] = ("root.img",)
     #: What makes the disks (make-disks.sh), if they are not the plain ones.
@@ -65,6 +67,7 @@ BTRFS = Layout(
     "btrfs",
     (f"cryptroot {_ROOT}", f"cryptmirror {_DATA}"),
     (f"/dev/mapper/cryptroot / btrfs {_EXT4}",),
+    mounted_as=r"/dev/(mapper/crypt(root|mirror)|dm-\d)",
     drives=("root.img", "data.img"), made_as="btrfs", packages=("btrfs-progs",),
     words="rootfstype=btrfs", dracut_modules="btrfs",
     dracut_words=f"rd.luks.name={ROOT_UUID}=cryptroot rd.luks.name={DATA_UUID}=cryptmirror",
