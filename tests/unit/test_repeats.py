@@ -39,12 +39,11 @@ def test_unknown_keys_are_named_a_hundred_times_a_minute() -> None:
     assert len(logged) == UNKNOWN_KEYS
     assert logged[0] == f"refused fe80::1 on eth0: no client has the key ID {0:064x}"
     (line,) = repeats.minute_over()
-    assert line == (
-        logging.WARNING,
+    assert line.text == (
         "refused 4901 more requests in a minute: no client has these keys; the last came from"
-        f" fe80::2 on eth0 with the key ID {5000:064x}",
-        _unknown(5000, "fe80::2"),
+        f" fe80::2 on eth0 with the key ID {5000:064x}"
     )
+    assert (line.level, line.record) == (logging.WARNING, _unknown(5000, "fe80::2"))
     assert _texts(repeats, _unknown(9)) == [
         f"refused fe80::1 on eth0: no client has the key ID {9:064x}"
     ]
