@@ -353,7 +353,12 @@ async def test_strangers_displace_nothing_that_waits_for_the_disk(
         here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
         taken = asyncio.Event()
         take = here.keeper._taken
-        monkeypatch.setattr(here.keeper, "_taken", lambda: taken.set() or take())
+
+        def take_and_tell() -> Changes:
+            taken.set()
+            return take()
+
+        monkeypatch.setattr(here.keeper, "_taken", take_and_tell)
         for _turn in range(5):
             taken.clear()
             failing = asyncio.create_task(here.keeper.durable())

@@ -25,7 +25,8 @@ def _unknown(number: int, address: str = "fe80::1") -> Record:
 
 
 def _texts(repeats: Repeats, *records: Record) -> list[str]:
-    return [line.text for record in records for line in repeats.lines(record)]
+    lines = [line for record in records for line in repeats.lines(record)]
+    return [line.text for line in lines if line.level > logging.DEBUG]
 
 
 def _sums(repeats: Repeats) -> list[str]:
@@ -90,6 +91,15 @@ def test_requests_of_a_known_client_are_counted(kind: Kind, detail: str) -> None
     assert len(_sums(repeats)) == 1
     assert _sums(repeats) == []
     assert not repeats._known
+
+
+def test_repetitions_are_logged_for_debugging() -> None:
+    """With the usual text."""
+    repeats = Repeats()
+    refused = _record(Kind.REJECTED, client="alpha", detail="Disabled")
+    ((first,), (second,)) = repeats.lines(refused), repeats.lines(refused)
+    assert (first.level, second.level) == (logging.WARNING, logging.DEBUG)
+    assert first.text == second.text
 
 
 def test_each_client_and_each_reason_is_seen_at_once() -> None:

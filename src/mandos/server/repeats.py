@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bounds the log lines about requests: the first of a kind is logged, its repetitions are counted.
 
+(The level DEBUG has them all, for an administrator who searches for a fault.)
+
 A request of a known client is a repetition if the client, the kind and the reason are the same; of
 an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
 tells of all unknown keys together.  What an administrator does to a client begins anew: the next
@@ -60,7 +62,7 @@ class Repeats:
         self._others: _Repeated | None = None
 
     def lines(self, record: Record) -> Iterator[Line]:
-        """What to log about a record now; nothing if it only repeats another one."""
+        """What to log about a record now: on the level DEBUG if it only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
         elif record.kind in ASKED:
@@ -70,8 +72,8 @@ class Repeats:
             repeated = False
             if record.kind not in _ROUTINE:
                 yield from _summaries(self._known.pop(record.client, {}))
-        if not repeated:
-            yield Line(*describe_record(record), record)
+        level, text = describe_record(record)
+        yield Line(logging.DEBUG if repeated else level, text, record)
 
     def minute_over(self) -> Iterator[Line]:
         """Sum up what was counted in the last minute; forget what was not repeated in it."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
         def __call__(  # noqa: D102 - said above
             self, path: str, interface: str, member: str, signature: str, body: Body,
-            *, provoked: bool = False,
+            /, *, provoked: bool = False,
         ) -> None: ...  # fmt: skip
 
 
