@@ -339,11 +339,17 @@ class Fetcher:
         server.failing_since = min(server.failing_since, now)
         text = f"{server}: {why}; asking again in {self._retry:g} seconds"
         early = isinstance(error, UnreachableError) and now < server.failing_since + _NO_WAY_TIME
-        if early or why in server.told or len(server.told) >= _COMPLAINT_LIMIT:
+        if early or self._was_told(server, why) or len(server.told) >= _COMPLAINT_LIMIT:
             self._debug(text)
         else:
             server.told.add(why)
             self._say(notice(text))
+
+    def _was_told(self, server: _Server, why: str) -> bool:
+        """Whether a person knows this of the server, by this or another address of its."""
+        name = server.target.name
+        same = [one for one in self._servers.values() if name and one.target.name == name]
+        return any(why in one.told for one in (server, *same))
 
     def _renew(self, server: _Server, now: float) -> None:
         """It announced itself anew, or the network has changed: by usual ways it may do now."""
