@@ -34,6 +34,7 @@ _WARNING_FROM = 0x030C0000  # Python 3.12
 _PLAIN = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-",
 )
+_SET_DUMPABLE = 4  # linux/prctl.h
 _TICK = 1.0  # seconds between two calls of whoever waits for work
 _FAILED = 1  # the child's exit status when its work raised
 
@@ -240,6 +241,17 @@ def accompany(
         theirs.close()
     ours.setblocking(False)  # noqa: FBT003 - that is its signature
     return child, ours
+
+
+def forbid_tracing() -> None:
+    """Let no other process of this user read our memory: prctl(2), PR_SET_DUMPABLE.
+
+    A process that has given root up is so already; a program that was started as this user is not.
+    """
+    import ctypes  # noqa: PLC0415 - dear at boot
+
+    if ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+        raise MachineError("the kernel does not protect the memory of this process (prctl)")
 
 
 def load() -> None:

@@ -13,12 +13,13 @@ import pytest
 from harness.debian import SUITE
 from harness.families import reference
 from harness.host import Host
-from harness.keys import Credentials, seal_with_gnupg
+from harness.keys import Credentials
 from harness.peers import start_server
 from harness.reference_server import install_reference
 from harness.vm.boot import Site
 from harness.vm.images import PASSWORD, image, why_no_vm
 from harness.vm.images import disks as make_disks
+from mandos.openpgp.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,8 @@ def wrong(made: Image) -> Iterator[str]:
     with Host("workshop") as workshop:
         shutil.copytree(made.folder / "keys", workshop.path("/run/keys"))
         keys = Credentials(workshop, "/run/keys", "alpha", PASSWORD.encode(), made.section)
-        yield keys.with_secret(seal_with_gnupg(keys, b"of another machine")).section
+        secret_key = workshop.path("/run/keys/seckey.txt").read_bytes()
+        yield keys.with_secret(seal(b"of another machine", secret_key)).section
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from openpgp.composed import MessageBuilder, SignedPublicKey
 from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, silent, web_server
 
 from mandos import passwords
@@ -128,7 +129,7 @@ def _never_holds_the_password(*texts: str) -> None:
         (hangs_up, "hung up|connection lost|TLS failed"),
         (web_server, "TLS failed"),
         (sends(b""), "the server refused"),
-        (endless, "more than 16777216 bytes"),
+        (endless, "more than 65536 bytes"),
         (sends(b"this is no OpenPGP message"), "cannot open the secret"),
         (sends(bytes(1000)), "cannot open the secret"),
     ],
@@ -270,6 +271,49 @@ def test_bad_servers_do_not_hold_up_a_good_one(client_keys: Keys) -> None:
         assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
 
 
+def _seal_unsigned(client_keys: Keys, password: bytes) -> bytes:
+    """What anybody makes who has the client's public key."""
+    public = (client_keys.folder / "pubkey.txt").read_text()
+    key, _headers = SignedPublicKey.from_armor(public)
+    builder = MessageBuilder.from_bytes("", password).seipd_v1("aes256")
+    message: bytes = builder.encrypt_to_key(key.public_subkeys[0]).to_vec()
+    return message
+
+
+def test_unsigned_password_loses_to_a_signed_one(client_keys: Keys) -> None:
+    """A rogue with the public key answers first, and a good server two seconds later."""
+    forged = sends(_seal_unsigned(client_keys, b"wrong"))
+    said: list[str] = []
+    with bad_server(forged) as rogue, bad_server(sends(client_keys.sealed)) as good:
+        late = Late(2.0, [[rogue.target], [good.target]])
+        assert _fetch(client_keys, late, said) == PASSWORD
+        assert rogue.asked == 1
+    assert any("not signed" in line for line in said)
+
+
+def test_unsigned_password_is_used_when_there_is_no_other(
+    client_keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was sealed by hand still brings the machine up, after the time for a signed one."""
+    monkeypatch.setattr("mandos.client.fetch.UNSIGNED_AFTER", 0.5)
+    said: list[str] = []
+    with bad_server(sends(_seal_unsigned(client_keys, PASSWORD))) as only:
+        assert _fetch(client_keys, Everybody([only.target]), said) == PASSWORD
+
+
+def test_unsigned_password_is_never_used_where_only_signed_ones_are(client_keys: Keys) -> None:
+    """--signed-only: the server is told of, asked again, and nothing is printed."""
+    options = [*client_keys.options(), "--signed-only"]
+    unsigned = sends(_seal_unsigned(client_keys, b"wrong"))
+    with bad_server(unsigned) as server, Client(server, options) as client:
+        assert "not signed by this client's OpenPGP key" in client.complaint()
+        while server.asked < 3:
+            assert client.process.poll() is None
+        assert client.end()[1] == b""
+    with bad_server(sends(client_keys.sealed)) as server:
+        assert _run(server, options) == (0, PASSWORD, "")
+
+
 def test_flood_of_lies_does_not_keep_a_good_server_out(client_keys: Keys) -> None:
     """A network full of announcements that lead nowhere still leaves room for a real one."""
     said: list[str] = []
@@ -321,6 +365,26 @@ def test_second_address_helps_when_the_first_hangs(client_keys: Keys) -> None:
             Target("::1", second.port, name="Mandos"),
         ]
         assert _fetch(client_keys, Everybody(targets), said) == PASSWORD
+
+
+class Late(Everybody):
+    """Names one part of the servers after the other, with a pause in between."""
+
+    def __init__(self, pause: float, parts: list[list[Target]]) -> None:
+        super().__init__([])
+        self.pause = pause
+        self.parts = parts
+        self.due = 0.0
+
+    def deadline(self, _now: float) -> float:
+        """When the next part is named."""
+        return self.due if self.parts else FOREVER
+
+    def tick(self, fetcher: Fetcher) -> None:
+        """Name the next part if its time has come."""
+        if self.parts and time.monotonic() >= self.due:
+            self.due = time.monotonic() + self.pause
+            fetcher.learn(self.parts.pop(0))
 
 
 class InTwoParts(Everybody):

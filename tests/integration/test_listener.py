@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from asking import ask
 from hostile_keys import expensive_key
 
-from mandos.client.attempt import Attempt
 from mandos.errors import PeerError
+from mandos.server.attack import Useless
 from mandos.server.connection import TLS
 from mandos.server.listener import Listener
 from mandos.server.sockets import Peer
@@ -81,7 +82,7 @@ class Server:
         self, key: tuple[bytes, bytes] | None = None, priority: str = grammar.PRIORITY
     ) -> bytes:
         """Ask as our own client does."""
-        return await asyncio.to_thread(_ask, self.address, key or self.key, priority)
+        return await asyncio.to_thread(ask, self.address, key or self.key, priority)
 
     async def talk(self, peer: Callable[[socket.socket], None]) -> None:
         """Let a peer of another kind have a connection of its own."""
@@ -90,28 +91,6 @@ class Server:
     def _talk(self, peer: Callable[[socket.socket], None]) -> None:
         with socket.create_connection(self.address[:2], timeout=30) as sock:
             peer(sock)
-
-
-def _attempt(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> Attempt:
-    credentials = Credentials()
-    credentials.load_raw_key(key[1], key[0])
-
-    def session(sock: socket.socket) -> Session:
-        return Session(Priority(priority), credentials, sock.fileno(), is_server=True)
-
-    return Attempt(address, session, time.monotonic())
-
-
-def _ask(address: tuple[str, int, int], key: tuple[bytes, bytes], priority: str) -> bytes:
-    attempt = _attempt(address, key, priority)
-    try:
-        while (sealed := attempt.advance(time.monotonic())) is None:
-            with select.epoll() as epoll:
-                epoll.register(attempt.socket, attempt.waits_for)
-                assert epoll.poll(30)
-    finally:
-        attempt.close()
-    return sealed
 
 
 @pytest.fixture
@@ -475,6 +454,19 @@ async def test_failures_are_logged_a_hundred_times_a_minute(
     assert caplog.text.count("does not start with a number") == 100
     await server.listener.stop()
     assert "30 more connections failed in a minute, most of them from ::1" in caplog.text
+
+
+async def test_useless_connections_are_reported(small: Server) -> None:
+    """Each that fails, and each that is ended to make room, with where it comes from."""
+    useless: list[tuple[Useless, str]] = []
+    small.listener.on_useless = lambda kind, peer: useless.append((kind, peer.address))
+    with socket.create_connection(small.address[:2]) as sock:
+        sock.sendall(b"x\n")
+        await _until(lambda: useless == [(Useless.FAILED, "::1")])
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(socket.create_connection(small.address[:2]))
+        await _until(lambda: useless[1:] == [(Useless.EVICTED, "::1")])
 
 
 async def test_peers_that_vanish_leave_nothing(server: Server) -> None:

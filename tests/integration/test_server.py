@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +19,10 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from asking import ask
+
+from mandos.errors import PeerError
+from mandos.tls.keys import generate_tls_key
 
 MANDOS = Path(sys.executable).parent / "mandos"
 CAP_NET_RAW = 13  # capabilities(7)
@@ -166,3 +172,59 @@ def test_root_is_given_up(folder: Path) -> None:
     assert pwd.getpwuid(int(users[0])).pw_name in ("_mandos", "mandos", "nobody")
     capabilities = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     assert int(capabilities.split()[1], 16) in (0, 1 << CAP_NET_RAW)
+
+
+class Manager:
+    """A service manager that keeps the last status that it was told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify"))
+        (folder / "notify").chmod(0o777)
+        self._socket.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+
+    def wait_for(self, text: str) -> None:
+        """Wait for a status that holds this text."""
+        while text not in self._socket.recv(4096).decode():
+            pass
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+
+def test_attack_is_named_in_the_log_and_in_the_status(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand bad connections and fifty unknown keys: some lines, one warning, one sum."""
+    manager = Manager(folder, monkeypatch)
+    key = generate_tls_key("ed25519")
+    inherited = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=100)
+    port, number = inherited.getsockname()[1], inherited.fileno()
+    options = ("--no-zeroconf", "--no-dbus", "--socket", str(number))
+    with (
+        contextlib.closing(manager),
+        inherited,
+        Program(folder, *options, descriptors=(number,)) as server,
+    ):
+        server.wait_for("serving")
+        for _ in range(50):
+            with pytest.raises(PeerError):
+                ask(("::1", port, 0), key)
+        server.wait_for("no client has the key ID")
+        for _ in range(1000):
+            with socket.create_connection(("::1", port)) as sock:
+                sock.sendall(b"x\n")
+                sock.recv(1)
+        manager.wait_for("under attack, or clients are broken: ")
+        assert server.process.stderr
+        server.process.terminate()
+        lines = server.process.stderr.readlines()
+    assert not any("no client has the key ID" in line for line in lines)
+    assert sum("does not start with a number" in line for line in lines) <= 100
+    (warning,) = [line for line in lines if "WARNING: under attack" in line]
+    assert re.search(r": (9\d\d|1000) failed connections.* most .* from ::1 on lo", warning)
+    (total,) = [line for line in lines if "no client has these keys" in line]
+    assert "refused 49 more requests in a minute" in total
+    assert len(lines) <= 110

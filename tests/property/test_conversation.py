@@ -182,7 +182,7 @@ def test_secret_larger_than_the_limit_is_refused() -> None:
     machine = _client_in(c.RECEIVE)
     portion = bytes(1 << 20)
     with pytest.raises(ProtocolError, match="more than"):
-        for _turn in range(grammar.SECRET_LIMIT // len(portion) + 1):
+        for _turn in range(grammar.MESSAGE_LIMIT // len(portion) + 1):
             machine.receive(portion, 0)
 
 

@@ -23,6 +23,7 @@ from harness.host import Host
 from harness.keys import make_credentials
 from harness.peers import PORT, client_command, start_server
 from harness.process import PATIENCE
+from mandos import passwords
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -63,6 +64,11 @@ class Part:
     def user(self) -> list[int]:
         """Real, effective, saved and file system's user and then group."""
         return [int(number) for number in self.status["Uid"] + self.status["Gid"]]
+
+    @property
+    def cannot_be_traced(self) -> bool:
+        """Whether its memory is root's alone, whoever its user is: proc(5)."""
+        return Path(f"/proc/{self.pid}/mem").stat().st_uid == 0
 
     @property
     def rights(self) -> set[int]:
@@ -128,6 +134,7 @@ def _look_at(client: Part, parts: list[Part], user: int) -> None:
     assert not companion.reaches_a_network
     for part in (client, *parts):
         assert part.status["Groups"] == []
+        assert part.cannot_be_traced
         if part is not companion:
             assert part.user == [user] * 8
             assert part.rights == {0}
@@ -212,23 +219,26 @@ def test_reader_that_has_gone_is_a_temporary_failure(
 
 @pytest.fixture(scope="module")
 def large_keys(workshop: Host) -> Credentials:
-    """Keys of a client whose password no pipe holds."""
-    return make_credentials(workshop, OURS, "large", os.urandom(1 << 20))
+    """Keys of a client with the longest password."""
+    return make_credentials(workshop, OURS, "large", os.urandom(passwords.LIMIT))
 
 
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "non-blocking"])
 def test_slow_reader_gets_the_whole_password(
     site: Site, client: Host, stack: ExitStack, large_keys: Credentials, *, blocking: bool
 ) -> None:
-    """The smallest of pipes, full most of the time, cuts nothing off."""
+    """A pipe that is full when the password comes cuts nothing off."""
     server = stack.enter_context(start_server(site.host(), OURS, large_keys.section))
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    others = bytes(4096)
+    os.write(writing, others)
     os.set_blocking(writing, blocking)
     command = [*client.entrance, *client_command(client, OURS, large_keys, server.address)]
     with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE) as running:
         os.close(writing)
+        server.wait_for("sent the secret of client large")
         with os.fdopen(reading, "rb") as pipe:
             got = pipe.read()
     assert running.returncode == 0
-    assert got == large_keys.password
+    assert got == others + large_keys.password

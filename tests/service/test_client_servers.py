@@ -236,3 +236,33 @@ def test_foreign_route_stays(site: Site, client: Host, keys: Credentials) -> Non
         asking.wait_for(f"asking {address}", after=asking.wait_for(f"asking {address}"))
         asking.terminate()
     assert b"unreachable" in _routes(client, "-4", address)
+
+
+#: Addresses that no route is made to, and a route of the administrator's that none may get round.
+FORBIDDEN = {
+    "link_local": ("169.254.169.254", ()),
+    "network_that_is_forbidden": ("203.0.113.1", ("unreachable", "203.0.113.0/24")),
+    "network_that_is_routed": ("203.0.113.1", ("203.0.113.0/24", "via", NOBODY4)),
+}
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN)
+def test_stranger_gets_no_route_of_his_choosing(
+    site: Site, client: Host, keys: Credentials, kind: str
+) -> None:
+    """To a special address, or beside a route that leads there already; root looks itself."""
+    address, route = FORBIDDEN[kind]
+    site.cable(client)
+    client.run("ip", "link", "set", "eth0", "up")
+    client.give_addresses(CLIENT4)
+    if route:
+        client.run("ip", "route", "add", *route)
+    before = client.run("ip", "route")
+    options = ["--connect", f"{address}:{PORT}", "--debug"]
+    with start_client(client, OURS, keys, interface=None, options=options) as asking:
+        seen = 0
+        for _time in range(3):
+            seen = asking.wait_for(f"{address}:{PORT}: cannot connect", after=seen)
+        assert client.run("ip", "route") == before
+        assert "made a route" not in asking.log
+        asking.terminate()

@@ -19,6 +19,7 @@ import pytest
 from harness.askers import QUESTIONS, Asker
 from harness.bus import start_avahi, start_system_bus
 from harness.families import ours
+from harness.keys import seal_with_gnupg
 from harness.lookups import WatchedImage
 from harness.peers import PORT, REFUSED, SENT, start_server
 from harness.vm.boot import Site
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 OURS = ours()
+#: A password without NUL, which password-agent could not pass on.
+ANSWER = b"correct horse battery \xff\n staple"
 #: This machine's, and those of other releases with their own Python.
 IMAGES = [
     pytest.param(None, id="here"),
@@ -131,7 +134,8 @@ def made(
         pytest.skip("strace is not installed (tools/test-setup installs it when root)")
     if request.param is None:
         keys = keys_of(OURS)
-        yield Made(request.getfixturevalue("image_tree"), keys.section, keys.password)
+        sealed = keys.with_secret(seal_with_gnupg(keys, ANSWER))
+        yield Made(request.getfixturevalue("image_tree"), sealed.section, ANSWER)
         return
     if (reason := why_no_vm()) is not None:
         pytest.skip(reason)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,22 @@ def programs(_possible: None) -> Iterator[BootPrograms]:
 def prompt(programs: BootPrograms) -> str:
     """Our password-prompt."""
     return programs.plugin("prompt.d", "password-prompt")
+
+
+def test_what_is_typed_cannot_be_read_by_the_same_user(programs: BootPrograms, prompt: str) -> None:
+    """Other plugins run as nobody, too: the memory of this one is root's (proc(5))."""
+    with Terminal(programs.host, "setpriv", "--reuid=65534", "--clear-groups", prompt) as terminal:
+        terminal.wait_for(b": $")
+        found = [
+            path.parent
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if prompt.encode() in path.read_bytes().split(b"\0")[:3]
+            and b"Uid:\t65534" in (path.parent / "status").read_bytes()
+        ]
+        assert found
+        assert {(path / "mem").stat().st_uid for path in found} == {0}
+        terminal.type(b"x\n")
+        assert terminal.finish() == (0, b"x"), terminal.report("no answer")
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)

@@ -21,8 +21,9 @@ import pytest
 from harness.bus import start_avahi
 from harness.families import ours
 from harness.host import Host, why_impossible
+from mandos.server.schema import SCHEMA_VERSION
 from mandos.server.self_check.bus import NAME
-from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS
+from mandos.server.store import DATABASE, WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

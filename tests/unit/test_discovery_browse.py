@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from zeroconf._dns import DNSAddress, DNSPointer, DNSService
 from zeroconf._protocol.incoming import DNSIncoming
 from zeroconf._protocol.outgoing import DNSOutgoing
 
+from mandos.discovery import messages
 from mandos.discovery.announce import alternative_name
 from mandos.discovery.browse import (
     FOLLOW_UP_INTERVAL,
@@ -229,6 +231,39 @@ def test_flood_of_servers_is_bounded_and_hides_nobody() -> None:
     assert texts(browser.receive(packet(server(), address("fe80::5")), 3, SOURCE))
     assert len(browser._servers) <= MAX_SERVERS
     assert len(browser._wanted) <= MAX_SERVERS
+
+
+def test_source_that_floods_pushes_out_only_its_own() -> None:
+    """An answer in two packets is put together beside one that invents servers in between."""
+    browser = Browser()
+    browser.receive(packet(server()), 3, SOURCE)
+    for number in range(5 * MAX_SERVERS):
+        browser.receive(packet(pointer(f"x{number}.{SERVICE}")), 3, ("fe80::bad", 5353))
+    assert texts(browser.receive(packet(address("fe80::5")), 3, SOURCE))
+    assert len(browser._servers) <= MAX_SERVERS
+
+
+def test_pointers_to_one_long_name_cost_little() -> None:
+    """A name is read once, however many pointers lead to it; counted in steps, not in seconds."""
+    labels = b"\x01a" * 126 + b"\0"
+    record = b"\xc0\x0c" + struct.pack("!2HIH", 12, 1, 1, 2) + b"\xc0\x0c"
+    head = labels + struct.pack("!2HIH", 16, 1, 1, 0)
+    whole = struct.pack("!6H", 0, 0x8400, 0, 100, 0, 0) + head + record * 99
+    reader = messages._Reader(whole)
+    assert len(reader.message().records) == 100
+    assert reader._steps < 127 + 127 + 2 * 99 + 1
+
+
+def test_labels_of_a_message_are_bounded() -> None:
+    """Long names that are not shared are refused beyond a number of labels."""
+    record = b"\x01a" * 126 + b"\0" + struct.pack("!2HIH", 16, 1, 1, 0)
+    for number, fits in ((8, True), (9, False)):
+        whole = struct.pack("!6H", 0, 0x8400, 0, number, 0, 0) + record * number
+        if fits:
+            assert len(messages.read_message(whole).records) == number
+        else:
+            with pytest.raises(messages.MessageError, match="too many labels"):
+                messages.read_message(whole)
 
 
 def test_flood_of_addresses_is_bounded() -> None:

@@ -276,3 +276,99 @@ async def test_defect_does_not_end_the_keeping(
 
 def _fail(_changes: Changes) -> None:
     raise MachineError("No space left on device")
+
+
+def _unknown(here: World, number: int) -> Record:
+    return Record(kind=Kind.UNKNOWN_KEY, at=here.clock.now(), key_id=f"{number:064x}")
+
+
+async def test_strangers_cannot_keep_the_disk_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a pause a record is written at once; a thousand more share one write, later."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        write, sizes = here.store.write, []
+
+        def count(changes: Changes) -> None:
+            sizes.append(len(changes.records))
+            write(changes)
+
+        monkeypatch.setattr(here.store, "write", count)
+        here.keeper._written = -3600.0
+        here.keeper.note(_unknown(here, 0))
+        await here.on_tell.wait()
+        for number in range(1, 1001):
+            here.keeper.note(_unknown(here, number))
+            here.client.ask(here.clock.now())
+            await asyncio.sleep(0)
+            await asyncio.wrap_future(here.keeper._thread.submit(bool))
+        assert sizes == [1]
+        assert len(here.told) == 1
+        here.client.disable(here.clock.now(), Why.ADMINISTRATOR)
+        await here.keeper.durable()
+        assert sizes == [1, 1001]
+        assert [record.kind for record in here.told[-2:]] == [Kind.UNKNOWN_KEY, Kind.DISABLED]
+
+
+async def test_strangers_records_are_written_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another reason to write."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 0.05)
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+        for number in range(5):
+            here.keeper.note(_unknown(here, number))
+        await here.on_tell.wait()
+        assert len(here.store.records()) == 5
+
+
+async def test_what_waits_for_the_disk_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs: strangers fill half of the places; the rest is told without a record."""
+    monkeypatch.setattr(keeper_module, "_PATIENCE", 100)
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        here.keeper._written = here.keeper._loop.time()
+        here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
+        for number in range(1000):
+            here.keeper.note(_unknown(here, number))
+        assert len(here.told) == 951
+        await here.keeper.durable()
+        assert len(here.told) == 1001
+        assert len(here.store.records()) == 50
+
+
+async def test_strangers_displace_nothing_that_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What administrators did while the disk was full is written when it has room."""
+    monkeypatch.setattr(keeper_module, "_PATIENCE", 100)
+    async with world(tmp_path) as here:
+        write = here.store.write
+        monkeypatch.setattr(here.store, "write", _fail)
+        here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
+        taken = asyncio.Event()
+        take = here.keeper._taken
+
+        def take_and_tell() -> Changes:
+            taken.set()
+            return take()
+
+        monkeypatch.setattr(here.keeper, "_taken", take_and_tell)
+        for _turn in range(5):
+            taken.clear()
+            failing = asyncio.create_task(here.keeper.durable())
+            await taken.wait()
+            for number in range(200):  # while the disk works
+                here.keeper.note(_unknown(here, number))
+            with pytest.raises(MachineError):
+                await failing
+        monkeypatch.setattr(here.store, "write", write)
+        await here.keeper.durable()
+        kinds = [entry.record.kind for entry in here.store.records()]
+        assert kinds[-1] is Kind.CHANGED
+        assert len(kinds) <= 51

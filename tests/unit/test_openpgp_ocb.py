@@ -70,6 +70,12 @@ def test_without_libcrypto_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", MESSAGES)
+def test_own_signature_is_seen(name: str) -> None:
+    """GnuPG signed them with the client's key."""
+    assert _judge_here(MESSAGES[name], _key(name))[1]
+
+
+@pytest.mark.parametrize("name", MESSAGES)
 def test_another_key_does_not_open(name: str) -> None:
     """Of the same kind or not: one error, the usual one."""
     other = "rsa" if name != "rsa" else "cv25519"
@@ -202,11 +208,15 @@ def test_what_is_encrypted_twice_is_refused() -> None:
     assert open_secret(once, KEYS["cv25519"]) == b"hello"
 
 
-def _open_here(message: bytes, key: SignedSecretKey) -> bytes:
+def _judge_here(message: bytes, key: SignedSecretKey) -> tuple[bytes, bool]:
     """As in a process of its own, without one; memory is not limited."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mandos.process.limit_memory", lambda _memory: None)
         return open_in_this_process(message, key)
+
+
+def _open_here(message: bytes, key: SignedSecretKey) -> bytes:
+    return _judge_here(message, key)[0]
 
 
 def _pkesk(name: str = "cv25519") -> bytes:

@@ -99,6 +99,21 @@ def test_the_first_success_counts(track: Track) -> None:
     assert track.said == []
 
 
+@pytest.mark.parametrize("number", [9, 11, 6])
+def test_a_plugin_that_was_killed_is_started_again(track: Track, number: int) -> None:
+    """By the kernel for want of memory, or by its own fault; what it printed is forgotten."""
+    script = f"printf x; [ -e tried ] && exit 0; touch tried; kill -{number} $$"
+    assert track.run({"killed": script}) == b"x"
+    assert track.debugged.count(f"killed ended with status -{number}") == 1
+
+
+def test_a_plugin_that_was_asked_to_end_is_not(track: Track) -> None:
+    """Whoever sends SIGTERM means it."""
+    scripts = {"asked": "touch asked.$$; kill -15 $$", "wins": "sleep 3; printf won"}
+    assert track.run(scripts) == b"won"
+    assert track.debugged.count("asked ended with status -15") == 1
+
+
 def test_an_empty_password_is_one(track: Track) -> None:
     """Exit status 0 counts, also when nothing was printed."""
     assert track.run({"empty": "exit 0", "slow": "exec sleep 1000"}) == b""

@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mandos.errors import MachineError
-from mandos.server import store as store_module
-from mandos.server import witness
+from mandos.server import schema, witness
 from mandos.server.audit import Kind, Record
 from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.events import Why
 from mandos.server.rescue import Copy, Names
+from mandos.server.schema import SCHEMA_VERSION
 from mandos.server.state import Saved, State
-from mandos.server.store import DATABASE, SCHEMA_VERSION, WITNESS, Changes, Kept, Store
+from mandos.server.store import DATABASE, WITNESS, Changes, Kept, Store
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32
@@ -234,7 +234,7 @@ def test_trouble_of_the_machine_is_no_damage(
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
         raise error
 
-    monkeypatch.setattr(store_module, "_prepare", fails)
+    monkeypatch.setattr(schema, "prepare", fails)
     with opened(tmp_path) as store:
         assert "disk I/O error" in str(store.trouble)
         assert not store.load().lost
@@ -306,7 +306,7 @@ def test_forgetting_keeps_the_trail(tmp_path: Path) -> None:
 def test_database_of_the_first_version(tmp_path: Path) -> None:
     """What it knows is taken over; its clients are all from the files."""
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection, connection:
-        connection.executescript(f"{store_module.MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        connection.executescript(f"{schema.MIGRATIONS[0]}; PRAGMA user_version = 1;")
         settings = '{"host":"x","timeout":60000000}'
         connection.execute(
             "INSERT INTO client VALUES ('alpha', ?, ?, NULL, NULL)", (settings, b"sealed")
@@ -349,9 +349,9 @@ def test_added_and_removed_clients(tmp_path: Path) -> None:
 def test_migration_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older database gets what has been added since, and keeps its clients."""
     _write_alpha(tmp_path)
-    newer = (*store_module.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO added VALUES (7)")
-    monkeypatch.setattr(store_module, "MIGRATIONS", newer)
-    monkeypatch.setattr(store_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    newer = (*schema.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO added VALUES (7)")
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert "alpha" in _state(tmp_path).saved
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         assert connection.execute("SELECT x FROM added").fetchall() == [(7,)]
@@ -364,9 +364,9 @@ def test_migration_that_fails_changes_nothing(
     """Half a step would be worse than none."""
     _write_alpha(tmp_path)
     with monkeypatch.context() as patch:
-        newer = (*store_module.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO nowhere VALUES (7)")
-        patch.setattr(store_module, "MIGRATIONS", newer)
-        patch.setattr(store_module, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        newer = (*schema.MIGRATIONS, "CREATE TABLE added (x); INSERT INTO nowhere VALUES (7)")
+        patch.setattr(schema, "MIGRATIONS", newer)
+        patch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         with pytest.raises(MachineError, match="no such table: nowhere"):
             Store(tmp_path)
     assert "alpha" in _state(tmp_path).saved

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import section_note
 from mandos.boot import image_local, image_network
 from mandos.boot.image_network import Machine, Named
+from mandos.client.selection import MISSING_TIME
 from mandos.errors import MandosError
 from mandos.keyfiles import read_key_file
 from mandos.openpgp import sealing
@@ -142,7 +143,7 @@ def network_problems(setup: Setup, machine: Machine) -> Iterator[Problem]:
         cards = ", ".join(machine.cards())
         yield Problem(
             f"this machine has no network interface {name}, which {places} names (it has {cards}):"
-            " at boot the client looks for it in vain",
+            f" at boot the client waits for it {MISSING_TIME:g} seconds, then uses the others",
             "correct the name, or remove it to use all interfaces; then run"
             f" {_RENEW[setup.generator]}",
         )

@@ -98,7 +98,7 @@ class Plugin:
         """
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0
-        return status or (_TOO_MUCH if self._too_much else 0)
+        return _TOO_MUCH if self._too_much else status
 
     def take(self) -> bytearray:
         """What it printed; from then on only the caller has it."""

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from mandos.boot.runner_relay import Relay
 
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL
+#: Signals that nobody sends on purpose: a plugin that one of them ended is started again.
+_MISHAPS = frozenset(
+    -number
+    for number in (
+        *(signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS),
+        *(signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGXCPU),
+    )
+)
+#: Seconds: the pause doubles with each mishap until it is this long.
+_LONGEST_PAUSE = 60.0
 #: After this many temporary failures of every plugin that is left, a person is asked too.
 PATIENT_TRIES = 3
 #: Those that ask on the terminal themselves, and do so again on SIGCONT.
@@ -211,6 +221,9 @@ class Race:
         self._running.remove(plugin)
         if status == TEMPORARY_FAILURE:
             self._due[plugin] = time.monotonic() + self._pace.pause
+        elif status in _MISHAPS:  # such as the kernel's, for want of memory
+            pause = self._pace.pause * 2.0 ** min(plugin.tries - 1, 10)
+            self._due[plugin] = time.monotonic() + min(pause, _LONGEST_PAUSE)
         return status
 
     def _forget(self, descriptor: int) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mandos.client.settings import ClientSettings
 
 _STDERR = 2
+#: Requests whose answer is waited for.
+_REQUEST_LIMIT = 64
 #: Seconds until the root half is no longer waited for; only hooks can take long.
 _ENDING_TIME = 120.0
 
@@ -72,10 +74,12 @@ class Companion:
         packed = socket.inet_pton(family, address)
         request = ROUTE.pack(interface, len(packed), packed)
         self._routed[request] = then
+        if len(self._routed) > _REQUEST_LIMIT:  # those that were refused stay without an answer
+            del self._routed[next(iter(self._routed))]
         try:
             self._socket.send(request)
         except OSError:
-            del self._routed[request]
+            self._routed.pop(request, None)
 
     def finish(self) -> None:
         """Have everything undone: hooks stopped, interfaces down, routes gone; wait for that.

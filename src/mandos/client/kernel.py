@@ -17,13 +17,14 @@ from mandos.bare import socket
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port ID
 _ERROR = 2
 _REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x200, 0x400
-_NEW_LINK, _NEW_ROUTE, _DELETE_ROUTE = 16, 24, 25
+_NEW_LINK, _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 16, 24, 25, 26
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change mask
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
 _DESTINATION, _OUT = 1, 4
 _UP = 0x1
+_WHOLE_ROUTE = 0x2000  # of the flags of a route that is asked for: tell the entry of the table
 _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST = 254, 3, 253, 1
 _ANSWER_LIMIT = 1 << 16
 #: Seconds for an answer, which the kernel gives before the request returns.
@@ -53,6 +54,19 @@ class Kernel:
         """Reach one host (packed address) over an interface; FileExistsError if it has a route."""
         self._request(_NEW_ROUTE, _CREATE | _EXCLUSIVE, _host_route(address, interface))
 
+    def has_route(self, address: bytes) -> bool:
+        """Whether a route is meant for this host or its network, even one that forbids it.
+
+        A default route does not count: the router may know no way, and the host be a neighbour.
+        """
+        bits, family = len(address) * 8, _family(address)
+        asked = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, _WHOLE_ROUTE)
+        try:
+            told = self._request(_GET_ROUTE, 0, asked + _attribute(_DESTINATION, address))
+        except OSError as error:
+            return error.errno != errno.ENETUNREACH
+        return len(told) <= _HEADER.size + 1 or told[_HEADER.size + 1] > 0  # the prefix's length
+
     def remove_route(self, address: bytes, interface: int) -> None:
         """Take such a route away."""
         self._request(_DELETE_ROUTE, 0, _host_route(address, interface))
@@ -61,14 +75,17 @@ class Kernel:
         """End; what was set stays."""
         self._socket.close()
 
-    def _request(self, kind: int, flags: int, body: bytes) -> None:
+    def _request(self, kind: int, flags: int, body: bytes) -> bytes:
+        """Returns what the kernel told before it acknowledged the request, if anything."""
         self._sequence += 1
         length = _HEADER.size + len(body)
         flags |= _REQUEST | _ACKNOWLEDGE
         message = _HEADER.pack(length, kind, flags, self._sequence, 0) + body
         self._socket.sendto(message, (0, 0))
-        while not self._is_answered(self._socket.recv(_ANSWER_LIMIT)):
-            pass
+        told = b""
+        while not self._is_answered(datagram := self._socket.recv(_ANSWER_LIMIT)):
+            told = datagram
+        return told
 
     def _is_answered(self, datagram: bytes) -> bool:
         _length, kind, _flags, sequence, _port = _HEADER.unpack_from(datagram)
@@ -81,15 +98,18 @@ class Kernel:
 
 
 def _host_route(address: bytes, interface: int) -> bytes:
-    if len(address) not in (4, 16):
-        raise OSError(errno.EAFNOSUPPORT, "no such address family")
-    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     bits = len(address) * 8
     return (
-        _ROUTE.pack(family, bits, 0, 0, _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST, 0)
+        _ROUTE.pack(_family(address), bits, 0, 0, _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST, 0)
         + _attribute(_DESTINATION, address)
         + _attribute(_OUT, _NUMBER.pack(interface))
     )
+
+
+def _family(address: bytes) -> int:
+    if len(address) not in (4, 16):
+        raise OSError(errno.EAFNOSUPPORT, "no such address family")
+    return socket.AF_INET if len(address) == 4 else socket.AF_INET6
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MandosError as error:
         _say_why(error)
         return error.exit_code
+    except MemoryError:
+        _say("out of memory")
+        return _EX_TEMPFAIL  # whoever has started us starts us again
     except _Ended as end:
         _say(f"ended by {_ENDING_SIGNALS[end.number]}")
         return 128 + end.number

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ROUTE = struct.Struct("=IB16s")
 #: Said once the hooks have run and the interfaces that are there have been switched on.
 READY = b"ready"
-#: How many routes may be asked for; a network can be full of lies.
+#: How many routes there may be at once; a network can be full of lies.
 _ROUTE_LIMIT = 64
 #: Settings of an interface by which Linux follows RFC 4429 (networking/ip-sysctl).
 _OPTIMISM = ("optimistic_dad", "use_optimistic")
@@ -46,6 +46,8 @@ SETTLING = 0.2
 #: is tried again after 1, 2, 4 … seconds, and at most so many.
 _LONGEST_PAUSE = 60.0
 _FOREVER = float("inf")
+#: A packet socket of no interface in particular.
+_ANY = 0
 
 
 def keep_network(
@@ -219,10 +221,16 @@ class _Network:
         return not interface or self._make_route(address, interface)
 
     def _make_route(self, address: bytes, interface: int) -> bool:
+        """Make it where there is none; a stranger chose the address, so all is checked here."""
         link = self._links.by_index.get(interface)
-        if link is None or not self._selection.uses(link) or len(self._routes) >= _ROUTE_LIMIT:
+        if link is None or not self._selection.uses(link) or not may_be_a_server(address):
             return False
+        if len(self._routes) >= _ROUTE_LIMIT:
+            self._quietly(self._kernel.remove_route, *self._routes.pop(0))
         try:
+            if self._kernel.has_route(address):
+                self._debug(f"no route over {link.name}: there is one already")
+                return False
             self._kernel.add_route(address, interface)
         except OSError as error:
             self._debug(f"no route over {link.name}: {error.strerror}")
@@ -251,7 +259,7 @@ class _Network:
         """Why an interface is left up: somebody else uses it by now, or is about to."""
         if _foreign_addresses(index) - self._former.get(index, set()):
             return "it has an address that is not ours"
-        if index in _packet_interfaces():
+        if {index, _ANY}.intersection(_packet_interfaces()):
             return "another program configures it"
         return ""
 
@@ -263,6 +271,19 @@ class _Network:
             self._debug(f"while tidying up: {error.strerror}")
 
 
+def may_be_a_server(address: bytes) -> bool:
+    """Whether a route to this packed address may be made: one host, elsewhere, of any link.
+
+    RFC 6890: none of this host, loopback, link-local (where clouds keep their secrets, as they do
+    in fd00:ec2::/32), multicast, reserved, broadcast.
+    """
+    if len(address) == 4:
+        return 0 < address[0] < 224 and address[0] != 127 and address[:2] != b"\xa9\xfe"
+    link_local = address[:1] == b"\xfe" and address[1] & 0xC0 == 0x80
+    other = address.startswith((bytes(10), b"\xff", b"\xfd\x00\x0e\xc2"))
+    return len(address) == 16 and not (link_local or other)
+
+
 def _foreign_addresses(index: int) -> set[bytes]:
     """The packed addresses of an interface that the kernel has not made by itself."""
     try:
@@ -272,7 +293,10 @@ def _foreign_addresses(index: int) -> set[bytes]:
 
 
 def _packet_interfaces() -> set[int]:
-    """The interfaces that a program sends raw packets over: DHCP clients do; packet(7)."""
+    """The interfaces that a program sends raw packets over: DHCP clients do; packet(7).
+
+    A socket that is bound to none (``_ANY``) hears all of them, or is about to be bound.
+    """
     try:
         with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
             rows = [line.split() for line in file.read(1 << 16).splitlines()[1:]]

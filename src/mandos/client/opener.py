@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 _TIME = 30.0
 #: Seconds between tries to end a process that has not given root up yet; that takes it 0.1 s.
 _PAUSE = 0.01
-#: How many messages are opened at once; others wait for their turn.
-_AT_ONCE = 4
+#: How many messages are opened at once, and how many wait for their turn.
+_AT_ONCE, _QUEUE_LIMIT = 2, 16
 _PIECE = 1 << 16
 _ANSWER_LIMIT = _PIECE  # a password, or why there is none
-_PASSWORD, _FAILED, _UNUSABLE = b"P", b"F", b"U"
+_SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
 _DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
+
+
+class Opened:
+    """A password, and whether the client's own key has signed it."""
+
+    __slots__ = ("password", "signed")
+
+    def __init__(self, password: bytes, *, signed: bool) -> None:
+        self.password = password
+        self.signed = signed
 
 
 class _Opener:
@@ -42,7 +52,7 @@ class _Opener:
     __slots__ = ("answer", "deadline", "done", "message", "pid", "socket")
 
     def __init__(self, secret_key: bytes) -> None:
-        self.done: Callable[[bytes | MandosError], None] | None = None
+        self.done: Callable[[Opened | MandosError], None] | None = None
         self.message = memoryview(b"")
         self.answer = bytearray()
         self.deadline = FOREVER
@@ -78,7 +88,7 @@ class Openers:
         self._loop: Loop | None = None
         self._spare: _Opener | None = _Opener(secret_key)
         self._busy: list[_Opener] = []
-        self._queue: list[tuple[bytes, Callable[[bytes | MandosError], None]]] = []
+        self._queue: list[tuple[int, bytes, Callable[[Opened | MandosError], None]]] = []
 
     def attach(self, loop: Loop) -> None:
         """From now on let the loop serve them."""
@@ -86,10 +96,20 @@ class Openers:
         if self._spare:
             self._watch(self._spare)
 
-    def open(self, sealed: bytes, done: Callable[[bytes | MandosError], None]) -> None:
-        """Open a message; ``done`` gets the password, or why there is none."""
-        self._queue.append((sealed, done))
+    def open(
+        self, sealed: bytes, done: Callable[[Opened | MandosError], None], before: int = 0
+    ) -> None:
+        """Open a message; ``done`` gets the password, or why there is none.
+
+        ``before`` is how many of the same host were opened before: a host of which fewer were is
+        served first.  When too many wait, the last of those with the most is given up.
+        """
+        self._queue.append((before, sealed, done))
+        self._queue.sort(key=lambda entry: entry[0])  # stable
         self._begin()
+        if len(self._queue) > _QUEUE_LIMIT:
+            *_, given_up = self._queue.pop()
+            given_up(PeerError("too many secrets wait to be opened"))
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When the first of them has to be ended."""
@@ -113,7 +133,7 @@ class Openers:
                 opener = _Opener(self._secret_key)
                 self._watch(opener)
             self._spare = None
-            sealed, opener.done = self._queue.pop(0)
+            _before, sealed, opener.done = self._queue.pop(0)
             opener.message = memoryview(sealed)
             opener.deadline = time.monotonic() + _TIME
             self._busy.append(opener)
@@ -154,7 +174,7 @@ class Openers:
             pass  # it died with a part of the message unread
         self._finish(opener, _verdict(bytes(opener.answer), self._path))
 
-    def _finish(self, opener: _Opener, result: bytes | MandosError) -> None:
+    def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
         """Hand on what became of the message; a key that cannot be used ends the program."""
         self._drop(opener)
         if opener is self._spare:
@@ -185,7 +205,8 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         message = _read_all(end)
         if not message:
             return  # the client ended
-        answer = _PASSWORD + opening.open_in_this_process(message, key)
+        password, signed = opening.open_in_this_process(message, key)
+        answer = (_SIGNED if signed else _UNSIGNED) + password
     except (AdministratorError, MachineError) as error:
         answer = _UNUSABLE + bytes([error.exit_code]) + _told(error)
     except MandosError as error:
@@ -204,10 +225,10 @@ def _told(error: MandosError) -> bytes:
     return "\0".join((str(error), error.hint or "")).encode(errors="replace")
 
 
-def _verdict(answer: bytes, path: str) -> bytes | MandosError:
+def _verdict(answer: bytes, path: str) -> Opened | MandosError:
     kind, rest = answer[:1], answer[1:]
-    if kind == _PASSWORD:
-        return rest
+    if kind in {_SIGNED, _UNSIGNED}:
+        return Opened(rest, signed=kind == _SIGNED)
     if kind == _FAILED:
         return _as_error(PeerError, "", rest)
     if kind == _UNUSABLE and rest[0] == MachineError.exit_code:

@@ -72,6 +72,9 @@ class Run:
             ask_route=network.ask_route if network else None,
         )
         self._fetcher.on_refusal = self._on_refusal
+        # A single server that the administrator names is all that there is to wait for.
+        self._fetcher.prefers_signed = len(settings.connect) != 1
+        self._fetcher.signed_only = settings.signed_only
 
     def __enter__(self) -> Self:
         return self
@@ -115,9 +118,8 @@ class Run:
         addresses = [*settings.connect, *settings.servers]
         self._searches += [self._direct(address) for address in addresses]
         if not settings.connect:
-            found = self._fetcher.learn
             self._searches.append(
-                ZeroconfSearch(self._network_watch, found, self._loop, self._debug)
+                ZeroconfSearch(self._network_watch, self._fetcher, self._loop, self._debug)
             )
             self._waiting = Waiting(self._network_watch, self._fetcher, self._say)
 

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Protocol
 
+    from mandos.client.fetch import Fetcher
     from mandos.client.lookup import Lookup
     from mandos.client.loop import Loop
     from mandos.client.settings import Address
     from mandos.client.watch import Watch
+    from mandos.discovery.browse import Endpoint
     from mandos.links import Link
 
     Found = Callable[[Iterable["Target"]], None]
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Seconds until a name is looked up again: it may lead elsewhere in the meantime.
 _RENEWAL = 60.0
+#: Seconds until servers that were forgotten for others are named again.
+_REMINDER = 5.0
 #: Seconds from the beginning after which a person is told that a name cannot be looked up: the
 #: network may still be coming up.
 _LOOK_UP_TIME = 8.0
@@ -189,14 +193,15 @@ class ZeroconfSearch:
     def __init__(
         self,
         watch: Callable[[], Watch],
-        found: Found,
+        fetcher: Fetcher,
         loop: Loop,
         debug: Callable[[str], None],
     ) -> None:
         from mandos.discovery.finder import Finder  # noqa: PLC0415 - --connect does without
 
         self._watch = watch
-        self._found = found
+        self._fetcher = fetcher
+        self._reminder = 0.0
         self._finder = Finder((), debug)
         self._interfaces: dict[int, Link] = {}
         for listener in self._finder.sockets:
@@ -205,11 +210,14 @@ class ZeroconfSearch:
 
     def deadline(self, now: float) -> float:
         """When to call ``tick``."""
-        return self._finder.deadline(now)
+        return min(self._finder.deadline(now), max(now, self._reminder))
 
     def tick(self, now: float) -> None:
-        """Send the questions that are due."""
+        """Send the questions that are due; name again the servers that were forgotten."""
         self._finder.tick(now)
+        if now >= self._reminder:
+            self._reminder = now + _REMINDER
+            self._fetcher.remind(map(_target, self._finder.endpoints))
 
     def network_changed(self) -> None:
         """Ask on interfaces that can be used from now on, and where an address has come."""
@@ -224,9 +232,8 @@ class ZeroconfSearch:
         self._finder.close()
 
     def _hear(self, listener: socket.socket) -> None:
-        self._found(
-            [
-                Target(one.address, one.port, one.interface, one.name, (one.heard_on,))
-                for one in self._finder.readable(listener)
-            ]
-        )
+        self._fetcher.learn(map(_target, self._finder.readable(listener)))
+
+
+def _target(found: Endpoint) -> Target:
+    return Target(found.address, found.port, found.interface, found.name, (found.heard_on,))

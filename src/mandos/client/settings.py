@@ -35,6 +35,7 @@ COMMAND_LINE = CommandLine(
         Option("dh-params", "", "FILE", "Diffie-Hellman parameters below TLS 1.3"),
         Option("delay", "", "SECONDS", "how long to wait for an interface (2.5)"),
         Option("retry", "", "SECONDS", "how long until a server is asked again (10)"),
+        Option("signed-only", "", None, "use no password that this client's key has not signed"),
         Option("network-hook-dir", "", "DIR", "where the network hooks are"),
         Option("debug", "", None, "tell on standard error what happens"),
     ),
@@ -114,6 +115,7 @@ class ClientSettings:
         "retry",
         "seckey",
         "servers",
+        "signed_only",
         "tls_privkey",
         "tls_pubkey",
     )  # fmt: skip
@@ -128,6 +130,7 @@ class ClientSettings:
         self.dh_params = given.text("dh-params", "")
         self.delay = given.seconds("delay", 2.5)
         self.retry = given.seconds("retry", 10.0)
+        self.signed_only = "signed-only" in given
         self.network_hook_dir = given.text("network-hook-dir", _HOOK_DIR)
         self.debug = "debug" in given
         self._device = ",".join(given.all("interface"))

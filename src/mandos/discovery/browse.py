@@ -93,17 +93,19 @@ class Endpoint:
 class _Server:
     """An instance on one interface: only heard of (no target), or with its SRV record."""
 
-    __slots__ = ("addresses", "instance", "interface", "port", "target")
+    __slots__ = ("addresses", "instance", "interface", "key", "port", "source", "target")
 
-    def __init__(self, interface: int, instance: bytes, target: bytes = b"", port: int = 0) -> None:
+    def __init__(
+        self, interface: int, instance: bytes, target: bytes = b"", port: int = 0, source: str = ""
+    ) -> None:
         self.interface = interface
         self.instance = instance
         self.target = target
         self.port = port
+        #: Who has told about it first.
+        self.source = source
         self.addresses: dict[bytes, None] = {}
-
-    def key(self) -> tuple[int, bytes, bytes, int]:
-        return (self.interface, self.instance.lower(), self.target.lower(), self.port)
+        self.key = (interface, instance.lower(), target.lower(), port)
 
     def missing(self) -> Iterator[Question]:
         """What to ask so that it can be reached; over IPv6 too where only IPv4 is known."""
@@ -202,10 +204,10 @@ class Browser:
             return []
         for record in message.records:
             if record.type == PTR and record.name.lower() == self._service:
-                self._hear_instance(record, interface)
+                self._hear_instance(record, interface, source[0])
         for record in message.records:
             if record.type == SRV and self._is_instance(record.name):
-                self._hear_server(record, interface)
+                self._hear_server(record, interface, source[0])
         local = source[0] == "::1" or source[0].startswith("127.")
         found = [
             endpoint
@@ -224,29 +226,29 @@ class Browser:
         return [
             server
             for server in self._servers.values()
-            if server.interface == interface and server.instance.lower() == folded
+            if server.interface == interface and server.key[1] == folded
         ]
 
-    def _hear_instance(self, record: Record, interface: int) -> None:
+    def _hear_instance(self, record: Record, interface: int, source: str) -> None:
         known = self._of_instance(record.data, interface)
         if not record.ttl:
             for server in known:
                 self._forget(server)
         elif not known and self._is_instance(record.data):
-            self._add(_Server(interface, record.data))
+            self._add(_Server(interface, record.data, source=source))
 
-    def _hear_server(self, record: Record, interface: int) -> None:
-        server = _Server(interface, record.name, record.data, record.port)
+    def _hear_server(self, record: Record, interface: int, source: str) -> None:
+        server = _Server(interface, record.name, record.data, record.port, source)
         if not record.ttl:
             self._forget(server)
-        elif record.port and server.key() not in self._servers:
+        elif record.port and server.key not in self._servers:
             self._forget(_Server(interface, record.name))
             self._add(server)
 
     def _hear_address(self, record: Record, interface: int) -> Iterator[Endpoint]:
         owner = record.name.lower()
         for server in self._servers.values():
-            if server.interface != interface or server.target.lower() != owner:
+            if server.interface != interface or server.key[2] != owner:
                 continue
             if not record.ttl:
                 server.addresses.pop(record.data, None)
@@ -257,14 +259,20 @@ class Browser:
                 yield server.endpoint(record.data)
 
     def _add(self, server: _Server) -> None:
-        """Remember a server, in place of the oldest when there are too many; ask about it."""
+        """Remember a server, in place of another when there are too many; ask about it.
+
+        That is the oldest one of the source that has told about most.
+        """
         if len(self._servers) == MAX_SERVERS:
-            self._forget(next(iter(self._servers.values())))
-        self._servers[server.key()] = server
+            counts: dict[str, int] = {}
+            for one in (*self._servers.values(), server):
+                counts[one.source] = counts.get(one.source, 0) + 1
+            self._forget(max(self._servers.values(), key=lambda one: counts[one.source]))
+        self._servers[server.key] = server
         self._wanted.append(server)
 
     def _forget(self, server: _Server) -> None:
-        known = self._servers.pop(server.key(), None)
+        known = self._servers.pop(server.key, None)
         if known in self._wanted:
             self._wanted.remove(known)
 

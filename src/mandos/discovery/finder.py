@@ -10,9 +10,11 @@ missing, not ready or gone never raise: they are told to ``debug``, and asked ag
 from __future__ import annotations
 
 import errno
+import time
 
 from mandos.bare import socket
 from mandos.discovery.browse import Browser
+from mandos.discovery.pace import FairPace
 from mandos.discovery.sockets import Channel
 
 TYPE_CHECKING = False
@@ -30,6 +32,10 @@ RETRY, PATIENCE = 0.1, 10.0
 DIRECT_QUERIES = 3
 
 MAX_PACKETS = 64  # taken from a socket at once, so that a flood cannot starve the caller
+#: Packets that are read at once, and in each second: of one source, and of all together.  Others
+#: are dropped unread; a server that was not heard for that is asked again (``INTERVALS``).
+PACE_OF_EACH, PACE_OF_ALL = (50.0, 20.0), (300.0, 150.0)
+MAX_SOURCES = 256
 
 _GONE = {errno.ENODEV, errno.ENXIO}
 
@@ -42,6 +48,7 @@ class Finder:
     ) -> None:
         self._browser = Browser()
         self._debug = debug
+        self._pace = FairPace(PACE_OF_EACH, PACE_OF_ALL, MAX_SOURCES)
         self._told: set[str] = set()
         self._interfaces: dict[int, None] = {}
         self._unsent: set[tuple[Channel, int]] = set()
@@ -111,7 +118,11 @@ class Finder:
             except OSError as error:  # of an earlier query, such as an ICMP answer
                 self._debug(f"discovery: {channel.title}: {error.strerror}")
                 continue
-            if received is not None and received[1] in self._interfaces:
+            if (
+                received is not None
+                and received[1] in self._interfaces
+                and self._pace.take(received[2][0], time.monotonic())
+            ):
                 found += self._browser.receive(*received)
         return found
 

@@ -27,8 +27,10 @@ A, PTR, TXT, AAAA, SRV = 1, 12, 16, 28, 33
 MAX_MESSAGE = 9000  # RFC 6762 section 17
 MAX_NAME = 255  # RFC 1035 section 2.3.4
 MAX_LABEL = 63
-MAX_ENTRIES = 512  # questions and records of one message; real ones hold some tens
+MAX_ENTRIES = 128  # questions and records of one message; real ones hold some tens
 MAX_LABELS_AND_POINTERS = 128 + 32  # steps of one name: all its labels, and some pointers
+#: Steps of all names of one message.  A name that a pointer leads to is read once only.
+MAX_STEPS = 1024
 
 _CLASS_IN = 1
 _TOP_BIT = 0x8000  # of a question's class: answer by unicast; of a record's: flush the cache
@@ -120,11 +122,14 @@ def read_message(packet: bytes) -> Message:
 class _Reader:
     """One pass over a packet; ``offset`` is where the next item starts."""
 
-    __slots__ = ("offset", "packet")
+    __slots__ = ("_names", "_steps", "offset", "packet")
 
     def __init__(self, packet: bytes) -> None:
         self.packet = packet
         self.offset = 0
+        #: Names by where they begin, as far as pointers have led there.
+        self._names: dict[int, bytes] = {}
+        self._steps = 0
 
     def message(self) -> Message:
         _, flags, questions, answers, authorities, additionals = self._unpack(_HEADER)
@@ -175,21 +180,41 @@ class _Reader:
 
     def _name(self) -> bytes:
         """Read a name and go on behind it; pointers lead backwards (RFC 1035 section 4.1.4)."""
-        name, end, at = b"", 0, self.offset
-        for _ in range(MAX_LABELS_AND_POINTERS):
+        name, self.offset = self._labels(self.offset, MAX_LABELS_AND_POINTERS)
+        return name
+
+    def _labels(self, at: int, steps: int) -> tuple[bytes, int]:
+        """The name that begins there, and where the bytes behind it begin."""
+        start, name = at, b""
+        for step in range(steps):
+            self._count_step()
             length = self._byte(at)
             if length > MAX_LABEL:
-                end = end or at + 2
-                at = self._pointer(at)
-                continue
+                return self._fit(name + self._pointed_at(at, steps - step - 1)), at + 2
             name += self.packet[at : at + 1 + length]
             at += 1 + length
-            if len(name) > MAX_NAME:
-                break
             if not length:
-                self.offset = end or at
-                return name
+                return self._fit(name), at
+            if at - start > MAX_NAME:
+                break
         raise MessageError("a name is too long or leads nowhere")
+
+    def _pointed_at(self, at: int, steps: int) -> bytes:
+        target = self._pointer(at)
+        if target not in self._names:
+            self._names[target] = self._labels(target, steps)[0]
+        return self._names[target]
+
+    def _count_step(self) -> None:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise MessageError("the names of a message have too many labels")
+
+    @staticmethod
+    def _fit(name: bytes) -> bytes:
+        if len(name) > MAX_NAME:
+            raise MessageError("a name is too long or leads nowhere")
+        return name
 
     def _pointer(self, at: int) -> int:
         target = self._byte(at) << 8 | self._byte(at + 1)

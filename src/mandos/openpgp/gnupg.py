@@ -3,14 +3,20 @@
 """What the library cannot make, made by GnuPG where it is installed: keys that expire, mostly.
 
 Each use has a home directory of its own, readable by us alone, which is gone afterwards together
-with the agent that GnuPG starts in it.  Keys, messages and passwords travel by pipe.
+with the agent that GnuPG starts in it, even when this process is killed.  Keys, messages and
+passwords travel by pipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
+import signal
+import socket
 import tempfile
+import time
 from typing import TYPE_CHECKING
 
 from mandos import process
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 _OPENING_TIME = 60.0  # an emulated or overloaded machine needs seconds
 _GENERATION_TIME = 600.0  # primes of 4096 bits on the slowest machines
 _ENDING_TIME = 20.0
+_PAUSE = 0.01
 #: What leaves room for the agent's socket in the 108 bytes of unix(7).
 _LONGEST_FOLDER = 60
 _OPTIONS = ("--batch", "--quiet", "--no-tty", "--no-options", "--trust-model", "always")
@@ -56,12 +63,24 @@ def seal(password: bytes, secret_key: bytes, fingerprint: str) -> bytes:
 
 
 class Home:
-    """A private, temporary GnuPG home directory; a context manager."""
+    """A private, temporary GnuPG home directory; a context manager.
+
+    A cleaner, a process of its own, removes it when this process is killed; if the cleaner is
+    killed, this process does.  Both end the programs of GnuPG that use the directory.
+    """
 
     def __enter__(self) -> Self:
         usual = tempfile.gettempdir()
-        folder = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp is safe
-        self._folder = tempfile.mkdtemp(prefix="mandos-gnupg-", dir=folder)
+        place = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - not guessable
+        self._folder = os.path.join(place, f"mandos-gnupg-{secrets.token_hex(8)}")  # noqa: PTH118
+        self._cleaner, self._end = process.accompany(
+            self._clean_up_after_us, socket.SOCK_STREAM, errors=None
+        )
+        try:
+            os.mkdir(self._folder, mode=0o700)  # noqa: PTH102
+        except OSError as error:
+            self._dismiss_cleaner()
+            raise MachineError(f"cannot make {self._folder}: {error.strerror}") from error
         return self
 
     def __exit__(
@@ -71,15 +90,55 @@ class Home:
         trace: TracebackType | None,
     ) -> None:
         try:
-            command = ["gpgconf", "--homedir", self._folder, "--kill", "all"]
-            process.run(command, timeout=_ENDING_TIME)
-        except MachineError:
-            pass  # without gpgconf: the agent ends by itself when its directory goes
+            _remove(self._folder)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._dismiss_cleaner()
 
     def run(self, command: Sequence[str], data: bytes, timeout: float) -> bytes:
         """Run gpg with ``data`` as its input; returns its output.  Raises MachineError."""
         whole = ["gpg", "--homedir", self._folder, *_OPTIONS, *command]
         env = {**os.environ, "LC_ALL": "C", "GNUPGHOME": self._folder}
         return process.run(whole, input=data, env=env, timeout=timeout).require_success()
+
+    def _clean_up_after_us(self, end: socket.socket) -> None:
+        """The cleaner's work: wait until the process that uses the directory has ended."""
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        end.recv(1)
+        _remove(self._folder)
+
+    def _dismiss_cleaner(self) -> None:
+        self._end.close()
+        os.waitpid(self._cleaner, 0)
+
+
+def _remove(folder: str) -> None:
+    """End the programs that use a home directory, and remove it, until neither is there."""
+    deadline = time.monotonic() + _ENDING_TIME
+    while time.monotonic() < deadline:
+        users = _users(folder)
+        for user in users:
+            with contextlib.suppress(OSError):  # it has just ended, or is not ours
+                os.kill(user, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not users and not os.path.lexists(folder):
+            return
+        time.sleep(_PAUSE)
+
+
+def _users(folder: str) -> list[int]:
+    """Processes that have the directory as an argument: gpg and its agent.
+
+    Not by their owner: an agent that nobody may trace counts as root's.
+    """
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it has just ended
+            with open(f"/proc/{entry.name}/cmdline", "rb") as file:  # noqa: PTH123
+                arguments = file.read().split(b"\0")
+            if os.fsencode(folder) in arguments:
+                found.append(int(entry.name))
+    return found

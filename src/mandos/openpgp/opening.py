@@ -4,8 +4,8 @@
 
 The message comes from an untrusted server, so it is opened in a process of its own whose memory,
 time and output are limited: a few thousand bytes of compressed zeros can stand for gigabytes.
-Signatures are not checked: whoever can encrypt to the key can also not make a password that
-unlocks the disk.  Nor is the expiry of the key: it must still bring the machine up.
+Whether the client's own key has signed it is told beside the password: who has only the public key
+can seal a wrong one.  The expiry of the key is not checked: it must still bring the machine up.
 
 Two error classes leave this room: AdministratorError when the secret key cannot be used whatever
 the message, SecretError for everything about the message.  Neither quotes decrypted bytes.
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
     _Runner = Callable[..., bytes]
 
 #: Bytes of a message, and of what is in it before it is known to be a password.
-MESSAGE_LIMIT = grammar.SECRET_LIMIT
-_CONTENT_LIMIT = grammar.SECRET_LIMIT
+MESSAGE_LIMIT = grammar.MESSAGE_LIMIT
+_CONTENT_LIMIT = grammar.MESSAGE_LIMIT
 
 #: A message of the largest size is held about ten times while it is opened.
-_MEMORY = 256 << 20
+_MEMORY = 16 << 20
 _TIME = 30.0  # in seconds; an RSA key of 4096 bits takes 0.02 s, an emulated machine 50 times that
 
 _ARMOR = b"-----BEGIN PGP"
+_SIGNED, _UNSIGNED = b"S", b"U"
+#: How many signatures of a message are looked at; mandos-keygen makes one.
+_SIGNATURE_LIMIT = 4
 _MAKE_KEYS = "mandos-keygen --force makes new keys; then seal the password again"
 _SEAL_AGAIN = "seal the password again on the client: mandos-keygen --password"
 
@@ -61,11 +64,13 @@ def open_secret(message: bytes, secret_key: bytes) -> bytes:
     ``message`` and ``secret_key`` are whole, each binary or armored.
     Raises SecretError or, when the key file is at fault, AdministratorError.
     """
-    return _open(message, read_secret_key(secret_key), process.run_isolated)
+    return _open(message, read_secret_key(secret_key), process.run_isolated)[0]
 
 
-def open_in_this_process(message: bytes, key: SignedSecretKey) -> bytes:
+def open_in_this_process(message: bytes, key: SignedSecretKey) -> tuple[bytes, bool]:
     """As ``open_secret``, in a process that is there for this message alone.
+
+    Returns beside the bytes whether this very key has signed them.
 
     ``key`` is from ``read_secret_key``.  The process may not use much more memory afterwards; its
     parent has to limit its time.  A message may kill it.
@@ -73,7 +78,7 @@ def open_in_this_process(message: bytes, key: SignedSecretKey) -> bytes:
     return _open(message, key, _run_here)
 
 
-def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
+def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> tuple[bytes, bool]:
     message = _binary(message)
     try:
         about = packets.outline(message)
@@ -92,19 +97,20 @@ def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> bytes:
         libcrypto.require()
         opened = by_session_key.decrypted
     try:
-        password = run(
-            lambda: _content(opened(message, key)),
+        content = run(
+            lambda: _judged(opened(message, key), key),
             memory=_MEMORY,
-            size=_CONTENT_LIMIT,
+            size=len(_SIGNED) + _CONTENT_LIMIT,
             timeout=_TIME,
         )
     except MachineError as error:
         raise SecretError(
             "cannot open the secret: damaged, too large, or sealed for another key", _SEAL_AGAIN
         ) from error
+    sign, password = content[: len(_SIGNED)], content[len(_SIGNED) :]
     if len(password) > passwords.LIMIT:
         raise SecretError(passwords.too_long(len(password)), passwords.LONGER_KEYS)
-    return password
+    return password, sign == _SIGNED
 
 
 def read_secret_key(data: bytes) -> SignedSecretKey:
@@ -131,7 +137,11 @@ def _protections(key: SignedSecretKey) -> list[S2kParams]:
 
 def _binary(message: bytes) -> bytes:
     if len(message) > MESSAGE_LIMIT:
-        raise SecretError(f"the secret is larger than {MESSAGE_LIMIT} bytes")
+        raise SecretError(
+            f"the secret is larger than {MESSAGE_LIMIT} bytes, as no password of at most "
+            f"{passwords.LIMIT} bytes makes it",
+            passwords.LONGER_KEYS,
+        )
     if not message.lstrip().startswith(_ARMOR):
         return message
     load()
@@ -157,6 +167,22 @@ def _run_here(work: Callable[[], bytes], *, memory: int, size: int, timeout: flo
 def _decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage:
     opened: DecryptedMessage = load().Message.from_bytes(message).decrypt(None, key)
     return opened
+
+
+def _judged(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bytes:
+    return (_SIGNED if _is_signed(opened, key) else _UNSIGNED) + _content(opened)
+
+
+def _is_signed(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bool:
+    """Whether this key has signed the content, be it compressed or not."""
+    public = key.to_public_key()
+    for index in range(_SIGNATURE_LIMIT):
+        try:
+            opened.verify(public, index)
+        except (ValueError, IndexError, OverflowError):  # of another key, or there is none
+            continue
+        return True
+    return False
 
 
 def _content(opened: DecryptedMessage | Message) -> bytes:

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
+#: What a peer can cause as often as it connects.
+ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
 #: Why a client is removed that no administrator has removed.

@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.server.audit import Kind, Record
+from mandos.server.audit import ASKED, Kind, Record
 from mandos.server.dates import from_number, to_number
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 #: What anybody on the network can cause.
-PROVOKED = frozenset((
-    Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.CHECK_FAILED,
-    Kind.OVERDUE,
-))  # fmt: skip
+PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE}
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.

@@ -32,6 +32,15 @@ def describe_record(record: Record) -> tuple[int, str]:
     return level, describe(record)
 
 
+def unknown_keys(times: int, last: Record) -> str:
+    """The text of the log line about requests with unknown keys that had no line of their own."""
+    requests = "1 more request" if times == 1 else f"{times} more requests"
+    return (
+        f"refused {requests} in a minute: no client has these keys; the last came from"
+        f" {last.address}{_on(last)} with the key ID {last.key_id}"
+    )
+
+
 def _enabled(record: Record) -> str:
     return f"client {record.client} is enabled{_why(record)}{_by(record)}"
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos.discovery.announce import load as load_announcer
 from mandos.errors import MachineError
 from mandos.server import events
+from mandos.server.attack import AttackWatch, Useless
 from mandos.server.audit import Kind
-from mandos.server.audit_text import describe_record
 from mandos.server.connection import TLS
 from mandos.server.control import Control
 from mandos.server.keeper import Keeper
@@ -26,7 +26,9 @@ from mandos.server.listener import Listener
 from mandos.server.network import Network, announce, keep_listening
 from mandos.server.pacemaker import Pacemaker
 from mandos.server.reload import Reloader
+from mandos.server.repeats import Repeats
 from mandos.server.settings import LinkLoss
+from mandos.server.sockets import Peer
 from mandos.server.supervision import Supervision
 from mandos.server.vault import ClientVault
 from mandos.tls import limits
@@ -34,7 +36,7 @@ from mandos.tls.credentials import Credentials, Priority
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from typing import Any
 
     from mandos.server.audit import Record
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mandos.server.bus.signals import Signals
     from mandos.server.clock import Clock
     from mandos.server.registry import Registry
+    from mandos.server.repeats import Line
     from mandos.server.service_manager import ServiceManager
     from mandos.server.settings import ServerSettings
     from mandos.server.state import Restored
@@ -51,6 +54,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that changes of the status line are collected.
 _STATUS_TIME = 1.0
+#: Seconds between two sums of what strangers did.
+_MINUTE = 60.0
 #: More new clients than these are not told one by one, which would flood the log.
 _MANY = 100
 
@@ -101,6 +106,9 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[signal.Signals] = self._loop.create_future()
+        self._repeats = Repeats()
+        self._attack = AttackWatch(self._loop.time())
+        ending.callback(self._sum_up)
         self._keeper = Keeper(parts.store, registry, clock, self._tell)
         ending.push_async_callback(self._keeper.close)
         self._keeper.on_trouble = self._tell_soon
@@ -116,6 +124,7 @@ class Daemon:
         vault = ClientVault(registry, clock, self._keeper)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
         self._listener = Listener(parts.listening, tls, vault)
+        self._listener.on_useless = self._note_useless
         ending.push_async_callback(self._listener.stop)
         self._network = Network()
         ending.callback(self._network.stop)
@@ -137,6 +146,7 @@ class Daemon:
             self._join_bus()
         self._in_background(announce(self._settings, self._listener.port, self._network))
         self._in_background(keep_listening(self._settings, self._listener, self._network))
+        self._in_background(self._each_minute())
         if manager.watchdog_interval is not None:
             self._in_background(_watch(manager, manager.watchdog_interval))
         registry.listen(self._count)
@@ -169,11 +179,32 @@ class Daemon:
         self._ending.push_async_callback(seat.service.stop)
 
     def _tell(self, record: Record) -> None:
-        """Log a record, and tell it on the bus."""
-        level, text = describe_record(record)
-        log.log(level, "%s", text, extra={"record": record})
+        """Log a record, unless it repeats another one, and tell it on the bus."""
+        if record.kind is Kind.UNKNOWN_KEY:
+            self._note_useless(Useless.UNKNOWN_KEY, Peer(record.address, 0, record.interface))
+        _log_lines(self._repeats.lines(record))
         if self._signals is not None:
             self._signals.record(record)
+
+    def _note_useless(self, kind: Useless, peer: Peer) -> None:
+        """Warn when it is one too many."""
+        if warning := self._attack.note(kind, peer, self._loop.time()):
+            log.warning("%s", warning)
+            self._tell_soon()
+
+    async def _each_minute(self) -> None:
+        """Sum up what strangers did, as long as the server serves."""
+        while True:
+            await asyncio.sleep(_MINUTE)
+            self._sum_up()
+            if end := self._attack.minute_over(self._loop.time()):
+                log.info("%s", end)
+                self._tell_soon()
+            elif self._attack.attack:
+                self._tell_soon()
+
+    def _sum_up(self) -> None:
+        _log_lines(self._repeats.minute_over())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -256,6 +287,8 @@ class Daemon:
             yield "the last reload failed, see the log"
         if self._keeper.trouble:
             yield self._keeper.trouble
+        if self._attack.attack:
+            yield self._attack.attack
 
 
 async def _watch(manager: ServiceManager, interval: float) -> None:
@@ -263,6 +296,11 @@ async def _watch(manager: ServiceManager, interval: float) -> None:
     while True:
         manager.watchdog()
         await asyncio.sleep(interval)
+
+
+def _log_lines(lines: Iterable[Line]) -> None:
+    for line in lines:
+        log.log(line.level, "%s", line.text, extra={"record": line.record})
 
 
 def _report(task: asyncio.Task[None]) -> None:

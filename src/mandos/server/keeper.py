@@ -3,7 +3,8 @@
 """Keeps the state on disk in step with the clients, and tells when it is.
 
 What changes is collected and written by a thread, many changes in one go.  What checkers find may
-wait for a second; everything else is written at once, and whoever must not speak before it is
+wait for a second; what strangers provoke is written at most once a second, so that they cannot keep
+the disk busy; everything else is written at once, and whoever must not speak before it is
 safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
 """
 
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
 from mandos.server import events
-from mandos.server.audit import record_of
+from mandos.server.audit import ASKED, record_of
 from mandos.server.store import Changes, Kept
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the result of a checker may wait.
 _LAZY = 1.0
+#: Least seconds between two writes that strangers cause.
+_PROVOKED_REST = 1.0
 #: Seconds of rest after a write for which more than one had waited, so that even more share the
 #: next.  Whoever comes alone, or one after the other, never waits for that.
 _REST = 0.004
@@ -40,6 +43,8 @@ _REST = 0.004
 _RETRY = 5.0
 #: What happens all the time, and whose loss for a second harms nobody.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
+#: What whoever has a client's key can cause as often as he connects.
+_PROVOKING = (events.ApprovalNeeded,)
 #: What changes nothing that is kept.
 _PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
@@ -74,19 +79,31 @@ class Keeper:
         self.trouble = ""
         self.on_trouble: Callable[[], None] = _nothing
         self._crowded = False
+        self._written = -_PROVOKED_REST
         self._rests_until = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
 
     def note(self, record: Record, *, tell: bool = True) -> None:
-        """Add a record to the audit trail."""
+        """Add a record to the audit trail.
+
+        What strangers provoke is only told when too much of it waits for the disk.
+        """
         date = self._clock.date(record.at)
         if date != record.at:
             record = replace(record, at=date)
+        provoked = record.kind in ASKED
+        if provoked and len(self._records) >= _PATIENCE // 2:
+            if tell:
+                self._tell(record)
+            return
         self._records.append(record)
         if tell:
             self._untold.append(record)
-        self._urgent.set()
+        if provoked:
+            self._write_within_a_second()
+        else:
+            self._urgent.set()
 
     def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
         """Write what is not as it was saved: these clients, and others that are gone."""
@@ -147,10 +164,27 @@ class Keeper:
         record = record_of(event, client.settings.key_id if client else "")
         if record is not None:
             self.note(record)
+        elif isinstance(event, _PROVOKING):
+            self._write_within_a_second()
         elif not isinstance(event, _ROUTINE):
             self._urgent.set()
-        elif self._later is None:
-            self._later = self._loop.call_later(_LAZY, self._urgent.set)
+        else:
+            self._write_by(self._loop.time() + _LAZY)
+
+    def _write_within_a_second(self) -> None:
+        """Write at once after a pause, so that a single request is seen soon."""
+        self._write_by(self._written + _PROVOKED_REST)
+
+    def _write_by(self, moment: float) -> None:
+        """Write then, unless a write is due earlier."""
+        if self._urgent.is_set():
+            return
+        if moment <= self._loop.time():
+            self._urgent.set()
+        elif self._later is None or self._later.when() > moment:
+            if self._later is not None:
+                self._later.cancel()
+            self._later = self._loop.call_at(moment, self._urgent.set)
 
     async def _run(self) -> None:
         while True:
@@ -168,6 +202,7 @@ class Keeper:
     async def _write(self) -> None:
         if self._store.trouble is not None:
             await self._reopen()
+        self._written = self._loop.time()
         changes, untold, waiters = self._taken(), self._untold, self._waiters
         self._untold, self._waiters = [], []
         failure: MachineError | None = None
@@ -209,7 +244,7 @@ class Keeper:
             for line in error.lines():
                 log.error("%s", line)
             self._in_trouble(str(error))
-        self._records = (changes.records + self._records)[-_PATIENCE:]
+        self._records = _patient(changes.records + self._records)
         self._lives |= changes.lives.keys() - self._removed
         self._settings |= changes.settings.keys() - self._removed
         self._removed |= changes.removed - self._lives
@@ -235,6 +270,18 @@ class Keeper:
 
 def _nothing() -> None:
     """Default for ``on_trouble``."""
+
+
+def _patient(records: list[Record]) -> list[Record]:
+    """The records that may wait for a disk to recover: of those that strangers provoke, half."""
+    surplus = sum(record.kind in ASKED for record in records) - _PATIENCE // 2
+    kept = []
+    for record in records:
+        if record.kind in ASKED and surplus > 0:
+            surplus -= 1
+        else:
+            kept.append(record)
+    return kept[-_PATIENCE:]
 
 
 def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:

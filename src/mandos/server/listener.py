@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mandos.errors import PeerError
+from mandos.server.attack import Useless
 from mandos.server.connection import Connection
 from mandos.server.sockets import peer_of
 from mandos.server.tally import Tally
@@ -57,12 +58,13 @@ class Listener:
     """Accepts connections on a listening socket and serves them until it is stopped.
 
     Of more than ``room`` at once it ends the oldest whose peer has not proved who it is; if all
-    have, the oldest of all.
+    have, the oldest of all.  ``on_useless`` is called with each connection that fails or is ended.
     """
 
     def __init__(
         self, listening: socket.socket, tls: TLS, vault: Vault, room: int | None = None
     ) -> None:
+        self.on_useless: Callable[[Useless, Peer], object] = _ignore
         self._listening = listening
         self._tls = tls
         self._vault = vault
@@ -157,6 +159,7 @@ class Listener:
         """End one connection; its descriptor is free after this turn of the loop."""
         victim = self._oldest()
         victim.cancel()
+        self.on_useless(Useless.EVICTED, peer)
         if self._crowds.passes(peer.address):
             log.warning(
                 "more than %d connections at once: the oldest are ended; the last one is from %s",
@@ -186,11 +189,16 @@ class Listener:
         try:
             await connection.serve()
         except PeerError as error:
+            self.on_useless(Useless.FAILED, peer)
             if self._failures.passes(peer.address):
                 log.info("%s: %s", peer, error)
         except Exception:
             # one connection's defect must never stop the others
             log.exception("%s: internal error", peer)
+
+
+def _ignore(_kind: Useless, _peer: Peer) -> None:
+    """Default for ``on_useless``."""
 
 
 def _report_failures(times: int, address: str) -> None:

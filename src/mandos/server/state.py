@@ -48,7 +48,8 @@ class State:
 
     ``removed`` are clients that an administrator has removed, with what the files said of them.
     ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
-    what has happened to the rest, and is empty when nothing has.
+    what has happened to the rest, and is empty when nothing has.  ``rebooted``: the machine was
+    started since then, not only the server.
     """
 
     saved: Mapping[str, Saved] = field(default_factory=dict)

@@ -17,21 +17,22 @@ import json
 import logging
 import os
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.errors import MachineError, MandosError
-from mandos.server import obstacles, witness
+from mandos.errors import MachineError
+from mandos.server import obstacles, schema, witness
 from mandos.server.audit_table import AuditTable, Entry, read
 from mandos.server.client import Memory
 from mandos.server.clients_conf import ClientSettings
 from mandos.server.dates import from_number, to_number
 from mandos.server.events import Why
 from mandos.server.rescue import Copy, read_copy, read_names
+from mandos.server.schema import UnusableError
 from mandos.server.state import Saved, State
 
 if TYPE_CHECKING:
@@ -44,61 +45,8 @@ log = logging.getLogger(__name__)
 
 DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 
-#: Bytes of a page of a new database: room for a client with a usual secret (1.4 kB) and its
-#: settings, which would need a page of its own beside a smaller one (sqlite.org/withoutrowid.html).
-_PAGE = 8192
-
-#: What leads from each version of the schema to the next; a new database begins at 0.
-MIGRATIONS: Sequence[str] = (
-    """
-    CREATE TABLE client (
-        name TEXT PRIMARY KEY,
-        settings TEXT NOT NULL,     -- in force, as JSON
-        secret BLOB NOT NULL,
-        configured TEXT,            -- as the configuration files have it; NULL: the same
-        configured_secret BLOB
-    ) WITHOUT ROWID;
-    CREATE TABLE life (
-        name TEXT PRIMARY KEY,
-        created INTEGER NOT NULL,
-        enabled INTEGER NOT NULL,
-        last_enabled INTEGER,
-        expires INTEGER,
-        last_checked_ok INTEGER,
-        last_checker_status INTEGER NOT NULL,
-        last_approval_request INTEGER,
-        disabled_at INTEGER,
-        disabled_why TEXT
-    ) WITHOUT ROWID;
-    CREATE TABLE audit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        kind TEXT NOT NULL,
-        provoked INTEGER NOT NULL,  -- whether anybody on the network can cause it
-        client TEXT NOT NULL,
-        key_id TEXT NOT NULL,
-        address TEXT NOT NULL,
-        interface TEXT NOT NULL,
-        detail TEXT NOT NULL,
-        by_whom TEXT NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL,
-        times INTEGER NOT NULL
-    );
-    CREATE INDEX audit_of_client ON audit (client, id);
-    CREATE INDEX audit_provoked ON audit (provoked, id);
-    """,
-    """
-    ALTER TABLE client ADD COLUMN origin TEXT NOT NULL DEFAULT 'file';
-    """,
-    """
-    ALTER TABLE client ADD COLUMN absent INTEGER;  -- since when its section is missing
-    """,
-)
 #: Where a client is from: the files, an administrator's order, or it was removed by one.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
-#: The newest schema that this program knows.
-SCHEMA_VERSION = len(MIGRATIONS)
-
 _DURATIONS = frozenset(
     field.name for field in fields(ClientSettings) if isinstance(field.default, timedelta)
 )
@@ -110,20 +58,6 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
-#: Results of SQLite that blame the machine (sqlite.org/rescode.html); all others blame the file.
-MACHINE_ERRORS = frozenset((
-    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
-))  # fmt: skip
-
-
-class _UnusableError(Exception):
-    """The database cannot be used; what becomes of it is in its name from then on."""
-
-    def __init__(self, what: str, ending: str) -> None:
-        super().__init__(what)
-        self.ending = ending
 
 
 class Kept(NamedTuple):
@@ -233,9 +167,9 @@ class Store:
             if not self._lost:
                 saved, removed = dict(self._clients(known)), dict(self._tombstones())
         except Exception as error:
-            if not _is_damage(error):
+            if not schema.is_damage(error):
                 raise self._cannot("read", error) from error
-            self._begin_anew(_UnusableError(f"has a damaged record ({error})", "damaged"))
+            self._begin_anew(UnusableError(f"has a damaged record ({error})", "damaged"))
             saved, removed = {}, {}
             # A list that is missing means something else now than it did before.
             disabled = self._disabled = self._read_witness()
@@ -301,7 +235,7 @@ class Store:
         existed = self._path.exists()
         try:
             connection = self._connected()
-        except _UnusableError as error:
+        except UnusableError as error:
             self._set_aside(error)
             return self._connected()
         if not existed and self._witness.exists():
@@ -312,15 +246,15 @@ class Store:
         self._path.touch(mode=0o600)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection)
+            schema.prepare(connection)
             AuditTable(connection, self._audit_limit)
-        except _UnusableError:
+        except UnusableError:
             connection.close()
             raise
         except Exception as error:
             connection.close()
-            if _is_damage(error) or self._only_says_read_only(error):
-                raise _UnusableError(f"is damaged ({error})", "damaged") from error
+            if schema.is_damage(error) or self._only_says_read_only(error):
+                raise UnusableError(f"is damaged ({error})", "damaged") from error
             raise
         return connection
 
@@ -336,14 +270,14 @@ class Store:
         connection = copy.database
         try:
             if connection is not None:
-                _check(connection)
-                _migrate(connection)
+                schema.check(connection)
+                schema.migrate(connection)
                 AuditTable(connection, self._audit_limit)
                 return connection
         except Exception as error:
-            if not (isinstance(error, _UnusableError) or _is_damage(error)):
+            if not (isinstance(error, UnusableError) or schema.is_damage(error)):
                 raise
-            what = error if isinstance(error, _UnusableError) else f"is damaged ({error})"
+            what = error if isinstance(error, UnusableError) else f"is damaged ({error})"
             self._lost = f"{self._path} {what}"
         self._blind = bool(copy.problem)
         if self._blind:
@@ -354,10 +288,10 @@ class Store:
         elif not self._lost and copy.names.names:
             self._lost = f"{self._path} is missing"
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _migrate(connection)
+        schema.migrate(connection)
         return connection
 
-    def _begin_anew(self, error: _UnusableError) -> None:
+    def _begin_anew(self, error: UnusableError) -> None:
         """Go on without the database that is there."""
         self._connection.close()
         if self.trouble is None:
@@ -368,7 +302,7 @@ class Store:
             self._connection = sqlite3.connect(
                 ":memory:", isolation_level=None, check_same_thread=False
             )
-            _migrate(self._connection)
+            schema.migrate(self._connection)
         self._audit = AuditTable(self._connection, self._audit_limit)
 
     def _unreadable(self, problem: str) -> MachineError:
@@ -379,7 +313,7 @@ class Store:
             " then restart the server",
         )
 
-    def _set_aside(self, error: _UnusableError) -> None:
+    def _set_aside(self, error: UnusableError) -> None:
         """Keep the files for whoever wants to look into them, under another name.
 
         Should we be killed before a new database is written, the list must still tell of the loss.
@@ -523,86 +457,8 @@ def claim(directory: Path) -> int:
     return lock
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA page_size = {_PAGE}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    _check(connection)
-    _migrate(connection)
-    # A change that is taken back: it fails where SQLite has opened the file for reading only.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("ROLLBACK")
-    for table in ("client", "life", "audit"):
-        connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - our own names
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise _UnusableError(f"is damaged ({verdict})", "damaged")
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the file is to blame for an exception of the library, or of reading what it holds.
-
-    Damage can look like anything: SQLite itself, its bindings and our own reading of a record each
-    have exceptions of their own, such as UnicodeDecodeError for a damaged name of a table.
-    """
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF not in MACHINE_ERRORS
-    return not isinstance(error, OSError | MemoryError | MandosError)
-
-
 def _own_name() -> str:
     return obstacles.user_name(os.geteuid())
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema to the newest version, step by step; each step whole or not at all."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < 0:
-        raise _UnusableError(f"is damaged (schema {version})", "damaged")
-    if version > SCHEMA_VERSION:
-        raise _UnusableError(
-            f"was written by a newer version of this program (schema {version},"
-            f" this one knows {SCHEMA_VERSION})",
-            "newer",
-        )
-    if _columns(connection) != _columns_of(version):
-        raise _UnusableError(f"is damaged (it has not the tables of schema {version})", "damaged")
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        _run_migration(connection, script, number)
-
-
-def _run_migration(connection: sqlite3.Connection, script: str, number: int) -> None:
-    try:
-        connection.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
-    except sqlite3.Error as error:
-        if not _is_damage(error):
-            raise
-        raise MachineError(
-            f"cannot bring the database up to schema {number}: {error}",
-            "this is a defect: install the version from before, and report it",
-        ) from error
-
-
-def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """Every column of every table."""
-    query = (
-        "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
-        " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
-    )
-    return set(connection.execute(query))
-
-
-def _columns_of(version: int) -> set[tuple[str, str]]:
-    """The columns that a database of this version has."""
-    with closing(sqlite3.connect(":memory:")) as fresh:
-        for script in MIGRATIONS[:version]:
-            fresh.executescript(script)
-        return _columns(fresh)
 
 
 def _text(settings: ClientSettings) -> str:

@@ -217,9 +217,12 @@ class ClientConversation(_Conversation):
         if not self._secret:
             self.deadline = now + grammar.TRANSFER_TIME
         self._secret += data
-        if len(self._secret) > grammar.SECRET_LIMIT:
+        if len(self._secret) > grammar.MESSAGE_LIMIT:
             self._secret.clear()
-            raise self.fail(f"the server sent more than {grammar.SECRET_LIMIT} bytes")
+            raise self.fail(
+                f"the server sent more than {grammar.MESSAGE_LIMIT} bytes, "
+                "which no sealed password needs"
+            )
         return None
 
     def _end(self, now: float) -> bytes:

@@ -231,7 +231,10 @@ def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str]
 
 
 #: What the unit and property tests want of a system, beside Python.
-_TESTS_WANT = ("gpg", "gpg-agent", "gnutls-bin", "openssl", "procps", "python3", "shellcheck")
+_TESTS_WANT = (
+    *("git", "gpg", "gpg-agent", "gnutls-bin", "openssl", "procps", "python3", "python3-venv"),
+    "shellcheck",
+)
 #: Arguments: the tree, the checkout, Python's libraries, and a command for the tree's shell.  The
 #: process is not the first of a namespace of its own: the tests' orphans need somebody.
 _RUN_TESTS = """
@@ -241,11 +244,19 @@ mount -t overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" overlay 
 cd /mnt/root
 mount --rbind /proc proc
 mount --rbind /dev dev
+mount --rbind /sys sys
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir run/checkout
 mount --bind "$2" run/checkout
 packages=$(echo usr/local/lib/python3.*/dist-packages)
 mount --bind "$3" "$packages"
+cat >usr/bin/mandos-keygen <<KEYGEN
+#!/usr/bin/python3
+from mandos.admin.keygen import main
+
+raise SystemExit(main())
+KEYGEN
+chmod 755 usr/bin/mandos-keygen
 exec chroot . sh -euc "$4"
 """
 

@@ -47,6 +47,8 @@ in_root dpkg --audit
 sed -i '\,file:/run/repository,d' "$root/etc/apt/sources.list"
 rm "$root/usr/sbin/policy-rc.d"
 rm -rf "$root"/var/cache/apt/archives/*.deb
+# For a machine without a network: the packages of ours for Debian 13 want this.
+apt --download-only install libgnutls30t64
 for place in run/packages run/repository run tmp proc; do
     umount "$root/$place" 2>/dev/null || true
 done

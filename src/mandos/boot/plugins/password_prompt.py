@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from mandos import process
 from mandos.boot.plymouthd import find_plymouthd
 from mandos.boot.program import NOT_HERE, keep_quiet, print_password, run_program
 from mandos.boot.terminal import ask, disk_prompt
@@ -49,5 +50,6 @@ def _work(given: Given, say: Say) -> int:
     if daemon is not None:
         debug(f"plymouthd runs (process {daemon}): the boot screen asks instead")
         return NOT_HERE
+    process.forbid_tracing()  # other plugins run as the same user
     debug("asking on the terminal")
     return print_password(ask(prompt_text(given, os.environ)))

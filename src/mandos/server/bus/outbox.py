@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from dbus_fast import DBusFastError, Message
 
+from mandos.server.tally import Tally
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the bus may take to accept one message.
 PATIENCE = 30.0
+#: Messages that may wait so that those which strangers cause are still added.
+_ROOM = 1000
 
 
 class Outbox:
@@ -30,10 +34,23 @@ class Outbox:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Message | Callable[[], Message | None]] = asyncio.Queue()
+        self._dropped = Tally(_report_dropped, free=0)
 
-    def put(self, message: Message | Callable[[], Message | None]) -> None:
-        """Send a message, or what a function makes of it when its turn comes, which may be None."""
+    def put(
+        self, message: Message | Callable[[], Message | None], *, provoked: bool = False
+    ) -> None:
+        """Send a message, or what a function makes of it when its turn comes, which may be None.
+
+        One that strangers ``provoked`` is dropped while a thousand others wait.
+        """
+        if provoked and self._queue.qsize() >= _ROOM:
+            self._dropped.passes("")
+            return
         self._queue.put_nowait(message)
+
+    def close(self) -> None:
+        """Report what was dropped."""
+        self._dropped.close()
 
     async def emptied(self) -> None:
         """Wait until all has been sent."""
@@ -47,6 +64,13 @@ class Outbox:
             if message is not None:
                 await _send(bus, message)
             self._queue.task_done()
+
+
+def _report_dropped(times: int, _cause: str) -> None:
+    log.warning(
+        "the bus was too slow for %d signals about refused requests; they are in the audit trail",
+        times,
+    )
 
 
 async def _send(bus: MessageBus, message: Message) -> None:

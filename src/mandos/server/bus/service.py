@@ -65,8 +65,10 @@ class BusService:
         member: str,
         signature: str,
         body: list[Any] | Callable[[], list[Any] | None],
+        *,
+        provoked: bool = False,
     ) -> None:
-        """Send a signal, if anybody can hear it.
+        """Send a signal, if anybody can hear it; ``provoked`` by strangers: see ``Outbox.put``.
 
         A body that is a function is called when the signal's turn has come; with None in return
         it is not sent.
@@ -80,7 +82,7 @@ class BusService:
                 return None
             return Message.new_signal(path, interface, member, signature, now)
 
-        self._session.send(written)
+        self._session.send(written, provoked=provoked)
 
     async def _run(self) -> None:
         while True:

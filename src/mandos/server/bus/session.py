@@ -49,9 +49,11 @@ class Session:
         self._replying: set[asyncio.Task[None]] = set()
         bus.add_message_handler(self._take)
 
-    def send(self, message: Message | Callable[[], Message | None]) -> None:
-        """Send a message, or what the function makes when its turn comes."""
-        self._outbox.put(message)
+    def send(
+        self, message: Message | Callable[[], Message | None], *, provoked: bool = False
+    ) -> None:
+        """Send a message, or what the function makes when its turn comes: see ``Outbox.put``."""
+        self._outbox.put(message, provoked=provoked)
 
     async def run(self) -> None:
         """Answer calls and send signals until the bus is gone, which raises an error."""
@@ -70,6 +72,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._outbox.close()
 
     async def leave(self, farewell: Iterable[Message]) -> None:
         """Let what is under way end, and send this; but not for long."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
 from mandos.server import events
-from mandos.server.audit import Kind
+from mandos.server.audit import ASKED, Kind
 from mandos.server.bus import properties
 from mandos.server.bus.managed import interfaces_of
 from mandos.server.bus.records import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from mandos.server.audit import Record
     from mandos.server.bus.objects import Objects
@@ -29,8 +30,15 @@ if TYPE_CHECKING:
     from mandos.server.registry import Registry
 
     Body = list[Any] | Callable[[], list[Any] | None]
-    #: Sends a signal: path, interface, member, signature, body (see ``BusService.send``).
-    Send = Callable[[str, str, str, str, Body], None]
+
+    class Send(Protocol):
+        """Sends a signal: see ``BusService.send``."""
+
+        def __call__(  # noqa: D102 - said above
+            self, path: str, interface: str, member: str, signature: str, body: Body,
+            /, *, provoked: bool = False,
+        ) -> None: ...  # fmt: skip
+
 
 #: What may have changed with an event, in the order in which it is told.
 _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
@@ -79,9 +87,11 @@ class Signals:
         """Tell of a record of the audit trail."""
         if record.kind is Kind.UNKNOWN_KEY:
             body = [record.key_id.upper(), record.address]
-            self._send(bus_names.ROOT_PATH, bus_names.MANDOS, "ClientNotFound", "ss", body)
+            names = bus_names.ROOT_PATH, bus_names.MANDOS, "ClientNotFound", "ss"
+            self._send(*names, body, provoked=True)
         told: list[Any] = [fields(record)]
-        self._send(bus_names.ROOT_PATH, bus_names.SERVER1, "RecordAdded", bus_names.RECORD, told)
+        place = bus_names.ROOT_PATH, bus_names.SERVER1, "RecordAdded", bus_names.RECORD
+        self._send(*place, told, provoked=record.kind in ASKED)
 
     def _heard(self, event: events.Event) -> None:
         self._objects.heard(event)
@@ -122,7 +132,8 @@ class Signals:
                 delay = properties.milliseconds(event.delay)
                 self._client(path, "NeedApproval", "tb", delay, event.default)
             case events.Rejected():
-                self._client(path, "Rejected", "s", str(event.why))
+                body = [str(event.why)]
+                self._send(path, bus_names.CLIENT, "Rejected", "s", body, provoked=True)
 
     def _tell_completed(self, event: events.CheckerCompleted, path: str) -> None:
         status, code = event.wait_status, _exit_code(event.wait_status)

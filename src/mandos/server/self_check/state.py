@@ -15,10 +15,11 @@ from mandos.errors import AdministratorError
 from mandos.server import privileges, witness
 from mandos.server.obstacles import foreign, obstacle
 from mandos.server.rescue import read_copy
+from mandos.server.schema import MACHINE_ERRORS, SCHEMA_VERSION
 from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
 from mandos.server.self_check.processes import holder_of_lock, title
-from mandos.server.store import DATABASE, MACHINE_ERRORS, SCHEMA_VERSION, WITNESS
+from mandos.server.store import DATABASE, WITNESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Log lines about requests: the first of each kind at once, its repetitions once a minute."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mandos.server.audit import Kind, Record
+from mandos.server.repeats import UNKNOWN_KEYS, Repeats
+
+START = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+def _record(kind: Kind, second: int = 0, **fields: str) -> Record:
+    at = START + timedelta(seconds=second)
+    return Record(kind=kind, at=at, interface="eth0", **{"address": "fe80::1", **fields})
+
+
+def _unknown(number: int, address: str = "fe80::1") -> Record:
+    return _record(Kind.UNKNOWN_KEY, number, key_id=f"{number:064x}", address=address)
+
+
+def _texts(repeats: Repeats, *records: Record) -> list[str]:
+    lines = [line for record in records for line in repeats.lines(record)]
+    return [line.text for line in lines if line.level > logging.DEBUG]
+
+
+def _sums(repeats: Repeats) -> list[str]:
+    return [line.text for line in repeats.minute_over()]
+
+
+def test_unknown_keys_are_named_a_hundred_times_a_minute() -> None:
+    """The others are counted; the sum names the last of them, with its fields for the journal."""
+    repeats = Repeats()
+    logged = _texts(repeats, *map(_unknown, range(5000)), _unknown(5000, "fe80::2"))
+    assert len(logged) == UNKNOWN_KEYS
+    assert logged[0] == f"refused fe80::1 on eth0: no client has the key ID {0:064x}"
+    (line,) = repeats.minute_over()
+    assert line.text == (
+        "refused 4901 more requests in a minute: no client has these keys; the last came from"
+        f" fe80::2 on eth0 with the key ID {5000:064x}"
+    )
+    assert (line.level, line.record) == (logging.WARNING, _unknown(5000, "fe80::2"))
+    assert _texts(repeats, _unknown(9)) == [
+        f"refused fe80::1 on eth0: no client has the key ID {9:064x}"
+    ]
+
+
+def test_memory_is_bounded() -> None:
+    """Ever new keys leave nothing but a number."""
+    repeats = Repeats()
+    for _minute in range(3):
+        _texts(repeats, *map(_unknown, range(3000)))
+        assert len(repeats._keys) == UNKNOWN_KEYS
+        _sums(repeats)
+    _sums(repeats)
+    assert not repeats._keys
+
+
+def test_key_that_goes_on_asking_has_one_line_a_minute() -> None:
+    """As of a client that is missing from the files; it stays named."""
+    repeats = Repeats()
+    assert len(_texts(repeats, *[_unknown(7)] * 6)) == 1
+    assert _sums(repeats)[0].startswith("refused 5 more requests in a minute")
+    assert not _texts(repeats, _unknown(7))
+    assert _sums(repeats)[0].startswith("refused 1 more request in a minute")
+    assert not _sums(repeats)
+    assert len(_texts(repeats, _unknown(7))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [
+        (Kind.REJECTED, "Disabled"), (Kind.APPROVAL_NEEDED, ""),
+        (Kind.UNDELIVERED, "the connection broke"),
+    ],
+)  # fmt: skip
+def test_requests_of_a_known_client_are_counted(kind: Kind, detail: str) -> None:
+    """The sum has the last record's words and fields."""
+    repeats = Repeats()
+    asked = [_record(kind, number, client="alpha", detail=detail) for number in range(1000)]
+    (first,) = _texts(repeats, *asked)
+    (line,) = repeats.minute_over()
+    assert line.text == f"{first} (999 more times since the last line about this)"
+    assert line.record is asked[-1]
+    assert _texts(repeats, *asked) == []
+    assert len(_sums(repeats)) == 1
+    assert _sums(repeats) == []
+    assert not repeats._known
+
+
+def test_repetitions_are_logged_for_debugging() -> None:
+    """With the usual text."""
+    repeats = Repeats()
+    refused = _record(Kind.REJECTED, client="alpha", detail="Disabled")
+    ((first,), (second,)) = repeats.lines(refused), repeats.lines(refused)
+    assert (first.level, second.level) == (logging.WARNING, logging.DEBUG)
+    assert first.text == second.text
+
+
+def test_each_client_and_each_reason_is_seen_at_once() -> None:
+    """A flood of one client hides no other, and no other reason."""
+    repeats = Repeats()
+    _texts(repeats, *[_record(Kind.REJECTED, client="alpha", detail="Disabled")] * 1000)
+    _texts(repeats, *map(_unknown, range(1000)))
+    for client, detail in (("alpha", "Denied"), ("beta", "Disabled")):
+        assert _texts(repeats, _record(Kind.REJECTED, client=client, detail=detail)) == [
+            f"refused fe80::1 on eth0: client {client}: {detail.lower()}"
+        ]
+
+
+def test_act_of_an_administrator_begins_anew() -> None:
+    """First the sum of what went before; the next refusal is logged at once."""
+    repeats = Repeats()
+    refused = _record(Kind.REJECTED, client="alpha", detail="Disabled")
+    _texts(repeats, refused, refused)
+    sums, enabled = _texts(repeats, _record(Kind.ENABLED, client="alpha"))
+    assert sums.endswith("disabled (1 more time since the last line about this)")
+    assert enabled == "client alpha is enabled"
+    assert len(_texts(repeats, refused)) == 1
+
+
+def test_all_that_strangers_do_not_cause_is_logged() -> None:
+    """However often: each secret that was sent, each change."""
+    repeats = Repeats()
+    others = [kind for kind in Kind if kind.value not in (
+        "unknown-key", "rejected", "approval-needed", "undelivered")]  # fmt: skip
+    for kind in others:
+        assert len(_texts(repeats, *[_record(kind, client="alpha")] * 3)) == 3
+    assert _sums(repeats) == []
+
+
+def test_secrets_that_are_sent_begin_nothing_anew() -> None:
+    """Else the holder of a key had two lines for each pair of requests."""
+    repeats = Repeats()
+    asked = _record(Kind.APPROVAL_NEEDED, client="alpha")
+    sent = _record(Kind.SECRET_SENT, client="alpha")
+    assert len(_texts(repeats, *[asked, sent] * 10)) == 11
