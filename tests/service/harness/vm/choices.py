@@ -19,8 +19,8 @@ from harness.vm.layouts import PLAIN, Layout
 GENERATORS = ("initramfs-tools", "dracut")
 #: For what an image without systemd does otherwise: dracut's scripts ask there, or plugin-runner.
 EVERY = (*GENERATORS, "dracut-plain")
-#: Machines that cannot come up: without systemd dracut ends with switch_root(8), which testing's
-#: util-linux does not have.
+#: Machines that cannot come up: without systemd dracut ends with switch_root(8), which is in
+#: util-linux-extra on testing, and so not in our guest.
 IMPOSSIBLE = {("forky", "dracut-plain")}
 
 
