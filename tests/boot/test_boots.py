@@ -21,6 +21,7 @@ from harness.vm.choices import EVERY, machines
 from harness.vm.console import PATIENCE
 from harness.vm.images import TYPED
 from harness.vm.overlay import without_python
+from harness.vm.whole_boot import boots_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(3600)]
 
 OURS, THEIRS = ours(), reference()
-#: What a booted guest's journal says that is no fault: of the kernel in QEMU, of a small Debian.
-EXPECTED = re.compile(r"kernel: |unknown /etc/crypttab option 'initramfs'")
 #: What shows that the password is wrong; plugin-runner has three tries without systemd.
 REFUSED_BY = {"initramfs-tools": "bad password", "dracut-plain": "(?s)(No key available.*?){3}"}
-#: What the kernel says of faults that we could have made.
-FAULT = re.compile(r"(?i)traceback|segfault|mandos.*(error|fail|unexpected)|python.*error")
 
 
 def _type(machine: Machine) -> dict[str, float]:
@@ -77,7 +74,7 @@ def _after(seconds: float) -> None:
 @machines("bookworm-initramfs-tools", "trixie-dracut")
 def test_boots_by_itself(site: Site, disks: Disks, made: Image, started: Start, took: Took) -> None:
     """The whole system comes up without a hand; nothing of ours is left, nothing complains."""
-    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
+    boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
 
 
 @machines()
@@ -86,7 +83,7 @@ def test_boots_without_a_router(
     site: Site, disks: Disks, made: Image, started: Start, took: Took
 ) -> None:
     """The same where nobody announces a prefix, so that all have link-local addresses only."""
-    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
+    boots_by_itself(site, disks, made, started(site.host(avahi=True), made, OURS), took)
 
 
 @machines("trixie-initramfs-tools")
@@ -94,18 +91,7 @@ def test_boots_with_the_references_server(
     site: Site, disks: Disks, made: Image, started: Start, took: Took
 ) -> None:
     """The same with the reference's server, of the release of the machine."""
-    _boots_by_itself(site, disks, made, started(site.host(avahi=True), made, THEIRS), took)
-
-
-def _boots_by_itself(site: Site, disks: Disks, made: Image, server: Server, took: Took) -> None:
-    machine = site.boot(disks, made, words="")
-    took(machine.expect_boot())
-    server.wait_for(SENT[server.family.name])
-    told = machine.report
-    assert not [line for line in told["process"] if re.search("mandos|python", line)]
-    assert not [line for line in told.get("journal", []) if not EXPECTED.search(line)]
-    assert not FAULT.search(machine.console.text)
-    assert "DefaultDeviceTimeoutUSec=1h" in told["patience"], "a loaded machine would fail"
+    boots_by_itself(site, disks, made, started(site.host(avahi=True), made, THEIRS), took)
 
 
 @machines("bookworm-dracut-plain", generators=EVERY)

@@ -23,8 +23,8 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 in_root() { chroot "$root" "$@"; }
 apt() { in_root apt-get --yes --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@"; }
 
-# A kernel, as far as the makers of initial RAM disks look at it.
-if [ ! -e "$root/boot/vmlinuz-1.0-test" ]; then
+# Where there is no kernel: one as far as the makers of initial RAM disks look at it.
+if ! ls "$root"/boot/vmlinuz-* >/dev/null 2>&1; then
     mkdir -p "$root/boot" "$root/lib/modules/1.0-test"
     for name in modules.order modules.builtin modules.builtin.modinfo; do
         : >"$root/lib/modules/1.0-test/$name"

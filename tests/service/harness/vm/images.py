@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Debian 12, 13 and testing.
 SUITES = ("bookworm", "trixie", "forky")
+#: Debian 12 upgraded to 13, with our packages for the one or for the other.
+UPGRADED = {f"upgraded-{suite}": suite for suite in SUITES[:2]}
 #: The guest: a system that boots, both generators' needs, and those of our packages.
 INSTALLED = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "iproute2", "procps", "login"),
@@ -144,6 +146,8 @@ def disks(suite: str = SUITE, layout: Layout = PLAIN) -> Disks:
 
 def image(generator: str, client: str, suite: str = SUITE, layout: Layout = PLAIN) -> Image:
     """Return an initial RAM disk; ``ours`` is made of this checkout."""
+    if suite in UPGRADED:
+        return Image(_upgraded(suite), generator, client, suite, layout)
     if layout.modules == "dep":
         return _made_for_itself(suite, layout)
     packages = str(_packages(suite)) if client == "ours" else "/nonexistent"
@@ -233,7 +237,23 @@ def _work(workshop: Path, system: Image, words: str, *drives: Path) -> str:
         return console.text
 
 
+def _upgraded(suite: str) -> Path:
+    """The system of one of ``UPGRADED``: kernel, initial RAM disk, section, and guest."""
+    old, new = UPGRADED.values()
+    packages = [str(_packages(release)) for release in (old, new)]
+    tables = ("\n".join(PLAIN.crypttab), "\n".join(PLAIN.fstab))
+    words = (old, new, *packages, PASSWORD, *tables)
+
+    def make(path: Path) -> None:
+        _run(*_ISOLATE, str(_HERE / "upgrade.sh"), str(_guest(old)), str(path), *words)
+
+    scripts = _script("upgrade.sh", "tree.sh", "../release_upgrade.sh")
+    return kept("upgraded", (scripts, str(_guest(old)), *words), make) / UPGRADED[suite]
+
+
 def _guest(suite: str) -> Path:
+    if suite in UPGRADED:
+        return _upgraded(suite) / "guest.tar.zst"
     installed = (*INSTALLED, *NAMED_BY_SUITE.get(suite, SINCE_TRIXIE))
     words = (",".join(installed), *DOWNLOADED, *flags(suite))
 

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Usage: upgrade.sh GUEST OUTPUT OLD NEW OLD-PACKAGES NEW-PACKAGES PASSWORD CRYPTTAB FSTAB
+# Upgrades the Debian of the archive GUEST, with our client, from the release OLD to NEW.  The
+# folders OLD-PACKAGES and NEW-PACKAGES have our packages for each.  Leaves in the folder OUTPUT two
+# folders: OLD, with the upgraded system that has our packages for OLD, and NEW, after our packages
+# for NEW were installed over them.  Each has guest.tar.zst, vmlinuz and initrd, the lists of
+# packages, and section, which mandos-keygen makes once for clients.conf.  The packages' own scripts
+# make the initial RAM disk, as Debian configures it.  CRYPTTAB and FSTAB are the texts of these
+# files.  Runs in mount and process namespaces made for it, and with a network.
+set -eu
+guest=$1 output=$2 old=$3 new=$4 packages=$5 later=$6 password=$7 crypttab=$8 fstab=$9
+here=$(dirname "$0")
+root=$output/root
+# shellcheck source=/dev/null
+. "$here/tree.sh"
+unset INITRD # here each package makes an initial RAM disk
+unpack_guest "$guest"
+mount_all
+configure "$crypttab" "$fstab"
+echo update_initramfs=yes >"$root/etc/initramfs-tools/update-initramfs.conf"
+chroot "$root" update-initramfs -c -k all
+
+# Arguments: a folder with our packages, and a new one for those of them that a client has.
+of_client() {
+    mkdir "$2"
+    for package in common boot-client; do cp "$1"/mandos-${package}_*.deb "$2"; done
+}
+
+# Keep the system as it is, in a folder of that name, with the newest kernel.
+keep() {
+    mkdir "$output/$1"
+    version=$(find "$root/lib/modules" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -V | tail -n 1)
+    cp "$root/boot/vmlinuz-$version" "$output/$1/vmlinuz"
+    cp "$root/boot/initrd.img-$version" "$output/$1/initrd"
+    cp "$output/section" "$output/$1/section"
+    chroot "$root" dpkg-query --show >"$output/$1/packages"
+    tar --create --zstd --one-file-system --exclude='./boot/initrd.img-*' \
+        --file "$output/$1/guest.tar.zst" --directory "$root" .
+}
+
+of_client "$packages" "$output/packages"
+"$here/../release_upgrade.sh" "$root" "$old" "$new" "$output/packages"
+printf %s "$password" >"$root/run/password"
+chroot "$root" mandos-keygen --no-ssh --name alpha --passfile /run/password >"$output/section"
+keep "$old"
+
+of_client "$later" "$root/run/packages"
+unshare --net chroot "$root" sh -euc \
+    'apt-get install --yes --quiet=2 --no-install-recommends /run/packages/*.deb'
+keep "$new"
+unmount_all
+rm -rf "$root" "$output/packages" "$output/section"
