@@ -36,8 +36,8 @@ def test_boots_after_the_release_upgrade(
 ) -> None:
     """First with Debian 12's packages of ours, then with those of 13 installed over them.
 
-    Both boot with the same keys, and with images that the packages' own scripts have made.  (That
-    Debian 12 boots before the upgrade is a test of test_boots.)
+    Both have the keys that the server knows from before the upgrade, and images that the packages'
+    own scripts have made.  (That Debian 12 boots before the upgrade is a test of test_boots.)
     """
     lines = (made.folder / "packages").read_text(encoding="utf-8").splitlines()
     versions = dict(line.split("\t") for line in lines)
