@@ -135,7 +135,7 @@ class LinkTable:
 
     def receive(self, datagram: bytes) -> None:
         """Take what the kernel sent.  Raises MachineError when it refuses to list the links."""
-        for kind, flags, sequence, body in _messages(datagram):
+        for kind, flags, sequence, body in messages(datagram):
             if kind in (_NEW_LINK, _DELETED_LINK):
                 self._note(body, deleted=kind == _DELETED_LINK)
             elif kind in (_NEW_ADDRESS, _DELETED_ADDRESS):
@@ -249,7 +249,7 @@ class Links:
             self._socket.sendto(request, (0, 0))
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
+def messages(datagram: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
     """Type, flags, sequence number and body of each message that is whole (netlink(7))."""
     rest = memoryview(datagram)
     while len(rest) >= _HEADER.size:
@@ -260,7 +260,7 @@ def _messages(datagram: bytes) -> Iterator[tuple[int, int, int, memoryview]]:
         rest = rest[_aligned(length) :]
 
 
-def _attributes(rest: memoryview) -> Iterator[tuple[int, memoryview]]:
+def attributes(rest: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Kind and value of each attribute that is whole (rtnetlink(7))."""
     while len(rest) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(rest)
@@ -270,14 +270,14 @@ def _attributes(rest: memoryview) -> Iterator[tuple[int, memoryview]]:
         rest = rest[_aligned(length) :]
 
 
-def _names(attributes: memoryview) -> tuple[str, ...]:
+def _names(found: memoryview) -> tuple[str, ...]:
     """The proper name of a link, then its other ones; nothing when it has no proper one."""
     proper, others = "", []
-    for kind, value in _attributes(attributes):
+    for kind, value in attributes(found):
         if kind == _NAME:
             proper = _text(value)
         elif kind == _PROPERTIES:
-            others += [_text(one) for kind, one in _attributes(value) if kind == _OTHER_NAME]
+            others += [_text(one) for kind, one in attributes(value) if kind == _OTHER_NAME]
     return (proper, *others) if proper else ()
 
 

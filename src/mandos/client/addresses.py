@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 
 from mandos.bare import socket
+from mandos.links import attributes, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port 
 _ERROR, _DONE, _NEW_ADDRESS, _GET_ADDRESS = 2, 3, 20, 22
 _REQUEST, _LIST_ALL = 0x1, 0x300
 _ABOUT = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix, flags, scope, index
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=I")
 _ADDRESS, _FLAGS, _MADE_BY = 1, 8, 11
 _OPTIMISTIC, _UNUSABLE = 0x04, 0x40 | 0x08  # not yet, or not any more: its uniqueness is in doubt
@@ -59,26 +59,16 @@ def addresses() -> list[Address]:
 
 def _read(listing: socket.socket) -> Iterator[Address]:
     for _turn in range(_LIMIT):
-        for kind, body in _messages(listing.recv(_DATAGRAM)):
+        for kind, _flags, _sequence, body in messages(listing.recv(_DATAGRAM)):
             if kind in (_DONE, _ERROR):
                 return
             if kind == _NEW_ADDRESS and len(body) >= _ABOUT.size:
                 yield _address(body)
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(datagram):
-        length, kind, *_rest = _HEADER.unpack_from(datagram, at)
-        if length < _HEADER.size:
-            return
-        yield kind, datagram[at + _HEADER.size : at + length]
-        at += (length + 3) & ~3
-
-
-def _address(body: bytes) -> Address:
+def _address(body: memoryview) -> Address:
     family, _prefix, flags, _scope, interface = _ABOUT.unpack_from(body)
-    about = dict(_attributes(body[_ABOUT.size :]))
+    about = {kind: bytes(value) for kind, value in attributes(body[_ABOUT.size :])}
     if len(about.get(_FLAGS, b"")) == _NUMBER.size:
         flags = _NUMBER.unpack(about[_FLAGS])[0]
     return Address(
@@ -87,13 +77,3 @@ def _address(body: bytes) -> Address:
         usable=not flags & _UNUSABLE or bool(flags & _OPTIMISTIC),
         foreign=family != socket.AF_INET6 or about.get(_MADE_BY) not in _THE_KERNEL,
     )
-
-
-def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind, body[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
