@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "service"))
 
 from harness.figures import Figures
-from mandos.server.checkers import Checkers, Run
+from mandos.server.checking.processes import Checkers, Run
 
 NUMBER = 100_000
 AT_ONCE = 128

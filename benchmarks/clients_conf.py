@@ -32,7 +32,7 @@ READER = """
 import sys, time
 from pathlib import Path
 import mandos.server.main
-from mandos.server.clients_conf import load_clients
+from mandos.server.config.clients_conf import load_clients
 
 def kilobytes(what):
     for line in Path("/proc/self/status").read_text().splitlines():

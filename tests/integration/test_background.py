@@ -14,7 +14,7 @@ import pytest
 
 DAEMON = """
 import os, sys
-from mandos.server.background import Background
+from mandos.server.system.background import Background
 {before}
 background = Background()
 {after}

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import pytest
 from hostile_keys import expensive_key, public_key
 
-from mandos.server.connection import TLS
-from mandos.server.listener import Listener
-from mandos.server.sockets import Peer
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.listener import Listener
+from mandos.server.requests.sockets import Peer
 from mandos.tls import keys, limits
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, TLSError, WouldBlock

@@ -21,10 +21,10 @@ from asking import ask
 from hostile_keys import expensive_key
 
 from mandos.errors import PeerError
-from mandos.server.attack import Useless
-from mandos.server.connection import TLS
-from mandos.server.listener import Listener
-from mandos.server.sockets import Peer
+from mandos.server.requests.attack import Useless
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.listener import Listener
+from mandos.server.requests.sockets import Peer
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, WouldBlock

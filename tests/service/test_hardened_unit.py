@@ -31,7 +31,7 @@ import sys
 sys.path += ["{OPT}/src", "{OPT}/packages"]
 import encodings.idna, json, os, subprocess
 from pathlib import Path
-from mandos.server import privileges
+from mandos.server.system import privileges
 from mandos.tls import gnutls
 from mandos.tls.credentials import Credentials, Priority
 from mandos.wire import grammar

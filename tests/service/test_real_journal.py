@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.host import Host, why_impossible
-from mandos.server.audit import Kind
-from mandos.server.message_ids import MESSAGE_IDS
+from mandos.server.audit.records import Kind
+from mandos.server.logs.message_ids import MESSAGE_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +37,10 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
 LOG = """
 import logging, signal, sys
 from datetime import UTC, datetime
-from mandos.server import logs
-from mandos.server.audit import Kind, Record
-logs.set_up(logging.INFO, foreground=sys.argv[1] == "foreground")
-logs.set_up(logging.INFO, foreground=sys.argv[1] == "foreground")
+from mandos.server.logs.setup import set_up
+from mandos.server.audit.records import Kind, Record
+set_up(logging.INFO, foreground=sys.argv[1] == "foreground")
+set_up(logging.INFO, foreground=sys.argv[1] == "foreground")
 log = logging.getLogger("mandos.test")
 for name, value in (pair.split("=", 1) for pair in sys.argv[2:]):
     text = value.replace("NEWLINE", chr(10))

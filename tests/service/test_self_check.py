@@ -21,9 +21,9 @@ import pytest
 from harness.bus import start_avahi
 from harness.families import ours
 from harness.host import Host, why_impossible
-from mandos.server.schema import SCHEMA_VERSION
 from mandos.server.self_check.bus import NAME
-from mandos.server.store import DATABASE, WITNESS
+from mandos.server.state.database import DATABASE, WITNESS
+from mandos.server.state.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,9 @@ sys.exit(main.main(sys.argv[2:]))
 #: The same, where even loading GnuTLS may fail.
 CHECK_WITHOUT_GNUTLS = """
 import sys
-from mandos.server import self_check, settings
-text, status = self_check.report(self_check.run(settings.load(sys.argv[1:])))
+from mandos.server import self_check
+from mandos.server.config import server_conf
+text, status = self_check.report(self_check.run(server_conf.load(sys.argv[1:])))
 sys.stdout.write(text)
 sys.exit(status)
 """
@@ -81,7 +82,7 @@ asyncio.run(main())
 """
 MAKE_DATABASE = """
 import pathlib, sys
-from mandos.server.store import Store
+from mandos.server.state.database import Store
 store = Store(pathlib.Path(sys.argv[1]))
 store.forget()
 store.close()

@@ -9,9 +9,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server import attack
-from mandos.server.attack import THRESHOLD, AttackWatch, Frequent, Useless
-from mandos.server.sockets import Peer
+from mandos.server.requests import attack
+from mandos.server.requests.attack import THRESHOLD, AttackWatch, Frequent, Useless
+from mandos.server.requests.sockets import Peer
 
 ROGUE = Peer("fe80::bad", 1, "eth0")
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mandos.server.audit import Kind, Record
-from mandos.server.audit_text import describe_record
+from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.text import describe_record
 
 WHEN = datetime(2026, 11, 23, tzinfo=UTC)
 KEY_ID = "ab" * 32

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mandos.server.boot_id import NAME, LastBoot
+from mandos.server.state.boot_id import NAME, LastBoot
 
 ONE, OTHER = "5f1c0c0e-3d54-4d7f-9b0a-7a1f6a3c2d11", "0c9b8a77-6655-4443-9221-1100ffeeddcc"
 

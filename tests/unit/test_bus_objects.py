@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mandos.server import events
 from mandos.server.bus.objects import Objects
-from mandos.server.client import Client
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.registry import Registry
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life import events
+from mandos.server.life.client import Client
+from mandos.server.life.registry import Registry
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 NAMES = ("a.b", "a-b", "a_b", "other", "a.b__2")

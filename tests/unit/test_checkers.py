@@ -15,8 +15,8 @@ import pytest
 
 from mandos import process
 from mandos.errors import MachineError
-from mandos.server import checkers as checkers_module
-from mandos.server.checkers import Checkers, Run
+from mandos.server.checking import processes as checkers_module
+from mandos.server.checking.processes import Checkers, Run
 
 
 class Supervisor:

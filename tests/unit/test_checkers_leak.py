@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mandos.server import checkers as checkers_module
-from mandos.server.checkers import Checkers, Run
+from mandos.server.checking import processes as checkers_module
+from mandos.server.checking.processes import Checkers, Run
 
 AT_ONCE = 64
 WARM, MANY = 200, 3000

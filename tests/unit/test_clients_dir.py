@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mandos.errors import AdministratorError
-from mandos.server.clients_conf import ClientSettings, load_clients
-from mandos.server.files import Contents, read_file
+from mandos.server.config.clients_conf import ClientSettings, load_clients
+from mandos.server.config.files import Contents, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,7 +250,7 @@ def _rename_while_reading(folder: Path, names: list[str], patch: pytest.MonkeyPa
             (folder / old).rename(folder / new)
         return read_file(path, limit)
 
-    patch.setattr("mandos.server.clients_conf.read_file", renaming)
+    patch.setattr("mandos.server.config.clients_conf.read_file", renaming)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server.clock import BLIND, Clock
+from mandos.server.life.clock import BLIND, Clock
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server import journal
-from mandos.server.audit import Kind, Record
-from mandos.server.message_ids import MESSAGE_IDS
+from mandos.server.audit.records import Kind, Record
+from mandos.server.logs import journal
+from mandos.server.logs.message_ids import MESSAGE_IDS
 
 CATALOG = Path(__file__).parents[2] / "systemd" / "mandos.catalog"
 

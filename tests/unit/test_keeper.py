@@ -16,16 +16,16 @@ from typing import NoReturn
 import pytest
 
 from mandos.errors import MachineError
-from mandos.server import keeper as keeper_module
-from mandos.server.audit import Kind, Record
-from mandos.server.client import Client
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.clock import Clock
-from mandos.server.events import Why
-from mandos.server.keeper import Keeper
-from mandos.server.registry import Registry
-from mandos.server.state import State
-from mandos.server.store import Changes, Store
+from mandos.server.audit.records import Kind, Record
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life.client import Client
+from mandos.server.life.clock import Clock
+from mandos.server.life.events import Why
+from mandos.server.life.registry import Registry
+from mandos.server.state import writer as keeper_module
+from mandos.server.state.database import Changes, Store
+from mandos.server.state.restore import State
+from mandos.server.state.writer import Keeper
 
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
 BETA = ClientSettings(name="beta", key_id="cd" * 32, secret=b"sealed")

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server import logs
-from mandos.server.log_text import printable, printable_lines
-from mandos.server.logs import SyslogHandler
-from mandos.server.outlet import PATIENCE
+from mandos.server.logs import setup
+from mandos.server.logs.datagrams import PATIENCE
+from mandos.server.logs.setup import SyslogHandler
+from mandos.server.logs.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +125,7 @@ def _failure_lines() -> int:
     return len(printable_lines(_failure()))
 
 
-@pytest.mark.parametrize("formatter", [logs._ConsoleFormatter(), logs._PriorityFormatter()])
+@pytest.mark.parametrize("formatter", [setup._ConsoleFormatter(), setup._PriorityFormatter()])
 def test_console_line_cannot_be_forged(formatter: logging.Formatter) -> None:
     """On a terminal too: no escape sequence, and every line begins as ours do."""
     stream = io.StringIO()

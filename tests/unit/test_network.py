@@ -14,12 +14,12 @@ import pytest
 
 from mandos.errors import MachineError
 from mandos.links import Links
-from mandos.server import network
-from mandos.server.connection import TLS
-from mandos.server.listener import Listener
-from mandos.server.network import Network, announce, keep_listening
-from mandos.server.settings import ServerSettings
-from mandos.server.sockets import follow_interface, open_socket
+from mandos.server.config.server_conf import ServerSettings
+from mandos.server.requests import interface_changes
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.interface_changes import Network, announce, keep_listening
+from mandos.server.requests.listener import Listener
+from mandos.server.requests.sockets import follow_interface, open_socket
 from mandos.tls.credentials import Credentials, Priority
 from mandos.wire import grammar
 
@@ -44,8 +44,8 @@ def listener() -> Iterator[Listener]:
 @pytest.fixture
 def _blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel does not tell, and looking again costs no time."""
-    monkeypatch.setattr(network, "Links", NoLinks)
-    monkeypatch.setattr(network, "LOOK_TIME", 0.0)
+    monkeypatch.setattr(interface_changes, "Links", NoLinks)
+    monkeypatch.setattr(interface_changes, "LOOK_TIME", 0.0)
 
 
 @pytest.mark.usefixtures("_blind")
@@ -76,7 +76,7 @@ async def test_no_netlink_and_no_interface(monkeypatch: pytest.MonkeyPatch) -> N
     await blind.changed()
     await blind.changed()
     assert not waits.done()
-    monkeypatch.setattr(network, "interface_index", lambda _name: 7)
+    monkeypatch.setattr(interface_changes, "interface_index", lambda _name: 7)
     assert await waits == 7
     blind.stop()
 
@@ -88,7 +88,7 @@ async def test_kernel_that_stops_telling(
     followed = Network()
     followed.start()
     assert not followed.connected(ABSENT)
-    monkeypatch.setattr(network, "LOOK_TIME", 0.0)
+    monkeypatch.setattr(interface_changes, "LOOK_TIME", 0.0)
     monkeypatch.setattr(Links, "update", NoLinks)
     followed._read()
     assert followed.connected(ABSENT)
@@ -126,7 +126,7 @@ async def test_failure_is_said_once(
         tried.append(settings)
         raise MachineError("cannot listen", "do something")
 
-    monkeypatch.setattr(network, "follow_interface", fail)
+    monkeypatch.setattr(interface_changes, "follow_interface", fail)
     still = Network()
     task = asyncio.create_task(keep_listening(ServerSettings(interface=ABSENT), listener, still))
     while len(tried) < 3:

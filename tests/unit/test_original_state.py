@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server import witness
+from mandos.server.config.server_conf import ServerSettings
 from mandos.server.original_state import DUMP, PICKLE, dumped, import_state, main, pickled
-from mandos.server.settings import ServerSettings
-from mandos.server.store import DATABASE, WITNESS, Store
+from mandos.server.state import disabled_list
+from mandos.server.state.database import DATABASE, WITNESS, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> ServerSettings:
 
 def read(settings: ServerSettings) -> frozenset[str]:
     """The list of disabled clients."""
-    return witness.read(settings.statedir / WITNESS)
+    return disabled_list.read(settings.statedir / WITNESS)
 
 
 def test_saved_state_tells_who_is_disabled() -> None:
@@ -134,7 +134,7 @@ def test_imports_once(settings: ServerSettings) -> None:
     """The same files are not imported again: clients may have been enabled since."""
     (settings.statedir / PICKLE).write_bytes(saved("beta"))
     assert import_state(settings)
-    witness.write(settings.statedir / WITNESS, ())
+    disabled_list.write(settings.statedir / WITNESS, ())
     assert import_state(settings) == []
     assert read(settings) == frozenset()
     (settings.statedir / PICKLE).write_bytes(saved("gamma"))
@@ -144,7 +144,7 @@ def test_imports_once(settings: ServerSettings) -> None:
 
 def test_back_and_forth(settings: ServerSettings) -> None:
     """Clients that our own server had disabled before stay disabled, too."""
-    witness.write(settings.statedir / WITNESS, {"alpha"})
+    disabled_list.write(settings.statedir / WITNESS, {"alpha"})
     (settings.statedir / PICKLE).write_bytes(saved("beta"))
     import_state(settings)
     assert read(settings) == {"alpha", "beta"}

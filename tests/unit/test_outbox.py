@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from dbus_fast import Message
 
-from mandos.server import events
-from mandos.server.audit import Kind, Record
+from mandos.server.audit.records import Kind, Record
 from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.outbox import Outbox
 from mandos.server.bus.signals import Signals
-from mandos.server.client import Client
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.clock import Clock
-from mandos.server.registry import Registry
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life import events
+from mandos.server.life.client import Client
+from mandos.server.life.clock import Clock
+from mandos.server.life.registry import Registry
 
 
 def _signal() -> Message:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mandos.errors import AdministratorError, MachineError
-from mandos.server.obstacles import obstacle, user_name
-from mandos.server.privileges import ServerUser, make_state_directory, server_user
+from mandos.server.state.obstacles import obstacle, user_name
+from mandos.server.system.privileges import ServerUser, make_state_directory, server_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ OWN_NETWORK = ("unshare", "--net", "sh", "-ec", 'ip link set lo up; exec "$@"', 
 #: Does what the case says, gives up root, and prints how it and its checkers then are.
 PROGRAM = """
 import json, logging, os, subprocess, sys
-from mandos.server import privileges
+from mandos.server.system import privileges
 
 logging.basicConfig(format="logged: %(message)s")
 case, checker = sys.argv[1:]
@@ -287,7 +287,7 @@ def test_state_directory_without_a_place(tmp_path: Path, user: ServerUser) -> No
 def test_state_directory_that_cannot_be_given(tmp_path: Path) -> None:
     """Root without CAP_CHOWN says so, and leaves no directory of its own behind."""
     program = (
-        "import sys; from pathlib import Path; from mandos.server import privileges\n"
+        "import sys; from pathlib import Path; from mandos.server.system import privileges\n"
         "privileges.make_state_directory(Path(sys.argv[1]), privileges.server_user())"
     )
     done = subprocess.run(

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from mandos.errors import AdministratorError, MachineError
-from mandos.server import events
-from mandos.server.audit import Record
-from mandos.server.client import Client
-from mandos.server.clients_conf import load_clients
-from mandos.server.clock import Clock
-from mandos.server.events import Why
-from mandos.server.registry import Registry
+from mandos.server.audit.records import Record
+from mandos.server.config.clients_conf import load_clients
+from mandos.server.life import events
+from mandos.server.life.client import Client
+from mandos.server.life.clock import Clock
+from mandos.server.life.events import Why
+from mandos.server.life.registry import Registry
 from mandos.server.reload import Reloader
-from mandos.server.state import MEMORY, STILL_DISABLED
+from mandos.server.state.restore import MEMORY, STILL_DISABLED
 
 KEYS = {name: f"{name}" * 64 for name in "abcdef"}
 

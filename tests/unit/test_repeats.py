@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mandos.server.audit import Kind, Record
-from mandos.server.repeats import UNKNOWN_KEYS, Repeats
+from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.repeats import UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mandos.errors import MachineError, MandosError
-from mandos.server.privileges import ServerUser
+from mandos.server.config.server_conf import ServerSettings
 from mandos.server.self_check import bus, gnutls, machine, report
 from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.checkers import program_of
 from mandos.server.self_check.findings import Finding, Outcome, failed, not_checked, ok, warning
 from mandos.server.self_check.processes import holder_of_lock, is_mandos, listeners, title
-from mandos.server.settings import ServerSettings
+from mandos.server.system.privileges import ServerUser
 from mandos.wire import grammar
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mandos.errors import AdministratorError
-from mandos.server import files
-from mandos.server.files import list_folder, quoted, read_file, shown
+from mandos.server.config import files
+from mandos.server.config.files import list_folder, quoted, read_file, shown
 
 
 def _write_after_opening(path: Path, times: int, patch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from mandos.errors import AdministratorError
-from mandos.server.settings import ServerSettings
-from mandos.server.sockets import Peer, open_socket, peer_of
+from mandos.server.config.server_conf import ServerSettings
+from mandos.server.requests.sockets import Peer, open_socket, peer_of
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mandos.errors import AdministratorError
-from mandos.server.service_manager import ServiceManager
+from mandos.server.system.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ OWN_PID = str(os.getpid())
 LISTENER = """
 import os, socket, sys
 from mandos.errors import AdministratorError
-from mandos.server.service_manager import ServiceManager
+from mandos.server.system.service_manager import ServiceManager
 os.dup2(int(sys.argv[1]), 3)
 environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": sys.argv[2], "LISTEN_FDNAMES": "a"}
 try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mandos.errors import AdministratorError, UsageError
-from mandos.server.settings import ROWS, LinkLoss, ServerSettings, load
+from mandos.server.config.server_conf import ROWS, LinkLoss, ServerSettings, load
 from mandos.wire import grammar
 
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.server.audit import Kind
-from mandos.server.client import Memory
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.events import Why
-from mandos.server.state import BACK, MEMORY, STILL_DISABLED, Saved, State, restore
+from mandos.server.audit.records import Kind
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life.client import Memory
+from mandos.server.life.events import Why
+from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, Saved, State, restore
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mandos.errors import MachineError
-from mandos.server import schema, witness
-from mandos.server.audit import Kind, Record
-from mandos.server.client import Memory
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.events import Why
-from mandos.server.rescue import Copy, Names
-from mandos.server.schema import SCHEMA_VERSION
-from mandos.server.state import Saved, State
-from mandos.server.store import DATABASE, WITNESS, Changes, Kept, Store
+from mandos.server.audit.records import Kind, Record
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life.client import Memory
+from mandos.server.life.events import Why
+from mandos.server.state import disabled_list, schema
+from mandos.server.state.database import DATABASE, WITNESS, Changes, Kept, Store
+from mandos.server.state.rescue import Copy, Names
+from mandos.server.state.restore import Saved, State
+from mandos.server.state.schema import SCHEMA_VERSION
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32
@@ -416,7 +416,7 @@ def test_client_disabled_while_the_state_cannot_be_written(
         with monkeypatch.context() as patch:
             patch.setattr(Store, "_usable", _read_only)
             if failing:
-                patch.setattr(witness, "write", _read_only_list)
+                patch.setattr(disabled_list, "write", _read_only_list)
             with opened(tmp_path) as store:
                 store.load()
                 with pytest.raises(MachineError):

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from mandos.bus_names import client_path
-from mandos.server import events
-from mandos.server.approval import Request
-from mandos.server.audit import NEVER_CHECKED_OK
-from mandos.server.client import Client
-from mandos.server.clients_conf import RUNTIME_NAMES, ClientSettings
-from mandos.server.clock import Clock
-from mandos.server.events import Why
-from mandos.server.pacemaker import Pacemaker
-from mandos.server.registry import Registry
-from mandos.server.supervision import Supervision, expanded
+from mandos.server.audit.records import NEVER_CHECKED_OK
+from mandos.server.checking.supervision import Supervision, expanded
+from mandos.server.config.clients_conf import RUNTIME_NAMES, ClientSettings
+from mandos.server.life import events
+from mandos.server.life.approval import Request
+from mandos.server.life.client import Client
+from mandos.server.life.clock import Clock
+from mandos.server.life.events import Why
+from mandos.server.life.registry import Registry
+from mandos.server.life.timer import Pacemaker
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 
-from mandos.server import tally
-from mandos.server.tally import Tally
+from mandos.server.logs import tally
+from mandos.server.logs.tally import Tally
 
 
 async def test_so_many_pass_and_the_others_are_reported_together() -> None:

@@ -14,15 +14,15 @@ from typing import NamedTuple
 import pytest
 
 from mandos.errors import MachineError
-from mandos.server import vault as vault_module
-from mandos.server.audit import Kind, Record
-from mandos.server.client import Client
-from mandos.server.clients_conf import ClientSettings
-from mandos.server.clock import Clock
-from mandos.server.events import Why
-from mandos.server.registry import Registry
-from mandos.server.sockets import Peer
-from mandos.server.vault import ClientVault
+from mandos.server.audit.records import Kind, Record
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life.client import Client
+from mandos.server.life.clock import Clock
+from mandos.server.life.events import Why
+from mandos.server.life.registry import Registry
+from mandos.server.requests import judge as vault_module
+from mandos.server.requests.judge import ClientVault
+from mandos.server.requests.sockets import Peer
 
 KEY = "ab" * 32
 PEER = Peer("fe80::1", 4711, "eth0")

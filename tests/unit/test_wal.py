@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mandos.server.rescue import read_copy
-from mandos.server.wal import merged
+from mandos.server.state.rescue import read_copy
+from mandos.server.state.wal import merged
 
 
 @pytest.fixture(params=[4096, 8192, 65536])

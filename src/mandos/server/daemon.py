@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.discovery.announce import load as load_announcer
 from mandos.errors import MachineError
-from mandos.server import events
-from mandos.server.attack import AttackWatch, Useless
-from mandos.server.audit import Kind
-from mandos.server.connection import TLS
+from mandos.server.audit.records import Kind
+from mandos.server.audit.repeats import Repeats
+from mandos.server.checking.supervision import Supervision
+from mandos.server.config.server_conf import LinkLoss
 from mandos.server.control import Control
-from mandos.server.keeper import Keeper
-from mandos.server.listener import Listener
-from mandos.server.network import Network, announce, keep_listening
-from mandos.server.pacemaker import Pacemaker
+from mandos.server.life import events
+from mandos.server.life.timer import Pacemaker
 from mandos.server.reload import Reloader
-from mandos.server.repeats import Repeats
-from mandos.server.settings import LinkLoss
-from mandos.server.sockets import Peer
-from mandos.server.supervision import Supervision
-from mandos.server.vault import ClientVault
+from mandos.server.requests.attack import AttackWatch, Useless
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.interface_changes import Network, announce, keep_listening
+from mandos.server.requests.judge import ClientVault
+from mandos.server.requests.listener import Listener
+from mandos.server.requests.sockets import Peer
+from mandos.server.state.writer import Keeper
 from mandos.tls import limits
 from mandos.tls.credentials import Credentials, Priority
 
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from typing import Any
 
-    from mandos.server.audit import Record
-    from mandos.server.boot_id import LastBoot
+    from mandos.server.audit.records import Record
+    from mandos.server.audit.repeats import Line
     from mandos.server.bus.signals import Signals
-    from mandos.server.clock import Clock
-    from mandos.server.registry import Registry
-    from mandos.server.repeats import Line
-    from mandos.server.service_manager import ServiceManager
-    from mandos.server.settings import ServerSettings
-    from mandos.server.state import Restored
-    from mandos.server.store import Store
+    from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.state.boot_id import LastBoot
+    from mandos.server.state.database import Store
+    from mandos.server.state.restore import Restored
+    from mandos.server.system.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def load(settings: ServerSettings) -> None:
     if settings.zeroconf:
         load_announcer()
     if settings.use_dbus:
-        import mandos.server.bus.joining  # noqa: F401, PLC0415 - as said
+        import mandos.server.bus.wiring  # noqa: F401, PLC0415 - as said
 
 
 async def run(settings: ServerSettings, parts: Parts, ready: Callable[[], None]) -> None:
@@ -171,7 +171,7 @@ class Daemon:
         self._parts.clock.on_shift = self._shifted
 
     def _join_bus(self) -> None:
-        from mandos.server.bus.joining import join  # noqa: PLC0415 - see load
+        from mandos.server.bus.wiring import join  # noqa: PLC0415 - see load
 
         registry, clock, port = self._parts.registry, self._parts.clock, self._listener.port
         seat = join(self._settings, port, registry, clock, self._keeper, self._reloader)

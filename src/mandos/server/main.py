@@ -10,13 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from mandos.errors import MandosError
-from mandos.server import logs
-from mandos.server.settings import load
+from mandos.server.config.server_conf import load
+from mandos.server.logs import setup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mandos.server.settings import ServerSettings
+    from mandos.server.config.server_conf import ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(settings)
         if settings.reload:
             return _reload()
-        logs.set_up(settings.log_level, foreground=settings.foreground)
+        setup.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
             log.warning(notice)
         from mandos.server.start import start  # noqa: PLC0415 - --check works without GnuTLS

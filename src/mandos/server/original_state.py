@@ -24,17 +24,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mandos.errors import AdministratorError, MachineError, MandosError
-from mandos.server import privileges, witness
-from mandos.server.files import is_there, read_file
-from mandos.server.inifile import read_ini
-from mandos.server.settings import load
-from mandos.server.store import DATABASE, WITNESS
+from mandos.server.config.files import is_there, read_file
+from mandos.server.config.inifile import read_ini
+from mandos.server.config.server_conf import load
+from mandos.server.state import disabled_list
+from mandos.server.state.database import DATABASE, WITNESS
+from mandos.server.system import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from mandos.server.settings import ServerSettings
+    from mandos.server.config.server_conf import ServerSettings
 
 PICKLE = "clients.pickle"
 DUMP = "original-clients.json"
@@ -174,15 +175,15 @@ def _was_imported(folder: Path, digest: str) -> bool:
 def _before(folder: Path) -> frozenset[str]:
     """The clients that an earlier server of ours has disabled: a change back and forth."""
     try:
-        return witness.read(folder / WITNESS)
+        return disabled_list.read(folder / WITNESS)
     except FileNotFoundError:
         return frozenset()
-    except witness.WitnessError as error:
+    except disabled_list.WitnessError as error:
         raise ValueError(str(error)) from error
 
 
 def _known(folder: Path, disabled: Collection[str], before: Collection[str]) -> list[str]:
-    witness.write(folder / WITNESS, {*disabled, *before})
+    disabled_list.write(folder / WITNESS, {*disabled, *before})
     if not disabled:
         return ["taken over from the original: it had disabled no client"]
     names = ", ".join(sorted(disabled))
@@ -192,7 +193,7 @@ def _known(folder: Path, disabled: Collection[str], before: Collection[str]) -> 
 def _unknown(settings: ServerSettings, reason: str) -> list[str]:
     """Have every client begin disabled; what our own server knew before is kept, but not used."""
     folder = settings.statedir
-    witness.write_unknown(folder / WITNESS)
+    disabled_list.write_unknown(folder / WITNESS)
     for ending in ("", "-wal", "-shm"):
         path = folder / f"{DATABASE}{ending}"
         if is_there(path):

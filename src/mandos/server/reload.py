@@ -9,15 +9,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError, MandosError
-from mandos.server.clients_conf import load_clients
+from mandos.server.config.clients_conf import load_clients
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Protocol
 
-    from mandos.server.clock import Clock
-    from mandos.server.registry import Registry
-    from mandos.server.vault import Trail
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.requests.judge import Trail
 
     class Ended(Protocol):
         """Hears how a reload ended."""

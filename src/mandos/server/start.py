@@ -12,25 +12,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError, MandosError
-from mandos.server import daemon, obstacles, privileges
-from mandos.server.absence import Absence
-from mandos.server.background import Background
-from mandos.server.boot_id import LastBoot
-from mandos.server.clients_conf import read_clients
-from mandos.server.clock import Clock
-from mandos.server.registry import Registry
-from mandos.server.rescue import Copy, read_copy
-from mandos.server.service_manager import ServiceManager
-from mandos.server.sockets import open_socket
-from mandos.server.state import restore
-from mandos.server.store import Store, claim
+from mandos.server import daemon
+from mandos.server.config.clients_conf import read_clients
+from mandos.server.life.clock import Clock
+from mandos.server.life.registry import Registry
+from mandos.server.requests.sockets import open_socket
+from mandos.server.state import obstacles
+from mandos.server.state.absence import Absence
+from mandos.server.state.boot_id import LastBoot
+from mandos.server.state.database import Store, claim
+from mandos.server.state.rescue import Copy, read_copy
+from mandos.server.state.restore import restore
+from mandos.server.system import privileges
+from mandos.server.system.background import Background
+from mandos.server.system.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from mandos.server.clients_conf import Reading
-    from mandos.server.settings import ServerSettings
+    from mandos.server.config.clients_conf import Reading
+    from mandos.server.config.server_conf import ServerSettings
 
 log = logging.getLogger(__name__)
 

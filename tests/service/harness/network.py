@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 SERVE = """
 import asyncio, json, logging, os, signal, sys
 from mandos.discovery.announce import load
-from mandos.server.connection import TLS
-from mandos.server.listener import Listener
-from mandos.server.network import Network, announce, keep_listening
-from mandos.server.settings import ServerSettings
-from mandos.server.sockets import open_socket
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.listener import Listener
+from mandos.server.requests.interface_changes import Network, announce, keep_listening
+from mandos.server.config.server_conf import ServerSettings
+from mandos.server.requests.sockets import open_socket
 from mandos.tls.credentials import Credentials, Priority
 
 class Telling(Listener):

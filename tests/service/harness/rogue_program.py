@@ -18,8 +18,8 @@ import struct
 import sys
 from pathlib import Path
 
-from mandos.server.connection import TLS
-from mandos.server.listener import Listener
+from mandos.server.requests.connection import TLS
+from mandos.server.requests.listener import Listener
 from mandos.tls.credentials import Credentials, Priority
 from mandos.wire import grammar
 

@@ -15,20 +15,20 @@ from mandos import bus_names
 from mandos.errors import MandosError
 from mandos.server.bus import introspection, properties
 from mandos.server.bus.errors import LIMITS_EXCEEDED, CallError
-from mandos.server.bus.managed import Listings
+from mandos.server.bus.listings import Listings
 from mandos.server.bus.records import entry_fields
-from mandos.server.events import Why
+from mandos.server.life.events import Why
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from mandos.bus_names import Interface, Method
-    from mandos.server.audit_table import Entry
     from mandos.server.bus.objects import Objects
-    from mandos.server.client import Client
-    from mandos.server.clients_conf import ClientSettings
-    from mandos.server.clock import Clock
-    from mandos.server.registry import Registry
+    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.state.audit_table import Entry
 
 _RECORD_LIMIT = 1000
 #: Numbers of records stay below this, which SQLite can compare with.

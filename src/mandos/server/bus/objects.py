@@ -9,13 +9,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from mandos.bus_names import client_path
-from mandos.server import events
+from mandos.server.life import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.server.client import Client
-    from mandos.server.registry import Registry
+    from mandos.server.life.client import Client
+    from mandos.server.life.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dbus_fast import DBusFastError, Message
 
-from mandos.server.tally import Tally
+from mandos.server.logs.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,15 +13,15 @@ from mandos import bus_names
 from mandos.durations import LONGEST
 from mandos.errors import AdministratorError
 from mandos.server.bus.errors import CallError
-from mandos.server.clients_conf import READERS
-from mandos.server.events import Why
+from mandos.server.config.clients_conf import READERS
+from mandos.server.life.events import Why
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from mandos.server.client import Client
+    from mandos.server.life.client import Client
 
     Date = Callable[[datetime], datetime]
 

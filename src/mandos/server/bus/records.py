@@ -11,8 +11,8 @@ from dbus_fast import Variant
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mandos.server.audit import Record
-    from mandos.server.audit_table import Entry
+    from mandos.server.audit.records import Record
+    from mandos.server.state.audit_table import Entry
 
 
 def fields(record: Record) -> dict[str, Variant]:

@@ -13,21 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
-from mandos.server import events
-from mandos.server.audit import ASKED, Kind
+from mandos.server.audit.records import ASKED, Kind
 from mandos.server.bus import properties
-from mandos.server.bus.managed import interfaces_of
+from mandos.server.bus.listings import interfaces_of
 from mandos.server.bus.records import fields
+from mandos.server.life import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
-    from mandos.server.audit import Record
+    from mandos.server.audit.records import Record
     from mandos.server.bus.objects import Objects
-    from mandos.server.client import Client
-    from mandos.server.clock import Clock
-    from mandos.server.registry import Registry
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
 
     Body = list[Any] | Callable[[], list[Any] | None]
 

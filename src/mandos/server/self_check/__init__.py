@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mandos.errors import MandosError
-from mandos.server.privileges import server_user
 from mandos.server.self_check import (
     bus,
     checkers,
@@ -26,12 +25,13 @@ from mandos.server.self_check import (
     state,
 )
 from mandos.server.self_check.findings import Finding, Outcome, failed, not_checked, report
+from mandos.server.system.privileges import server_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.server.clients_conf import ClientSettings
-    from mandos.server.settings import ServerSettings
+    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.config.server_conf import ServerSettings
 
 __all__ = ["Finding", "Outcome", "report", "run"]
 

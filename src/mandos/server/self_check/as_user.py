@@ -14,7 +14,7 @@ from mandos.process import run_isolated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mandos.server.privileges import ServerUser
+    from mandos.server.system.privileges import ServerUser
 
 _MEMORY = 1 << 29
 _ANSWER = 1 << 24

@@ -19,9 +19,9 @@ from mandos.server.self_check.processes import title, user_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.server.privileges import ServerUser
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
-    from mandos.server.settings import ServerSettings
+    from mandos.server.system.privileges import ServerUser
 
 NAME = "se.recompile.Mandos"
 AVAHI = "org.freedesktop.Avahi"

@@ -14,9 +14,9 @@ from mandos.server.self_check.findings import failed, not_checked, ok
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mandos.server.clients_conf import ClientSettings
-    from mandos.server.privileges import ServerUser
+    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.self_check.findings import Finding
+    from mandos.server.system.privileges import ServerUser
 
 CHECKERS = "checkers"
 _PLAIN = re.compile(r"\s*([A-Za-z0-9_./+:][A-Za-z0-9_./+-]*)(?=\s|$)")

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
 from mandos.openpgp.doubts import doubt_about
-from mandos.server import clients_conf
-from mandos.server.clients_conf import load_clients
+from mandos.server.config import clients_conf
+from mandos.server.config.clients_conf import load_clients
 from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.server.clients_conf import ClientSettings
-    from mandos.server.privileges import ServerUser
+    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
-    from mandos.server.settings import ServerSettings
+    from mandos.server.system.privileges import ServerUser
 
 MAIN = "mandos.conf"
 CLIENTS = "clients"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from mandos.server.log_text import printable
+from mandos.server.logs.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,9 +15,9 @@ from mandos.server.self_check.findings import failed, not_checked, ok, warning
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mandos.server.privileges import ServerUser
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
-    from mandos.server.settings import ServerSettings
+    from mandos.server.system.privileges import ServerUser
 
 _USER = "server's user"
 PYTHON = "Python's files"

@@ -15,8 +15,8 @@ from mandos.server.self_check.findings import failed, ok, warning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
-    from mandos.server.settings import ServerSettings
 
 INTERFACE = "network interface"
 _IPV6 = "IPv6"

@@ -10,16 +10,16 @@ import socket
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
+from mandos.server.requests.sockets import open_socket
 from mandos.server.self_check.findings import failed, not_checked, ok, warning
 from mandos.server.self_check.processes import is_mandos, listeners, title, user_name
-from mandos.server.sockets import open_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.self_check.processes import Listener
-    from mandos.server.settings import ServerSettings
 
 PORT = "port"
 _SERVICE_MANAGER = 1

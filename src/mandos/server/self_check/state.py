@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from mandos.errors import AdministratorError
-from mandos.server import privileges, witness
-from mandos.server.obstacles import foreign, obstacle
-from mandos.server.rescue import read_copy
-from mandos.server.schema import MACHINE_ERRORS, SCHEMA_VERSION
 from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
 from mandos.server.self_check.processes import holder_of_lock, title
-from mandos.server.store import DATABASE, WITNESS
+from mandos.server.state import disabled_list
+from mandos.server.state.database import DATABASE, WITNESS
+from mandos.server.state.obstacles import foreign, obstacle
+from mandos.server.state.rescue import read_copy
+from mandos.server.state.schema import MACHINE_ERRORS, SCHEMA_VERSION
+from mandos.server.system import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from mandos.server.clients_conf import ClientSettings
-    from mandos.server.obstacles import Obstacle
-    from mandos.server.privileges import ServerUser
+    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.config.server_conf import ServerSettings
     from mandos.server.self_check.findings import Finding
-    from mandos.server.settings import ServerSettings
+    from mandos.server.state.obstacles import Obstacle
+    from mandos.server.system.privileges import ServerUser
 
 DIRECTORY = "state directory"
 _SPACE = "space for the state"
@@ -160,8 +161,8 @@ def _database(path: Path, user: ServerUser, found: Obstacle | None) -> Iterator[
 
 def _problem_of_list(path: Path) -> str:
     try:
-        witness.read(path)
-    except witness.WitnessError as error:
+        disabled_list.read(path)
+    except disabled_list.WitnessError as error:
         return str(error)
     except OSError as error:
         return f"cannot read {path}: {error.strerror}"

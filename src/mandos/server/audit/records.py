@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an administrator may want to know afterwards: one record for each thing that happened.
+
+Records are kept in the state's database and written to the log; both know only this type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mandos.server.life import events
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    OVERDUE = "overdue"
+    SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
+    UNDELIVERED = "undelivered"
+    REJECTED = "rejected"
+    UNKNOWN_KEY = "unknown-key"
+    CHECK_FAILED = "check-failed"
+    APPROVAL_NEEDED = "approval-needed"
+    APPROVED = "approved"
+    DENIED = "denied"
+    CHANGED = "changed"
+    ADDED = "added"
+    REMOVED = "removed"
+    STATE_LOST = "state-lost"
+
+
+#: What a peer can cause as often as it connects.
+ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+#: How the detail of a failed check begins when none of the client's checks has succeeded.
+NEVER_CHECKED_OK = "none has succeeded yet"
+#: Why a client is removed that no administrator has removed.
+LEFT = "its section is missing; its state is remembered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of the audit trail; what does not apply is empty.
+
+    ``detail`` is the reason or the names of changed settings, ``by`` who did it.
+    """
+
+    kind: Kind
+    at: datetime
+    client: str = ""
+    key_id: str = ""
+    address: str = ""
+    interface: str = ""
+    detail: str = ""
+    by: str = ""
+
+
+def overdue_by(late: timedelta) -> str:
+    """The detail of a record of this kind."""
+    return f"the server is {late.total_seconds():.1f} s late with its check"
+
+
+def record_of(event: events.Event, key_id: str = "") -> Record | None:
+    """The record of an event in a client's life, unless it is nothing to keep.
+
+    What happens to a request is recorded by who knows the peer (``vault.py``).
+    """
+    match event:
+        case events.Added():
+            kind, detail, by = Kind.ADDED, event.how, event.by
+        case events.Left():
+            kind, detail, by = Kind.REMOVED, LEFT, event.by
+        case events.Removed():
+            kind, detail, by = Kind.REMOVED, "", event.by
+        case events.Enabled():
+            kind, detail, by = Kind.ENABLED, event.why, event.by
+        case events.Disabled():
+            kind, detail, by = Kind.DISABLED, event.why, event.by
+        case events.CheckFailed():
+            kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
+        case events.Overdue():
+            kind, detail, by = Kind.OVERDUE, overdue_by(event.late), ""
+        case events.Judged():
+            kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
+        case events.SettingsChanged():
+            kind, detail, by = Kind.CHANGED, " ".join(event.names), event.by
+        case _:
+            return None
+    return Record(kind=kind, at=event.at, client=event.client, key_id=key_id, detail=detail, by=by)

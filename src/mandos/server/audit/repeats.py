@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bounds the log lines about requests: the first of a kind is logged, its repetitions are counted.
+
+(The level DEBUG has them all, for an administrator who searches for a fault.)
+
+A request of a known client is a repetition if the client, the kind and the reason are the same; of
+an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
+tells of all unknown keys together.  What an administrator does to a client begins anew: the next
+refusal is logged at once.  Memory is bounded by the number of clients.  Pure.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from mandos.server.audit.records import ASKED, Kind
+from mandos.server.audit.text import describe_record, unknown_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mandos.server.audit.records import Record
+
+_Key = TypeVar("_Key")
+
+#: Unknown keys of which a line tells in a minute.
+UNKNOWN_KEYS = 100
+#: A peer can cause these too, but each is logged; they change nothing that was said before.
+_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE)
+
+
+class Line(NamedTuple):
+    """A line for the log, and the record whose fields it carries."""
+
+    level: int
+    text: str
+    record: Record
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """The last record of a kind, and how many were not logged."""
+
+    last: Record
+    times: int = 0
+
+    def again(self, record: Record) -> None:
+        """Count another one."""
+        self.last = record
+        self.times += 1
+
+
+class Repeats:
+    """Turns records into log lines."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[tuple[str, str], _Repeated]] = {}
+        self._keys: dict[str, _Repeated] = {}
+        self._others: _Repeated | None = None
+
+    def lines(self, record: Record) -> Iterator[Line]:
+        """What to log about a record now: on the level DEBUG if it only repeats another one."""
+        if record.kind is Kind.UNKNOWN_KEY:
+            repeated = self._unknown(record)
+        elif record.kind in ASKED:
+            about = self._known.setdefault(record.client, {})
+            repeated = _repeats(about, (record.kind, record.detail), record)
+        else:
+            repeated = False
+            if record.kind not in _ROUTINE:
+                yield from _summaries(self._known.pop(record.client, {}))
+        level, text = describe_record(record)
+        yield Line(logging.DEBUG if repeated else level, text, record)
+
+    def minute_over(self) -> Iterator[Line]:
+        """Sum up what was counted in the last minute; forget what was not repeated in it."""
+        for about in self._known.values():
+            yield from _summaries(about)
+        self._known = {
+            client: kept for client, about in self._known.items() if (kept := _kept(about))
+        }
+        yield from self._unknown_keys()
+
+    def _unknown(self, record: Record) -> bool:
+        """Whether the key was named before, or too many others were."""
+        if record.key_id in self._keys or len(self._keys) < UNKNOWN_KEYS:
+            return _repeats(self._keys, record.key_id, record)
+        if self._others is None:
+            self._others = _Repeated(record)
+        self._others.again(record)
+        return True
+
+    def _unknown_keys(self) -> Iterator[Line]:
+        some = [one for one in self._keys.values() if one.times]
+        if self._others is not None:
+            some.append(self._others)
+        if some:
+            last = max(some, key=lambda one: one.last.at).last
+            times = sum(one.times for one in some)
+            yield Line(logging.WARNING, unknown_keys(times, last), last)
+        # When all places are taken for long, other keys get a chance to be named.
+        self._keys = {} if self._others is not None else _kept(self._keys)
+        self._others = None
+
+
+def _repeats(about: dict[_Key, _Repeated], key: _Key, record: Record) -> bool:
+    repeated = about.get(key)
+    if repeated is None:
+        about[key] = _Repeated(record)
+        return False
+    repeated.again(record)
+    return True
+
+
+def _summaries(about: dict[tuple[str, str], _Repeated]) -> Iterator[Line]:
+    for one in about.values():
+        if one.times:
+            level, text = describe_record(one.last)
+            more = "1 more time" if one.times == 1 else f"{one.times} more times"
+            yield Line(level, f"{text} ({more} since the last line about this)", one.last)
+
+
+def _kept(about: dict[_Key, _Repeated]) -> dict[_Key, _Repeated]:
+    """Begin to count anew those that go on."""
+    return {key: _Repeated(one.last) for key, one in about.items() if one.times}

@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between clients that want a checker and the processes that check.
+
+The command is expanded when it runs: manual page mandos-clients.conf(5), "RUNTIME EXPANSION".
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shlex
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mandos.bus_names import client_path
+from mandos.process import keep_descriptors
+from mandos.server.audit.records import NEVER_CHECKED_OK
+from mandos.server.checking.processes import Checkers, Run
+from mandos.server.life import events
+from mandos.server.life.clock import BLIND
+from mandos.server.life.events import Why
+from mandos.server.logs.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+
+log = logging.getLogger(__name__)
+
+#: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
+_NOT_RUN = {126: "cannot be executed", 127: "was not found"}
+
+
+class Supervision:
+    """Has the clients of a registry checked, ``limit`` at once; needs a running event loop."""
+
+    def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
+        self._registry = registry
+        self._clock = clock
+        keep_descriptors()
+        self._checkers = Checkers(self, limit)
+        self._unrunnable: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
+        self._stalls = Tally(_report_stalls)
+        clock.on_stall = self._heard_nothing
+        registry.listen(self._heard)
+
+    async def close(self) -> None:
+        """End all checkers; return when they are gone."""
+        self._stalls.close()
+        await self._checkers.close()
+
+    def command(self, run: Run) -> str:
+        """What the shell shall do to check this client now."""
+        client = self._registry.named(run.client)
+        return "" if client is None else expanded(client, self._clock.date)
+
+    def began(self, run: Run, command: str) -> None:
+        """Tell the client that its checker runs."""
+        log.debug("checker of client %s: %s", run.client, command)
+        if client := self._registry.named(run.client):
+            client.checker_began(run.number, self._clock.now(), command)
+
+    def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
+        """Tell the client what its checker found."""
+        code = os.waitstatus_to_exitcode(wait_status)
+        self._warn_of_unrunnable(run.client, code)
+        if client := self._registry.named(run.client):
+            self._note_failure(client, code, words)
+            client.checker_completed(run.number, wait_status, self._clock.now(), command)
+
+    def _heard(self, event: events.Event) -> None:
+        if isinstance(event, events.CheckerWanted):
+            self._checkers.want(Run(event.client, event.run), self._judged_at(event.client))
+        elif isinstance(event, events.CheckerStopped):
+            self._checkers.stop(Run(event.client, event.run))
+        elif isinstance(event, events.Removed):
+            self._failures.pop(event.client, None)
+        elif isinstance(event, events.Disabled) and event.why is Why.TIMEOUT:
+            client, failure = self._registry.named(event.client), self._failures.get(event.client)
+            if client is not None and failure:
+                client.tell(events.CheckFailed(event.client, event.at, failure))
+
+    def _note_failure(self, client: Client, code: int, words: str) -> None:
+        """Keep a checker's own words; the first failure after a success, or ever, is told."""
+        if code == 0:
+            self._failures.pop(client.name, None)
+            return
+        first = client.name not in self._failures
+        failure = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
+        failure += f", saying: {words}" if words else ", without a word"
+        if client.last_checked_ok is None:
+            failure = f"{NEVER_CHECKED_OK}: {failure}"
+        self._failures[client.name] = failure
+        if first and client.enabled:
+            client.tell(events.CheckFailed(client.name, self._clock.now(), failure))
+
+    def _judged_at(self, name: str) -> float:
+        """When a client's time is over: the earlier, the more urgent is its check."""
+        client = self._registry.named(name)
+        return client.expires.timestamp() if client and client.expires else math.inf
+
+    def _heard_nothing(self, seconds: float) -> None:
+        """The server did nothing for so long: checkers that ran may have ended meanwhile."""
+        for client in self._registry:
+            client.server_stalled(timedelta(seconds=seconds))
+        if self._stalls.passes(""):
+            log.warning(
+                "the server could do nothing for %.1f s: it was stopped, its machine has too much"
+                " to do, or it is under attack",
+                seconds,
+            )
+
+    def _warn_of_unrunnable(self, name: str, code: int) -> None:
+        """A checker that cannot even run is no client's fault; said once until it changes."""
+        if code not in _NOT_RUN:
+            self._unrunnable.pop(name, None)
+        elif self._unrunnable.get(name) != code:
+            self._unrunnable[name] = code
+            log.warning(
+                "the checker of client %s %s: a program it names %s",
+                *(name, f"failed with status {code}", _NOT_RUN[code]),
+            )
+
+
+def _report_stalls(times: int, _cause: str) -> None:
+    log.warning(
+        "the server could do nothing %d more times in a minute, for %g s or more each", times, BLIND
+    )
+
+
+def expanded(client: Client, date: Callable[[datetime], datetime]) -> str:
+    """The client's checker command with the present values in it, each quoted for the shell."""
+    checker = client.settings.checker
+    return checker % _Values(client, date) if "%" in checker else checker
+
+
+class _Values(dict[str, str]):
+    """The values of a client by name, in the reference's form."""
+
+    def __init__(self, client: Client, date: Callable[[datetime], datetime]) -> None:
+        super().__init__()
+        self._client = client
+        self._date = date
+
+    def __missing__(self, name: str) -> str:
+        return shlex.quote(self._value(name))
+
+    def _value(self, name: str) -> str:
+        client, settings = self._client, self._client.settings
+        if name in ("key_id", "fingerprint"):
+            return str(getattr(settings, name)).upper()
+        if name == "enabled":
+            return str(client.enabled)
+        if name == "dbus_object_path":
+            return client_path(client.name)
+        if hasattr(settings, name):
+            return str(getattr(settings, name))
+        moment: datetime | None = getattr(client, name)
+        return str(moment and self._date(moment).replace(tzinfo=None))

@@ -1,0 +1,590 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files ``clients.conf`` and ``clients.d/*.conf``: manual page mandos-clients.conf(5).
+
+Every value is read and checked here, once; what comes out is valid.  The checker is expanded a
+second time when it runs; whether that can go well is checked here already.  All mistakes of all
+files are told together.
+
+A reload takes all or nothing.  At a start a mistake costs the clients that it may concern, and no
+others: a section; or all of a file whose ``[DEFAULT]`` is in doubt, since a client may not be given
+its secret by other rules than its own.
+"""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import logging
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mandos.durations import DurationError, parse_duration
+from mandos.errors import AdministratorError
+from mandos.openpgp.doubts import doubt_about
+from mandos.server.config.files import in_one_line, is_there, list_folder, quoted, read_file, shown
+from mandos.server.config.inifile import (
+    DEFAULT,
+    FILE_LIMIT,
+    decode,
+    expand,
+    label,
+    may_end_base64,
+    nearest,
+    parse_boolean,
+    parse_ini,
+    plain_name,
+)
+from mandos.wire import grammar
+from mandos.wire.key_id import parse_key_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from mandos.server.config.inifile import Section, Value
+
+log = logging.getLogger(__name__)
+
+#: What a checker may name as ``%%(name)s``: manual page, "RUNTIME EXPANSION".
+RUNTIME_NAMES = frozenset((
+    "approval_delay", "approval_duration", "created", "dbus_object_path", "enabled", "expires",
+    "fingerprint", "host", "interval", "key_id", "last_approval_request", "last_checked_ok",
+    "last_enabled", "name", "timeout",
+))  # fmt: skip
+
+_NAMED = re.compile(r"%\(([^()]+)\)s")
+_FINGERPRINT = re.compile(r"[0-9a-f]{1,128}")
+_RUNTIME_REFERENCE = re.compile(r"%(?:%|\(([^()]*)\)s|)")
+#: How often the files are read anew when one of them vanishes meanwhile.
+_TRIES = 5
+#: How many different remarks, problems, names, and characters of a value are shown.
+_SHOWN = 100
+_NAMES_SHOWN = 10
+_VALUE_SHOWN = 80
+_ODD = 16
+#: A word of a value that was meant as a comment, most likely.
+_COMMENT_HINT = "; a comment cannot stand behind a value"
+_COMMENT = re.compile(r"\s[;#]")
+#: Options that are each client's own: before the first section they are a section without header,
+#: while others are meant for all clients.
+_IDENTITY = {"key_id", "fingerprint", "secret", "secfile", "host"}
+_MEND = "mend this, then start or reload the server; see mandos-clients.conf(5)"
+_SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
+
+
+class _Default(NamedTuple):
+    """An option of a [DEFAULT], and its file."""
+
+    value: Value
+    where: str
+
+
+_Defaults = dict[str, _Default]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientSettings:
+    """One client as ``clients.conf`` has it; the secret never shows in a log."""
+
+    name: str
+    secret: bytes = field(repr=False)
+    key_id: str = ""
+    fingerprint: str = ""
+    host: str = ""
+    checker: str = "fping -q -- %(host)s"
+    timeout: timedelta = timedelta(minutes=5)
+    extended_timeout: timedelta = timedelta(minutes=15)
+    interval: timedelta = timedelta(minutes=2)
+    approval_delay: timedelta = timedelta(0)
+    approval_duration: timedelta = timedelta(seconds=1)
+    approved_by_default: bool = True
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Hold what must be true of every client."""
+        if self.interval <= timedelta(0):
+            raise AdministratorError("interval: expected more than no time, not PT0S")
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("text without null bytes")
+    return value
+
+
+def _fingerprint(value: str) -> str:
+    digits = "".join(value.split()).lower()
+    if digits and not _FINGERPRINT.fullmatch(digits):
+        raise AdministratorError(f"expected at most 128 hexadecimal digits{_unless_odd(digits)}")
+    return digits
+
+
+def _key_id(value: str) -> str:
+    digits = "".join(value.split()).lower()
+    if digits and not _FINGERPRINT.fullmatch(digits):
+        raise AdministratorError(f"a key ID has 64 hexadecimal digits{_unless_odd(digits)}")
+    return parse_key_id(digits) if digits else ""
+
+
+def _unless_odd(value: str) -> str:
+    """Quote a short value; a long one that is not hexadecimal is more likely a misplaced secret."""
+    return f", not {value!r}" if len(value) < _ODD else ""
+
+
+@lru_cache(maxsize=1024)
+def _checker(value: str) -> str:
+    """Take a command whose second expansion, when it runs, will find all names."""
+    for match in _RUNTIME_REFERENCE.finditer(_text(value)):
+        name = match[1]
+        if match[0] == "%":
+            raise ValueError("%%(name)s after a percent sign, or %%%% for the sign itself")
+        if name is not None and name not in RUNTIME_NAMES:
+            raise ValueError(f"one of {', '.join(sorted(RUNTIME_NAMES))} in %%({name})s")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _duration(value: str) -> timedelta:
+    return parse_duration(value)
+
+
+@lru_cache(maxsize=1024)
+def _interval(value: str) -> timedelta:
+    if not parse_duration(value):
+        raise ValueError("more than no time")
+    return parse_duration(value)
+
+
+READERS: Mapping[str, Callable[[str], object]] = {
+    "key_id": _key_id,
+    "fingerprint": _fingerprint,
+    "host": _text,
+    "checker": _checker,
+    "timeout": _duration,
+    "extended_timeout": _duration,
+    "interval": _interval,
+    "approval_delay": _duration,
+    "approval_duration": _duration,
+    "approved_by_default": parse_boolean,
+    "enabled": parse_boolean,
+}
+#: Options whose errors never quote what could be a misplaced secret.
+_DISCREET = {"secret", "secfile", "key_id", "fingerprint"}
+_KNOWN = frozenset(READERS) | {"secret", "secfile"}
+
+
+class Reading(NamedTuple):
+    """The clients that are sound, each mistake in the files, and the names of skipped clients."""
+
+    clients: list[ClientSettings]
+    problems: list[str]
+    skipped: list[str]
+
+
+def load_clients(configdir: Path) -> list[ClientSettings]:
+    """Read all clients: ``clients.conf``, then ``clients.d/*.conf`` sorted by their names.
+
+    Either may be missing, but not both.  Raises AdministratorError with every problem that was
+    found, each naming file, line, section, option and what is expected.  Logs remarks.
+    """
+    return _found(configdir).conclude()
+
+
+def read_clients(configdir: Path) -> Reading:
+    """Read the clients that are sound, and skip the others.  Logs remarks.
+
+    Raises AdministratorError when there are problems and not one client is left.
+    """
+    findings = _found(configdir)
+    if not findings.clients:
+        return Reading(findings.conclude(), [], [])
+    findings.remark()
+    return Reading(findings.clients, findings.problems.all(), list(findings.skipped))
+
+
+def _found(configdir: Path) -> _Findings:
+    for _ in range(_TRIES):
+        findings = _Findings()
+        try:
+            _read_all(configdir, findings)
+        except _VanishedError:
+            continue
+        return findings
+    raise AdministratorError(f"files in {shown(configdir)} come and go", "wait until they stay")
+
+
+def parse_client(text: str, where: str = "the section") -> ClientSettings:
+    """Read one section that somebody sends; its secret must be in it.
+
+    Raises AdministratorError with every problem, each with its line.
+    """
+    findings = _Findings()
+    findings.read_secret = _no_file
+    try:
+        _read_text(text, where, {}, findings)
+    except AdministratorError as error:
+        findings.problems.add(in_one_line(error))
+    clients = findings.conclude()
+    if len(clients) != 1:
+        raise AdministratorError(f"{where}: expected one client, not {len(clients)}", _SEAL)
+    return clients[0]
+
+
+class _VanishedError(Exception):
+    """A file is gone since its directory was listed; it may have another name now."""
+
+
+def _read_all(configdir: Path, findings: _Findings) -> None:
+    main, folder = configdir / "clients.conf", configdir / "clients.d"
+    drop_ins = _drop_ins(folder, findings)
+    defaults: _Defaults | None = {}
+    if is_there(main):
+        defaults = _read_file(main, defaults, findings)
+    elif not drop_ins and not findings.problems:
+        raise AdministratorError(
+            f"{shown(main)} does not exist",
+            f"create it, mode 0600, with a section per client; {_SEAL}",
+        )
+    for path in drop_ins:
+        _read_file(path, defaults, findings)
+
+
+def _drop_ins(folder: Path, findings: _Findings) -> list[Path]:
+    drop_ins: list[Path] = []
+    try:
+        names = list_folder(folder)
+    except AdministratorError as error:
+        findings.problems.add(in_one_line(error))
+        return drop_ins
+    for name in names:
+        path = folder / name
+        if name.endswith(".conf") and not name.startswith("."):
+            drop_ins.append(path)
+        else:
+            text = f"{shown(path)} is ignored: only *.conf is read, and no dot files"
+            findings.notices.add(logging.INFO, "name", text)
+    return drop_ins
+
+
+#: How the remarks on secrets begin.
+OF_SECRETS = "the secret of"
+
+
+def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> _Defaults | None:
+    """Read the clients of a file; returns all defaults that hold there, None when nobody knows."""
+    where = shown(path)
+    try:
+        return _read_text(_text_of(path, findings), where, inherited, findings)
+    except AdministratorError as error:
+        if not is_there(path):
+            raise _VanishedError from error
+        findings.problems.add(in_one_line(error))
+        return None
+
+
+def _read_text(
+    text: str, where: str, inherited: _Defaults | None, findings: _Findings
+) -> _Defaults | None:
+    file = parse_ini(text, base64_option="secret")
+    for problem in file.problems:
+        findings.problems.add(f"{where}: line {problem.line}: {problem.text}")
+    findings.skipped.update(dict.fromkeys(file.damaged))
+    if inherited is None or not file.sound:
+        findings.skipped.update((section.name, None) for section in file.sections)
+        return None
+    headless = {} if file.headless.keys() & _IDENTITY else file.headless
+    written = {**headless, **file.defaults}
+    own = {name: _Default(value, where) for name, value in written.items()}
+    defaults = {**inherited, **own}
+    references = {name.lower() for name in _NAMED.findall(text)}
+    _tell_unknown(where, file.defaults, references, findings.notices)
+    reader = _SectionReader(where, defaults, findings)
+    file.sections.reverse()
+    while file.sections:  # each is forgotten once it is read: together they are large
+        section = file.sections.pop()
+        _tell_unknown(where, section.options, references, findings.notices)
+        reader.read(section)
+    return defaults
+
+
+def _text_of(path: Path, findings: _Findings) -> str:
+    contents = read_file(path, FILE_LIMIT)
+    if contents.exposed:
+        remedy = f"run: chmod o-rwx {quoted(path)}"
+        what = f"everyone can read {shown(path)}, which holds secrets; {remedy}"
+        findings.notices.add(logging.WARNING, "exposed", what)
+    return decode(contents.data, shown(path))
+
+
+def _tell_unknown(
+    where: str, options: Mapping[str, Value], references: Collection[str], notices: _Notices
+) -> None:
+    """Unknown options are ignored, though others may refer to them."""
+    if options.keys() <= _KNOWN:
+        return
+    for previous, (name, value) in zip(("", *options), options.items(), strict=False):
+        if name in _KNOWN:
+            continue
+        stray = previous == "secret" and may_end_base64(value.text)
+        hint = "; is this a continuation of secret? then indent it" if stray else ""
+        plain = plain_name(name, value.text)
+        if not hint and name not in references:
+            hint = nearest(plain, _KNOWN)
+        what = f"unknown option {plain}".rstrip() + f" is ignored{hint}"
+        level = logging.WARNING if hint else logging.INFO
+        notices.add(level, what, f"{where}: line {value.line}: {what}")
+
+
+class _Notices:
+    """Remarks, one for each kind: the first, and how many there are."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str, int]] = {}
+
+    def add(self, level: int, kind: str, text: str) -> None:
+        if len(self._found) >= _SHOWN and kind not in self._found:
+            kind, text = "more", "there is more of this"
+        level, text, count = self._found.get(kind, (level, text, 0))
+        self._found[kind] = (level, text, count + 1)
+
+    def tell(self) -> None:
+        for level, text, count in self._found.values():
+            log.log(level, "%s%s", text, f" (and {count - 1} more of these)" if count > 1 else "")
+
+
+class _Problems:
+    """All mistakes: so many in words, and the number of the others."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._told: set[str] = set()
+        self._more = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def add(self, text: str) -> None:
+        """Note a problem; what [DEFAULT] has wrong is the same for every client, so once."""
+        if text in self._told:
+            return
+        if len(self._texts) == _SHOWN:
+            self._more += 1
+            return
+        self._texts.append(text)
+        self._told.add(text)
+
+    def all(self) -> list[str]:
+        more = [f"and {self._more} more"] if self._more else []
+        return self._texts + more
+
+    def complain(self) -> None:
+        if self._texts:
+            raise AdministratorError("\n".join(self.all()), _MEND)
+
+
+class _Findings:
+    """What all files hold together; a place is a file and a line."""
+
+    def __init__(self) -> None:
+        self.notices = _Notices()
+        self.problems = _Problems()
+        self.read_secret: Callable[[str], bytes] = _from_file
+        self.places: dict[str, tuple[str, int]] = {}
+        self.owners: dict[str, str] = {}
+        self.clients: list[ClientSettings] = []
+        self.skipped: dict[str, None] = {}  # an ordered set
+        self._never: list[str] = []
+        self._hostless: list[str] = []
+        self._doubtful: dict[str, list[str]] = {}
+
+    def take(self, client: ClientSettings) -> None:
+        self.clients.append(client)
+        if not client.approved_by_default and not client.approval_delay:
+            self._never.append(client.name)
+        if not client.host and "%(host)s" in client.checker:
+            self._hostless.append(client.name)
+        if doubt := doubt_about(client.secret):
+            self._doubtful.setdefault(doubt, []).append(client.name)
+
+    def conclude(self) -> list[ClientSettings]:
+        """Tell the remarks, then raise the problems or return the clients."""
+        if self.problems:
+            self.notices.tell()
+        self.problems.complain()
+        self.remark()
+        return self.clients
+
+    def remark(self) -> None:
+        """Tell the remarks."""
+        self.notices.tell()
+        for doubt, names in self._doubtful.items():
+            log.warning("%s %s: %s", OF_SECRETS, _some(names), doubt)
+        if self._never:
+            log.warning(
+                "approved_by_default is off and approval_delay is none: unless somebody approves "
+                "it within approval_duration before it asks, nothing is ever sent to %s",
+                _some(self._never),
+            )
+        if self._hostless:
+            log.warning(
+                "host is missing, and the checker needs it: no check will succeed, and the timeout "
+                "will disable %s",
+                _some(self._hostless),
+            )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+class _SectionReader:
+    """Turns the sections of one file into clients."""
+
+    def __init__(self, where: str, defaults: _Defaults, findings: _Findings) -> None:
+        self._where = where
+        self._defaults = defaults
+        self._values = {name: default.value for name, default in defaults.items()}
+        self._constants = dict(self._constant_defaults())
+        self._varying = self._values.keys() & READERS.keys() - self._constants.keys()
+        self._findings = findings
+        self._sound = True
+
+    def read(self, section: Section) -> None:
+        """Take the client that a section describes, or note what is wrong with it."""
+        self._sound = True
+        options = {**self._values, **section.options}
+        values: dict[str, Any] = dict(self._constants)
+        for name in (*section.options, *(self._varying - section.options.keys())):
+            if name in READERS:
+                values[name] = self._value(section, name, READERS[name], options)
+        values["secret"] = self._secret(section, options)
+        self._claim(section, values.get("key_id", ""))
+        if (values.get("key_id", ""), values.get("fingerprint", "")) == ("", ""):
+            self._problem(section, section.line, f"key_id is missing; {_SEAL}")
+        if self._sound:
+            self._findings.take(ClientSettings(name=section.name, **values))
+        else:
+            self._findings.skipped[section.name] = None
+
+    def _constant_defaults(self) -> Iterator[tuple[str, object]]:
+        """Read what is the same for all clients once; what is wrong there is told when used."""
+        for name, value in self._values.items():
+            if name in READERS and "%" not in value.text.replace("%%", ""):
+                with contextlib.suppress(AdministratorError, ValueError):
+                    yield name, READERS[name](expand(value.text, {}))
+
+    def _value(
+        self,
+        section: Section,
+        name: str,
+        read: Callable[[str], object],
+        options: Mapping[str, Value],
+    ) -> Any:  # noqa: ANN401 - the option decides the type
+        value = options[name]
+        if name == "host" and _COMMENT.search(value.text):
+            what = f"{name}: the comment is part of the value: {_first_line(value)!r}"
+            text = f"{self._where}: line {value.line}: {label(section.name)} {what}"
+            self._findings.notices.add(logging.WARNING, text, text)
+        comment = _COMMENT_HINT if _COMMENT.search(value.text) else ""
+        try:
+            return read(expand(value.text, options))
+        except AdministratorError as error:
+            self._wrong(section, name, value, _reason(name, value, error) + comment)
+        except ValueError as error:
+            quoted = "" if name == "secret" else f", not {_first_line(value)!r}"
+            self._wrong(section, name, value, f"expected {error}{quoted}{comment}")
+        return None
+
+    def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
+        for name, read in (("secret", _decoded), ("secfile", self._findings.read_secret)):
+            if name in options:
+                return self._value(section, name, read, options)
+        self._problem(section, section.line, f"secret (or secfile) is missing; {_SEAL}")
+        return None
+
+    def _claim(self, section: Section, key_id: str | None) -> None:
+        """Note where a name and a key ID are used; each may be used once in all files."""
+        if not section.name.isprintable():
+            self._problem(section, section.line, "expected a name without control characters")
+        place = (self._where, section.line)
+        first = self._findings.places.setdefault(section.name, place)
+        if first is not place:
+            what = "there is a client of this name already: {}: line {}".format(*first)
+            self._problem(section, section.line, what)
+        elif key_id:
+            self._claim_key_id(section, key_id)
+
+    def _claim_key_id(self, section: Section, key_id: str) -> None:
+        owner = self._findings.owners.setdefault(key_id, section.name)
+        if owner != section.name:
+            own = section.options.get("key_id")
+            first = "{}: line {}: {}".format(*self._findings.places[owner], label(owner))
+            line = own.line if own else section.line
+            self._problem(section, line, f"key_id: the same as that of {first}")
+
+    def _wrong(self, section: Section, name: str, value: Value, reason: str) -> None:
+        """Note a wrong value at the place where it stands."""
+        if value is section.options.get(name):
+            self._problem(section, value.line, f"{name}: {reason}")
+            return
+        self._sound = False
+        place = f"{self._defaults[name].where}: line {value.line}: [{DEFAULT}]"
+        whose = f" (for {label(section.name)})" if "%" in value.text else ""
+        self._findings.problems.add(f"{place} {name}: {reason}{whose}")
+
+    def _problem(self, section: Section, line: int, problem: str) -> None:
+        self._sound = False
+        self._findings.problems.add(f"{self._where}: line {line}: {label(section.name)} {problem}")
+
+
+def _reason(name: str, value: Value, error: AdministratorError) -> str:
+    """What an error says, unless it might quote what stands on other lines."""
+    if name in _DISCREET or not {"\n", "%"} & set(value.text):
+        shown_whole = name == "secfile" or isinstance(error, DurationError)
+        return in_one_line(error) if shown_whole else str(error)
+    return f"{_first_line(value)!r} is not valid"
+
+
+def _first_line(value: Value) -> str:
+    """The part of a value that may be shown: further lines are more likely a misplaced secret."""
+    return value.text.partition("\n")[0][:_VALUE_SHOWN]
+
+
+def _decoded(text: str) -> bytes:
+    digits = "".join(text.split())
+    bare = digits.rstrip("=")
+    if bare and not len(bare) % 4:  # it needs no padding, and not every Python takes some there
+        digits = bare
+    try:
+        secret = binascii.a2b_base64(digits, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
+    if not secret:
+        raise AdministratorError(f"is empty; {_SEAL}")
+    return _bounded(secret)
+
+
+def _from_file(name: str) -> bytes:
+    if "\n" in name:
+        raise AdministratorError("expected the name of a file; base64 lines belong to secret")
+    path = Path(os.path.expandvars(os.path.expanduser(name)))  # noqa: PTH111 - both in one form
+    secret = read_file(path, grammar.SECRET_LIMIT).data
+    if not secret:
+        raise AdministratorError(f"{shown(path)} is empty")
+    return secret
+
+
+def _no_file(name: str) -> bytes:  # noqa: ARG001 - as _from_file
+    raise AdministratorError("expected secret here: the server reads no file for others")
+
+
+def _bounded(secret: bytes) -> bytes:
+    if len(secret) > grammar.SECRET_LIMIT:
+        raise AdministratorError(f"is larger than {grammar.SECRET_LIMIT} bytes")
+    return secret

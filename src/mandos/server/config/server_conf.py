@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's settings: manual pages mandos(8) and mandos.conf(5).
+
+One row for each option feeds the command line, the configuration file and the help.  The command
+line overrides ``mandos.conf``, which overrides the defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import mandos
+from mandos.errors import AdministratorError, UsageError
+from mandos.server.config.files import is_there
+from mandos.server.config.inifile import DEFAULT, nearest, parse_boolean, read_ini
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mandos.server.config.inifile import IniFile
+
+_CONFIGDIR = "/etc/mandos"
+_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+_PORT_LIMIT = 65535
+_DESCRIPTOR_LIMIT = 1 << 20  # Linux's fs.nr_open
+_DIGITS = 10
+_SHOWN = 80  # characters of a wrong value
+_NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
+_INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
+_CHECKERS_LIMIT = 4096  # as many processes fit any pid_max (proc(5): 32768 at least)
+_LEAST_RECORDS, _MOST_RECORDS = 1000, 10_000_000
+
+
+class LinkLoss(Enum):
+    """What the clients' timeouts do while the server itself has no link."""
+
+    EXPIRE = "expire"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What one run of the server does; valid once built.
+
+    ``checkers`` is how many of them may run at once, ``audit_records`` how many are kept.
+    ``notices`` are remarks on the file, to be logged once the log is open.
+    """
+
+    interface: str = ""
+    address: str = ""
+    port: int = 0
+    debug: bool = False
+    debuglevel: str = ""
+    priority: str = grammar.PRIORITY
+    servicename: str = grammar.SERVICE_NAME
+    configdir: Path = Path(_CONFIGDIR)
+    statedir: Path = Path("/var/lib/mandos")
+    use_dbus: bool = True
+    use_ipv6: bool = True
+    restore: bool = True
+    socket: int | None = None
+    foreground: bool = False
+    zeroconf: bool = True
+    link_loss: LinkLoss = LinkLoss.EXPIRE
+    checkers: int = 128
+    audit_records: int = 100_000
+    check: bool = False
+    reload: bool = False
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Hold the rules that tie options to each other."""
+        _check_address(self.address, use_ipv6=self.use_ipv6)
+        if not self.zeroconf and not self.port and self.socket is None:
+            raise AdministratorError(
+                "without Zeroconf clients cannot find out the port",
+                "give a port or a socket, or leave Zeroconf on",
+            )
+
+    @property
+    def log_level(self) -> int:
+        """What the server logs: everything when debugging, else what is worth knowing."""
+        default = "DEBUG" if self.debug else "INFO"
+        return int(logging.getLevelNamesMapping()[self.debuglevel or default])
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("text without control characters")
+    return value
+
+
+def _priority(value: str) -> str:
+    if not value:
+        raise ValueError("a GnuTLS priority string")
+    return _text(value)
+
+
+def _service_name(value: str) -> str:
+    if not 0 < len(_text(value).encode()) <= _NAME_LIMIT:
+        raise ValueError(f"a name of 1 to {_NAME_LIMIT} bytes")
+    return value
+
+
+def _interface(value: str) -> str:
+    if len(os.fsencode(_text(value))) > _INTERFACE_LIMIT or "/" in value or " " in value:
+        raise ValueError("the name of a network interface, such as eth0")
+    return value
+
+
+def _directory(value: str) -> Path:
+    if not value or "\0" in value:
+        raise ValueError("a directory")
+    return Path(value)
+
+
+def _number(value: str, limit: int) -> int | None:
+    """Plain decimal digits only: what Python takes beyond them (``+1``, ``1_0``) nobody means."""
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and int(value) <= limit):
+        return None
+    return int(value)
+
+
+def _port(value: str) -> int:
+    port = _number(value or "0", _PORT_LIMIT)
+    if port is None:
+        raise ValueError(f"a TCP port from 0 (any) to {_PORT_LIMIT}")
+    return port
+
+
+def _descriptor(value: str) -> int | None:
+    descriptor = _number(value, _DESCRIPTOR_LIMIT)
+    if value and descriptor is None:
+        raise ValueError("the number of an open file descriptor")
+    return descriptor
+
+
+def _between(value: str, least: int, most: int) -> int:
+    number = _number(value, most)
+    if number is None or number < least:
+        raise ValueError(f"a whole number from {least} to {most}")
+    return number
+
+
+def _checkers(value: str) -> int:
+    return _between(value, 1, _CHECKERS_LIMIT)
+
+
+def _records(value: str) -> int:
+    return _between(value, _LEAST_RECORDS, _MOST_RECORDS)
+
+
+def _link_loss(value: str) -> LinkLoss:
+    try:
+        return LinkLoss(value.lower())
+    except ValueError:
+        raise ValueError("expire or hold") from None
+
+
+def _level(value: str) -> str:
+    if value.upper() not in _LEVELS:
+        raise ValueError("one of " + ", ".join(_LEVELS))
+    return value.upper()
+
+
+def _check_address(
+    address: str,
+    *,
+    use_ipv6: bool,
+    where: str = "address",
+    error: type[AdministratorError] = AdministratorError,
+) -> None:
+    kind = ipaddress.IPv6Address if use_ipv6 else ipaddress.IPv4Address
+    try:
+        if address:
+            kind(address)
+    except ValueError as problem:
+        raise error(
+            f"{where}: expected an {'IPv6' if use_ipv6 else 'IPv4'} address, not {address!r}",
+            "write an IPv4 address as ::ffff:192.0.2.3" if use_ipv6 else None,
+        ) from problem
+
+
+@dataclass(frozen=True)
+class Row:
+    """One option: where it may stand, how its text is read, and its line of help."""
+
+    name: str
+    flags: tuple[str, ...]
+    read: Callable[[str], object]
+    help: str
+    value: str | None = None
+    constant: object = None
+    in_file: bool = True
+
+
+ROWS = (
+    Row("interface", ("-i", "--interface"), _interface, "announce and listen here only", "NAME"),
+    Row("address", ("-a", "--address"), _text, "listen on this address only", "ADDRESS"),
+    Row("port", ("-p", "--port"), _port, "listen on this port", "PORT"),
+    Row("debug", ("--debug",), parse_boolean, "log all, on the console", constant=True),
+    Row("debuglevel", ("--debuglevel",), _level, "log this and above", "LEVEL", in_file=False),
+    Row("priority", ("--priority",), _priority, "GnuTLS priority string", "STRING"),
+    Row("servicename", ("--servicename",), _service_name, "name to announce", "NAME"),
+    Row("configdir", ("--configdir",), _directory, "where mandos.conf is", "DIR", in_file=False),
+    Row("statedir", ("--statedir",), _directory, "where the state is kept", "DIR"),
+    Row("use_dbus", ("--no-dbus",), parse_boolean, "offer no D-Bus interface", constant=False),
+    Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
+    Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
+    Row("socket", ("--socket",), _descriptor, "listen on this open descriptor", "FD"),
+    Row("foreground", ("--foreground",), parse_boolean, "stay here, no PID file", constant=True),
+    Row("zeroconf", ("--no-zeroconf",), parse_boolean, "do not announce", constant=False),
+    Row("link_loss", ("--link-loss",), _link_loss, "timeouts without a link", "expire|hold"),
+    Row("checkers", ("--checkers",), _checkers, "checkers that may run at once", "N"),
+    Row("audit_records", ("--audit-records",), _records, "audit records that are kept", "N"),
+    Row("check", ("--check",), parse_boolean, "test this setup", constant=True, in_file=False),
+    Row("reload", ("--reload",), parse_boolean, "have it reload", constant=True, in_file=False),
+)  # fmt: skip
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that errors look like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """A usage error."""
+        raise UsageError(message, "see mandos --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mandos",
+        description="Gives sealed disk passwords to the machines that they belong to.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("-v", "--version", action="version", version=f"mandos {mandos.__version__}")
+    for row in ROWS:
+        if row.value is None:
+            parser.add_argument(
+                *row.flags, dest=row.name, action="store_const", const=row.constant, help=row.help
+            )
+        else:
+            parser.add_argument(*row.flags, dest=row.name, metavar=row.value, help=row.help)
+    return parser
+
+
+_BY_NAME = {row.name: row for row in ROWS}
+
+
+def load(arguments: Sequence[str]) -> ServerSettings:
+    """Read the command line, then ``mandos.conf``, which may be absent.
+
+    Raises UsageError or AdministratorError; exits by itself after --help and --version.
+    """
+    given = {
+        name: _read(_BY_NAME[name], value, _BY_NAME[name].flags[-1], UsageError)
+        if isinstance(value, str)
+        else value
+        for name, value in vars(_parser().parse_args(arguments)).items()
+    }
+    if given.get("reload"):
+        return ServerSettings(reload=True)  # whatever the file says by now
+    file = _File(given.get("configdir", Path(_CONFIGDIR)) / "mandos.conf")
+    values = {**file.values, **given}
+    _check_address(
+        values.get("address", ""),
+        use_ipv6=values.get("use_ipv6", True),
+        where="--address" if "address" in given else file.where("address"),
+        error=UsageError if "address" in given else AdministratorError,
+    )
+    if values.get("debug"):
+        values["foreground"] = True
+    return ServerSettings(**values, notices=tuple(file.notices))
+
+
+def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> Any:  # noqa: ANN401
+    try:
+        return row.read(value)
+    except ValueError as problem:
+        raise error(f"{where}: expected {problem}, not {value[:_SHOWN]!r}") from problem
+
+
+class _File:
+    """The values of ``mandos.conf``, as they are: a priority string has percent signs of its own.
+
+    Raises AdministratorError with every problem of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.values: dict[str, Any] = {}
+        self.notices: list[str] = []
+        self._path = path
+        self._lines: dict[str, int] = {}
+        if is_there(path):
+            self._take(read_ini(path))
+
+    def where(self, option: str) -> str:
+        """Where an option stands, as errors show it."""
+        return f"{self._path}: line {self._lines.get(option, 0)}: [{DEFAULT}] {option}"
+
+    def _take(self, file: IniFile) -> None:
+        problems = []
+        for section in file.sections:
+            self._notice(section.line, f"unknown section {section.name!r}")
+        names = frozenset(row.name for row in ROWS if row.in_file)
+        for option, (text, line) in file.defaults.items():
+            row = _BY_NAME.get(option)
+            self._lines[option] = line
+            if row is None or not row.in_file:
+                self._notice(line, f"unknown option {option!r}", nearest(option, names))
+                continue
+            try:
+                self.values[option] = _read(row, text, self.where(option), AdministratorError)
+            except AdministratorError as problem:
+                problems.append(str(problem))
+        if problems:
+            raise AdministratorError("\n".join(problems), "see mandos.conf(5)")
+
+    def _notice(self, line: int, what: str, hint: str = "") -> None:
+        self.notices.append(f"{self._path}: line {line}: {what} is ignored{hint}")

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Approval: requests that wait for a person, and a person's verdict while it is in force.
+
+The manual page mandos(8), "APPROVAL".  Pure: no clock, every method takes ``now``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mandos.server.life.events import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+
+class Request:
+    """A request that waits until a verdict, or until ``until``; then ``wake`` is called, once."""
+
+    __slots__ = ("settled", "until", "wake", "why")
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+        self.settled = False
+        self.why: Rejection | None = None
+        self.wake: Callable[[], None] = _nobody
+
+    def settle(self, why: Rejection | None) -> None:
+        """Fix the verdict: rejected for this reason, or let through."""
+        self.settled, self.why = True, why
+        self.wake()
+
+
+def _nobody() -> None:
+    """Whom to wake when nobody waits."""
+
+
+class Approval:
+    """The requests of one client that wait, and the verdict in force."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Request] = []
+        self._approved = False
+        self._in_force_until: datetime | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether any request waits."""
+        return bool(self._waiting)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the first waiting request has waited long enough."""
+        return min((request.until for request in self._waiting), default=None)
+
+    def verdict(self, now: datetime) -> bool | None:
+        """A verdict that is in force, if any."""
+        if self._in_force_until is None or now >= self._in_force_until:
+            return None
+        return self._approved
+
+    def wait(self, until: datetime) -> Request:
+        """Let a request wait."""
+        request = Request(until)
+        self._waiting.append(request)
+        return request
+
+    def withdraw(self, request: Request) -> bool:
+        """Forget a request whose peer has gone away; tells whether it waited."""
+        if request not in self._waiting:
+            return False
+        self._waiting.remove(request)
+        return True
+
+    def judge(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
+        """Settle all that wait and keep the verdict for a while; returns how many waited."""
+        self._approved = approved
+        self._in_force_until = now + duration
+        return self._settle(list(self._waiting), None if approved else Rejection.DENIED)
+
+    def time_out(self, now: datetime, *, default: bool) -> int:
+        """Settle the requests that have waited long enough; returns how many."""
+        late = [request for request in self._waiting if request.until <= now]
+        return self._settle(late, None if default else Rejection.TIMED_OUT)
+
+    def reset(self, why: Rejection) -> int:
+        """Refuse all that wait for this reason and end any verdict; returns how many waited."""
+        self._in_force_until = None
+        return self._settle(list(self._waiting), why)
+
+    def _settle(self, requests: list[Request], why: Rejection | None) -> int:
+        for request in requests:
+            self._waiting.remove(request)
+            request.settle(why)
+        return len(requests)

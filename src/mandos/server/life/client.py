@@ -1,0 +1,512 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a client: one object that knows no clock, no network and no disk.
+
+Methods take ``now``, an aware datetime, change this object and tell one listener what happened.
+A disabled client never gets its secret, a client that has expired is disabled, and nothing but
+``enable`` enables one.
+
+``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A client whose
+time is over while the server is late with its check (``lateness.py``) is *overdue*: it gets
+nothing, but it is disabled only if no check succeeds within one interval.  So a slow server
+disables no healthy client, and gives no secret to a stolen one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mandos.server.config.clients_conf import ClientSettings
+from mandos.server.life import events
+from mandos.server.life.approval import Approval, Request
+from mandos.server.life.events import Rejection, Why
+from mandos.server.life.lateness import NOTHING, SLACK, Lateness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+#: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
+NEVER_COMPLETED = -2
+SIGNALLED = -1
+
+#: What the check of an overdue client may take at least: a machine that was slow may still be.
+_LEAST_GRACE = timedelta(seconds=10)
+
+#: The settings that can change at run time; ``enabled`` is only where a new client begins.
+_NAMES = tuple(
+    field.name for field in fields(ClientSettings) if field.name not in ("name", "enabled")
+)
+
+
+class Give(NamedTuple):
+    """The client may have its secret."""
+
+    secret: bytes
+
+
+class Refuse(NamedTuple):
+    """The client gets nothing, for this reason."""
+
+    reason: Rejection
+
+
+Decision = Give | Refuse | Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a restart of the server must not forget of a client, beside its settings."""
+
+    created: datetime
+    enabled: bool
+    last_enabled: datetime | None = None
+    expires: datetime | None = None
+    last_checked_ok: datetime | None = None
+    last_checker_status: int = NEVER_COMPLETED
+    last_approval_request: datetime | None = None
+    disabled_at: datetime | None = None
+    disabled_why: Why | None = None
+
+    def dated(self, date: Callable[[datetime], datetime]) -> Memory:
+        """The same with the dates that people would write, which all differ by the same time."""
+        if date(self.created) == self.created:
+            return self
+
+        def converted(moment: datetime | None) -> datetime | None:
+            return moment and date(moment)
+
+        return replace(
+            self,
+            created=date(self.created),
+            last_enabled=converted(self.last_enabled),
+            expires=converted(self.expires),
+            last_checked_ok=converted(self.last_checked_ok),
+            last_approval_request=converted(self.last_approval_request),
+            disabled_at=converted(self.disabled_at),
+        )
+
+
+class Client:
+    """A client's settings and where it stands in its life.
+
+    ``configured`` are the settings as the configuration files have them, ``settings`` those in
+    force.  A client without a memory is new, and enabled if its settings say so.  One that was
+    ``added`` came by an administrator's order, and is in no file.  ``rebooted``: the machine was
+    started since the memory was made, not only the server.
+    """
+
+    __slots__ = (
+        "_approval", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run", "added",
+        "checker_running", "configured", "created", "disabled_at", "disabled_why", "enabled",
+        "expires", "last_approval_request", "last_checked_ok", "last_checker_status",
+        "last_enabled", "settings", "tell",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - each by its name
+        self,
+        settings: ClientSettings,
+        now: datetime,
+        *,
+        configured: ClientSettings | None = None,
+        memory: Memory | None = None,
+        added: bool = False,
+        rebooted: bool = False,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.configured = configured or settings
+        self.added = added
+        self.tell: Callable[[events.Event], None] = _nobody
+        self.checker_running = False
+        self._checker_due: datetime | None = None
+        self._lateness = Lateness()
+        self._overdue_until: datetime | None = None
+        self._run = 0
+        self._approval = Approval()
+        self._chance = chance
+        self._remember(memory or Memory(created=now, enabled=False))
+        if memory is None and settings.enabled:
+            self.enable(now, Why.CONFIGURATION)
+        elif self.enabled:
+            self._resume(now, rebooted=rebooted)
+
+    @property
+    def name(self) -> str:
+        """The name of the client's section."""
+        return self.settings.name
+
+    @property
+    def approval_pending(self) -> bool:
+        """Whether a request waits for approval."""
+        return self._approval.pending
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its time is over, but the server has to check it before it is judged."""
+        return self._overdue_until is not None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When ``advance`` must be called next."""
+        times = (self._overdue_until or self.expires, self._checker_due, self._approval.deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def memory(self) -> Memory:
+        """What a restart of the server must not forget."""
+        return Memory(
+            created=self.created,
+            enabled=self.enabled,
+            last_enabled=self.last_enabled,
+            expires=self.expires,
+            last_checked_ok=self.last_checked_ok,
+            last_checker_status=self.last_checker_status,
+            last_approval_request=self.last_approval_request,
+            disabled_at=self.disabled_at,
+            disabled_why=self.disabled_why,
+        )
+
+    def _remember(self, memory: Memory) -> None:
+        self.created = memory.created
+        self.enabled = memory.enabled
+        self.last_enabled = memory.last_enabled
+        self.expires = memory.expires
+        self.last_checked_ok = memory.last_checked_ok
+        self.last_checker_status = memory.last_checker_status
+        self.last_approval_request = memory.last_approval_request
+        self.disabled_at = memory.disabled_at
+        self.disabled_why = memory.disabled_why
+
+    def _resume(self, now: datetime, *, rebooted: bool) -> None:
+        """Go on after a restart of the server.
+
+        A client that expired meanwhile stays enabled only if its last checker had succeeded.  After
+        a restart of the machine (a power cut) it then has a whole timeout: it may be starting
+        itself, and cannot answer a checker.  After a restart of the server alone, which strangers
+        may be able to cause, it is overdue.  The other clients go on with what is left, and their
+        first checker comes soon enough to be heard before they are judged.
+        """
+        self._lateness.owe()
+        longest = max(self.settings.timeout, self.settings.extended_timeout)
+        if self.expires is None or self.expires <= now:
+            if self.last_checker_status not in (0, NEVER_COMPLETED):
+                self.disable(now, Why.TIMEOUT)
+                return
+            if not rebooted or self.last_checker_status == NEVER_COMPLETED:
+                self.expires = self.expires or now
+                self._overdue_until = now + max(self.settings.timeout, self._grace)
+                self._checker_due = now
+                return
+            self.expires = now + self.settings.timeout
+        self.expires = min(self.expires, now + longest)
+        self._checker_due = now + self._chance() * min(
+            self.settings.interval, (self.expires - now) / 2
+        )
+
+    def advance(self, now: datetime) -> None:
+        """Do whatever is due: expire, start a checker, end the wait for an approval."""
+        self._expire(now)
+        default = self.settings.approved_by_default
+        timed_out = self._approval.time_out(now, default=default)
+        self._reject(0 if default else timed_out, Rejection.TIMED_OUT, now)
+        if self._checker_due is not None and self._checker_due <= now:
+            due = self._checker_due
+            missed = (now - due) // self.settings.interval
+            self._checker_due += (missed + 1) * self.settings.interval
+            self.start_checker(now, due)
+
+    def _expire(self, now: datetime) -> None:
+        """Judge a client whose time is over; one that the server is late to check is overdue."""
+        if self._overdue_until is not None:
+            if self._overdue_until <= now:
+                self.disable(now, Why.TIMEOUT)
+        elif self.expires is not None and self.expires <= now:
+            late = self._late(self.expires, now)
+            if late > SLACK:
+                self._wait_for_check(late, now)
+            else:
+                self.disable(now, Why.TIMEOUT)
+
+    @property
+    def _grace(self) -> timedelta:
+        """How long a check of an overdue client may take."""
+        return max(self.settings.interval, _LEAST_GRACE)
+
+    def _late(self, expires: datetime, now: datetime) -> timedelta:
+        """By how much the server is late with the check that could have saved the client."""
+        if self.checker_running:
+            return self._lateness.by(now)
+        if self._checker_due is not None and self._checker_due < expires:
+            return now - self._checker_due
+        return NOTHING
+
+    def _wait_for_check(self, late: timedelta, now: datetime) -> None:
+        """Judge the client an interval after its check begins, or a timeout from now at most."""
+        until = now + self._grace
+        if not self.checker_running or self._lateness.waiting:
+            until = max(until, now + self.settings.timeout)
+        self._overdue_until = until
+        self.tell(events.Overdue(self.name, now, late, until))
+
+    # Enabled or disabled
+
+    def enable(self, now: datetime, why: Why = Why.ADMINISTRATOR, by: str = "") -> None:
+        """Begin to serve and to check the client; harmless when it is enabled.
+
+        ``by`` is who wants it, for the audit trail, here and below.
+        """
+        self.advance(now)
+        if self.enabled and not self.overdue:
+            return
+        self.enabled = True
+        self.last_enabled = now
+        self.disabled_at = self.disabled_why = self._overdue_until = None
+        self.expires = now + self.settings.timeout
+        self._checker_due = now + self._chance() * self.settings.interval
+        self.tell(events.Enabled(self.name, now, why, by))
+
+    def disable(self, now: datetime, why: Why, by: str = "") -> None:
+        """Stop serving and checking the client, until somebody enables it."""
+        if not self.enabled:
+            return
+        self.enabled = False
+        self.disabled_at, self.disabled_why = now, why
+        self._end(now)
+        self.tell(events.Disabled(self.name, now, why, by))
+
+    def retire(self, now: datetime) -> None:
+        """End the life of a client that is removed: its checker and all that wait."""
+        self.enabled = False
+        self._end(now)
+
+    def _end(self, now: datetime) -> None:
+        self.expires = self._overdue_until = None
+        self._checker_due = None
+        self.stop_checker(now)
+        self._reject(self._approval.reset(Rejection.DISABLED), Rejection.DISABLED, now)
+
+    # Checkers
+
+    def start_checker(self, now: datetime, due: datetime | None = None) -> None:
+        """Ask for a checker, ``due`` since then, unless one runs.
+
+        A disabled client may be checked by hand.
+        """
+        if self.checker_running:
+            return
+        self.checker_running = True
+        self._lateness.due(due or now)
+        self._run += 1
+        self.tell(events.CheckerWanted(self.name, now, self._run))
+
+    def checker_began(self, run: int, now: datetime, command: str = "") -> None:
+        """The checker that was wanted runs now."""
+        if run == self._run and self._lateness.waiting:
+            self._lateness.begin(now)
+            if self._overdue_until is not None:
+                self._overdue_until = min(self._overdue_until, now + self._grace)
+            self.tell(events.CheckerBegan(self.name, now, run, command))
+
+    def server_stalled(self, time: timedelta) -> None:
+        """The server could do nothing for so long, until now: what it hears next came earlier."""
+        self._lateness.stall(time)
+        if self._overdue_until is not None:
+            self._overdue_until += time
+
+    def stop_checker(self, now: datetime) -> None:
+        """Give up on the checker that runs, if any; its result will not count."""
+        if self.checker_running:
+            self.checker_running = False
+            self._lateness.end()
+            if self._overdue_until is not None:
+                self._overdue_until = now
+            self.tell(events.CheckerStopped(self.name, now, self._run))
+
+    def checker_completed(
+        self, run: int, wait_status: int, now: datetime, command: str = ""
+    ) -> None:
+        """Take the result of a run, as wait(2) has it; one that was stopped is ignored."""
+        if self._runs(run):
+            self._expire(now)
+        if not self._runs(run):
+            return
+        self.checker_running = False
+        self._lateness.end()
+        self.last_checker_status = max(os.waitstatus_to_exitcode(wait_status), SIGNALLED)
+        self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
+        if self.last_checker_status == 0:
+            self._found_alive(now, self._lateness.unheard)
+
+    def _runs(self, run: int) -> bool:
+        return self.checker_running and run == self._run
+
+    def checked_ok(self, now: datetime, by: str = "") -> None:
+        """The client is alive."""
+        self._found_alive(now, NOTHING, by)
+
+    def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
+        """The client was alive so long ago; where that is too long it is checked again at once."""
+        self.advance(now)
+        self.last_checked_ok = now - ago
+        self.last_checker_status = 0
+        if self.expires is not None:
+            self.expires = now - ago + self.settings.timeout
+            self._overdue_until = None
+        self.tell(events.CheckedOK(self.name, now, by))
+        if self.expires is not None and self.expires <= now and ago > SLACK:
+            self._wait_for_check(ago, now)
+            self.start_checker(now)
+
+    # Requests and approval
+
+    def ask(self, now: datetime) -> Decision:
+        """What to do about a request that has just come in.
+
+        A Request in return waits: when it wakes, ``answer`` has the answer; when the peer goes
+        away, ``withdraw`` it.
+        """
+        self.advance(now)
+        if why := self._barred:
+            return self._refuse(why, now)
+        verdict = self._approval.verdict(now)
+        if verdict is None and self.settings.approval_delay:
+            return self._wait(now)
+        if verdict is None and not self.settings.approved_by_default:
+            return self._refuse(Rejection.TIMED_OUT, now)
+        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+
+    def answer(self, request: Request, now: datetime) -> Decision:
+        """What has become of a request that waited; the request itself while it still waits."""
+        self.advance(now)
+        if not request.settled:
+            return request
+        if request.why is not None:
+            return Refuse(request.why)
+        why = self._barred
+        return self._refuse(why, now) if why else self._give()
+
+    def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
+        """What to do now about a request that was to be given the secret some time ago.
+
+        ``approved``: it has waited for approval, and need not do so again.
+        """
+        self.advance(now)
+        verdict = self._approval.verdict(now)
+        if approved and verdict is None:
+            verdict = True
+        if why := self._barred:
+            return self._refuse(why, now)
+        if verdict is None and (
+            self.settings.approval_delay or not self.settings.approved_by_default
+        ):
+            return self._refuse(Rejection.TIMED_OUT, now)
+        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+
+    @property
+    def _barred(self) -> Rejection | None:
+        """Why the client may have nothing, whatever anybody says to it."""
+        if not self.enabled:
+            return Rejection.DISABLED
+        return Rejection.OVERDUE if self.overdue else None
+
+    def withdraw(self, request: Request, now: datetime) -> None:
+        """The peer has gone away: nobody waits any more."""
+        if self._approval.withdraw(request):
+            self.tell(events.Withdrawn(self.name, now))
+
+    def judge(self, now: datetime, *, approved: bool, by: str = "") -> None:
+        """Approve or deny all that wait, and all that ask within the approval duration.
+
+        Without effect on a disabled client: enabling it later must not find an old verdict.
+        """
+        self.advance(now)
+        if not self.enabled:
+            return
+        self.tell(events.Judged(self.name, now, approved, by))
+        waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
+        self._reject(0 if approved else waited, Rejection.DENIED, now)
+
+    def secret_sent(self, now: datetime) -> None:
+        """The client boots now: give it more time than usual to be seen alive again."""
+        self.advance(now)
+        if self.expires is not None and not self.overdue:
+            self.expires = now + self.settings.extended_timeout
+        self.tell(events.SecretSent(self.name, now))
+
+    def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
+        """Take over what has changed in the configuration files since they were last read."""
+        if configured == self.configured and not self.added:
+            return
+        self.added = False
+        wanted = merged(configured, self.configured, self.settings)
+        switched = configured.enabled != self.configured.enabled
+        self.configured = configured
+        self.tell(events.Reconfigured(self.name, now))
+        self._replace(wanted, now, "")
+        if switched and configured.enabled:
+            self.enable(now, Why.CONFIGURATION)
+        elif switched:
+            self.disable(now, Why.CONFIGURATION)
+
+    def change(self, now: datetime, by: str = "", **values: Any) -> None:  # noqa: ANN401 - replace() checks names
+        """Give settings new values; what is under way moves by the difference.
+
+        Raises AdministratorError for a value that cannot be.
+        """
+        self._replace(replace(self.settings, **values), now, by)
+
+    def _replace(self, settings: ClientSettings, now: datetime, by: str) -> None:
+        old, self.settings = self.settings, settings
+        changed = differences(settings, old)
+        if not changed:
+            return
+        if self.expires is not None:
+            self.expires += self.settings.timeout - old.timeout
+            if self.expires > now:
+                self._overdue_until = None
+        if self._checker_due is not None:
+            self._checker_due += self.settings.interval - old.interval
+        if "key_id" in changed:
+            self._reject(self._approval.reset(Rejection.NEW_KEY), Rejection.NEW_KEY, now)
+        self.tell(events.SettingsChanged(self.name, now, changed, by))
+        self.advance(now)
+
+    def _give(self) -> Give:
+        return Give(self.settings.secret)
+
+    def _refuse(self, why: Rejection, now: datetime) -> Refuse:
+        self._reject(1, why, now)
+        return Refuse(why)
+
+    def _reject(self, times: int, why: Rejection, now: datetime) -> None:
+        for _ in range(times):
+            self.tell(events.Rejected(self.name, now, why))
+
+    def _wait(self, now: datetime) -> Request:
+        self.last_approval_request = now
+        delay, default = self.settings.approval_delay, self.settings.approved_by_default
+        request = self._approval.wait(now + delay)
+        self.tell(events.ApprovalNeeded(self.name, now, delay, default))
+        return request
+
+
+def differences(one: ClientSettings, other: ClientSettings) -> tuple[str, ...]:
+    """The names of the settings that differ."""
+    return tuple(name for name in _NAMES if getattr(one, name) != getattr(other, name))
+
+
+def merged(
+    configured: ClientSettings, before: ClientSettings, in_force: ClientSettings
+) -> ClientSettings:
+    """The settings to use now: what the files have changed since ``before``, else ``in_force``."""
+    changed = differences(configured, before)
+    return replace(in_force, **{name: getattr(configured, name) for name in changed})
+
+
+def _nobody(_event: events.Event) -> None:
+    """Whom a client tells that is in no registry."""

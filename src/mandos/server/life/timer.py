@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one timer of the server: drives all clients by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mandos.server.life.clock import BEAT
+
+if TYPE_CHECKING:
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.events import Event
+    from mandos.server.life.registry import Registry
+
+#: Clients that are driven before others get their turn.
+_BATCH = 256
+
+
+class Pacemaker:
+    """Calls ``advance`` when a client's deadline has come, and looks at the clock once a beat."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        registry.listen(self._heard)
+        self._beat()
+
+    def stop(self) -> None:
+        """Drive nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat(self) -> None:
+        now = self._clock.beat()
+        self._registry.advance(now, _BATCH)
+        self._set()
+
+    def _set(self) -> None:
+        deadline = self._registry.next_deadline()
+        delay = BEAT
+        if deadline is not None and not self._clock.held:
+            delay = min(BEAT, max((deadline - self._clock.now()).total_seconds(), 0.0))
+        self.stop()
+        self._timer = self._loop.call_later(delay, self._beat)
+
+    def _heard(self, _event: Event) -> None:
+        """Wake earlier when there is something to do earlier."""
+        deadline = self._registry.next_deadline()
+        if self._timer is None or deadline is None or self._clock.held:
+            return
+        left = (deadline - self._clock.now()).total_seconds()
+        if self._loop.time() + left < self._timer.when():
+            self._set()

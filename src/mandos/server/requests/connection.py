@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One connection of the server: one request in, at most one secret out.
+
+The TLS library works on the socket itself; this coroutine waits for the socket where the library
+cannot, and holds every wait to the conversation's deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from mandos.tls import keys, limits
+from mandos.tls.session import Session, TLSError, WouldBlock
+from mandos.wire import grammar, key_id
+from mandos.wire.conversation import GREETING, HANDSHAKE, ServerConversation
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from mandos.server.requests.sockets import Peer
+    from mandos.tls.credentials import Credentials, Priority
+
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+
+class TLS(NamedTuple):
+    """What all sessions of the server share."""
+
+    priority: Priority
+    credentials: Credentials
+
+
+class Vault(Protocol):
+    """Who decides which secret goes where."""
+
+    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
+        """The secret for the holder of this key, or None to refuse; ``peer`` is for people."""
+
+    def delivered(self, key_id: str, peer: Peer) -> None:
+        """The secret has been written, whole."""
+
+    def undelivered(self, key_id: str, peer: Peer) -> None:
+        """The connection broke before the secret had been written."""
+
+
+class Connection:
+    """Serves one accepted, non-blocking socket; raises PeerError when the peer is at fault."""
+
+    def __init__(self, sock: socket.socket, peer: Peer, tls: TLS, vault: Vault) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._peer = peer
+        self._vault = vault
+        self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
+        limits.install(self._session.pointer)
+        self._said = 0
+        self._conversation = ServerConversation(self._loop.time())
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the peer has proved who it is."""
+        return self._conversation.state not in (GREETING, HANDSHAKE)
+
+    def close(self) -> None:
+        """Free the session and close the socket."""
+        self._session.close()
+        self._socket.close()
+
+    async def serve(self) -> None:
+        """Hold the whole conversation."""
+        try:
+            await self._greeting()
+            await self._when_ready(self._session.handshake, grammar.HANDSHAKE_PIECES)
+        except TLSError as error:
+            why = limits.refusal(self._session.pointer) or error
+            raise self._conversation.fail(f"TLS handshake failed: {why}") from error
+        name = self._key_id()
+        self._conversation.authenticated(self._loop.time())
+        secret = await self._judged(name)
+        self._conversation.judged(granted=secret is not None, now=self._loop.time())
+        try:
+            if secret is not None:
+                await self._deliver(secret, name)
+            await self._when_ready(self._session.say_goodbye)
+        except TLSError as error:
+            raise self._conversation.fail(f"the connection broke: {error}") from error
+        self._conversation.closed(self._loop.time())
+
+    async def _judged(self, name: str) -> bytes | None:
+        """Wait for the vault, but not longer than the peer does."""
+        descriptor = self._socket.fileno()
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._loop.add_reader(descriptor, self._listen, patience)
+                try:
+                    return await self._vault.judge(name, self._peer)
+                finally:
+                    self._loop.remove_reader(descriptor)
+        except TimeoutError as error:
+            raise self._conversation.hung_up() from error
+
+    def _listen(self, patience: asyncio.Timeout) -> None:
+        """A client has nothing to say while it waits: whatever it says but TLS's own ends it."""
+        self._said += 1
+        try:
+            self._session.receive()
+        except WouldBlock:
+            if self._said <= grammar.WAITING_PIECES:
+                return
+            log.debug("%s: says too much while it waits", self._peer)
+        except TLSError as error:
+            log.debug("%s: %s", self._peer, error)
+        self._loop.remove_reader(self._socket.fileno())
+        patience.reschedule(self._loop.time())
+
+    async def _deliver(self, secret: bytes, name: str) -> None:
+        try:
+            await self._send(secret)
+        except BaseException:
+            self._vault.undelivered(name, self._peer)
+            raise
+        self._vault.delivered(name, self._peer)
+
+    def _key_id(self) -> str:
+        public = self._session.peer_key()
+        if public is None:
+            raise self._conversation.fail("the peer showed no raw public key")
+        name = keys.key_id_of(public)
+        if name == key_id.OF_NOTHING:
+            raise self._conversation.fail("the peer's key is empty")
+        return name
+
+    async def _greeting(self) -> None:
+        receive = partial(self._socket.recv, grammar.GREETING_LIMIT)
+        while self._conversation.state == GREETING:
+            try:
+                data = await self._when_ready(receive)
+            except OSError as error:
+                raise self._conversation.hung_up() from error
+            self._conversation.receive(data, self._loop.time())
+
+    async def _send(self, secret: bytes) -> None:
+        rest = memoryview(secret)
+        while rest:
+            rest = rest[await self._when_ready(partial(self._session.send, rest)) :]
+        self._conversation.sent(self._loop.time())
+
+    async def _when_ready(self, call: Callable[[], _Result], times: float = math.inf) -> _Result:
+        """Call until the call does not block, as long as the conversation's state may last.
+
+        ``times`` is how often at most.
+        """
+        try:
+            return call()
+        except BlockingIOError:
+            pass
+        try:
+            async with asyncio.timeout_at(self._conversation.deadline):
+                while times > 0:
+                    times -= 1
+                    await self._ready(writable=self._session.wants_write)
+                    with contextlib.suppress(BlockingIOError):
+                        return call()
+        except TimeoutError as error:
+            raise self._conversation.too_late() from error
+        raise self._conversation.fail("the peer sent its part in too many pieces")
+
+    async def _ready(self, *, writable: bool) -> None:
+        descriptor = self._socket.fileno()
+        woken: asyncio.Future[None] = self._loop.create_future()
+        add, remove = (
+            (self._loop.add_writer, self._loop.remove_writer)
+            if writable
+            else (self._loop.add_reader, self._loop.remove_reader)
+        )
+        add(descriptor, _wake, woken)
+        try:
+            await woken
+        finally:
+            remove(descriptor)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

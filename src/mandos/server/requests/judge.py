@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who decides which secret goes where: one request in, one answer out, one record at least.
+
+No secret leaves before the audit trail says so on disk; but a disk that fails or hangs keeps no
+machine from booting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from mandos.errors import MachineError
+from mandos.server.audit.records import Kind, Record
+from mandos.server.life.approval import Request
+from mandos.server.life.client import Give, Refuse
+from mandos.server.life.events import Rejection
+
+if TYPE_CHECKING:
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.requests.sockets import Peer
+
+log = logging.getLogger(__name__)
+
+#: Seconds that the disk may take to record that a secret leaves.
+_DISK_TIME = 3.0
+
+
+class Trail(Protocol):
+    """The audit trail."""
+
+    def note(self, record: Record) -> None:
+        """Add a record."""
+
+    async def durable(self) -> None:
+        """Return when all records are on disk; raises MachineError when that fails."""
+
+
+class ClientVault:
+    """Decides by the registry and leaves a trail."""
+
+    def __init__(self, registry: Registry, clock: Clock, trail: Trail) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._trail = trail
+
+    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
+        """The secret for the holder of this key, or None to refuse."""
+        client = self._registry.find(key_id)
+        if client is None:
+            self._note(Kind.UNKNOWN_KEY, key_id, peer)
+            return None
+        decision = client.ask(self._clock.now())
+        approved = isinstance(decision, Request)
+        if isinstance(decision, Request):
+            self._note(Kind.APPROVAL_NEEDED, key_id, peer, client.name)
+            decision = await self._answered(client, decision)
+            if isinstance(decision, Give):
+                decision = self._reconsidered(key_id, client, approved=True)
+        if not isinstance(decision, Give):
+            self._note(Kind.REJECTED, key_id, peer, client.name, decision.reason)
+            return None
+        self._note(Kind.SECRET_SENT, key_id, peer, client.name)
+        try:
+            await self._recorded()
+        except asyncio.CancelledError:
+            self._note(Kind.UNDELIVERED, key_id, peer, client.name, "the peer hung up")
+            raise
+        decision = self._reconsidered(key_id, client, approved=approved)
+        if not isinstance(decision, Give):
+            why = f"meanwhile: {decision.reason.lower()}"
+            self._note(Kind.UNDELIVERED, key_id, peer, client.name, why)
+            return None
+        return decision.secret
+
+    def _reconsidered(self, key_id: str, client: Client, *, approved: bool) -> Give | Refuse:
+        """The decision once more, after a wait: by the key, the state and the settings of now."""
+        if self._registry.find(key_id) is not client:
+            return Refuse(Rejection.NEW_KEY)
+        return client.reconsider(self._clock.now(), approved=approved)
+
+    def delivered(self, key_id: str, _peer: Peer) -> None:
+        """Note that the client has its secret."""
+        client = self._registry.find(key_id)
+        if client is not None:
+            client.secret_sent(self._clock.now())
+
+    def undelivered(self, key_id: str, peer: Peer) -> None:
+        """Note that the client may not have its secret, though it left."""
+        client = self._registry.find(key_id)
+        name = "" if client is None else client.name
+        self._note(Kind.UNDELIVERED, key_id, peer, name, "the connection broke")
+
+    def _note(self, kind: Kind, key_id: str, peer: Peer, name: str = "", detail: str = "") -> None:
+        self._trail.note(
+            Record(
+                kind=kind,
+                at=self._clock.now(),
+                client=name,
+                key_id=key_id,
+                address=peer.address,
+                interface=peer.interface,
+                detail=detail,
+            )
+        )
+
+    async def _recorded(self) -> None:
+        try:
+            async with asyncio.timeout(_DISK_TIME):
+                await self._trail.durable()
+        except TimeoutError:
+            log.error("the disk takes more than %g s to record a secret sent", _DISK_TIME)  # noqa: TRY400
+        except MachineError as error:
+            log.error("a secret is sent without a record: %s", error)  # noqa: TRY400
+
+    async def _answered(self, client: Client, request: Request) -> Give | Refuse:
+        """Wait until it is settled, at the latest by the timer; forget it when nobody waits."""
+        woken = asyncio.Event()
+        request.wake = woken.set
+        try:
+            while isinstance(decision := client.answer(request, self._clock.now()), Request):
+                await woken.wait()
+                woken.clear()
+        finally:
+            client.withdraw(request, self._clock.now())
+        return decision

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remembers clients whose section is missing from the files: one that was disabled stays so.
+
+A section may be missing for one reload while a file is being replaced, or be skipped at start
+because of a mistake.  Neither may enable a client.  Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mandos.server.life.client import Client, Memory
+from mandos.server.life.events import Why
+from mandos.server.state.restore import (
+    BACK,
+    STILL_DISABLED,
+    Saved,
+    former_self,
+    outdated,
+    remembered,
+    renamed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
+
+    from mandos.server.config.clients_conf import ClientSettings
+
+
+class Absence:
+    """Clients that are in no file, by name.
+
+    ``listed`` are names of which only the list of disabled clients is left.
+    """
+
+    def __init__(
+        self, saved: Mapping[str, Saved] | None = None, listed: Collection[str] = ()
+    ) -> None:
+        self._saved = dict(saved or {})
+        self._listed = set(listed)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._saved)
+
+    def get(self, name: str) -> Saved | None:
+        """The client as it was when its section was last seen."""
+        return self._saved.get(name)
+
+    def note(self, client: Client, now: datetime) -> None:
+        """Remember a client that still is as it was."""
+        self._saved[client.name] = Saved(
+            client.settings, client.configured, client.memory, absent=now
+        )
+
+    def take(self, settings: ClientSettings, now: datetime) -> tuple[Client, str] | None:
+        """The client that comes back with this section, and how the log calls that.
+
+        None when it is new.  A disabled client stays so under another name, too, if it has the
+        same key.
+        """
+        name = settings.name
+        if saved := self._saved.pop(name, None):
+            client = remembered(settings, saved, self._listed, now)
+            return client, BACK if client.enabled else STILL_DISABLED
+        if name in self._listed:
+            return Client(settings, now, memory=_disabled(now)), STILL_DISABLED
+        for former, saved in self._saved.items():
+            if former_self(settings, saved):
+                client = Client(settings, now, memory=saved.memory)
+                return client, renamed(former)
+        return None
+
+    def prune(self, now: datetime) -> list[str]:
+        """Forget the clients that have been missing for long; returns their names."""
+        old = [name for name, saved in self._saved.items() if outdated(saved, now)]
+        for name in old:
+            del self._saved[name]
+        return old
+
+
+def _disabled(now: datetime) -> Memory:
+    return Memory(created=now, enabled=False, disabled_at=now, disabled_why=Why.STATE_LOST)

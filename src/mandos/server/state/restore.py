@@ -1,0 +1,249 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server remembers over a restart, and how clients begin with it.
+
+Pure.  The rules (manual page mandos(8), "PERSISTENT STATE"): what has changed in the configuration
+files since the last run wins; otherwise what was last in force does.  A client whose last state
+cannot be known begins disabled, unless the list of disabled clients survived and does not have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from mandos.server.audit.records import LEFT, Kind, Record
+from mandos.server.life.client import Client, Memory, merged
+from mandos.server.life.events import Why
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from mandos.server.config.clients_conf import ClientSettings
+
+#: How long a client is remembered after its section was last seen.
+MEMORY = timedelta(days=90)
+#: How the log calls a client whose section is there again.
+BACK, STILL_DISABLED = "back", "back, and still disabled"
+
+
+class Saved(NamedTuple):
+    """A client as it was last saved: the settings in force, those of the files, and its memory.
+
+    ``absent`` is since when its section is missing from the files.
+    """
+
+    settings: ClientSettings
+    configured: ClientSettings
+    memory: Memory
+    added: bool = False
+    absent: datetime | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of the last run.
+
+    ``removed`` are clients that an administrator has removed, with what the files said of them.
+    ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
+    what has happened to the rest, and is empty when nothing has.  ``rebooted``: the machine was
+    started since then, not only the server.
+    """
+
+    saved: Mapping[str, Saved] = field(default_factory=dict)
+    removed: Mapping[str, ClientSettings] = field(default_factory=dict)
+    disabled: Collection[str] | None = frozenset()
+    lost: str = ""
+    rebooted: bool = False
+
+
+class Restored(NamedTuple):
+    """With what the server begins, and what there is to tell about it.
+
+    ``unsaved`` are the clients that are not as they were saved, ``gone`` what was saved of others.
+    ``absent`` are known clients that are in no file, ``listed`` are disabled ones of which only the
+    name is known.
+    """
+
+    clients: list[Client]
+    records: list[Record]
+    removed: dict[str, ClientSettings]
+    unsaved: set[str]
+    gone: set[str]
+    absent: dict[str, Saved]
+    listed: set[str]
+
+
+def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -> Restored:
+    """The clients of the configuration with their past."""
+    clients: list[Client] = []
+    records: list[Record] = []
+    removed: dict[str, ClientSettings] = {}
+    if state.lost:
+        records.append(Record(kind=Kind.STATE_LOST, at=now, detail=state.lost))
+    names = {settings.name for settings in configured}
+    names |= {name for name, saved in state.saved.items() if saved.added}
+    absent = dict(_absent(state, names, now))
+    former = {saved.settings.key_id: saved for saved in absent.values() if _refused(saved)}
+    for settings in configured:
+        if state.removed.get(settings.name) == settings:
+            removed[settings.name] = settings
+            continue
+        client, told = _begun(settings, state, former.get(settings.key_id), now)
+        clients.append(client)
+        records += told
+    clients += _added(state, {client.name for client in clients}, now)
+    missed = sorted(name for name in absent if state.saved[name].absent is None)
+    records += (Record(kind=Kind.REMOVED, at=now, client=name, detail=LEFT) for name in missed)
+    unsaved = {client.name for client in clients if not _as_saved(client, state)} | set(missed)
+    known = state.saved.keys() | state.removed.keys()
+    listed = set(state.disabled or ()) - names - known
+    gone = known - {client.name for client in clients} - removed.keys() - absent.keys()
+    return Restored(clients, records, removed, unsaved, gone, absent, listed)
+
+
+def _begun(
+    settings: ClientSettings, state: State, former: Saved | None, now: datetime
+) -> tuple[Client, list[Record]]:
+    """A client of the configuration, and what there is to tell about it."""
+    name, how = settings.name, ""
+    saved, listed = state.saved.get(name), state.disabled or ()
+    if saved is not None:
+        client = remembered(settings, saved, listed, now, rebooted=state.rebooted)
+        told = [*_turned(client, saved, now)]
+        if saved.absent is not None:
+            how = BACK if client.enabled else STILL_DISABLED
+            told.insert(0, _record(Kind.ADDED, client, now, how))
+        return client, told
+    if name not in state.removed and (state.lost or name in listed):
+        client = _unknown(settings, state.disabled, now)
+        return client, [_record(Kind.ADDED, client, now), *_found_disabled(client, now)]
+    if former is not None:
+        client, how = Client(settings, now, memory=former.memory), renamed(former.settings.name)
+    else:
+        client = Client(settings, now)
+    return client, [_record(Kind.ADDED, client, now, how)]
+
+
+def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[tuple[str, Saved]]:
+    """The clients whose sections are missing, but for those that are forgotten by now."""
+    disabled = state.disabled or ()
+    for name, saved in state.saved.items():
+        if name in present or outdated(saved, now):
+            continue
+        memory = saved.memory
+        if memory.enabled and name in disabled:
+            memory = _disabled(memory, now, Why.STATE_LOST)
+        yield name, saved._replace(memory=memory, absent=saved.absent or now)
+
+
+def outdated(saved: Saved, now: datetime) -> bool:
+    """Whether a client has been missing for so long that it is forgotten."""
+    return saved.absent is not None and now - saved.absent > MEMORY
+
+
+def former_self(settings: ClientSettings, saved: Saved) -> bool:
+    """Whether this is the disabled client that is saved, under another name."""
+    return _refused(saved) and settings.key_id == saved.settings.key_id
+
+
+def _refused(saved: Saved) -> bool:
+    return bool(saved.settings.key_id) and not saved.memory.enabled
+
+
+def renamed(former: str) -> str:
+    """How the log calls a disabled client that has another name now."""
+    return f"new, and disabled: it has the key of {former}, which was disabled"
+
+
+def _as_saved(client: Client, state: State) -> bool:
+    saved = state.saved.get(client.name)
+    return (
+        saved is not None
+        and saved.settings == client.settings
+        and saved.configured == client.configured
+        and saved.memory == client.memory
+        and saved.added == client.added
+        and saved.absent is None
+        and client.enabled == (client.name not in (state.disabled or ()))
+    )
+
+
+def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Client]:
+    """The clients that are in no file, with their past."""
+    for name, saved in state.saved.items():
+        if saved.added and name not in taken:
+            client = remembered(
+                saved.configured, saved, state.disabled or (), now, rebooted=state.rebooted
+            )
+            client.added = True
+            yield client
+
+
+def remembered(
+    configured: ClientSettings,
+    saved: Saved,
+    disabled: Collection[str],
+    now: datetime,
+    *,
+    rebooted: bool = False,
+) -> Client:
+    """A known client with its past, and what has changed in the files."""
+    settings = merged(configured, saved.configured, saved.settings)
+    memory = saved.memory
+    if memory.expires is not None:
+        memory = replace(memory, expires=memory.expires + settings.timeout - saved.settings.timeout)
+    if memory.enabled and configured.name in disabled:
+        memory = _disabled(memory, now, Why.STATE_LOST)
+    switched = configured.enabled != saved.configured.enabled
+    if switched and configured.enabled != memory.enabled:
+        memory = _switched(memory, configured, now)
+    return Client(settings, now, configured=configured, memory=memory, rebooted=rebooted)
+
+
+def _switched(memory: Memory, configured: ClientSettings, now: datetime) -> Memory:
+    if not configured.enabled:
+        return _disabled(memory, now, Why.CONFIGURATION)
+    return replace(
+        memory,
+        enabled=True,
+        last_enabled=now,
+        expires=now + configured.timeout,
+        disabled_at=None,
+        disabled_why=None,
+    )
+
+
+def _disabled(memory: Memory, now: datetime, why: Why) -> Memory:
+    return replace(memory, enabled=False, expires=None, disabled_at=now, disabled_why=why)
+
+
+def _unknown(settings: ClientSettings, disabled: Collection[str] | None, now: datetime) -> Client:
+    """A client whose last state is lost: enabled only if the surviving list says so."""
+    if disabled is not None and settings.name not in disabled:
+        return Client(settings, now)
+    memory = _disabled(Memory(created=now, enabled=False), now, Why.STATE_LOST)
+    return Client(settings, now, memory=memory)
+
+
+def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
+    """What the restart itself has done to a client."""
+    if client.enabled and not saved.memory.enabled:
+        yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
+    elif client.overdue:
+        yield _record(Kind.OVERDUE, client, now, detail="the server was not running")
+    elif saved.memory.enabled:
+        yield from _found_disabled(client, now)
+
+
+def _found_disabled(client: Client, now: datetime) -> Iterable[Record]:
+    if not client.enabled and client.disabled_why is not None:
+        yield _record(Kind.DISABLED, client, now, detail=client.disabled_why)
+
+
+def _record(kind: Kind, client: Client, now: datetime, detail: str = "") -> Record:
+    return Record(
+        kind=kind, at=now, client=client.name, key_id=client.settings.key_id, detail=detail
+    )

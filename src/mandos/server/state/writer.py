@@ -1,0 +1,294 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the state on disk in step with the clients, and tells when it is.
+
+What changes is collected and written by a thread, many changes in one go.  What checkers find may
+wait for a second; what strangers provoke is written at most once a second, so that they cannot keep
+the disk busy; everything else is written at once, and whoever must not speak before it is
+safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mandos.errors import MachineError
+from mandos.server.audit.records import ASKED, record_of
+from mandos.server.life import events
+from mandos.server.state.database import Changes, Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mandos.server.audit.records import Record
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.state.audit_table import Entry
+    from mandos.server.state.database import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds that the result of a checker may wait.
+_LAZY = 1.0
+#: Least seconds between two writes that strangers cause.
+_PROVOKED_REST = 1.0
+#: Seconds of rest after a write for which more than one had waited, so that even more share the
+#: next.  Whoever comes alone, or one after the other, never waits for that.
+_REST = 0.004
+#: Seconds until the next try when the disk fails.
+_RETRY = 5.0
+#: What happens all the time, and whose loss for a second harms nobody.
+_ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
+#: What whoever has a client's key can cause as often as he connects.
+_PROVOKING = (events.ApprovalNeeded,)
+#: What changes nothing that is kept.
+_PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
+
+#: Records that wait for a disk to recover.
+_PATIENCE = 10_000
+
+
+class Keeper:
+    """Saves the clients of a registry; needs a running event loop.
+
+    ``tell`` gets every record once it has been written, or could not be.  ``trouble`` says why the
+    state cannot be written at present, and ``on_trouble`` is called when that changes.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, clock: Clock, tell: Callable[[Record], None]
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._lives: set[str] = set()
+        self._settings: set[str] = set()
+        self._removed: set[str] = set()
+        self._records: list[Record] = []
+        self._untold: list[Record] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._urgent = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
+        self.trouble = ""
+        self.on_trouble: Callable[[], None] = _nothing
+        self._crowded = False
+        self._written = -_PROVOKED_REST
+        self._rests_until = 0.0
+        self._task = asyncio.create_task(self._run(), name="keeper")
+        registry.listen(self._heard)
+
+    def note(self, record: Record, *, tell: bool = True) -> None:
+        """Add a record to the audit trail.
+
+        What strangers provoke is only told when too much of it waits for the disk.
+        """
+        date = self._clock.date(record.at)
+        if date != record.at:
+            record = replace(record, at=date)
+        provoked = record.kind in ASKED
+        if provoked and len(self._records) >= _PATIENCE // 2:
+            if tell:
+                self._tell(record)
+            return
+        self._records.append(record)
+        if tell:
+            self._untold.append(record)
+        if provoked:
+            self._write_within_a_second()
+        else:
+            self._urgent.set()
+
+    def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
+        """Write what is not as it was saved: these clients, and others that are gone."""
+        self._lives.update(unsaved)
+        self._settings.update(unsaved)
+        self._removed.update(gone)
+        self._urgent.set()
+
+    def save_dates(self) -> None:
+        """Write the dates of all clients anew, because they have shifted."""
+        self._lives.update(client.name for client in self._registry)
+        self._urgent.set()
+
+    async def durable(self) -> None:
+        """Return when all that has happened so far is on disk; raises MachineError if it fails."""
+        written = self._loop.create_future()
+        self._waiters.append(written)
+        self._urgent.set()
+        await written
+
+    async def trail(self, client: str | None, limit: int, before: int | None) -> list[Entry]:
+        """The newest records of the audit trail, newest first; raises MachineError."""
+        return await self._loop.run_in_executor(
+            self._thread, self._store.records, client, limit, before
+        )
+
+    async def close(self) -> None:
+        """Write what is left; harmless when repeated."""
+        if self._task.done():
+            return
+        try:
+            await self.durable()
+        except MachineError as error:
+            log.critical("the last changes are lost: %s", error)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self._later is not None:
+            self._later.cancel()
+        self._thread.shutdown()
+
+    def _heard(self, event: events.Event) -> None:
+        if isinstance(event, _PASSING):
+            return
+        if isinstance(event, events.Removed | events.Forgotten):
+            self._removed.add(event.client)
+            self._lives.discard(event.client)
+            self._settings.discard(event.client)
+        if isinstance(event, events.Left):
+            self._settings.add(event.client)
+            self._removed.discard(event.client)
+            self._lives.add(event.client)
+        elif not isinstance(event, events.Removed | events.Forgotten):
+            self._lives.add(event.client)
+        if isinstance(event, events.Added | events.SettingsChanged | events.Reconfigured):
+            self._settings.add(event.client)
+            self._removed.discard(event.client)
+        client = self._registry.named(event.client)
+        record = record_of(event, client.settings.key_id if client else "")
+        if record is not None:
+            self.note(record)
+        elif isinstance(event, _PROVOKING):
+            self._write_within_a_second()
+        elif not isinstance(event, _ROUTINE):
+            self._urgent.set()
+        else:
+            self._write_by(self._loop.time() + _LAZY)
+
+    def _write_within_a_second(self) -> None:
+        """Write at once after a pause, so that a single request is seen soon."""
+        self._write_by(self._written + _PROVOKED_REST)
+
+    def _write_by(self, moment: float) -> None:
+        """Write then, unless a write is due earlier."""
+        if self._urgent.is_set():
+            return
+        if moment <= self._loop.time():
+            self._urgent.set()
+        elif self._later is None or self._later.when() > moment:
+            if self._later is not None:
+                self._later.cancel()
+            self._later = self._loop.call_at(moment, self._urgent.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._urgent.wait()
+            await self._rest()
+            self._urgent.clear()
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
+            await self._write()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self._rests_until - self._loop.time())
+
+    async def _write(self) -> None:
+        if self._store.trouble is not None:
+            await self._reopen()
+        self._written = self._loop.time()
+        changes, untold, waiters = self._taken(), self._untold, self._waiters
+        self._untold, self._waiters = [], []
+        failure: MachineError | None = None
+        try:
+            await self._loop.run_in_executor(self._thread, self._store.write, changes)
+        except MachineError as error:
+            failure = error
+        except Exception as error:  # a defect must not end the keeping
+            log.exception("internal error")
+            failure = MachineError(f"internal error: {error}")
+        if failure is not None:
+            self._failed(changes, failure)
+        elif self.trouble:
+            log.info("the state is saved again")
+            self._in_trouble("")
+        for record in untold:
+            self._tell(record)
+        _settle(waiters, failure)
+        if waiters:
+            self._crowded = len(waiters) > 1
+        if self._crowded:
+            self._rests_until = self._loop.time() + _REST
+
+    async def _reopen(self) -> None:
+        """Once the state can be written again, write all of it: other changes may be lost."""
+        if await self._loop.run_in_executor(self._thread, self._store.reopen):
+            names = [*(client.name for client in self._registry), *self._registry.absence]
+            self._lives.update(names)
+            self._settings.update(names)
+            self._removed.update(self._registry.removed)
+
+    def _in_trouble(self, trouble: str) -> None:
+        self.trouble = trouble
+        self.on_trouble()
+
+    def _failed(self, changes: Changes, error: MachineError) -> None:
+        """Keep the changes for the next try; say why when that is new."""
+        if self.trouble != str(error):
+            for line in error.lines():
+                log.error("%s", line)
+            self._in_trouble(str(error))
+        self._records = _patient(changes.records + self._records)
+        self._lives |= changes.lives.keys() - self._removed
+        self._settings |= changes.settings.keys() - self._removed
+        self._removed |= changes.removed - self._lives
+        self._loop.call_later(_RETRY, self._urgent.set)
+
+    def _taken(self) -> Changes:
+        """All that waits to be written, as it is now."""
+        changes = Changes(removed=self._removed, records=self._records)
+        for name in self._lives:
+            if known := self._registry.named(name) or self._registry.absence.get(name):
+                changes.lives[name] = known.memory.dated(self._clock.date)
+        for name in self._settings:
+            if client := self._registry.named(name):
+                changes.settings[name] = Kept(client.settings, client.configured, client.added)
+            elif saved := self._registry.absence.get(name):
+                since = saved.absent and self._clock.date(saved.absent)
+                changes.settings[name] = Kept(saved.settings, saved.configured, absent=since)
+        for name in self._removed & self._registry.removed.keys():
+            changes.tombstones[name] = self._registry.removed[name]
+        self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
+        return changes
+
+
+def _nothing() -> None:
+    """Default for ``on_trouble``."""
+
+
+def _patient(records: list[Record]) -> list[Record]:
+    """The records that may wait for a disk to recover: of those that strangers provoke, half."""
+    surplus = sum(record.kind in ASKED for record in records) - _PATIENCE // 2
+    kept = []
+    for record in records:
+        if record.kind in ASKED and surplus > 0:
+            surplus -= 1
+        else:
+            kept.append(record)
+    return kept[-_PATIENCE:]
+
+
+def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
