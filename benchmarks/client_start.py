@@ -31,7 +31,7 @@ from harness.figures import Figures, spread
 from harness.host import Host, Link, why_impossible
 from harness.keys import Credentials, make_credentials
 from harness.peers import start_server
-from mandos.boot.launcher import launcher
+from mandos.boot.image.launcher import launcher
 
 RUNS = 25
 LONE_RUNS = 200

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from mandos.admin.client import Client
 from mandos.admin.monitor.app import MonitorApp
-from mandos.admin.news import Changed, CheckerCompleted, CheckerStarted, Listed
+from mandos.admin.signals import Changed, CheckerCompleted, CheckerStarted, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from mandos.admin.monitor.acts import Act
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
 
 CLIENTS = 10_000
 INTERVAL = 120  # seconds; each client is checked once in it

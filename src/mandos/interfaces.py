@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from mandos.bare import socket
+from mandos.lean_stdlib import socket
 
 
 def interface_index(name: str) -> int:

@@ -13,8 +13,8 @@ import errno
 import os
 import struct
 
-from mandos.bare import socket
 from mandos.errors import MachineError
+from mandos.lean_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

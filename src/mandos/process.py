@@ -16,8 +16,8 @@ import select
 import sys
 import time
 
-from mandos.bare import signal, socket
 from mandos.errors import MachineError
+from mandos.lean_stdlib import signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

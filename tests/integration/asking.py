@@ -8,7 +8,7 @@ import select
 import socket
 import time
 
-from mandos.client.attempt import Attempt
+from mandos.client.unprivileged.attempt import Attempt
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session
 from mandos.wire import grammar

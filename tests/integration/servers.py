@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from mandos.client.search import Target
+from mandos.client.unprivileged.search import Target
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session, TLSError, WouldBlock
 from mandos.wire import grammar

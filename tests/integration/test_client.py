@@ -22,12 +22,13 @@ from openpgp.composed import MessageBuilder, SignedPublicKey
 from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, silent, web_server
 
 from mandos import passwords
-from mandos.client import opener, rights
-from mandos.client.attempt import Attempt
-from mandos.client.fetch import Fetcher
-from mandos.client.loop import FOREVER, Loop, next_deadline
-from mandos.client.opener import Openers
-from mandos.client.search import Target
+from mandos.client import privileges
+from mandos.client.unprivileged import decryptor
+from mandos.client.unprivileged.attempt import Attempt
+from mandos.client.unprivileged.decryptor import Openers
+from mandos.client.unprivileged.loop import FOREVER, Loop, next_deadline
+from mandos.client.unprivileged.search import Target
+from mandos.client.unprivileged.servers import Fetcher
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session
@@ -295,7 +296,7 @@ def test_unsigned_password_is_used_when_there_is_no_other(
     client_keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was sealed by hand still brings the machine up, after the time for a signed one."""
-    monkeypatch.setattr("mandos.client.fetch.UNSIGNED_AFTER", 0.5)
+    monkeypatch.setattr("mandos.client.unprivileged.servers.UNSIGNED_AFTER", 0.5)
     said: list[str] = []
     with bad_server(sends(_seal_unsigned(client_keys, PASSWORD))) as only:
         assert _fetch(client_keys, Everybody([only.target]), said) == PASSWORD
@@ -531,15 +532,15 @@ def test_opener_that_still_has_root_is_ended(
     def give_up_root() -> None:
         while not may_give_up.exists():
             time.sleep(0.001)
-        rights.give_up_root()
+        privileges.give_up_root()
 
-    monkeypatch.setattr(opener, "give_up_root", give_up_root)
+    monkeypatch.setattr(decryptor, "give_up_root", give_up_root)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             openers = Openers((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
-            rights.give_up_root()
+            privileges.give_up_root()
             os.write(writing, b"ending")
             openers.close()
             with pytest.raises(ChildProcessError):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.boot.agent import question
-from mandos.boot.agent.agenda import Agenda, Key
+from mandos.boot.agent.answer_policy import Agenda, Key
 from mandos.boot.agent.question import QuestionError
 
 KEYS = st.sampled_from([b"PID", b"Socket", b"NotAfter", b"Message", b"Id", b"Echo", b"\0", b""])

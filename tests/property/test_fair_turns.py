@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mandos.client import fetch, turns
-from mandos.client.fetch import Fetcher
-from mandos.client.opener import Opened
-from mandos.client.search import Target
+from mandos.client.unprivileged import servers, turns
+from mandos.client.unprivileged.decryptor import Opened
+from mandos.client.unprivileged.search import Target
+from mandos.client.unprivileged.servers import Fetcher
 from mandos.errors import PeerError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ GOOD = Target("fe80::600d", 4711, 2, "Mandos")
 STEP = 0.25
 #: So many turns of others may pass before a server is asked: memory over connections, one for the
 #: server's own, and the reminder of those that found no room.
-BOUND = 5.0 + turns.FIRST_TURN * (fetch._SERVER_LIMIT / fetch._AT_ONCE + 2)
+BOUND = 5.0 + turns.FIRST_TURN * (servers._SERVER_LIMIT / servers._AT_ONCE + 2)
 
 
 class Link:
@@ -150,11 +150,11 @@ def test_good_server_is_asked_in_its_turn(rogues: Rogues, late: int, patience: f
                 link.fetcher.remind([GOOD])
             link.fetcher.learn(rogues.announce(link, late + step))
             link.step()
-            assert len(link.fetcher._servers) <= fetch._SERVER_LIMIT
+            assert len(link.fetcher._servers) <= servers._SERVER_LIMIT
             if link.fetcher.password:
                 break
         assert link.fetcher.password == b"password"
-        assert link.most <= fetch._AT_ONCE
+        assert link.most <= servers._AT_ONCE
 
 
 @pytest.mark.parametrize("hosts", [1, 60, 200])
@@ -203,8 +203,10 @@ def test_announcements_in_its_name_do_not_put_a_server_off(
 def _on_simulated_link(monkeypatch: pytest.MonkeyPatch, patience: float) -> Link:
     link = Link(patience)
     monkeypatch.setattr(
-        "mandos.client.fetch.Attempt",
+        "mandos.client.unprivileged.servers.Attempt",
         lambda address, _maker, now: SimulatedAttempt(link, link.ways[address], now),
     )
-    monkeypatch.setattr("mandos.client.fetch.time", SimpleNamespace(monotonic=lambda: link.now))
+    monkeypatch.setattr(
+        "mandos.client.unprivileged.servers.time", SimpleNamespace(monotonic=lambda: link.now)
+    )
     return link

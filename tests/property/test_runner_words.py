@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.boot.runner_relay import SILENCE, Relay
-from mandos.boot.runner_settings import COMMAND_LINE, RunnerSettings, read_settings, split_config
+from mandos.boot.runner.relay import SILENCE, Relay
+from mandos.boot.runner.settings import COMMAND_LINE, RunnerSettings, read_settings, split_config
 from mandos.errors import UsageError
 
 NAMES = st.sampled_from(["foo", "bar", "mandos-client"])

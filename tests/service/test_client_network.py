@@ -63,8 +63,8 @@ time.sleep(1 << 20)
 #: and what is up.
 SETTLE = """
 import socket, subprocess
-from mandos.client import network as room
-from mandos.client.network import SETTLING, _Network
+from mandos.client.root import interface_setup as room
+from mandos.client.root.interface_setup import SETTLING, _Network
 from mandos.client.selection import Selection
 
 class Clock:

@@ -17,7 +17,7 @@ from harness.boot import PLACE, install_boot_programs
 from harness.families import ours
 from harness.host import Host
 from harness.peers import client_command, start_server
-from mandos.boot.launcher import launcher
+from mandos.boot.image.launcher import launcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

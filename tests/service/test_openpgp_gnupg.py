@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.admin.keygen import main
+from mandos.admin.keygen.main import main
 from mandos.errors import AdministratorError
 from mandos.openpgp import packets
 from mandos.openpgp.kinds import primary_kind, subkey_kind

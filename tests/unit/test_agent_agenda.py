@@ -8,7 +8,7 @@ import itertools
 import os
 
 from mandos.boot.agent import question
-from mandos.boot.agent.agenda import FOREVER, TRYING, Agenda, Case, Key
+from mandos.boot.agent.answer_policy import FOREVER, TRYING, Agenda, Case, Key
 from mandos.boot.agent.question import Question
 
 FIRST, SECOND = 0, 1

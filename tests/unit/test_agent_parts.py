@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mandos.boot.agent import agent_check
 from mandos.boot.agent import fetch as fetching
-from mandos.boot.agent import readiness
 from mandos.boot.agent.delivery import DeliveryError, deliver
 from mandos.boot.agent.fetch import Fetch, FetchError
 from mandos.boot.agent.settings import COMMAND_LINE, AgentSettings
@@ -280,8 +280,8 @@ def test_a_file_is_no_agent_directory(tmp_path: Path) -> None:
 
 
 def _report(*arguments: str) -> tuple[list[str], int]:
-    found = readiness.findings(_settings(*arguments))
-    return [str(finding) for finding in found], readiness.exit_status(found)
+    found = agent_check.findings(_settings(*arguments))
+    return [str(finding) for finding in found], agent_check.exit_status(found)
 
 
 def test_readiness_names_what_is_missing(tmp_path: Path) -> None:

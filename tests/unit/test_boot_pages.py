@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mandos.boot.plugins import askpass_fifo, password_prompt, plymouth
-from mandos.boot.runner_settings import COMMAND_LINE
+from mandos.boot.runner.settings import COMMAND_LINE
 from mandos.client import settings
-from mandos.client.hooks import TIMES
+from mandos.client.root.hooks import TIMES
 from mandos.options import CommandLine
 
 MAN = Path(__file__).parents[2] / "man"

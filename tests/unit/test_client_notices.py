@@ -8,9 +8,9 @@ import itertools
 
 import pytest
 
-from mandos.client import waiting
 from mandos.client.notices import HELD_BACK, SHOWN_BURST, SHOWN_PAUSE, Board, Sparing
-from mandos.client.waiting import Waiting, waiting_text
+from mandos.client.unprivileged import waiting
+from mandos.client.unprivileged.waiting import Waiting, waiting_text
 from mandos.links import Link
 
 UP, BROADCAST, RUNNING = 0x1, 0x2, 0x40

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from mandos.client.network import may_be_a_server
+from mandos.client.root.interface_setup import may_be_a_server
 
 
 def _packed(address: str) -> bytes:

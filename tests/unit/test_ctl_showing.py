@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.admin import news
+from mandos.admin import signals
 from mandos.admin.client import AuditRecord, Client, NoSuchClientError
 from mandos.admin.ctl import log, screen, table
 from mandos.admin.ctl.columns import Cell, Medium, layout
@@ -21,7 +21,7 @@ from mandos.admin.ctl.explain import Grade, trouble, why
 from mandos.admin.ctl.watch import Line, Watch
 from mandos.admin.ctl.words import ago, quoted, rough, shown
 from mandos.errors import MandosError
-from mandos.openpgp.doubts import doubt_about
+from mandos.openpgp.secret_check import doubt_about
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PATH = "/clients/alpha"
@@ -279,38 +279,38 @@ def same(text: str) -> tuple[str, str]:
     return text, text
 
 
-LISTED = news.Listed((_client(), Client("/clients/b_c", {"Name": "b.c"})))
-EVENTS: list[tuple[news.Event, str | None, str | None]] = [
-    (news.GotSecret(PATH), "alpha: got its secret", "alpha: got its secret"),
-    (news.Rejected("/clients/b_c", "Denied"), "b.c: refused: denied", "b.c: refused: denied"),
-    (news.Rejected("/clients/new\n", "x"), "new\\n: refused: x", "new\\n: refused: x"),
-    (news.CheckerStarted(PATH, "true"), None, "alpha: check begins: true"),
-    (news.CheckerCompleted(PATH, 0, 0, "true"), None, "alpha: check succeeded"),
-    (news.CheckerCompleted(PATH, 1, 256, "x"), *same("alpha: check failed (exit status 1): x")),
-    (news.CheckerCompleted(PATH, -1, 9, "x"), *same("alpha: check failed (killed by a signal): x")),
-    (news.Changed(PATH, {"Timeout": 300_000}), None, None),
-    (news.Changed(PATH, {"Timeout": 600_000, "Host": ""}),
+LISTED = signals.Listed((_client(), Client("/clients/b_c", {"Name": "b.c"})))
+EVENTS: list[tuple[signals.Event, str | None, str | None]] = [
+    (signals.GotSecret(PATH), "alpha: got its secret", "alpha: got its secret"),
+    (signals.Rejected("/clients/b_c", "Denied"), "b.c: refused: denied", "b.c: refused: denied"),
+    (signals.Rejected("/clients/new\n", "x"), "new\\n: refused: x", "new\\n: refused: x"),
+    (signals.CheckerStarted(PATH, "true"), None, "alpha: check begins: true"),
+    (signals.CheckerCompleted(PATH, 0, 0, "true"), None, "alpha: check succeeded"),
+    (signals.CheckerCompleted(PATH, 1, 256, "x"), *same("alpha: check failed (exit status 1): x")),
+    (signals.CheckerCompleted(PATH, -1, 9, "x"), *same("alpha: check failed (killed by a signal): x")),
+    (signals.Changed(PATH, {"Timeout": 300_000}), None, None),
+    (signals.Changed(PATH, {"Timeout": 600_000, "Host": ""}),
      *same("alpha: Timeout is now 10 min, Host is now empty")),
-    (news.Changed(PATH, {"CheckerRunning": True}), None, "alpha: CheckerRunning is now yes"),
-    (news.Changed(PATH, {"Enabled": False, "Expires": ""}), "alpha: disabled",
+    (signals.Changed(PATH, {"CheckerRunning": True}), None, "alpha: CheckerRunning is now yes"),
+    (signals.Changed(PATH, {"Enabled": False, "Expires": ""}), "alpha: disabled",
      "alpha: Enabled is now no, Expires is now empty"),
-    (news.NeedApproval(PATH, 30_000, default=False),
+    (signals.NeedApproval(PATH, 30_000, default=False),
      *same("alpha: waits for approval, 30 s, and then gets nothing: mandos-ctl --approve alpha")),
-    (news.ClientNotFound("AB", "::1"), *same("refused ::1: no client has the key ID AB")),
-    (news.ClientAdded(_client()), None, None),
-    (news.ClientAdded(Client("/clients/c", {"Name": "c"})), "c: added", "c: added"),
-    (news.ClientRemoved(PATH), "alpha: removed", "alpha: removed"),
-    (news.ClientRemoved("/clients/c"), None, None),
-    (news.RecordAdded(RECORD), *same("alpha: disabled: timeout, by root")),
-    (news.RecordAdded(replace(RECORD, kind="changed")), None, None),
-    (news.ListingFailed(MandosError("bad")), *same("the server does not list its clients: bad")),
-    (news.ServerVanished(), *same("the server is gone; waiting for it")),
-    (news.ServerAppeared(), *same("the server is back")),
+    (signals.ClientNotFound("AB", "::1"), *same("refused ::1: no client has the key ID AB")),
+    (signals.ClientAdded(_client()), None, None),
+    (signals.ClientAdded(Client("/clients/c", {"Name": "c"})), "c: added", "c: added"),
+    (signals.ClientRemoved(PATH), "alpha: removed", "alpha: removed"),
+    (signals.ClientRemoved("/clients/c"), None, None),
+    (signals.RecordAdded(RECORD), *same("alpha: disabled: timeout, by root")),
+    (signals.RecordAdded(replace(RECORD, kind="changed")), None, None),
+    (signals.ListingFailed(MandosError("bad")), *same("the server does not list its clients: bad")),
+    (signals.ServerVanished(), *same("the server is gone; waiting for it")),
+    (signals.ServerAppeared(), *same("the server is back")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("event", "short", "long"), EVENTS, ids=[repr(e[0])[:50] for e in EVENTS])
-def test_watch_lines(event: news.Event, short: str | None, long: str | None) -> None:
+def test_watch_lines(event: signals.Event, short: str | None, long: str | None) -> None:
     """What a person is told of each event, without and with --verbose."""
     for verbose, text in ((False, short), (True, long)):
         watch = Watch((), verbose=verbose)
@@ -320,7 +320,7 @@ def test_watch_lines(event: news.Event, short: str | None, long: str | None) -> 
 
 
 @pytest.mark.parametrize("event", [event for event, _, _ in EVENTS], ids=lambda e: repr(e)[:50])
-def test_watch_objects(event: news.Event) -> None:
+def test_watch_objects(event: signals.Event) -> None:
     """Programs are told everything, as one JSON object in a line."""
     watch = Watch((), verbose=False)
     watch.as_object(LISTED, NOW)
@@ -335,11 +335,11 @@ def test_watch_objects(event: news.Event) -> None:
 def test_watch_forgets_a_server_that_is_gone() -> None:
     """A server that comes back is known by its new list alone."""
     watch = Watch((), verbose=False)
-    for event in (LISTED, news.ServerVanished(), news.ServerAppeared()):
+    for event in (LISTED, signals.ServerVanished(), signals.ServerAppeared()):
         watch.as_line(event)
-    added = news.ClientAdded(_client())
+    added = signals.ClientAdded(_client())
     assert watch.as_line(added) is None  # it is part of the list
-    assert watch.as_line(news.Listed((_client(),))) == Line("watching 1 client")
+    assert watch.as_line(signals.Listed((_client(),))) == Line("watching 1 client")
 
 
 def test_watch_of_named_clients() -> None:
@@ -362,7 +362,7 @@ def test_watch_of_unknown_clients() -> None:
         Watch(("x",), verbose=False).as_line(LISTED)
     watch = Watch(("alpha",), verbose=False)
     watch.as_line(LISTED)
-    assert watch.as_line(news.Listed(())) == Line("watching 1 client")
+    assert watch.as_line(signals.Listed(())) == Line("watching 1 client")
 
 
 def test_watch_does_not_say_twice_what_a_record_says() -> None:
@@ -370,7 +370,7 @@ def test_watch_does_not_say_twice_what_a_record_says() -> None:
     watch = Watch((), verbose=False)
     watch.records = True
     watch.as_line(LISTED)
-    assert watch.as_line(news.Changed(PATH, {"Enabled": False})) is None
+    assert watch.as_line(signals.Changed(PATH, {"Enabled": False})) is None
 
 
 def test_why_has_the_words_of_a_failing_checker() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mandos import passwords
-from mandos.boot.handover_fetch import Fetch
+from mandos.boot.handover.fetch import Fetch
 
 
 def _fetched(folder: Path, script: str) -> tuple[bytes | None, str]:

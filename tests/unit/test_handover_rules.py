@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from mandos.boot.handover_rules import FIRST_PAUSE, FIRST_RESPITE, LONGEST_PAUSE, Handover, Prompt
+from mandos.boot.handover.rules import FIRST_PAUSE, FIRST_RESPITE, LONGEST_PAUSE, Handover, Prompt
 
 NOW = 100.0
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.client import hooks
-from mandos.client.hooks import Hooks
+from mandos.client.root import hooks
+from mandos.client.root.hooks import Hooks
 
 if TYPE_CHECKING:
     from pathlib import Path

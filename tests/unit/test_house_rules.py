@@ -32,10 +32,10 @@ TOO_DEAR_FOR_EARLY_BOOT = {
 }  # fmt: skip
 EARLY_BOOT_EXTENSIONS = {"openpgp"}
 EARLY_BOOT_START = (
-    "import mandos.client.main, mandos.discovery.finder, mandos.boot.runner; "
+    "import mandos.client.main, mandos.discovery.finder, mandos.boot.runner.main; "
     "from mandos.boot.plugins import askpass_fifo, password_prompt, plymouth; "
     "import mandos.client.main, mandos.discovery.finder; "
-    "import mandos.boot.agent.main, mandos.boot.handover, mandos.boot.inotify; "
+    "import mandos.boot.agent.main, mandos.boot.handover.main, mandos.boot.inotify; "
     "from mandos.openpgp import opening; opening.load()"
 )
 

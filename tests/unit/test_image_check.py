@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mandos import section_note
-from mandos.admin import keygen
-from mandos.boot import image_check
-from mandos.boot.image_network import Machine
+from mandos.admin.keygen import main as keygen
+from mandos.boot.image import setup_check
+from mandos.boot.image.network_check import Machine
 from mandos.section_note import Note
 
 QUICK = ("--type", "ed25519", "--subtype", "cv25519")
@@ -52,7 +52,7 @@ def keys(made: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def _texts(keys: Path) -> list[str]:
-    return [problem.text for problem in image_check.key_problems(keys)]
+    return [problem.text for problem in setup_check.key_problems(keys)]
 
 
 def test_good_keys_are_not_reported(keys: Path) -> None:
@@ -158,24 +158,24 @@ def test_keyscripts(tmp_path: Path, options: str, script: str | None, reported: 
     if script is not None:
         (tmp_path / "lib").mkdir()
         (tmp_path / "lib/own").write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
-    found = list(image_check.keyscript_problems(tmp_path, tmp_path))
+    found = list(setup_check.keyscript_problems(tmp_path, tmp_path))
     assert len(found) == reported
     assert all("disk root" in problem.text for problem in found)
 
 
 def test_an_image_without_encrypted_disks(tmp_path: Path) -> None:
     """There is no crypttab in it, and nothing to report."""
-    assert list(image_check.keyscript_problems(tmp_path, tmp_path)) == []
+    assert list(setup_check.keyscript_problems(tmp_path, tmp_path)) == []
 
 
 @pytest.mark.parametrize("place", ["usr/lib/systemd", "lib/systemd", "usr/bin"])
 def test_systemd_cryptsetup(tmp_path: Path, place: str) -> None:
     """It is a package of its own from systemd 256 on."""
-    (problem,) = image_check.systemd_problems(tmp_path)
+    (problem,) = setup_check.systemd_problems(tmp_path)
     assert "apt install systemd-cryptsetup" in problem.hint
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / "systemd-cryptsetup").touch()
-    assert list(image_check.systemd_problems(tmp_path)) == []
+    assert list(setup_check.systemd_problems(tmp_path)) == []
 
 
 @pytest.mark.parametrize(("umask", "reported"), [(0o022, True), (0o027, True), (0o077, False)])
@@ -183,26 +183,26 @@ def test_umask(umask: int, reported: bool) -> None:  # noqa: FBT001
     """It is looked at, and left as it is."""
     before = os.umask(umask)
     try:
-        assert len(list(image_check.umask_problems())) == reported
+        assert len(list(setup_check.umask_problems())) == reported
     finally:
         assert os.umask(before) == umask
 
 
-@pytest.mark.parametrize("generator", [*image_check.GENERATORS, ""])
+@pytest.mark.parametrize("generator", [*setup_check.GENERATORS, ""])
 def test_each_generator_has_its_own_rules(keys: Path, tmp_path: Path, generator: str) -> None:
     """A keyscript counts for initramfs-tools only, systemd's program where systemd is."""
     (tmp_path / "cryptroot").mkdir()
     (tmp_path / "cryptroot/crypttab").write_text("a b c keyscript=/lib/own\n", encoding="ascii")
     (tmp_path / "etc/kernel").mkdir(parents=True)
     (tmp_path / "etc/kernel/cmdline").write_text("mandos=off\n", encoding="ascii")
-    setup = image_check.Setup(generator, tmp_path, keys, tmp_path, "")
+    setup = setup_check.Setup(generator, tmp_path, keys, tmp_path, "")
     before = os.umask(0o077)
     try:
-        found = image_check.problems(setup, Machine(tmp_path), tmp_path)
+        found = setup_check.problems(setup, Machine(tmp_path), tmp_path)
     finally:
         os.umask(before)
     texts = " ".join(problem.text for problem in found)
-    assert ("keyscript" in texts) == (generator == image_check.INITRAMFS_TOOLS)
-    assert ("systemd-cryptsetup" in texts) == (generator == image_check.DRACUT_SYSTEMD)
+    assert ("keyscript" in texts) == (generator == setup_check.INITRAMFS_TOOLS)
+    assert ("systemd-cryptsetup" in texts) == (generator == setup_check.DRACUT_SYSTEMD)
     assert ("mandos=off" in texts) == bool(generator)
     assert all(problem.hint for problem in found)

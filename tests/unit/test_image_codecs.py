@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.boot import image_modules
+from mandos.boot.image import modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,14 +65,14 @@ def _programs() -> list[str]:
     """The modules of all programs that an image runs, as the installer lists them."""
     listed = (ROOT / "tools" / "install").read_text(encoding="utf-8")
     found = re.findall(r'"(mandos\.(?:boot|client)\.[a-z_.]+)"', listed)
-    return sorted(set(found) - {"mandos.boot.image", "mandos.boot.launcher"})
+    return sorted(set(found) - {"mandos.boot.image.main", "mandos.boot.image.launcher"})
 
 
 def _reachable(folder: Path) -> list[Path]:
     """The sources of all our modules that these programs can load."""
     script = folder / "programs.py"
     script.write_text("".join(f"import {name}\n" for name in _programs()), encoding="utf-8")
-    names = sorted(image_modules.closure([script]))
+    names = sorted(modules.closure([script]))
     paths = [SOURCE / name.replace(".", "/") for name in names if name.startswith("mandos")]
     return [next(p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists())
             for path in paths]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mandos.boot.image_network import (
+from mandos.boot.image.network_check import (
     Machine,
     Named,
     ip_interface,

@@ -21,9 +21,12 @@ from pathlib import Path
 import pytest
 
 from mandos import passwords
-from mandos.admin import keygen, keygen_host, keygen_making, keygen_password
-from mandos.admin.keygen import main
-from mandos.admin.keygen_files import KeyDirectory
+from mandos.admin.keygen import host
+from mandos.admin.keygen import main as keygen
+from mandos.admin.keygen import making as keygen_making
+from mandos.admin.keygen import password as keygen_password
+from mandos.admin.keygen.files import KeyDirectory
+from mandos.admin.keygen.main import main
 from mandos.errors import MachineError
 from mandos.openpgp.kinds import primary_kind, subkey_kind
 from mandos.openpgp.opening import open_secret, read_secret_key
@@ -315,22 +318,22 @@ def test_the_host_is_looked_up(
     addresses: list[str], said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server checks it: a name that it cannot know is worth a word."""
-    monkeypatch.setattr(keygen_host, "_addresses", lambda _name: addresses)
-    remark = keygen_host.remark("alpha")
+    monkeypatch.setattr(host, "_addresses", lambda _name: addresses)
+    remark = host.remark("alpha")
     assert remark is None if said is None else (remark or "").startswith(said)
 
 
 def test_the_host_is_really_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the system's resolver, in another process; whatever it raises is no answer."""
-    assert keygen_host._addresses("127.0.0.1") == ["127.0.0.1"]
-    assert keygen_host.remark("::1") == (
+    assert host._addresses("127.0.0.1") == ["127.0.0.1"]
+    assert host.remark("::1") == (
         "note: here, ::1 is this machine itself (::1). If the server does not know the name, "
         "after host = write a name or an address that the server can reach"
     )
-    assert keygen_host._addresses("not a name") == []
-    monkeypatch.setattr(keygen_host, "_TIME", 0.1)
+    assert host._addresses("not a name") == []
+    monkeypatch.setattr(host, "_TIME", 0.1)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: time.sleep(1000))
-    assert keygen_host._addresses("slow.example") == []
+    assert host._addresses("slow.example") == []
 
 
 def test_force_replaces_all(keys: Path) -> None:

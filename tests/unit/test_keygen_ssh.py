@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mandos import process
-from mandos.admin import keygen_ssh
+from mandos.admin.keygen import ssh
 from mandos.errors import MachineError
 from mandos.process import Completed
 
@@ -45,7 +45,7 @@ def _at_run_time(checker: str, host: str) -> str:
 )
 def test_only_the_same_key_is_alive(tmp_path: Path, answer: str, status: int) -> None:
     """The checker asks for the best key type, under the host's name, and compares the key."""
-    checker = keygen_ssh.checker(SCAN)
+    checker = ssh.checker(SCAN)
     assert checker is not None
     _program(tmp_path / "ssh-keyscan", answer)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
@@ -58,7 +58,7 @@ def test_only_the_same_key_is_alive(tmp_path: Path, answer: str, status: int) ->
 @pytest.mark.parametrize("scan", ["", "# only a comment\n", "rubbish\n", "a ssh-dss AAAA\n"])
 def test_no_known_key_gives_no_checker(scan: str) -> None:
     """Then the server's default checker stays."""
-    assert keygen_ssh.checker(scan) is None
+    assert ssh.checker(scan) is None
 
 
 def test_this_host_is_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_this_host_is_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
         raise MachineError(f"cannot run {command[0]} in {timeout}")
 
     monkeypatch.setattr(process, "run", run)
-    assert keygen_ssh.checker_for_this_host() == keygen_ssh.checker(SCAN)
+    assert ssh.checker_for_this_host() == ssh.checker(SCAN)
     assert calls == [["ssh-keyscan", "-t", "ed25519,ecdsa,rsa", "localhost"]]
     monkeypatch.setattr(process, "run", missing)
-    assert keygen_ssh.checker_for_this_host() is None
+    assert ssh.checker_for_this_host() is None

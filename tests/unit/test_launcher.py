@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mandos.boot.launcher import launcher
+from mandos.boot.image.launcher import launcher
 from mandos.errors import AdministratorError
 
 #: A program that says how it was started, and wants its output written although it is not flushed.

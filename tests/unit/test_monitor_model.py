@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from mandos.admin.client import Client
 from mandos.admin.monitor.cells import fit, to_left, to_right, wrapped
 from mandos.admin.monitor.columns import Columns, row_cells
-from mandos.admin.monitor.facts import facts
+from mandos.admin.monitor.detail_lines import facts
 from mandos.admin.monitor.messages import KEPT, Messages, Weight, said
 from mandos.admin.monitor.model import GATHERING, NO_SERVER, Model
 from mandos.admin.monitor.row import Row, State
 from mandos.admin.monitor.view import SETTLING, Order, Show
 from mandos.admin.monitor.words import age, clock, moment, printable, span
-from mandos.admin.news import (
+from mandos.admin.proxy import AccessDeniedError, AuditRecord
+from mandos.admin.signals import (
     Changed,
     CheckerCompleted,
     CheckerStarted,
@@ -38,7 +39,6 @@ from mandos.admin.news import (
     ServerAppeared,
     ServerVanished,
 )
-from mandos.admin.proxy import AccessDeniedError, AuditRecord
 
 Value = bool | float | str
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)

@@ -29,7 +29,8 @@ from mandos.admin.monitor.acts import ACTS
 from mandos.admin.monitor.app import MonitorApp
 from mandos.admin.monitor.help import help_lines
 from mandos.admin.monitor.model import WAITING
-from mandos.admin.news import (
+from mandos.admin.proxy import AccessDeniedError, NoBusError
+from mandos.admin.signals import (
     Changed,
     CheckerCompleted,
     CheckerStarted,
@@ -41,7 +42,6 @@ from mandos.admin.news import (
     ServerAppeared,
     ServerVanished,
 )
-from mandos.admin.proxy import AccessDeniedError, NoBusError
 from mandos.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from textual.strip import Strip
 
     from mandos.admin.monitor.acts import Act
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
     from mandos.errors import MandosError
 
 ROOT = Path(__file__).parents[2]

@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 
 from mandos import passwords
-from mandos.boot import runner_race
-from mandos.boot.runner_settings import COMMAND_LINE, RunnerSettings
+from mandos.boot.runner import race
+from mandos.boot.runner.settings import COMMAND_LINE, RunnerSettings
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples/plugin-template"
-RUNNER = [sys.executable, "-I", "-c", "import sys, mandos.boot.runner as r; sys.exit(r.main())"]
+RUNNER = [
+    sys.executable,
+    "-I",
+    "-c",
+    "import sys, mandos.boot.runner.main as r; sys.exit(r.main())",
+]
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
@@ -93,7 +98,7 @@ def test_it_runs_under_plugin_runner(tmp_path: Path) -> None:
 def test_the_page_and_the_sample_are_true() -> None:
     """The figures that the plugin page names, and every option of the sample configuration."""
     page = " ".join((ROOT / "docs/plugins.md").read_text("utf-8").split())
-    pace = runner_race.Pace()
+    pace = race.Pace()
     assert (pace.pause, pace.grace, passwords.LIMIT) == (1.0, 10.0, 2048)
     assert "started again after one second" in page
     assert "After ten seconds it is killed" in page

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos import bus_names
-from mandos.admin import news, proxy
+from mandos.admin import proxy, signals
 from mandos.admin.client import (
     Client,
     NoSuchClientError,
@@ -142,26 +142,26 @@ def test_no_clients_at_all() -> None:
     ]
 
 
-SIGNALS: list[tuple[str, str, str, list[Any], news.Event | None]] = [
-    (bus_names.CLIENT, "GotSecret", "", [], news.GotSecret(PATH)),
-    (bus_names.CLIENT, "Rejected", "s", ["Denied"], news.Rejected(PATH, "Denied")),
-    (bus_names.CLIENT, "CheckerStarted", "s", ["true"], news.CheckerStarted(PATH, "true")),
+SIGNALS: list[tuple[str, str, str, list[Any], signals.Event | None]] = [
+    (bus_names.CLIENT, "GotSecret", "", [], signals.GotSecret(PATH)),
+    (bus_names.CLIENT, "Rejected", "s", ["Denied"], signals.Rejected(PATH, "Denied")),
+    (bus_names.CLIENT, "CheckerStarted", "s", ["true"], signals.CheckerStarted(PATH, "true")),
     (bus_names.CLIENT, "CheckerCompleted", "nxs", [1, 256, "false"],
-     news.CheckerCompleted(PATH, 1, 256, "false")),
-    (bus_names.CLIENT, "NeedApproval", "tb", [30, True], news.NeedApproval(PATH, 30, default=True)),
-    (bus_names.MANDOS, "ClientNotFound", "ss", ["AA", "::1"], news.ClientNotFound("AA", "::1")),
+     signals.CheckerCompleted(PATH, 1, 256, "false")),
+    (bus_names.CLIENT, "NeedApproval", "tb", [30, True], signals.NeedApproval(PATH, 30, default=True)),
+    (bus_names.MANDOS, "ClientNotFound", "ss", ["AA", "::1"], signals.ClientNotFound("AA", "::1")),
     (bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as",
-     [bus_names.CLIENT, {"Host": Variant("s", "x")}, []], news.Changed(PATH, {"Host": "x"})),
+     [bus_names.CLIENT, {"Host": Variant("s", "x")}, []], signals.Changed(PATH, {"Host": "x"})),
     (bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", [bus_names.CLIENT, {}, ["Secret"]],
      None),
     (bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as",
      ["se.bsnet.fukt.Mandos.Client", {"Host": Variant("s", "x")}, []], None),
     (bus_names.OBJECT_MANAGER, "InterfacesRemoved", "oas", [PATH, [bus_names.CLIENT]],
-     news.ClientRemoved(PATH)),
+     signals.ClientRemoved(PATH)),
     (bus_names.OBJECT_MANAGER, "InterfacesRemoved", "oas", [PATH, [bus_names.PEER]], None),
     (bus_names.OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}",
      [PATH, {bus_names.CLIENT: {"Name": Variant("s", "a")}}],
-     news.ClientAdded(Client(PATH, {"Name": "a"}))),
+     signals.ClientAdded(Client(PATH, {"Name": "a"}))),
     (bus_names.MANDOS, "ClientRemoved", "os", [PATH, "alpha"], None),
     (bus_names.CLIENT, "PropertyChanged", "sv", ["Host", Variant("s", "x")], None),
     (bus_names.CLIENT, "Rejected", "i", [1], None),
@@ -171,10 +171,10 @@ SIGNALS: list[tuple[str, str, str, list[Any], news.Event | None]] = [
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: f"{signal[1]} {signal[2]}")
-def test_signals(signal: tuple[str, str, str, list[Any], news.Event | None]) -> None:
+def test_signals(signal: tuple[str, str, str, list[Any], signals.Event | None]) -> None:
     """Signals become events once; deprecated and malformed ones do not."""
     interface, member, signature, body, event = signal
-    assert news.read_signal(PATH, interface, member, signature, body) == event
+    assert signals.read_signal(PATH, interface, member, signature, body) == event
 
 
 NAME = "org.freedesktop.DBus.Error."

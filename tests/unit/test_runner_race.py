@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mandos.boot.program import Ended
-from mandos.boot.runner_plugin import Plugin
-from mandos.boot.runner_race import Pace, Race
-from mandos.boot.runner_relay import Relay
+from mandos.boot.runner.plugin import Plugin
+from mandos.boot.runner.race import Pace, Race
+from mandos.boot.runner.relay import Relay
 from mandos.errors import MachineError
 from mandos.process import launch
+from mandos.program import Ended
 
 #: No test waits for these: a plugin starts again at once, and is killed almost at once.
 QUICK = Pace(pause=0.0, grace=0.2)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mandos.boot.runner_relay import SILENCE, Relay
+from mandos.boot.runner.relay import SILENCE, Relay
 
 
 class Reader:

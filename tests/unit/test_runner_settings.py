@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mandos.boot.runner_plugins import find_plugins, is_plugin_name, script_owners
-from mandos.boot.runner_settings import (
+from mandos.boot.runner.plugin_files import find_plugins, is_plugin_name, script_owners
+from mandos.boot.runner.settings import (
     COMMAND_LINE,
     HELPER_VARIABLE,
     RunnerSettings,

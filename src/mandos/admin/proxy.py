@@ -29,7 +29,7 @@ from mandos.admin.client import (
     read_record,
     read_values,
 )
-from mandos.admin.news import (
+from mandos.admin.signals import (
     Changed,
     CheckerCompleted,
     CheckerStarted,

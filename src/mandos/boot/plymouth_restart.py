@@ -13,8 +13,8 @@ import select
 import time
 
 from mandos import process
-from mandos.bare import signal
 from mandos.errors import MachineError, MandosError
+from mandos.lean_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import os
 import termios
 
 from mandos import passwords
-from mandos.bare import signal
 from mandos.errors import MachineError
+from mandos.lean_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from mandos.bare import socket
+from mandos.lean_stdlib import socket
 from mandos.links import attributes, messages
 
 TYPE_CHECKING = False

@@ -12,15 +12,15 @@ import os
 import select
 import sys
 
-from mandos.bare import signal
-from mandos.client import companion
+from mandos.client import root_helper
 from mandos.client.notices import notice
-from mandos.client.rights import everybody_can_import, give_up_root, has_root
-from mandos.client.run import Run
+from mandos.client.privileges import everybody_can_import, give_up_root, has_root
 from mandos.client.selection import Selection
 from mandos.client.settings import COMMAND_LINE, ClientSettings
+from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
 from mandos.keyfiles import exposure, read_key_file
+from mandos.lean_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _with_network(settings: ClientSettings) -> int:
         preload.load()
 
     selection = Selection(settings.interfaces, direct=bool(settings.connect))
-    network = companion.begin(settings, selection, reports)
+    network = root_helper.begin(settings, selection, reports)
     try:
         with Run(settings, files, selection, network, reports) as run:
             give_up_root()

@@ -9,7 +9,9 @@ Usually each module is loaded where it is used, most of them never.  Where only 
 from __future__ import annotations
 
 from mandos import process
-from mandos.client import addresses, lookup, network, tls  # noqa: F401
+from mandos.client import addresses  # noqa: F401
+from mandos.client.root import interface_setup  # noqa: F401
+from mandos.client.unprivileged import identity, resolver  # noqa: F401
 from mandos.discovery import finder  # noqa: F401
 from mandos.openpgp import by_session_key, opening  # noqa: F401
 

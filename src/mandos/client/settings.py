@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from mandos import keyfiles
-from mandos.bare import socket
 from mandos.errors import UsageError
+from mandos.lean_stdlib import socket
 from mandos.options import CommandLine, Option
 from mandos.wire import grammar
 

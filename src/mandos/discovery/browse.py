@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 
-from mandos.bare import socket
 from mandos.discovery.messages import (
     AAAA,
     PTR,
@@ -25,6 +24,7 @@ from mandos.discovery.messages import (
     read_message,
     write_query,
 )
+from mandos.lean_stdlib import socket
 from mandos.wire import grammar
 
 TYPE_CHECKING = False

@@ -12,10 +12,10 @@ from __future__ import annotations
 import errno
 import time
 
-from mandos.bare import socket
 from mandos.discovery.browse import Browser
 from mandos.discovery.pace import FairPace
 from mandos.discovery.sockets import Channel
+from mandos.lean_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import fcntl
 import os
 import struct
 
-from mandos.bare import socket
 from mandos.discovery.messages import MAX_MESSAGE
+from mandos.lean_stdlib import socket
 
 PORT = 5353
 GROUP4, GROUP6 = "224.0.0.251", "ff02::fb"

@@ -96,7 +96,7 @@ def install_boot_programs(host: Host) -> BootPrograms:
         python.mkdir()
         shutil.copytree(SOURCE, python / "mandos", ignore=shutil.ignore_patterns("__pycache__"))
         _copy_extension(python)
-        text = LAUNCHER.format(place=PLACE, module="mandos.boot.runner", arguments="")
+        text = LAUNCHER.format(place=PLACE, module="mandos.boot.runner.main", arguments="")
         programs._write(programs.runner, text, 0o755)
         _open_to_all(python)
     return programs

@@ -252,7 +252,7 @@ packages=$(echo usr/local/lib/python3.*/dist-packages)
 mount --bind "$3" "$packages"
 cat >usr/bin/mandos-keygen <<KEYGEN
 #!/usr/bin/python3
-from mandos.admin.keygen import main
+from mandos.admin.keygen.main import main
 
 raise SystemExit(main())
 KEYGEN

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError, MandosError, UsageError
-from mandos.openpgp.doubts import doubt_about
+from mandos.openpgp.secret_check import doubt_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mandos.admin import client, news
+from mandos.admin import client, signals
 from mandos.admin.ctl import acts, adding, command_line, explain, log, screen, table, watch
 from mandos.admin.ctl.command_line import Command, Mode
 from mandos.errors import MandosError
@@ -131,7 +131,7 @@ async def _watch(command: Command) -> int:
     medium = screen.medium()
     async with _connect() as server, aclosing(server.events()) as events:
         async for event in events:
-            if isinstance(event, news.Listed):
+            if isinstance(event, signals.Listed):
                 with suppress(ServerGoneError):  # then it is told next
                     watching.records = await server.extended()
             now = datetime.now(UTC)

@@ -12,7 +12,7 @@ from dataclasses import fields
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from mandos.admin import news
+from mandos.admin import signals
 from mandos.admin.client import Client, no_such_client
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
@@ -64,32 +64,32 @@ class Watch:
         self._clients: dict[str, Client] = {}
         self._listed = self._begun = False
 
-    def as_line(self, event: news.Event) -> Line | None:
+    def as_line(self, event: signals.Event) -> Line | None:
         """The event for a person; None when there is nothing to say."""
         line = self._LINES[type(event)](self, event) if self._concerns(event) else None
         self._note(event)
         return line
 
-    def as_object(self, event: news.Event, now: datetime) -> str | None:
+    def as_object(self, event: signals.Event, now: datetime) -> str | None:
         """The event as a JSON object in one line; None when it concerns other clients."""
         told = self._object(event, now) if self._concerns(event) else None
         self._note(event)
         return None if told is None else json.dumps(told)
 
-    def _concerns(self, event: news.Event) -> bool:
+    def _concerns(self, event: signals.Event) -> bool:
         if not self._names:
             return True
-        if isinstance(event, news.ClientNotFound):
+        if isinstance(event, signals.ClientNotFound):
             return False
         name = self._client_of(event)
         return name is None or name in self._names
 
-    def _client_of(self, event: news.Event) -> str | None:
+    def _client_of(self, event: signals.Event) -> str | None:
         """The name of the client that an event is about."""
         match event:
-            case news.RecordAdded():
+            case signals.RecordAdded():
                 return event.record.client
-            case news.ClientAdded():
+            case signals.ClientAdded():
                 return event.client.name
         path = getattr(event, "path", None)
         return None if path is None else self._name(path)
@@ -98,19 +98,19 @@ class Watch:
         client = self._clients.get(path)
         return client.name if client else path.rpartition("/")[2]
 
-    def _note(self, event: news.Event) -> None:
+    def _note(self, event: signals.Event) -> None:
         match event:
-            case news.ServerVanished() | news.ServerAppeared():
+            case signals.ServerVanished() | signals.ServerAppeared():
                 self._clients, self._listed = {}, False
-            case news.Listed():
+            case signals.Listed():
                 self._clients = {client.path: client for client in event.clients}
                 self._check_names()
                 self._listed = self._begun = True
-            case news.ClientAdded():
+            case signals.ClientAdded():
                 self._clients[event.client.path] = event.client
-            case news.ClientRemoved():
+            case signals.ClientRemoved():
                 self._clients.pop(event.path, None)
-            case news.Changed() if event.path in self._clients:
+            case signals.Changed() if event.path in self._clients:
                 self._clients[event.path] = self._clients[event.path].changed(event.values)
 
     def _check_names(self) -> None:
@@ -119,62 +119,62 @@ class Watch:
         if missing and not self._begun:
             raise no_such_client(missing, known)
 
-    def _vanished(self, _event: news.ServerVanished) -> Line:
+    def _vanished(self, _event: signals.ServerVanished) -> Line:
         text = "the server is gone" if self._begun else "no server is running"
         return Line(f"{text}; waiting for it", Grade.BAD)
 
-    def _appeared(self, _event: news.ServerAppeared) -> Line | None:
+    def _appeared(self, _event: signals.ServerAppeared) -> Line | None:
         return Line("the server is back", Grade.WELL) if self._begun else None
 
-    def _listing_failed(self, event: news.ListingFailed) -> Line:
+    def _listing_failed(self, event: signals.ListingFailed) -> Line:
         return Line(f"the server does not list its clients: {event.error}", Grade.BAD)
 
-    def _all(self, event: news.Listed) -> Line:
+    def _all(self, event: signals.Listed) -> Line:
         number = len(self._names) or len(event.clients)
         return Line(f"watching {number} client{'' if number == 1 else 's'}")
 
-    def _not_found(self, event: news.ClientNotFound) -> Line:
+    def _not_found(self, event: signals.ClientNotFound) -> Line:
         text = f"refused {shown(event.address)}: no client has the key ID {shown(event.key_id)}"
         return Line(text, Grade.DOUBTFUL)
 
-    def _record(self, event: news.RecordAdded) -> Line | None:
+    def _record(self, event: signals.RecordAdded) -> Line | None:
         record = event.record
         grade = _TOLD_BY_RECORD.get(record.kind)
         whose = shown(record.client) or "all clients"
         return Line(f"{whose}: {describe(record)}", grade) if grade else None
 
-    def _added(self, event: news.ClientAdded) -> Line | None:
+    def _added(self, event: signals.ClientAdded) -> Line | None:
         is_new = self._listed and event.client.path not in self._clients
         return Line(f"{shown(event.client.name)}: added") if is_new else None
 
-    def _removed(self, event: news.ClientRemoved) -> Line | None:
+    def _removed(self, event: signals.ClientRemoved) -> Line | None:
         return (
             self._about(event, "removed", Grade.DOUBTFUL) if event.path in self._clients else None
         )
 
-    def _started(self, event: news.CheckerStarted) -> Line | None:
+    def _started(self, event: signals.CheckerStarted) -> Line | None:
         return self._about(event, f"check begins: {event.command}") if self._verbose else None
 
-    def _completed(self, event: news.CheckerCompleted) -> Line | None:
+    def _completed(self, event: signals.CheckerCompleted) -> Line | None:
         if event.wait_status == 0:
             return self._about(event, "check succeeded") if self._verbose else None
         how = f"exit status {event.exit_code}" if event.exit_code >= 0 else "killed by a signal"
         return self._about(event, f"check failed ({how}): {event.command}", Grade.DOUBTFUL)
 
-    def _got_secret(self, event: news.GotSecret) -> Line:
+    def _got_secret(self, event: signals.GotSecret) -> Line:
         return self._about(event, "got its secret", Grade.WELL)
 
-    def _rejected(self, event: news.Rejected) -> Line:
+    def _rejected(self, event: signals.Rejected) -> Line:
         return self._about(event, f"refused: {event.reason.lower()}", Grade.BAD)
 
-    def _need_approval(self, event: news.NeedApproval) -> Line:
+    def _need_approval(self, event: signals.NeedApproval) -> Line:
         delay = rough(timedelta(milliseconds=event.milliseconds))
         outcome = "gets its secret" if event.default else "gets nothing"
         how = f"mandos-ctl --approve {quoted(self._name(event.path))}"
         text = f"waits for approval, {delay}, and then {outcome}: {how}"
         return self._about(event, text, Grade.ASKS)
 
-    def _changed(self, event: news.Changed) -> Line | None:
+    def _changed(self, event: signals.Changed) -> Line | None:
         client = self._clients.get(event.path)
         before: Mapping[str, Any] = client.values if client else {}
         told = {
@@ -187,26 +187,26 @@ class Watch:
         text = ", ".join(f"{name} is now {_value(name, value)}" for name, value in told.items())
         return self._about(event, text) if text else None
 
-    def _switched(self, event: news.Changed, *, enabled: bool) -> Line | None:
+    def _switched(self, event: signals.Changed, *, enabled: bool) -> Line | None:
         if self.records:  # then a record says it, and why
             return None
         text, grade = ("enabled", Grade.WELL) if enabled else ("disabled", Grade.BAD)
         return self._about(event, text, grade)
 
-    def _about(self, event: news.ClientEvent, text: str, grade: Grade | None = None) -> Line:
+    def _about(self, event: signals.ClientEvent, text: str, grade: Grade | None = None) -> Line:
         return Line(f"{shown(self._name(event.path))}: {shown(text)}", grade)
 
-    def _object(self, event: news.Event, now: datetime) -> dict[str, Any]:
+    def _object(self, event: signals.Event, now: datetime) -> dict[str, Any]:
         time = now.astimezone(UTC).replace(tzinfo=None).isoformat()
         told: dict[str, Any] = {"time": time, "event": _event_name(event)}
         match event:
-            case news.Listed():
+            case signals.Listed():
                 return told | {"clients": [client.name for client in event.clients]}
-            case news.ListingFailed():
+            case signals.ListingFailed():
                 return told | {"error": str(event.error)}
-            case news.ClientAdded():
+            case signals.ClientAdded():
                 return told | {"client": event.client.name, "values": dict(event.client.values)}
-            case news.RecordAdded():
+            case signals.RecordAdded():
                 return told | as_object(event.record)
         name = self._client_of(event)
         whose = {} if name is None else {"client": name}
@@ -214,25 +214,25 @@ class Watch:
         return told | whose | {name: getattr(event, name) for name in names}
 
     #: How each event becomes a line.
-    _LINES: ClassVar[Mapping[type[news.Event], Callable[[Watch, Any], Line | None]]] = {
-        news.ServerVanished: _vanished,
-        news.ServerAppeared: _appeared,
-        news.ListingFailed: _listing_failed,
-        news.Listed: _all,
-        news.ClientNotFound: _not_found,
-        news.RecordAdded: _record,
-        news.ClientAdded: _added,
-        news.ClientRemoved: _removed,
-        news.Changed: _changed,
-        news.CheckerStarted: _started,
-        news.CheckerCompleted: _completed,
-        news.GotSecret: _got_secret,
-        news.Rejected: _rejected,
-        news.NeedApproval: _need_approval,
+    _LINES: ClassVar[Mapping[type[signals.Event], Callable[[Watch, Any], Line | None]]] = {
+        signals.ServerVanished: _vanished,
+        signals.ServerAppeared: _appeared,
+        signals.ListingFailed: _listing_failed,
+        signals.Listed: _all,
+        signals.ClientNotFound: _not_found,
+        signals.RecordAdded: _record,
+        signals.ClientAdded: _added,
+        signals.ClientRemoved: _removed,
+        signals.Changed: _changed,
+        signals.CheckerStarted: _started,
+        signals.CheckerCompleted: _completed,
+        signals.GotSecret: _got_secret,
+        signals.Rejected: _rejected,
+        signals.NeedApproval: _need_approval,
     }
 
 
-def _event_name(event: news.Event) -> str:
+def _event_name(event: signals.Event) -> str:
     """The event's class in the audit trail's way of writing: ``checker-started``."""
     name = type(event).__name__
     return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")

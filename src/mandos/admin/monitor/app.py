@@ -29,7 +29,7 @@ from mandos.admin.monitor.status import Status
 from mandos.admin.monitor.summary import Summary
 from mandos.admin.monitor.title_bar import TitleBar
 from mandos.admin.monitor.view import Order, Show
-from mandos.admin.news import Listed, NeedApproval
+from mandos.admin.signals import Listed, NeedApproval
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mandos.admin.client import Client
     from mandos.admin.monitor.acts import Act
     from mandos.admin.monitor.row import Row
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
 
     Connect = Callable[[Callable[[Event], None], Callable[[MandosError], None]], "Following"]
 

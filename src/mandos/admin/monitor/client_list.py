@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from mandos.admin.monitor import keys, paint
+from mandos.admin.monitor import keys, styles
 from mandos.admin.monitor.cells import fit
 from mandos.admin.monitor.columns import MARK, Columns, longest, row_cells
 from mandos.admin.monitor.model import WAITING, Model
@@ -94,25 +94,25 @@ class ClientList(ScrollView, can_focus=True):
 
     def _line(self, row: Row, *, selected: bool) -> Strip:
         now = self._now()
-        style = paint.STATES[row.state(now)]
+        style = styles.STATES[row.state(now)]
         cells = row_cells(row, now)
         text = self.columns.line(MARK if selected else " ", cells)
         if selected:
-            chosen = paint.LOUD if self.has_focus else paint.TITLE
-            return paint.strip(self.size.width, [(text, chosen)], chosen)
-        base = paint.BOLD if row.basis in {State.ASKS, State.FAILING} else paint.PLAIN
+            chosen = styles.LOUD if self.has_focus else styles.TITLE
+            return styles.strip(self.size.width, [(text, chosen)], chosen)
+        base = styles.BOLD if row.basis in {State.ASKS, State.FAILING} else styles.PLAIN
         at = 1 + self.columns.name + 1
         end = at + len(cells[1])
         pieces = [(text[:at], base), (text[at:end], style), (text[end:], base)]
-        return paint.strip(self.size.width, pieces)
+        return styles.strip(self.size.width, pieces)
 
     def _explanation(self, y: int) -> Strip:
         """Why there is nothing in the list."""
         obstacle = self._model.obstacle
         lines = ("", *obstacle, "", WAITING) if obstacle else ("", *self._nothing())
         text = fit(lines[y], self.size.width - 2) if y < len(lines) else ""
-        style: Style = paint.BOLD if obstacle and y == 1 else paint.PLAIN
-        return paint.strip(self.size.width, [(f"  {text}", style)])
+        style: Style = styles.BOLD if obstacle and y == 1 else styles.PLAIN
+        return styles.strip(self.size.width, [(f"  {text}", style)])
 
     def _nothing(self) -> tuple[str, ...]:
         return _NO_MATCH if self._model.view.narrowed else _NO_CLIENTS

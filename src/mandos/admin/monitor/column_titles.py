@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 
 if TYPE_CHECKING:
     from textual.strip import Strip
@@ -28,4 +28,4 @@ class ColumnTitles(Widget):
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
         text = self._clients.columns.titles(self._view.order, backward=self._view.backward)
-        return paint.strip(self.size.width, [(text, paint.TITLE)], paint.TITLE)
+        return styles.strip(self.size.width, [(text, styles.TITLE)], styles.TITLE)

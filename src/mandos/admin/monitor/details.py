@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 from mandos.admin.monitor.cells import wrapped
-from mandos.admin.monitor.facts import facts
+from mandos.admin.monitor.detail_lines import facts
 from mandos.admin.monitor.window import Window
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Details(Window):
         """Write the selected client's facts anew."""
         selected = self._view.selected
         if selected is None:
-            self.lines = [("No client is selected.", paint.PLAIN)]
+            self.lines = [("No client is selected.", styles.PLAIN)]
         else:
             self.lines = [
                 line
@@ -61,6 +61,6 @@ class Details(Window):
 
     def _lines(self, title: str, text: str) -> Iterator[tuple[str, Style]]:
         first, *later = wrapped(text, max(20, self.size.width - _INDENT))
-        yield f"{title:>{_INDENT - 2}}  {first}", paint.PLAIN
+        yield f"{title:>{_INDENT - 2}}  {first}", styles.PLAIN
         for line in later:
-            yield " " * _INDENT + line, paint.PLAIN
+            yield " " * _INDENT + line, styles.PLAIN

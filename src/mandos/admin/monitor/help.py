@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 from textual.screen import ModalScreen
 
-from mandos.admin.monitor import keys, paint
+from mandos.admin.monitor import keys, styles
 from mandos.admin.monitor.title_bar import TitleBar
 from mandos.admin.monitor.window import Window
 
@@ -66,7 +66,8 @@ class HelpScreen(ModalScreen[None]):
         window = self.query_one(Window)
         titles = ("Everywhere", "The selected", "In the list")
         window.lines = [
-            (line, paint.BOLD if line.startswith(titles) else paint.PLAIN) for line in help_lines()
+            (line, styles.BOLD if line.startswith(titles) else styles.PLAIN)
+            for line in help_lines()
         ]
         window.show_lines()
         window.focus()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 from mandos.admin.monitor.cells import wrapped
 from mandos.admin.monitor.messages import KEPT, Message, Messages, Weight
 from mandos.admin.monitor.window import Window
@@ -75,9 +75,9 @@ class LogPane(Window):
         local = message.at.astimezone(self._zone)
         if local.date() != self._day:
             if self._day is not None or self.lines:
-                self.lines.append((f"{local:%Y-%m-%d}", paint.PLAIN))
+                self.lines.append((f"{local:%Y-%m-%d}", styles.PLAIN))
             self._day = local.date()
-        style = paint.WEIGHTS[message.weight]
+        style = styles.WEIGHTS[message.weight]
         mark = "*" if message.weight is Weight.ALERT else " "
         first, later = f"{local:%H:%M:%S} {mark} ", " " * 11
         width = max(_LEAST, self.size.width - len(later))

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from mandos.admin.monitor.words import printable, span
-from mandos.admin.news import (
+from mandos.admin.signals import (
     CheckerCompleted,
     CheckerStarted,
     ClientNotFound,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
 
 #: How many messages of each sort are kept.
 KEPT = 2000

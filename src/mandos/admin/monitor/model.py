@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mandos.admin.monitor.messages import Messages, Weight, said
 from mandos.admin.monitor.row import Row
 from mandos.admin.monitor.view import View
-from mandos.admin.news import (
+from mandos.admin.signals import (
     Changed,
     ClientAdded,
     ClientRemoved,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
     from mandos.errors import MandosError
 
 #: What the list says while it has nothing to show.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 from textual.widget import Widget
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 
 if TYPE_CHECKING:
     from textual import events
@@ -44,7 +44,7 @@ class Question(Widget, can_focus=True):
         """The line."""
         name = "" if self._row is None else self._row.name
         text = f" Remove {name} from the server for good?"
-        return paint.spread(self.size.width, text, "y remove  any other key: keep ", paint.LOUD)
+        return styles.spread(self.size.width, text, "y remove  any other key: keep ", styles.LOUD)
 
     def on_key(self, event: events.Key) -> None:
         """Take the answer."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class RequestBar(Widget):
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
         left, right = self._texts()
-        return paint.spread(self.size.width, f" {left}", f"{right} ", paint.REQUEST)
+        return styles.spread(self.size.width, f" {left}", f"{right} ", styles.REQUEST)
 
     def _texts(self) -> tuple[str, str]:
         asking, selected = self._view.asking, self._view.selected

@@ -8,8 +8,8 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from mandos.admin.news import ListingFailed
 from mandos.admin.proxy import NoBusError, Server
+from mandos.admin.signals import ListingFailed
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mandos.admin.client import Client
     from mandos.admin.monitor.acts import Act
-    from mandos.admin.news import Event
+    from mandos.admin.signals import Event
 
 #: Before a bus is tried again that was not there.
 AGAIN_AFTER: Final = timedelta(seconds=2)

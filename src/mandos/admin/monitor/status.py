@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.widget import Widget
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 from mandos.admin.monitor.words import printable
 
 if TYPE_CHECKING:
@@ -46,5 +46,5 @@ class Status(Widget):
         said = self._until is not None and self._now() < self._until
         number = self._view.index + 1 if self._view.rows else 0
         place = f"{number} of {len(self._view.rows)} "
-        style = paint.LOUD if said else paint.BAR
-        return paint.spread(self.size.width, f" {self._text if said else HINTS}", place, style)
+        style = styles.LOUD if said else styles.BAR
+        return styles.spread(self.size.width, f" {self._text if said else HINTS}", place, style)

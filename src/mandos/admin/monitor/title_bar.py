@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from mandos.admin.monitor import paint
+from mandos.admin.monitor import styles
 
 if TYPE_CHECKING:
     from textual.strip import Strip
@@ -25,5 +25,5 @@ class TitleBar(Widget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - it has one line
         """The line."""
-        style = paint.LOUD if self._window.has_focus else paint.TITLE
-        return paint.spread(self.size.width, *self._window.title, style)
+        style = styles.LOUD if self._window.has_focus else styles.TITLE
+        return styles.spread(self.size.width, *self._window.title, style)

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from mandos.admin.monitor import keys, paint
+from mandos.admin.monitor import keys, styles
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -45,7 +45,7 @@ class Window(ScrollView, can_focus=True):
         if at >= len(self.lines):
             return Strip.blank(self.size.width)
         text, style = self.lines[at]
-        return paint.strip(self.size.width, [(text, style)])
+        return styles.strip(self.size.width, [(text, style)])
 
     def go_to(self, line: int) -> None:
         """Bring this line to the top, as far as there are lines.

@@ -9,7 +9,7 @@ import select
 import time
 
 from mandos.boot.agent import question
-from mandos.boot.agent.agenda import FOREVER, TRYING, Agenda
+from mandos.boot.agent.answer_policy import FOREVER, TRYING, Agenda
 from mandos.boot.agent.delivery import DeliveryError, deliver
 from mandos.boot.agent.fetch import FetchError
 from mandos.boot.agent.vault import Vault
@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mandos.boot.agent.agenda import Case, Key
+    from mandos.boot.agent.answer_policy import Case, Key
     from mandos.boot.agent.directory import Directory
     from mandos.boot.agent.fetch import Fetch
     from mandos.boot.agent.messages import Messages

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import errno
 
-from mandos.bare import socket
 from mandos.errors import PeerError
+from mandos.lean_stdlib import socket
 
 #: The first byte of an answer; a minus sign would say that a person refuses to give one.
 _HERE_IT_IS = b"+"

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.boot.agent.agenda import Key
+    from mandos.boot.agent.answer_policy import Key
 
 #: Files of one directory that are looked at; the others wait until these have gone.
 _MOST = 256

@@ -8,9 +8,9 @@ import os
 import select
 
 from mandos import passwords, process
-from mandos.bare import signal
 from mandos.boot.agent.vault import Buffer
 from mandos.errors import MachineError
+from mandos.lean_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

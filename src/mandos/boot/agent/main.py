@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import sys
 
-from mandos.bare import signal
 from mandos.boot.agent.agent import Agent
 from mandos.boot.agent.directory import Directory
 from mandos.boot.agent.fetch import Fetch
 from mandos.boot.agent.messages import Messages
 from mandos.boot.agent.settings import COMMAND_LINE, AgentSettings
 from mandos.errors import MandosError
+from mandos.lean_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ def _run(settings: AgentSettings) -> None:
 
 
 def _test(settings: AgentSettings) -> int:
-    from mandos.boot.agent import readiness  # noqa: PLC0415 - no boot needs it
+    from mandos.boot.agent import agent_check  # noqa: PLC0415 - no boot needs it
 
-    findings = readiness.findings(settings)
+    findings = agent_check.findings(settings)
     for finding in findings:
         print(finding)  # noqa: T201 - the report is what was asked for
-    return readiness.exit_status(findings)
+    return agent_check.exit_status(findings)
 
 
 def _say(message: str) -> None:

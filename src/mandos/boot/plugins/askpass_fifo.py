@@ -13,17 +13,17 @@ import select
 import stat
 
 from mandos import passwords
-from mandos.boot.program import TooLongError, print_password, run_program
 from mandos.errors import MachineError
 from mandos.options import CommandLine
+from mandos.program import TooLongError, print_password, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from mandos.boot.program import Say
     from mandos.options import Given
+    from mandos.program import Say
 
     _Result = TypeVar("_Result")
 

@@ -8,16 +8,16 @@ import os
 
 from mandos import process
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import NOT_HERE, keep_quiet, print_password, run_program
 from mandos.boot.terminal import ask, disk_prompt
 from mandos.options import CommandLine, Option
+from mandos.program import NOT_HERE, keep_quiet, print_password, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mandos.boot.program import Say
     from mandos.options import Given
+    from mandos.program import Say
 
 COMMAND_LINE = CommandLine(
     "password-prompt",

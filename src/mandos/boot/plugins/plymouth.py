@@ -12,10 +12,13 @@ from __future__ import annotations
 import os
 
 from mandos import passwords, process
-from mandos.bare import signal
 from mandos.boot.plymouth_restart import PLYMOUTH, Daemon, be_root
 from mandos.boot.plymouthd import find_plymouthd
-from mandos.boot.program import (
+from mandos.boot.terminal import disk_prompt
+from mandos.errors import MachineError
+from mandos.lean_stdlib import signal
+from mandos.options import CommandLine, Option
+from mandos.program import (
     NOT_HERE,
     Ended,
     TooLongError,
@@ -23,16 +26,13 @@ from mandos.boot.program import (
     print_password,
     run_program,
 )
-from mandos.boot.terminal import disk_prompt
-from mandos.errors import MachineError
-from mandos.options import CommandLine, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mandos.boot.program import Say
     from mandos.options import Given
+    from mandos.program import Say
 
 COMMAND_LINE = CommandLine(
     "plymouth",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
-from mandos.openpgp.doubts import doubt_about
+from mandos.openpgp.secret_check import doubt_about
 from mandos.server.config.files import in_one_line, is_there, list_folder, quoted, read_file, shown
 from mandos.server.config.inifile import (
     DEFAULT,

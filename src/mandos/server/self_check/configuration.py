@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
-from mandos.openpgp.doubts import doubt_about
+from mandos.openpgp.secret_check import doubt_about
 from mandos.server.config import clients_conf
 from mandos.server.config.clients_conf import load_clients
 from mandos.server.self_check.as_user import as_user, in_child

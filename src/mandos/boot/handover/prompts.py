@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prompt of Debian's cryptsetup-initramfs: who waits, and how to answer.
+
+Its program askpass reads from the console and from a FIFO, and takes what comes first.  It makes
+the FIFO when it starts to wait, opens it for reading, and takes everything up to the end of file
+as the password (observed with cryptsetup 2.6.1).  The disk's name is in its environment:
+crypttab(5), "CRYPTTAB_NAME".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from mandos.boot.handover.rules import Prompt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIFO = "/lib/cryptsetup/passfifo"
+_PROGRAM = "/cryptsetup/askpass"
+_NAME = b"CRYPTTAB_NAME="
+
+
+def waiting() -> Iterator[Prompt]:
+    """Every prompt that waits for a password now."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is dear at boot
+        if name.isdigit():
+            try:
+                if os.readlink(f"/proc/{name}/exe").endswith(_PROGRAM):  # noqa: PTH115 - likewise
+                    yield Prompt(int(name), _disk(name))
+            except OSError:
+                continue  # a thread of the kernel, or it has just ended
+
+
+def question(prompt: Prompt) -> str:
+    """What the prompt shows; nothing when it has gone."""
+    try:
+        words = _read(f"/proc/{prompt.process}/cmdline").split(b"\0")
+    except OSError:
+        return ""
+    return os.fsdecode(words[1]) if len(words) > 1 else ""
+
+
+def give(password: bytes, fifo: str) -> bool:
+    """Write a password to whoever reads the FIFO; False when nobody does (yet, or any more)."""
+    try:
+        writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ENXIO, errno.ENOENT}:
+            return False
+        raise
+    try:
+        os.set_blocking(writing, True)
+        rest = memoryview(password)
+        while rest:
+            rest = rest[os.write(writing, rest) :]
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(writing)
+    return True
+
+
+def _disk(process: str) -> str:
+    """The name of the disk; the text of the prompt when there is none."""
+    for variable in _read(f"/proc/{process}/environ").split(b"\0"):
+        if variable.startswith(_NAME):
+            return os.fsdecode(variable[len(_NAME) :])
+    return os.fsdecode(_read(f"/proc/{process}/cmdline"))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        return file.read()

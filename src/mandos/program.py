@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the programs of the initial RAM disk have in common: signals, messages, exit status.
+
+A program is a command line and a function.  Signals that end it unwind the function first, so that
+``finally`` puts back whatever was changed: a terminal, a FIFO, a question on the boot screen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mandos import passwords
+from mandos.errors import MachineError, MandosError
+from mandos.lean_stdlib import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+    from mandos.options import CommandLine, Given
+
+    Say = Callable[[str], None]
+
+ENDING_SIGNALS: dict[int, str] = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGINT: "SIGINT",
+    signal.SIGHUP: "SIGHUP",
+    signal.SIGQUIT: "SIGQUIT",
+}
+#: Exit status of a plugin that has nothing to do on this machine: EX_UNAVAILABLE.
+NOT_HERE = 69
+_STDOUT = 1
+
+
+class Ended(BaseException):
+    """A signal asks the program to end; not an Exception, so that nothing holds it up."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class OutputError(MachineError):
+    """The password could not be handed on whole."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class TooLongError(MachineError):
+    """A person gave more than a password may have; plugin-runner lets the plugin ask again."""
+
+    exit_code = 75  # EX_TEMPFAIL
+
+    def __init__(self) -> None:
+        super().__init__(passwords.too_long())
+
+
+def run_program(
+    command_line: CommandLine,
+    work: Callable[[Given, Say], int],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Read the command line, do the work, return the exit status: 128 and more after a signal."""
+    say = speaker(command_line.program)
+    try:
+        raise_on_signals()
+        given = command_line.parse(sys.argv[1:] if arguments is None else arguments)
+        answer = command_line.answer(given)
+        if answer is not None:
+            print(answer)  # noqa: T201 - help is for standard output
+            return 0
+        return work(given, say)
+    except MandosError as error:
+        for line in error.lines():
+            say(line)
+        return error.exit_code
+    except Ended as end:
+        if end.number != signal.SIGTERM:  # which is how all but one plugin end at every boot
+            say(f"ended by {ENDING_SIGNALS[end.number]}")
+        return 128 + end.number
+
+
+def raise_on_signals() -> None:
+    """From now on the first signal that asks for an end raises Ended, and later ones do nothing."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    for other in ENDING_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise Ended(number)
+
+
+def speaker(program: str) -> Say:
+    """A function that prints a message, with the program's name, on standard error."""
+
+    def say(message: str) -> None:
+        line = f"{program}: {message}\n".encode(errors="surrogateescape")
+        try:  # noqa: SIM105 - contextlib is dear at boot
+            os.write(2, line)
+        except OSError:
+            pass  # nobody listens; the work goes on
+
+    return say
+
+
+def keep_quiet(_message: str) -> None:
+    """Stand in for a speaker where nothing shall be said."""
+
+
+def print_password(password: bytes | bytearray) -> int:
+    """Write the password on standard output, whole and unchanged; returns the exit status 0.
+
+    Raises OutputError when it cannot be written whole.
+    """
+    rest = memoryview(password)
+    try:
+        while rest:
+            rest = rest[os.write(_STDOUT, rest) :]
+    except OSError as error:
+        raise OutputError(f"cannot write the password: {error.strerror}") from error
+    return 0
