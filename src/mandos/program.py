@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from mandos.options import CommandLine, Given
+    from mandos.options import CommandLine, ParsedOptions
 
     Say = Callable[[str], None]
 
@@ -59,7 +59,7 @@ class TooLongError(MachineError):
 
 def run_program(
     command_line: CommandLine,
-    work: Callable[[Given, Say], int],
+    work: Callable[[ParsedOptions, Say], int],
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Read the command line, do the work, return the exit status: 128 and more after a signal."""

@@ -42,6 +42,6 @@ def test_the_page_has_what_network_hooks_live_by() -> None:
         told = re.search(rf"^\.B {mode}\n.* may take (\d+) seconds", hooks, flags=re.MULTILINE)
         assert told
         assert float(told[1]) == seconds
-    given = settings.ClientSettings(settings.COMMAND_LINE.parse(["--connect", "::1:1"]))
+    given = settings.ClientOptions(settings.COMMAND_LINE.parse(["--connect", "::1:1"]))
     variables = {"MANDOSNETHOOKDIR", "MODE", *given.hook_variables()}
     assert set(re.findall(r"^\.B ([A-Z]+)$", hooks, flags=re.MULTILINE)) == variables

@@ -16,7 +16,7 @@ from mandos.client import root_helper
 from mandos.client.notices import notice
 from mandos.client.privileges import everybody_can_import, give_up_root, has_root
 from mandos.client.selection import Selection
-from mandos.client.settings import COMMAND_LINE, ClientSettings
+from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
 from mandos.keyfiles import exposure, read_key_file
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if answer is not None:
             print(answer)  # noqa: T201 - help is for standard output
             return 0
-        return _with_network(ClientSettings(given))
+        return _with_network(ClientOptions(given))
     except MandosError as error:
         _say_why(error)
         return error.exit_code
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + end.number
 
 
-def _with_network(settings: ClientSettings) -> int:
+def _with_network(settings: ClientOptions) -> int:
     """Have the network up while the password is fetched and written, and down afterwards."""
     files = {path: read_key_file(path) for path in settings.key_files}
     _warn(settings)
@@ -90,7 +90,7 @@ def _with_network(settings: ClientSettings) -> int:
             network.finish()
 
 
-def _warn(settings: ClientSettings) -> None:
+def _warn(settings: ClientOptions) -> None:
     for path in (settings.tls_privkey, settings.seckey):
         warning = exposure(path)
         if warning:

@@ -12,7 +12,7 @@ from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
 
 _HOOK_DIR = "/lib/mandos/network-hooks.d"
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
@@ -98,7 +98,7 @@ def _is_name(text: str) -> bool:
     )
 
 
-class ClientSettings:
+class ClientOptions:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
     __slots__ = (
@@ -120,7 +120,7 @@ class ClientSettings:
         "tls_pubkey",
     )  # fmt: skip
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ParsedOptions) -> None:
         folder = keyfiles.default_folder()
         self.seckey = given.text("seckey", f"{folder}/seckey.txt")
         self.tls_pubkey = given.text("tls-pubkey", f"{folder}/tls-pubkey.pem")
@@ -146,7 +146,7 @@ class ClientSettings:
         files = [self.tls_pubkey, self.tls_privkey, self.seckey]
         return [*files, self.dh_params] if self.dh_params else files
 
-    def _addresses(self, option: str, given: Given) -> list[Address]:
+    def _addresses(self, option: str, given: ParsedOptions) -> list[Address]:
         return [Address.parse(text, option) for text in given.all(option) if text]
 
     def hook_variables(self) -> dict[str, str]:

@@ -134,7 +134,7 @@ class Daemon:
         """Serve until a signal ends it."""
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
-        await self._take_over_the_past()
+        await self._persist_restored_state()
         self._ending.callback(Pacemaker(registry, self._parts.clock).stop)
         self._network.listen(self._heed_link)
         self._network.start()
@@ -156,7 +156,7 @@ class Daemon:
         log.info("ending because of %s", (await self._ended).name)
         manager.stopping()
 
-    async def _take_over_the_past(self) -> None:
+    async def _persist_restored_state(self) -> None:
         """Nobody is served before it is on disk who may be."""
         past = self._parts.begin.records
         new = sum(record.kind is Kind.ADDED for record in past)

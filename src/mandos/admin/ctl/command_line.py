@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mandos
-from mandos.admin.ctl.acts import Act, Judge, Remove, SetProperty, SetSecret
+from mandos.admin.ctl.acts import Act, Decide, Remove, SetProperty, SetSecret
 from mandos.admin.ctl.acts import read_duration as duration
 from mandos.admin.ctl.acts import read_text as text
 from mandos.errors import UsageError
@@ -145,8 +145,8 @@ _ACTS: tuple[_Row, ...] = (
     (("--approval-duration",), _given("ApprovalDuration", duration), "TIME", "how long it holds"),
     (("-H", "--host"), _given("Host", text), "STRING", "the host that the checker checks"),
     (("-s", "--secret"), SetSecret, "FILE", "its sealed password, in a file or - for stdin"),
-    (("-A", "--approve"), lambda option, _: Judge(option, approve=True), "", "let it through now"),
-    (("-D", "--deny"), lambda option, _: Judge(option, approve=False), "", "refuse it now"),
+    (("-A", "--approve"), lambda option, _: Decide(option, approve=True), "", "let it through now"),
+    (("-D", "--deny"), lambda option, _: Decide(option, approve=False), "", "refuse it now"),
 )  # fmt: skip
 _MODES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-V", "--is-enabled"), {"nargs": 0, "help": "exit status 0 if CLIENT is enabled, else 1"}),

@@ -11,7 +11,7 @@ from mandos.options import CommandLine, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
 
 _QUESTIONS = "/run/systemd/ask-password"
 _HELPERS = "/lib/mandos/plugin-helpers"
@@ -46,7 +46,7 @@ class AgentSettings:
 
     __slots__ = ("client", "console", "directory", "group", "helpers", "linger", "retry", "user")
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ParsedOptions) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
         if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too dear for early boot
             raise AdministratorError(f"{self.directory} is not a directory")
@@ -64,7 +64,7 @@ class AgentSettings:
         return {**os.environ, "MANDOSPLUGINHELPERDIR": self.helpers}
 
 
-def _identity(given: Given, name: str) -> int:
+def _identity(given: ParsedOptions, name: str) -> int:
     number = given.number(name, _NOBODY)
     if not 0 < number <= _LARGEST_ID:
         raise UsageError(f"--{name} takes the number of somebody who is not root, not {number}")

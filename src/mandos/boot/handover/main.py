@@ -17,7 +17,7 @@ import time
 
 from mandos.boot.handover import prompts as handover_prompts
 from mandos.boot.handover import screen
-from mandos.boot.handover.fetch import Fetch
+from mandos.boot.handover.fetch import RunnerProcess
 from mandos.boot.handover.rules import Handover
 from mandos.boot.kernel_log import log
 from mandos.client.notices import Board
@@ -54,7 +54,7 @@ class _Work:
         self._fifo = fifo
         self._ending = ending
         self._rules = Handover()
-        self._fetch: Fetch | None = None
+        self._fetch: RunnerProcess | None = None
         self._watch: Watch | None = None
         self._board = Board()
         self._told: set[str] = set()
@@ -127,12 +127,12 @@ class _Work:
     def _begin_fetch(self) -> None:
         try:
             self._board.begin(time.monotonic())
-            self._fetch = Fetch(self._runner, self._board.feed)
+            self._fetch = RunnerProcess(self._runner, self._board.feed)
         except MandosError as error:
             self._tell_once("; ".join(error.lines()))
             self._rules.fetched(None, time.monotonic())
 
-    def _finish_fetch(self, fetch: Fetch) -> None:
+    def _finish_fetch(self, fetch: RunnerProcess) -> None:
         self._fetch = None
         password = fetch.result()
         self._rules.fetched(password, time.monotonic())

@@ -15,7 +15,7 @@ from mandos.client.unprivileged.decryptor import Openers
 from mandos.client.unprivileged.loop import Loop, next_deadline
 from mandos.client.unprivileged.search import DirectSearch, ZeroconfSearch
 from mandos.client.unprivileged.servers import Fetcher
-from mandos.client.unprivileged.usable_links import Watch
+from mandos.client.unprivileged.usable_links import UsableLinks
 from mandos.client.unprivileged.waiting import Waiting
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mandos.client.root_helper import Companion
     from mandos.client.selection import Selection
-    from mandos.client.settings import Address, ClientSettings
+    from mandos.client.settings import Address, ClientOptions
     from mandos.client.unprivileged.identity import Identity
     from mandos.client.unprivileged.loop import Part
     from mandos.client.unprivileged.search import Search
@@ -44,7 +44,7 @@ class Run:
 
     def __init__(
         self,
-        settings: ClientSettings,
+        settings: ClientOptions,
         files: Mapping[str, bytes],
         selection: Selection,
         network: Companion | None,
@@ -60,7 +60,7 @@ class Run:
         self._openers = Openers(files[settings.seckey], settings.seckey)
         self._loop = Loop()
         self._identity: Identity | None = None
-        self._watch: Watch | None = None
+        self._watch: UsableLinks | None = None
         self._waiting: Waiting | None = None
         self._searches: list[Search] = []
         self._fetcher = Fetcher(
@@ -133,10 +133,10 @@ class Run:
             self._say,
         )
 
-    def _network_watch(self) -> Watch:
+    def _network_watch(self) -> UsableLinks:
         """Made when it is needed first: a server with a global address is asked before."""
         if self._watch is None:
-            self._watch = Watch(
+            self._watch = UsableLinks(
                 self._selection, self._loop, self._network_changed, self._network_widened
             )
             for name in self._selection.names:

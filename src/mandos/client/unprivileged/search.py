@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mandos.client.unprivileged.loop import Loop
     from mandos.client.unprivileged.resolver import Lookup
     from mandos.client.unprivileged.servers import Fetcher
-    from mandos.client.unprivileged.usable_links import Watch
+    from mandos.client.unprivileged.usable_links import UsableLinks
     from mandos.discovery.browse import Endpoint
     from mandos.links import Link
 
@@ -93,7 +93,7 @@ class DirectSearch:
     def __init__(
         self,
         address: Address,
-        watch: Callable[[], Watch],
+        watch: Callable[[], UsableLinks],
         found: Found,
         loop: Loop,
         retry: float,
@@ -192,7 +192,7 @@ class ZeroconfSearch:
 
     def __init__(
         self,
-        watch: Callable[[], Watch],
+        watch: Callable[[], UsableLinks],
         fetcher: Fetcher,
         loop: Loop,
         debug: Callable[[str], None],

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
-from mandos.openpgp.secret_check import doubt_about
+from mandos.openpgp.secret_check import warning_about
 from mandos.server.config.files import in_one_line, is_there, list_folder, quoted, read_file, shown
 from mandos.server.config.inifile import (
     DEFAULT,
@@ -408,7 +408,7 @@ class _Findings:
             self._never.append(client.name)
         if not client.host and "%(host)s" in client.checker:
             self._hostless.append(client.name)
-        if doubt := doubt_about(client.secret):
+        if doubt := warning_about(client.secret):
             self._doubtful.setdefault(doubt, []).append(client.name)
 
     def conclude(self) -> list[ClientSettings]:
