@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.client import Client, Give, Memory
 from mandos.server.life.clock import BEAT, BLIND, Clock
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state.restore import Saved, State, restore
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)

@@ -17,11 +17,11 @@ import pytest
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state import writer as keeper_module
 from mandos.server.state.database import Changes, Store
 from mandos.server.state.restore import State

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.server.audit.records import Kind
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, Saved, State, restore
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, schema
 from mandos.server.state.database import DATABASE, WITNESS, Changes, Kept, Store
 from mandos.server.state.rescue import Copy, Names

@@ -17,13 +17,14 @@ import pytest
 from mandos.bus_names import client_path
 from mandos.server.audit.records import NEVER_CHECKED_OK
 from mandos.server.checking.supervision import Supervision, expanded
-from mandos.server.config.clients_conf import RUNTIME_NAMES, ClientSettings
+from mandos.server.config.clients_conf import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.server.life.timer import Pacemaker
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.state.obstacles import Obstacle
     from mandos.server.system.privileges import ServerUser

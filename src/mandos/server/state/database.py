@@ -25,9 +25,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.errors import MachineError
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, obstacles, schema
 from mandos.server.state.audit_table import AuditTable, Entry, read
 from mandos.server.state.rescue import Copy, read_copy, read_names

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.life.settings import ClientSettings
 
 #: How long a client is remembered after its section was last seen.
 MEMORY = timedelta(days=90)
