@@ -19,7 +19,8 @@ from mandos.server.life import events
 from mandos.server.life.client import Client, Give, Memory
 from mandos.server.life.clock import BEAT, BLIND, Clock
 from mandos.server.life.registry import Registry
-from mandos.server.state.restore import Saved, State, restore
+from mandos.server.state.restore import restore
+from mandos.server.state.store import Saved, State
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
 TURN = 0.5

@@ -23,8 +23,8 @@ from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.state import writer as keeper_module
-from mandos.server.state.database import Changes, Store
-from mandos.server.state.restore import State
+from mandos.server.state.database import Store
+from mandos.server.state.store import Changes, State
 from mandos.server.state.writer import Keeper
 
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")

@@ -14,7 +14,8 @@ from mandos.server.audit.records import Kind
 from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
-from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, Saved, State, restore
+from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, restore
+from mandos.server.state.store import Saved, State
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

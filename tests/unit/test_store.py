@@ -26,10 +26,10 @@ from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
 from mandos.server.state import disabled_list, schema
-from mandos.server.state.database import DATABASE, WITNESS, Changes, Kept, Store
+from mandos.server.state.database import DATABASE, WITNESS, Store
 from mandos.server.state.rescue import Copy, Names
-from mandos.server.state.restore import Saved, State
 from mandos.server.state.schema import SCHEMA_VERSION
+from mandos.server.state.store import Changes, Kept, Saved, State
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32

@@ -15,12 +15,12 @@ from mandos.server.life.events import Why
 from mandos.server.state.restore import (
     BACK,
     STILL_DISABLED,
-    Saved,
     former_self,
     outdated,
     remembered,
     renamed,
 )
+from mandos.server.state.store import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -18,28 +18,28 @@ import logging
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mandos.errors import MachineError
 from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
 from mandos.server.state import disabled_list, obstacles, schema
-from mandos.server.state.audit_table import AuditTable, Entry, read
+from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
-from mandos.server.state.restore import Saved, State
 from mandos.server.state.schema import UnusableError
+from mandos.server.state.store import Kept, Saved, State
 from mandos.server.state.timestamps import from_number, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mandos.server.audit.records import Record
+    from mandos.server.state.store import Changes, Entry
 
 log = logging.getLogger(__name__)
 
@@ -58,32 +58,6 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Kept(NamedTuple):
-    """The settings in force, those of the files, and whether the client is in no file.
-
-    ``absent`` is since when its section is missing.
-    """
-
-    settings: ClientSettings
-    configured: ClientSettings
-    added: bool = False
-    absent: datetime | None = None
-
-
-@dataclass
-class Changes:
-    """What is to be written together, with dates as people would write them.
-
-    ``tombstones`` are clients that were removed though the files have them.
-    """
-
-    lives: dict[str, Memory] = field(default_factory=dict)
-    settings: dict[str, Kept] = field(default_factory=dict)
-    tombstones: dict[str, ClientSettings] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-    records: list[Record] = field(default_factory=list)
 
 
 class Store:

@@ -9,7 +9,7 @@ cannot be known begins disabled, unless the list of disabled clients survived an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,45 +18,16 @@ from mandos.server.life.client import Client, Memory, merged
 from mandos.server.life.events import Why
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.state.store import Saved, State
 
 #: How long a client is remembered after its section was last seen.
 MEMORY = timedelta(days=90)
 #: How the log calls a client whose section is there again.
 BACK, STILL_DISABLED = "back", "back, and still disabled"
-
-
-class Saved(NamedTuple):
-    """A client as it was last saved: the settings in force, those of the files, and its memory.
-
-    ``absent`` is since when its section is missing from the files.
-    """
-
-    settings: ClientSettings
-    configured: ClientSettings
-    memory: Memory
-    added: bool = False
-    absent: datetime | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """What is known of the last run.
-
-    ``removed`` are clients that an administrator has removed, with what the files said of them.
-    ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
-    what has happened to the rest, and is empty when nothing has.  ``rebooted``: the machine was
-    started since then, not only the server.
-    """
-
-    saved: Mapping[str, Saved] = field(default_factory=dict)
-    removed: Mapping[str, ClientSettings] = field(default_factory=dict)
-    disabled: Collection[str] | None = frozenset()
-    lost: str = ""
-    rebooted: bool = False
 
 
 class Restored(NamedTuple):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import MachineError
 from mandos.server.audit.records import ASKED, record_of
 from mandos.server.life import events
-from mandos.server.state.database import Changes, Kept
+from mandos.server.state.store import Changes, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mandos.server.audit.records import Record
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.state.audit_table import Entry
     from mandos.server.state.database import Store
+    from mandos.server.state.store import Entry
 
 log = logging.getLogger(__name__)
 
