@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
-from mandos.server.life.client import Client, Give, Memory
+from mandos.server.life.client import Client, Give
 from mandos.server.life.clock import BEAT, BLIND, Clock
+from mandos.server.life.life import Memory
 from mandos.server.life.registry import Registry
 from mandos.server.state.restore import restore
 from mandos.server.state.store import Saved, State

@@ -15,8 +15,9 @@ from mandos.errors import AdministratorError
 from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.approval import Request
-from mandos.server.life.client import Client, Give, Memory, Refuse
+from mandos.server.life.client import Client, Give, Refuse
 from mandos.server.life.events import Rejection, Why
+from mandos.server.life.life import Memory
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mandos.server.audit.records import Kind
 from mandos.server.config.clients_conf import ClientSettings
-from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.life import Memory
 from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, restore
 from mandos.server.state.store import Saved, State
 

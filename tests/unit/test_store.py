@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.config.clients_conf import ClientSettings
-from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.life import Memory
 from mandos.server.state import disabled_list, schema
 from mandos.server.state.database import DATABASE, WITNESS, Store
 from mandos.server.state.rescue import Copy, Names

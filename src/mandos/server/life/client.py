@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,14 +25,11 @@ from mandos.server.life import events
 from mandos.server.life.approval import Approval, Request
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.lateness import NOTHING, SLACK, Lateness
+from mandos.server.life.life import NEVER_COMPLETED, SIGNALLED, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-
-#: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
-NEVER_COMPLETED = -2
-SIGNALLED = -1
 
 #: What the check of an overdue client may take at least: a machine that was slow may still be.
 _LEAST_GRACE = timedelta(seconds=10)
@@ -56,39 +53,6 @@ class Refuse(NamedTuple):
 
 
 Decision = Give | Refuse | Request
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What a restart of the server must not forget of a client, beside its settings."""
-
-    created: datetime
-    enabled: bool
-    last_enabled: datetime | None = None
-    expires: datetime | None = None
-    last_checked_ok: datetime | None = None
-    last_checker_status: int = NEVER_COMPLETED
-    last_approval_request: datetime | None = None
-    disabled_at: datetime | None = None
-    disabled_why: Why | None = None
-
-    def dated(self, date: Callable[[datetime], datetime]) -> Memory:
-        """The same with the dates that people would write, which all differ by the same time."""
-        if date(self.created) == self.created:
-            return self
-
-        def converted(moment: datetime | None) -> datetime | None:
-            return moment and date(moment)
-
-        return replace(
-            self,
-            created=date(self.created),
-            last_enabled=converted(self.last_enabled),
-            expires=converted(self.expires),
-            last_checked_ok=converted(self.last_checked_ok),
-            last_approval_request=converted(self.last_approval_request),
-            disabled_at=converted(self.disabled_at),
-        )
 
 
 class Client:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mandos.server.life.client import Client, Memory
+from mandos.server.life.client import Client
 from mandos.server.life.events import Why
+from mandos.server.life.life import Memory
 from mandos.server.state.restore import (
     BACK,
     STILL_DISABLED,

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.errors import MachineError
 from mandos.server.config.clients_conf import ClientSettings
-from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.life import Memory
 from mandos.server.state import disabled_list, obstacles, schema
 from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names

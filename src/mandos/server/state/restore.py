@@ -14,8 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.server.audit.records import LEFT, Kind, Record
-from mandos.server.life.client import Client, Memory, merged
+from mandos.server.life.client import Client, merged
 from mandos.server.life.events import Why
+from mandos.server.life.life import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mandos.server.audit.records import Record
     from mandos.server.config.clients_conf import ClientSettings
-    from mandos.server.life.client import Memory
+    from mandos.server.life.life import Memory
 
 
 class Kept(NamedTuple):
