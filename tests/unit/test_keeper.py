@@ -23,7 +23,7 @@ from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.state import writer as keeper_module
-from mandos.server.state.database import Store
+from mandos.server.state.database import SQLiteStore
 from mandos.server.state.store import Changes, State
 from mandos.server.state.writer import Keeper
 
@@ -39,7 +39,7 @@ class World:
         self.clock = Clock()
         self.client = Client(ALPHA, self.clock.now())
         self.registry = Registry([self.client])
-        self.store = Store(folder)
+        self.store = SQLiteStore(folder)
         self.told: list[Record] = []
         self.on_tell = asyncio.Event()
         self.keeper = Keeper(self.store, self.registry, self.clock, self.hear)
@@ -132,7 +132,7 @@ async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:
         here.keeper.begin(["alpha"], [])
         here.client.start_checker(here.clock.now())
         here.client.checker_completed(1, 0, here.clock.now())
-    with closing(Store(tmp_path)) as store:
+    with closing(SQLiteStore(tmp_path)) as store:
         memory = store.load().saved["alpha"].memory
     assert memory.last_checker_status == 0
     assert memory.last_checked_ok == here.client.last_checked_ok
@@ -233,15 +233,15 @@ async def test_all_is_written_once_the_state_can_be_written(
 ) -> None:
     """What was lost meanwhile is made up for; whoever shows the trouble is told of its end."""
     monkeypatch.setattr(keeper_module, "_RETRY", 0.01)
-    usable = Store._usable
-    monkeypatch.setattr(Store, "_usable", _unusable)
+    usable = SQLiteStore._usable
+    monkeypatch.setattr(SQLiteStore, "_usable", _unusable)
     here = World(tmp_path)
     told: list[str] = []
     solved = asyncio.Event()
 
     def hear() -> None:
         told.append(here.keeper.trouble)
-        monkeypatch.setattr(Store, "_usable", usable)
+        monkeypatch.setattr(SQLiteStore, "_usable", usable)
         if not here.keeper.trouble:
             solved.set()
 
@@ -256,7 +256,7 @@ async def test_all_is_written_once_the_state_can_be_written(
     here.store.close()
 
 
-def _unusable(_store: Store) -> NoReturn:
+def _unusable(_store: SQLiteStore) -> NoReturn:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 

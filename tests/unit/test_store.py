@@ -26,7 +26,7 @@ from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.events import Why
 from mandos.server.life.life import Memory
 from mandos.server.state import disabled_list, schema
-from mandos.server.state.database import DATABASE, WITNESS, Store
+from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 from mandos.server.state.rescue import Copy, Names
 from mandos.server.state.schema import SCHEMA_VERSION
 from mandos.server.state.store import Changes, Kept, Saved, State
@@ -58,9 +58,9 @@ EACH = settings(
 
 
 @contextmanager
-def opened(folder: Path, **values: Any) -> Iterator[Store]:  # noqa: ANN401 - Store's own
+def opened(folder: Path, **values: Any) -> Iterator[SQLiteStore]:  # noqa: ANN401 - the store's own
     """A store that is closed again."""
-    with closing(Store(folder, **values)) as store:
+    with closing(SQLiteStore(folder, **values)) as store:
         yield store
 
 
@@ -131,13 +131,13 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
 def test_one_server_at_a_time(tmp_path: Path) -> None:
     """A second server on the same directory is told so."""
     with opened(tmp_path), pytest.raises(MachineError, match="another server uses"):
-        Store(tmp_path)
+        SQLiteStore(tmp_path)
 
 
 def test_missing_directory(tmp_path: Path) -> None:
     """The message says how to make it."""
     with pytest.raises(MachineError, match="No such file") as caught:
-        Store(tmp_path / "nowhere")
+        SQLiteStore(tmp_path / "nowhere")
     assert "install -d -o _mandos" in (caught.value.hint or "")
 
 
@@ -368,14 +368,14 @@ def test_migration_that_fails_changes_nothing(
         patch.setattr(schema, "MIGRATIONS", newer)
         patch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         with pytest.raises(MachineError, match="no such table: nowhere"):
-            Store(tmp_path)
+            SQLiteStore(tmp_path)
     assert "alpha" in _state(tmp_path).saved
 
 
 # A state that cannot be written
 
 
-def _read_only(_store: Store) -> sqlite3.Connection:
+def _read_only(_store: SQLiteStore) -> sqlite3.Connection:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
@@ -386,7 +386,7 @@ def test_unwritable_state_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     changes = Changes(lives={"beta": DISABLED}, settings={"beta": Kept(beta, beta)})
     before = (tmp_path / DATABASE).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_usable", _read_only)
+        patch.setattr(SQLiteStore, "_usable", _read_only)
         with opened(tmp_path) as store:
             assert "Read-only file system" in str(store.trouble)
             state = store.load()
@@ -414,7 +414,7 @@ def test_client_disabled_while_the_state_cannot_be_written(
     for failing in (False, True):
         _write_alpha(tmp_path, enabled)
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "_usable", _read_only)
+            patch.setattr(SQLiteStore, "_usable", _read_only)
             if failing:
                 patch.setattr(disabled_list, "write", _read_only_list)
             with opened(tmp_path) as store:
@@ -430,7 +430,7 @@ def test_database_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     """The list decides and the database is left alone; without the list nobody is served."""
     _write_alpha(tmp_path)
     problem = "mandos.db cannot be read: Permission denied"
-    monkeypatch.setattr(Store, "_usable", _read_only)
+    monkeypatch.setattr(SQLiteStore, "_usable", _read_only)
     copy = Copy(None, problem, Names(frozenset({"alpha"})))
     with opened(tmp_path, copy=copy) as store:
         state = store.load()
@@ -438,10 +438,10 @@ def test_database_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         assert problem in state.lost
         monkeypatch.undo()
         assert not store.reopen()
-    monkeypatch.setattr(Store, "_usable", _read_only)
+    monkeypatch.setattr(SQLiteStore, "_usable", _read_only)
     for names in (Names(None, missing=True), Names(None, "disabled-clients is damaged")):
         with pytest.raises(MachineError, match="cannot be read") as caught:
-            Store(tmp_path, copy=Copy(None, problem, names))
+            SQLiteStore(tmp_path, copy=Copy(None, problem, names))
         assert "then restart the server" in (caught.value.hint or "")
 
 

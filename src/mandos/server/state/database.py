@@ -60,11 +60,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Store:
-    """The state of one server; one process has it open, and one thread at a time calls.
-
-    ``trouble`` says why it cannot be written at present, None when it can.
-    """
+class SQLiteStore:
+    """The state of one server in a directory, which one process has open: a ``StateStore``."""
 
     def __init__(
         self,

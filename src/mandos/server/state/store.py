@@ -1,16 +1,20 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a store of the server's state takes and gives.  Pure."""
+"""The protocol of a store of the server's state, and the data types that it takes and gives.
+
+The SQLite database (``database.py``) is one implementation; ``opening.py`` chooses.  Pure.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from mandos.errors import MachineError
     from mandos.server.audit.records import Record
     from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.life.life import Memory
@@ -79,3 +83,49 @@ class Entry(NamedTuple):
     record: Record
     last: datetime
     times: int
+
+
+class StateStore(Protocol):
+    """The saved state of one server.
+
+    One thread at a time calls.  A call may block, on a disk or on a network, so that the event loop
+    calls only from a thread beside it.  Every date is one that people would write, every
+    MachineError says why and how to mend it.
+    """
+
+    @property
+    def trouble(self) -> MachineError | None:
+        """Why the store cannot be written at present; None when it can."""
+
+    def load(self, configured: Sequence[ClientSettings] = ()) -> State:
+        """Return the state of the last run; settings equal to ``configured`` share its objects.
+
+        The store does not know whether the machine was started since then: ``rebooted`` is false.
+        Raises MachineError.
+        """
+
+    def write(self, changes: Changes) -> None:
+        """Save all changes or none; they survive a crash of the machine once this returns.
+
+        Raises MachineError.
+        """
+
+    def records(
+        self, client: str | None = None, limit: int = 1000, before: int | None = None
+    ) -> list[Entry]:
+        """Return the newest records of the audit trail, newest first; raises MachineError.
+
+        ``client`` restricts them to one client, ``before`` to lower numbers.
+        """
+
+    def forget(self) -> None:
+        """Forget all clients, but not the audit trail.
+
+        Raises MachineError, with nothing forgotten.
+        """
+
+    def reopen(self) -> bool:
+        """Try to write again after ``trouble``; true when the caller must write everything anew."""
+
+    def close(self) -> None:
+        """Free the store for another server."""

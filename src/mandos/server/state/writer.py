@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from mandos.server.audit.records import Record
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.state.database import Store
-    from mandos.server.state.store import Entry
+    from mandos.server.state.store import Entry, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Keeper:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, clock: Clock, tell: Callable[[Record], None]
+        self, store: StateStore, registry: Registry, clock: Clock, tell: Callable[[Record], None]
     ) -> None:
         self._store = store
         self._registry = registry
