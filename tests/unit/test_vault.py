@@ -145,16 +145,16 @@ async def test_delivery_extends_the_timeout() -> None:
     world = _world()
     before = world.clock.now()
     world.vault.delivered(KEY, PEER)
-    assert world.client.expires is not None
-    assert world.client.expires >= before + world.client.settings.extended_timeout
+    assert world.client.life.expires is not None
+    assert world.client.life.expires >= before + world.client.settings.extended_timeout
 
 
 async def test_broken_connection_is_recorded() -> None:
     """The client may not have its secret: its timeout stays, the trail tells."""
     world = _world()
-    expires = world.client.expires
+    expires = world.client.life.expires
     world.vault.undelivered(KEY, PEER)
-    assert world.client.expires == expires
+    assert world.client.life.expires == expires
     assert world.trail.kinds == [Kind.UNDELIVERED]
 
 

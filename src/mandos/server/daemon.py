@@ -275,7 +275,7 @@ class Daemon:
         self._parts.manager.status(self._status())
 
     def _status(self) -> str:
-        enabled = sum(client.enabled for client in self._parts.registry)
+        enabled = sum(client.life.enabled for client in self._parts.registry)
         disabled = len(self._parts.registry) - enabled
         text = f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
         return "; ".join([text, *self._troubles()])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mandos.errors import MachineError
     from mandos.server.audit.records import Record
     from mandos.server.config.clients_conf import ClientSettings
-    from mandos.server.life.life import Memory
+    from mandos.server.life.life import Life
 
 
 class Kept(NamedTuple):
@@ -33,14 +33,14 @@ class Kept(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A client as it was last saved: the settings in force, those of the files, and its memory.
+    """A client as it was last saved: the settings in force, those of the files, and its life.
 
     ``absent`` is since when its section is missing from the files.
     """
 
     settings: ClientSettings
     configured: ClientSettings
-    memory: Memory
+    life: Life
     added: bool = False
     absent: datetime | None = None
 
@@ -69,7 +69,7 @@ class Changes:
     ``tombstones`` are clients that were removed though the files have them.
     """
 
-    lives: dict[str, Memory] = field(default_factory=dict)
+    lives: dict[str, Life] = field(default_factory=dict)
     settings: dict[str, Kept] = field(default_factory=dict)
     tombstones: dict[str, ClientSettings] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)

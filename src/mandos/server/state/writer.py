@@ -254,7 +254,7 @@ class Keeper:
         changes = Changes(removed=self._removed, records=self._records)
         for name in self._lives:
             if known := self._registry.named(name) or self._registry.absence.get(name):
-                changes.lives[name] = known.memory.dated(self._clock.date)
+                changes.lives[name] = known.life.dated(self._clock.date)
         for name in self._settings:
             if client := self._registry.named(name):
                 changes.settings[name] = Kept(client.settings, client.configured, client.added)
