@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,7 @@ class TableStore:
 
 STORES: dict[str, Callable[[Path], StateStore]] = {
     "sqlite": SQLiteStore,
-    "claimed": lambda folder: claim_state(folder, 1000, 0)(),
+    "claimed": lambda folder: claim_state(folder, 1000, os.geteuid())(),
     "tables": lambda _folder: TableStore(),
 }
 
