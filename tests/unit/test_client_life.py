@@ -67,7 +67,7 @@ def _exit(code: int) -> int:
 def test_enabled_client_gets_its_secret() -> None:
     """Without an approval delay an enabled client is served at once."""
     story = Story()
-    assert story.client.ask(START) == Give(SECRET)
+    assert story.client.ask(START) == Give()
     assert story.client.life.last_enabled == START
     assert story.client.life.expires == START + timedelta(minutes=5)
 
@@ -246,7 +246,7 @@ def test_request_waits_for_approval() -> None:
     assert story.client.life.last_approval_request == START
     assert story.told == [events.ApprovalNeeded("foo", START, 30 * SECOND, default=True)]
     assert story.after(29 * SECOND).answer(request, story.now) is request
-    assert story.after(SECOND).answer(request, story.now) == Give(SECRET)
+    assert story.after(SECOND).answer(request, story.now) == Give()
     assert not story.client.approval_pending
 
 
@@ -268,7 +268,7 @@ def test_negative_default_without_delay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("approved", "answer"), [(True, Give(SECRET)), (False, Refuse(Rejection.DENIED))]
+    ("approved", "answer"), [(True, Give()), (False, Refuse(Rejection.DENIED))]
 )
 def test_verdict_settles_all_that_wait_and_stays_in_force(
     approved: bool,  # noqa: FBT001 - a parameter of the test
@@ -293,7 +293,7 @@ def test_approved_while_the_loop_was_late_still_counts() -> None:
     story = _approval(approved_by_default=False)
     request = _waiting(story)
     story.client.judge(START, approved=True)
-    assert story.after(MINUTE).answer(request, story.now) == Give(SECRET)
+    assert story.after(MINUTE).answer(request, story.now) == Give()
 
 
 def test_disabled_while_waiting_or_just_approved() -> None:
@@ -334,11 +334,9 @@ def test_new_key_ends_what_the_old_one_began() -> None:
 def test_decision_is_reconsidered() -> None:
     """What was decided before a wait holds only if it would still be decided so."""
     story = Story()
-    assert story.client.reconsider(START, approved=False) == Give(SECRET)
-    story.client.change(START, secret=b"new")
-    assert story.client.reconsider(START, approved=False) == Give(b"new")
+    assert story.client.reconsider(START, approved=False) == Give()
     story.client.change(START, approval_delay=30 * SECOND)
-    assert story.client.reconsider(START, approved=True) == Give(b"new")
+    assert story.client.reconsider(START, approved=True) == Give()
     assert story.client.reconsider(START, approved=False) == Refuse(Rejection.TIMED_OUT)
     story.client.judge(START, approved=False)
     assert story.client.reconsider(START, approved=True) == Refuse(Rejection.DENIED)
@@ -388,7 +386,7 @@ def test_client_that_could_not_be_checked_gets_nothing_until_it_is() -> None:
     story.client.checker_completed(1, _exit(0), story.now)
     assert not story.client.overdue
     assert story.client.life.expires == story.now + 5 * MINUTE
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
 
 
 def test_overdue_client_is_judged_an_interval_after_its_check_began() -> None:
@@ -422,7 +420,7 @@ def test_person_who_enables_an_overdue_client_ends_its_wait() -> None:
     """It has a whole timeout, as one that was disabled."""
     story = _overdue()
     story.client.enable(story.now, by="root")
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
     assert story.client.life.expires == story.now + 5 * MINUTE
 
 
@@ -430,7 +428,7 @@ def test_longer_timeout_ends_the_wait() -> None:
     """A time that is no longer over needs no check."""
     story = _overdue()
     story.client.change(story.now, timeout=timedelta(hours=1))
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
 
 
 def test_secret_that_arrived_late_does_not_end_the_wait() -> None:
@@ -449,7 +447,7 @@ def test_result_that_was_heard_late_counts_from_when_it_may_have_come() -> None:
     story.client.checker_completed(1, _exit(0), story.now)
     assert story.client.life.last_checked_ok == START + MINUTE
     assert story.client.life.expires == START + 6 * MINUTE
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
 
 
 def test_client_found_alive_too_long_ago_is_checked_again_first() -> None:
@@ -462,7 +460,7 @@ def test_client_found_alive_too_long_ago_is_checked_again_first() -> None:
     assert story.client.ask(story.now) == Refuse(Rejection.OVERDUE)
     assert story.client.checker_running
     story.after(SECOND).checker_completed(2, _exit(0), story.now)
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
 
 
 def test_stall_does_not_end_the_wait_of_an_overdue_client_unheard() -> None:
@@ -474,7 +472,7 @@ def test_stall_does_not_end_the_wait_of_an_overdue_client_unheard() -> None:
     story.client.checker_completed(1, _exit(0), story.now)
     assert story.client.life.enabled
     story.client.checker_completed(2, _exit(0), story.now)
-    assert story.client.ask(story.now) == Give(SECRET)
+    assert story.client.ask(story.now) == Give()
 
 
 def test_stall_is_no_part_of_the_wait() -> None:
@@ -522,7 +520,7 @@ def test_expired_while_the_machine_was_off(status: int, *, enabled: bool) -> Non
     assert story.client.life.expires == (START + 5 * MINUTE if enabled else None)
     assert story.client.life.disabled_why == (None if enabled else Why.TIMEOUT)
     if enabled:
-        assert story.client.ask(START) == Give(SECRET)
+        assert story.client.ask(START) == Give()
 
 
 @pytest.mark.parametrize(("status", "enabled"), [(0, True), (-2, True), (1, False), (-1, False)])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,10 +40,9 @@ _NAMES = tuple(
 )
 
 
-class Give(NamedTuple):
-    """The client may have its secret."""
-
-    secret: bytes
+@dataclass(frozen=True, slots=True)
+class Give:
+    """The client may have a secret; the judge chooses it."""
 
 
 class Refuse(NamedTuple):
@@ -312,7 +311,7 @@ class Client:
             return self._wait(now)
         if verdict is None and not self.settings.approved_by_default:
             return self._refuse(Rejection.TIMED_OUT, now)
-        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+        return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     def answer(self, request: Request, now: datetime) -> Decision:
         """What has become of a request that waited; the request itself while it still waits."""
@@ -322,7 +321,7 @@ class Client:
         if request.why is not None:
             return Refuse(request.why)
         why = self._barred
-        return self._refuse(why, now) if why else self._give()
+        return self._refuse(why, now) if why else Give()
 
     def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
         """What to do now about a request that was to be given the secret some time ago.
@@ -339,7 +338,7 @@ class Client:
             self.settings.approval_delay or not self.settings.approved_by_default
         ):
             return self._refuse(Rejection.TIMED_OUT, now)
-        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+        return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     @property
     def _barred(self) -> Rejection | None:
@@ -408,9 +407,6 @@ class Client:
             self._reject(self._approval.reset(Rejection.NEW_KEY), Rejection.NEW_KEY, now)
         self.tell(events.SettingsChanged(self.name, now, changed, by))
         self.advance(now)
-
-    def _give(self) -> Give:
-        return Give(self.settings.secret)
 
     def _refuse(self, why: Rejection, now: datetime) -> Refuse:
         self._reject(1, why, now)
