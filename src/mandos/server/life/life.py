@@ -71,8 +71,8 @@ class Life:
 
     def found_alive(self, at: datetime, timeout: timedelta) -> Life:
         """The client was alive at this moment; its time, if it runs, is a timeout from then."""
-        alive = replace(self, last_checked_ok=at, last_checker_status=0)
-        return alive if alive.expires is None else alive.until(at + timeout)
+        expires = None if self.expires is None else at + timeout
+        return replace(self, last_checked_ok=at, last_checker_status=0, expires=expires)
 
     def asked(self, now: datetime) -> Life:
         """A request of the client waits for approval."""
