@@ -67,7 +67,7 @@ def test_earlier_deadlines_are_noticed() -> None:
     client.disable(START, Why.ADMINISTRATOR)
     client.enable(START + MINUTE)
     registry.advance(START + MINUTE)
-    assert client.enabled
+    assert client.life.enabled
     assert registry.next_deadline() == START + 2 * MINUTE
 
 
@@ -79,7 +79,7 @@ def test_updates_cost_no_memory() -> None:
         client.checked_ok(START + timedelta(seconds=second))
         registry.advance(START + timedelta(seconds=second))
     assert len(registry._timers) == 1
-    assert client.enabled
+    assert client.life.enabled
 
 
 def test_every_listener_hears_everything() -> None:

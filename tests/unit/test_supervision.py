@@ -76,7 +76,7 @@ async def test_healthy_client_is_found_alive() -> None:
         pacemaker.stop()
         assert isinstance(completed, events.CheckerCompleted)
         assert (completed.wait_status, completed.command) == (0, "test here = here")
-        assert client.last_checked_ok is not None
+        assert client.life.last_checked_ok is not None
         assert [type(event) for event in here.told[:4]] == [
             events.CheckerWanted, events.CheckerBegan, events.CheckerCompleted, events.CheckedOK,
         ]  # fmt: skip

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
     from mandos.server.state.boot_id import LastBoot
-    from mandos.server.state.database import Store
     from mandos.server.state.restore import Restored
+    from mandos.server.state.store import StateStore
     from mandos.server.system.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Parts(NamedTuple):
 
     registry: Registry
     clock: Clock
-    store: Store
+    store: StateStore
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
@@ -275,7 +275,7 @@ class Daemon:
         self._parts.manager.status(self._status())
 
     def _status(self) -> str:
-        enabled = sum(client.enabled for client in self._parts.registry)
+        enabled = sum(client.life.enabled for client in self._parts.registry)
         disabled = len(self._parts.registry) - enabled
         text = f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
         return "; ".join([text, *self._troubles()])

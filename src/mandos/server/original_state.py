@@ -28,7 +28,7 @@ from mandos.server.config.files import is_there, read_file
 from mandos.server.config.inifile import read_ini
 from mandos.server.config.server_conf import load
 from mandos.server.state import disabled_list
-from mandos.server.state.database import DATABASE, WITNESS
+from mandos.server.state.obstacles import DATABASE, WITNESS
 from mandos.server.system import privileges
 
 if TYPE_CHECKING:

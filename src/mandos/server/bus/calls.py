@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
     from mandos.server.life.settings import ClientSettings
-    from mandos.server.state.audit_table import Entry
+    from mandos.server.state.store import Entry
 
 _RECORD_LIMIT = 1000
 #: Numbers of records stay below this, which SQLite can compare with.
