@@ -71,7 +71,7 @@ async def test_healthy_client_is_found_alive() -> None:
     """The timer starts its checker; its success counts."""
     client = _client(checker="test %(host)s = here", host="here")
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         completed = await here.until(events.CheckerCompleted)
         pacemaker.stop()
         assert isinstance(completed, events.CheckerCompleted)
@@ -86,7 +86,7 @@ async def test_vanished_client_is_disabled_by_the_timer() -> None:
     """With a timeout of no time at all the first beat disables it."""
     client = _client(checker="false", timeout=timedelta(0))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         disabled = await here.until(events.Disabled)
         pacemaker.stop()
         assert isinstance(disabled, events.Disabled)
@@ -97,7 +97,7 @@ async def test_new_deadline_wakes_the_timer() -> None:
     """What becomes due earlier than the timer expects is done in time."""
     client = _client(checker="true", approval_delay=timedelta(milliseconds=1))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         request = client.ask(here.clock.now())
         assert isinstance(request, Request)
         woken = asyncio.Event()

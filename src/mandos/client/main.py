@@ -9,7 +9,6 @@ is imported here is what every start pays for.
 from __future__ import annotations
 
 import os
-import select
 import sys
 
 from mandos.client import root_helper
@@ -21,6 +20,7 @@ from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
 from mandos.keyfiles import exposure, read_key_file
 from mandos.lean_stdlib import signal
+from mandos.program import OutputError, print_password
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _EX_TEMPFAIL = 75
-_STDOUT = 1
 _STDERR = 2
 _ENDING_SIGNALS: dict[int, str] = {
     signal.SIGTERM: "SIGTERM",
@@ -99,17 +98,11 @@ def _warn(settings: ClientOptions) -> None:
 
 def _write_all(password: bytes) -> int:
     """Print the password whole; exit status 0 promises that."""
-    rest = memoryview(password)
     try:
-        while rest:
-            try:
-                rest = rest[os.write(_STDOUT, rest) :]
-            except BlockingIOError:  # whoever reads has made it so
-                select.select([], [_STDOUT], [])
-    except OSError as error:
-        _say(f"cannot write the password: {error.strerror}")
+        return print_password(password)
+    except OutputError as error:
+        _say(str(error))
         return _EX_TEMPFAIL
-    return 0
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

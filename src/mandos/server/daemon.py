@@ -135,7 +135,9 @@ class Daemon:
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
         await self._persist_restored_state()
-        self._ending.callback(Pacemaker(registry, self._parts.clock).stop)
+        self._ending.callback(
+            Pacemaker(registry, self._parts.clock, asyncio.get_running_loop()).stop
+        )
         self._network.listen(self._heed_link)
         self._network.start()
         self._heed_link()

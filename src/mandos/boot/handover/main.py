@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from mandos.boot.handover.rules import Prompt
-    from mandos.boot.inotify import Watch
+    from mandos.boot.inotify import Inotify
 
 _PROGRAM = "mandos-handover"
 _RUNNER = "/lib/mandos/plugin-runner"
@@ -55,7 +55,7 @@ class _Work:
         self._ending = ending
         self._rules = Handover()
         self._fetch: RunnerProcess | None = None
-        self._watch: Watch | None = None
+        self._watch: Inotify | None = None
         self._board = Board()
         self._told: set[str] = set()
 
@@ -66,7 +66,7 @@ class _Work:
         from mandos.boot import inotify  # noqa: PLC0415 - as said
 
         folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is dear at boot
-        self._watch = inotify.Watch(folder, inotify.OPENED | inotify.CREATED)
+        self._watch = inotify.watch_folder(folder, inotify.OPENED | inotify.CREATED)
         while self._wait(self._serve(time.monotonic())):
             pass
 

@@ -14,7 +14,6 @@ disables no healthy client, and gives no secret to a stolen one.
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -270,7 +269,7 @@ class Client:
             return
         self.checker_running = False
         self._lateness.end()
-        status = max(os.waitstatus_to_exitcode(wait_status), SIGNALLED)
+        status = max(exit_code(wait_status), SIGNALLED)
         self.life = self.life.checked(status)
         self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
         if status == 0:
@@ -439,3 +438,9 @@ def merged(
 
 def _nobody(_event: events.Event) -> None:
     """Whom a client tells that is in no registry."""
+
+
+def exit_code(wait_status: int) -> int:
+    """The exit status in a status of wait(2), or minus the number of the signal that ended it."""
+    signal = wait_status & 0x7F
+    return -signal if signal else wait_status >> 8
