@@ -21,10 +21,10 @@ _PORT_LIMIT = 65535
 
 COMMAND_LINE = CommandLine(
     "mandos-client",
-    "Fetches this machine's sealed password from a Mandos server, opens it and prints it.",
+    "Fetches this machine's encrypted password from a Mandos server and prints it decrypted.",
     (
         Option("connect", "c", "ADDRESS:PORT", "ask this server and do not search"),
-        Option("server", "", "ADDRESS:PORT", "ask this server beside those that are found"),
+        Option("server", "", "ADDRESS:PORT", "ask this server and those that are found"),
         Option("interface", "i", "NAME[,NAME...]", "use these network interfaces"),
         Option("pubkey", "p", "FILE", "OpenPGP public key"),
         Option("seckey", "s", "FILE", "OpenPGP secret key"),
@@ -33,11 +33,11 @@ COMMAND_LINE = CommandLine(
         Option("priority", "", "STRING", "GnuTLS priority string for the handshake"),
         Option("dh-bits", "", "BITS", "size of Diffie-Hellman primes below TLS 1.3"),
         Option("dh-params", "", "FILE", "Diffie-Hellman parameters below TLS 1.3"),
-        Option("delay", "", "SECONDS", "how long to wait for an interface (2.5)"),
-        Option("retry", "", "SECONDS", "how long until a server is asked again (10)"),
-        Option("signed-only", "", None, "use no password that this client's key has not signed"),
-        Option("network-hook-dir", "", "DIR", "where the network hooks are"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("delay", "", "SECONDS", "keep kernel messages off the console (2.5)"),
+        Option("retry", "", "SECONDS", "time until a server is asked again (10)"),
+        Option("signed-only", "", None, "only use passwords signed with this client's key"),
+        Option("network-hook-dir", "", "DIR", "directory of the network hooks"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 

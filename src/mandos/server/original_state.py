@@ -218,8 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="import-original-state",
         description="Keeps the clients disabled that the original's server had disabled.",
     )
-    parser.add_argument("--configdir", help="where mandos.conf is (/etc/mandos)")
-    parser.add_argument("--statedir", help="where the state is (as mandos.conf says)")
+    parser.add_argument("--configdir", help="directory of mandos.conf (/etc/mandos)")
+    parser.add_argument("--statedir", help="directory of the state (default: from mandos.conf)")
     parser.add_argument("--failed", action="store_true", help="the original's service has failed")
     given = vars(parser.parse_args(arguments))
     failed = given.pop("failed")

@@ -38,9 +38,9 @@ _RUNNER = "/lib/mandos/plugin-runner"
 
 COMMAND_LINE = CommandLine(
     _PROGRAM,
-    "Fetches the password with plugin-runner, and gives it to the prompt of cryptsetup-initramfs.",
+    "Fetches the password with plugin-runner and gives it to the prompt of cryptsetup-initramfs.",
     (
-        Option("fifo", "", "FILE", f"where the prompt reads ({handover_prompts.FIFO})"),
+        Option("fifo", "", "FILE", f"FIFO of the prompt ({handover_prompts.FIFO})"),
         Option("runner", "", "FILE", f"the program that fetches ({_RUNNER})"),
     ),
 )

@@ -40,8 +40,8 @@ COMMAND_LINE = CommandLine(
     _BUILDER,
     "Puts the Mandos client into the tree of an initial RAM disk image.",
     (
-        Option("into", "", "DIR", "the tree of the image"),
-        Option("programs", "", "DIR", "our programs (the folder of this one)"),
+        Option("into", "", "DIR", "directory tree of the image"),
+        Option("programs", "", "DIR", "boot programs (directory of this program)"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
         Option("config", "", "DIR", "plugin-runner.conf, plugins, hooks (/etc/mandos)"),
         Option("device", "", "NAME[,NAME...]", "the network interfaces, for network hooks"),

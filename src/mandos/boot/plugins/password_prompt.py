@@ -24,8 +24,8 @@ COMMAND_LINE = CommandLine(
     "Asks for a password on the terminal and prints it.",
     (
         Option("prefix", "p", "PREFIX", "show this before the prompt"),
-        Option("prompt", "", "PROMPT", "ask this, whatever disk it is for"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("prompt", "", "PROMPT", "use this text instead of the disk's name"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 

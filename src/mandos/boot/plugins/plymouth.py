@@ -38,8 +38,8 @@ COMMAND_LINE = CommandLine(
     "plymouth",
     "Asks for a password on the boot screen and prints it.",
     (
-        Option("prompt", "", "PROMPT", "ask this, whatever disk it is for"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("prompt", "", "PROMPT", "use this text instead of the disk's name"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 

@@ -29,20 +29,20 @@ _ID_LIMIT = 0xFFFFFFFF  # (uid_t)-1 changes nothing: setresuid(2)
 
 COMMAND_LINE = CommandLine(
     "plugin-runner",
-    "Runs all plugins, prints the password of the first that has one, and ends the others.",
+    "Runs all plugins, prints the password of the first that succeeds, and ends the others.",
     (
         Option("global-env", "G", "ENV=VALUE", "set this in the environment of all plugins"),
         Option("env-for", "E", "PLUGIN:ENV=VALUE", "set this in the environment of one plugin"),
         Option("global-options", "g", "OPTION[,OPTION...]", "pass these options to all plugins"),
         Option("options-for", "o", "PLUGIN:OPTION[,...]", "pass these options to one plugin"),
         Option("disable", "d", "PLUGIN", "do not start this plugin"),
-        Option("enable", "e", "PLUGIN", "start it all the same"),
+        Option("enable", "e", "PLUGIN", "start this plugin despite --disable"),
         Option("groupid", "", "ID", f"group that the plugins run as ({NOBODY})"),
         Option("userid", "", "ID", f"user that the plugins run as ({NOBODY})"),
-        Option("plugin-dir", "", "DIR", "where the plugins are"),
-        Option("plugin-helper-dir", "", "DIR", "where the plugins' helpers are"),
+        Option("plugin-dir", "", "DIR", "directory of the plugins"),
+        Option("plugin-helper-dir", "", "DIR", "directory of the plugins' helpers"),
         Option("config-file", "", "FILE", "read more options from this file"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
     "[KEY]",
 )
