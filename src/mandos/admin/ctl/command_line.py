@@ -145,8 +145,8 @@ _ACTS: tuple[_Row, ...] = (
     (("--approval-duration",), _given("ApprovalDuration", duration), "TIME", "decisions hold for"),
     (("-H", "--host"), _given("Host", text), "STRING", "the host that the checker checks"),
     (("-s", "--secret"), SetSecret, "FILE", "encrypted password, or - for stdin"),
-    (("-A", "--approve"), lambda option, _: Decide(option, approve=True), "", "approve the request"),
-    (("-D", "--deny"), lambda option, _: Decide(option, approve=False), "", "deny the request"),
+    (("-A", "--approve"), lambda option, _: Decide(option, approve=True), "", "approve it now"),
+    (("-D", "--deny"), lambda option, _: Decide(option, approve=False), "", "deny it now"),
 )  # fmt: skip
 _MODES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-V", "--is-enabled"), {"nargs": 0, "help": "exit status 0 if CLIENT is enabled, else 1"}),
