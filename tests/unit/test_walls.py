@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,10 @@ CASES = [
     Forbidden("dbus", "mandos.admin.ctl.main", "dbus_fast.aio"),
     Forbidden("dbus", "mandos.discovery.announce", "dbus_fast"),
     Forbidden("dbus", "mandos.server.life.client", "dbus_fast"),
+    Forbidden("acyclic", "mandos.openpgp.packets", "mandos.openpgp.opening"),
+    Forbidden("acyclic", "mandos.server.config.inifile", "mandos.server.config.server_conf"),
+    Forbidden("acyclic", "mandos.server.life.timer", "mandos.server.audit.records"),
+    Forbidden("acyclic", "mandos.client.unprivileged.loop", "mandos.client.root_helper"),
 ]
 
 
@@ -106,6 +111,16 @@ def _name(contract: str) -> str:
     return str(name)
 
 
+def _complaint(case: Forbidden, line: int) -> str:
+    """Return what import-linter prints about the import that a case adds in this line."""
+    importer, imported = case.importer.split("."), case.imported.split(".")
+    if case.contract == "acyclic":
+        both = takewhile(lambda parts: parts[0] == parts[1], zip(importer, imported, strict=False))
+        return f"No cycles are allowed in {'.'.join(part for part, _ in both)}."
+    reported = case.imported if imported[0] == "mandos" else imported[0]
+    return f"{case.importer} -> {reported} (l.{line})"
+
+
 def test_contracts_hold_in_an_unchanged_copy(tmp_path: Path) -> None:
     """A refusal below is the answer to the added import, and to nothing else."""
     done = _lint(_copy(tmp_path))
@@ -125,9 +140,7 @@ def test_contract_refuses(case: Forbidden, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{_name(case.contract)} BROKEN" in done.stdout
     assert "Contracts: 0 kept, 1 broken." in done.stdout
-    line = len(text.splitlines()) + 2
-    imported = case.imported if case.imported.startswith("mandos.") else case.imported.split(".")[0]
-    assert f"{case.importer} -> {imported} (l.{line})" in done.stdout
+    assert _complaint(case, len(text.splitlines()) + 2) in done.stdout
 
 
 def test_each_contract_has_a_case() -> None:
@@ -145,3 +158,37 @@ def test_contracts_count_imports_for_types(tmp_path: Path) -> None:
     done = _lint(tree, "--contract", "strangers")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "mandos.server.daemon -> mandos.client.settings" in done.stdout
+
+
+def _find_cycle(tree: Path) -> subprocess.CompletedProcess[str]:
+    """Order the modules of this tree by their imports, also those for type checkers."""
+    code = """
+import graphlib, grimp
+graph = grimp.build_graph("mandos", exclude_type_checking_imports=False, cache_dir=None)
+imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+graphlib.TopologicalSorter(imports).prepare()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_no_import_cycle() -> None:
+    """The contract compares siblings; this covers a package and its own modules as well."""
+    done = _find_cycle(ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_cycle_of_a_package_is_found(tmp_path: Path) -> None:
+    """A module that imports the package whose __init__ imports the module."""
+    tree = _copy(tmp_path)
+    with _source(tree, "mandos.server.self_check.findings").open("a", encoding="utf-8") as source:
+        source.write("\nfrom mandos.server.self_check import __doc__ as about\n")
+    done = _find_cycle(tree)
+    assert "graphlib.CycleError" in done.stderr
+    assert "mandos.server.self_check.findings" in done.stderr
