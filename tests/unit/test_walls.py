@@ -8,6 +8,7 @@ Each case adds one forbidden import to a copy of the source and expects import-l
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,9 @@ CASES = [
     Forbidden("rooms", "mandos.discovery.finder", "mandos.client.settings"),
     Forbidden("rooms", "mandos.client.settings", "mandos.boot.terminal"),
     Forbidden("rooms", "mandos.client.settings", "mandos.server.daemon"),
+    Forbidden("server-rooms", "mandos.server.life.client", "mandos.server.config.files"),
+    Forbidden("server-rooms", "mandos.server.config.files", "mandos.server.state.store"),
+    Forbidden("server-rooms", "mandos.server.requests.judge", "mandos.server.bus.service"),
     Forbidden("strangers", "mandos.server.daemon", "mandos.client.settings"),
     Forbidden("strangers", "mandos.server.daemon", "mandos.admin.proxy"),
     Forbidden("strangers", "mandos.admin.ctl.main", "mandos.client.settings"),
@@ -192,3 +196,23 @@ def test_import_cycle_of_a_package_is_found(tmp_path: Path) -> None:
     done = _find_cycle(tree)
     assert "graphlib.CycleError" in done.stderr
     assert "mandos.server.self_check.findings" in done.stderr
+
+
+#: Calls that start a process. import-linter sees imports of modules only.
+SPAWNING = re.compile(r"\bos\.(fork|forkpty|posix_spawnp?|spawn\w+|exec[lv]\w*|popen|system)\(")
+SPAWNERS = {"process.py", "server/system/background.py"}
+
+
+def _spawners(package: Path) -> set[str]:
+    """Return the files that call a function of os that starts a process."""
+    found = (path for path in package.rglob("*.py") if SPAWNING.search(path.read_text("utf-8")))
+    return {str(path.relative_to(package)) for path in found}
+
+
+def test_only_one_module_starts_processes(tmp_path: Path) -> None:
+    """One module for other programs, and one that moves the server into the background."""
+    assert _spawners(ROOT / "src" / "mandos") == SPAWNERS
+    package = _copy(tmp_path) / "src" / "mandos"
+    with (package / "links.py").open("a", encoding="utf-8") as source:
+        source.write("\nos.fork()\n")
+    assert _spawners(package) == SPAWNERS | {"links.py"}
