@@ -19,9 +19,10 @@ from mandos.server.life.client import Client, Give
 from mandos.server.life.clock import BEAT, BLIND, Clock
 from mandos.server.life.life import Life
 from mandos.server.life.registry import Registry
+from mandos.server.life.saved import Saved
 from mandos.server.life.settings import ClientSettings
 from mandos.server.state.restore import restore
-from mandos.server.state.store import Saved, State
+from mandos.server.state.store import State
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
 TURN = 0.5

@@ -18,8 +18,8 @@ from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.saved import MEMORY, STILL_DISABLED
 from mandos.server.reload import Reloader
-from mandos.server.state.restore import MEMORY, STILL_DISABLED
 
 KEYS = {name: f"{name}" * 64 for name in "abcdef"}
 

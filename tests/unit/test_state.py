@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from mandos.server.audit.records import Kind
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
+from mandos.server.life.saved import BACK, MEMORY, STILL_DISABLED, Saved
 from mandos.server.life.settings import ClientSettings
-from mandos.server.state.restore import BACK, MEMORY, STILL_DISABLED, restore
-from mandos.server.state.store import Saved, State
+from mandos.server.state.restore import restore
+from mandos.server.state.store import State
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

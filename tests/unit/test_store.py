@@ -24,12 +24,13 @@ from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
+from mandos.server.life.saved import Saved
 from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, schema
 from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 from mandos.server.state.rescue import Copy, Names
 from mandos.server.state.schema import SCHEMA_VERSION
-from mandos.server.state.store import Changes, Kept, Saved, State
+from mandos.server.state.store import Changes, Kept, State
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32

@@ -17,11 +17,12 @@ from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.saved import Saved
 from mandos.server.life.settings import ClientSettings
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
-from mandos.server.state.store import Entry, Saved, State
+from mandos.server.state.store import Entry, State
 from mandos.server.state.writer import Keeper
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from mandos.errors import MachineError, MandosError
 from mandos.server import daemon
 from mandos.server.config.clients_conf import read_clients
+from mandos.server.life.absence import Absence
 from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
-from mandos.server.state.absence import Absence
 from mandos.server.state.boot_id import LastBoot
 from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore

@@ -22,15 +22,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from typing import Self
+    from typing import Protocol, Self
 
-    from mandos.client.root_helper import Companion
     from mandos.client.selection import Selection
     from mandos.client.settings import Address, ClientOptions
     from mandos.client.unprivileged.identity import Identity
     from mandos.client.unprivileged.loop import Part
     from mandos.client.unprivileged.search import Search
     from mandos.tls.session import Session
+
+    class Network(Protocol):
+        """What a half with root's rights does for the network."""
+
+        #: False while network hooks may still be making interfaces.
+        ready: bool
+
+        def attach(self, loop: Loop, on_ready: Callable[[], object]) -> None:
+            """Call back once the network may be used."""
+
+        def ask_route(self, address: str, interface: int, then: Callable[[], object]) -> None:
+            """Ask for a route to a server; call back once there is one."""
+
 
 #: Seconds in which a near server's answer may come before GnuTLS is loaded.
 _NEAR = 0.002
@@ -47,7 +59,7 @@ class Run:
         settings: ClientOptions,
         files: Mapping[str, bytes],
         selection: Selection,
-        network: Companion | None,
+        network: Network | None,
         reports: tuple[Callable[[str], None], Callable[[str], None]],
     ) -> None:
         """Start the first opener; nothing else happens yet."""

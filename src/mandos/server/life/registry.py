@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
 from mandos.server.life import events
+from mandos.server.life.absence import Absence
 from mandos.server.life.client import Client
-from mandos.server.state.absence import Absence
 from mandos.wire import key_id
 
 if TYPE_CHECKING:

@@ -25,12 +25,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
+from mandos.server.life.saved import Saved
 from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
 from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
 from mandos.server.state.schema import UnusableError
-from mandos.server.state.store import Kept, Saved, State
+from mandos.server.state.store import Kept, State
 from mandos.server.state.timestamps import from_number, to_number
 
 if TYPE_CHECKING:

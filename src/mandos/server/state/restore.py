@@ -9,25 +9,28 @@ cannot be known begins disabled, unless the list of disabled clients survived an
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.server.audit.records import LEFT, Kind, Record
-from mandos.server.life.client import Client, merged
+from mandos.server.life.client import Client
 from mandos.server.life.events import Why
-from mandos.server.life.life import Life
+from mandos.server.life.saved import (
+    BACK,
+    STILL_DISABLED,
+    outdated,
+    refused,
+    remembered,
+    renamed,
+    unknown_life,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
+    from mandos.server.life.saved import Saved
     from mandos.server.life.settings import ClientSettings
-    from mandos.server.state.store import Saved, State
-
-#: How long a client is remembered after its section was last seen.
-MEMORY = timedelta(days=90)
-#: How the log calls a client whose section is there again.
-BACK, STILL_DISABLED = "back", "back, and still disabled"
+    from mandos.server.state.store import State
 
 
 class Restored(NamedTuple):
@@ -57,7 +60,7 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
     names = {settings.name for settings in configured}
     names |= {name for name, saved in state.saved.items() if saved.added}
     absent = dict(_absent(state, names, now))
-    former = {saved.settings.key_id: saved for saved in absent.values() if _refused(saved)}
+    former = {saved.settings.key_id: saved for saved in absent.values() if refused(saved)}
     for settings in configured:
         if state.removed.get(settings.name) == settings:
             removed[settings.name] = settings
@@ -110,25 +113,6 @@ def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[t
         yield name, saved._replace(life=life, absent=saved.absent or now)
 
 
-def outdated(saved: Saved, now: datetime) -> bool:
-    """Whether a client has been missing for so long that it is forgotten."""
-    return saved.absent is not None and now - saved.absent > MEMORY
-
-
-def former_self(settings: ClientSettings, saved: Saved) -> bool:
-    """Whether this is the disabled client that is saved, under another name."""
-    return _refused(saved) and settings.key_id == saved.settings.key_id
-
-
-def _refused(saved: Saved) -> bool:
-    return bool(saved.settings.key_id) and not saved.life.enabled
-
-
-def renamed(former: str) -> str:
-    """How the log calls a disabled client that has another name now."""
-    return f"new, and disabled: it has the key of {former}, which was disabled"
-
-
 def _as_saved(client: Client, state: State) -> bool:
     saved = state.saved.get(client.name)
     return (
@@ -153,41 +137,11 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
             yield client
 
 
-def remembered(
-    configured: ClientSettings,
-    saved: Saved,
-    disabled: Collection[str],
-    now: datetime,
-    *,
-    rebooted: bool = False,
-) -> Client:
-    """A known client with its past, and what has changed in the files."""
-    settings = merged(configured, saved.configured, saved.settings)
-    life = saved.life.moved(settings.timeout - saved.settings.timeout)
-    if life.enabled and configured.name in disabled:
-        life = life.turned_off(now, Why.STATE_LOST)
-    switched = configured.enabled != saved.configured.enabled
-    if switched and configured.enabled != life.enabled:
-        life = _switched(life, configured, now)
-    return Client(settings, now, configured=configured, life=life, rebooted=rebooted)
-
-
-def _switched(life: Life, configured: ClientSettings, now: datetime) -> Life:
-    if configured.enabled:
-        return life.turned_on(now, configured.timeout)
-    return life.turned_off(now, Why.CONFIGURATION)
-
-
 def _unknown(settings: ClientSettings, disabled: Collection[str] | None, now: datetime) -> Client:
     """A client whose last state is lost: enabled only if the surviving list says so."""
     if disabled is not None and settings.name not in disabled:
         return Client(settings, now)
     return Client(settings, now, life=unknown_life(now))
-
-
-def unknown_life(now: datetime) -> Life:
-    """The life of a client of which no more is known than that it must not be served."""
-    return Life(created=now, enabled=False).turned_off(now, Why.STATE_LOST)
 
 
 def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:

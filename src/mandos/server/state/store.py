@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mandos.errors import MachineError
     from mandos.server.audit.records import Record
     from mandos.server.life.life import Life
+    from mandos.server.life.saved import Saved
     from mandos.server.life.settings import ClientSettings
 
 
@@ -28,19 +29,6 @@ class Kept(NamedTuple):
 
     settings: ClientSettings
     configured: ClientSettings
-    added: bool = False
-    absent: datetime | None = None
-
-
-class Saved(NamedTuple):
-    """A client as it was last saved: the settings in force, those of the files, and its life.
-
-    ``absent`` is since when its section is missing from the files.
-    """
-
-    settings: ClientSettings
-    configured: ClientSettings
-    life: Life
     added: bool = False
     absent: datetime | None = None
 

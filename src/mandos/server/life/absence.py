@@ -11,16 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mandos.server.life.client import Client
-from mandos.server.state.restore import (
+from mandos.server.life.saved import (
     BACK,
     STILL_DISABLED,
+    Saved,
     former_self,
     outdated,
     remembered,
     renamed,
     unknown_life,
 )
-from mandos.server.state.store import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
