@@ -128,6 +128,16 @@ async def test_repeated_request_of_a_disabled_client_gets_nothing() -> None:
     assert await world.vault.judge(IDENTITY, PEER) is None
 
 
+async def test_client_that_was_enabled_anew_waits_for_the_disk() -> None:
+    """The first secret after that leaves when both are on disk."""
+    world = _world()
+    await world.vault.judge(IDENTITY, PEER)
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    world.client.enable(world.clock.now(), Why.ADMINISTRATOR)
+    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert world.trail.waits == [True, True]
+
+
 async def test_failed_write_is_not_remembered(caplog: pytest.LogCaptureFixture) -> None:
     """The next request waits again; the errors have one line at once and one sum."""
     world = _world()
@@ -156,12 +166,12 @@ def test_addresses_are_forgotten_after_a_second() -> None:
     recent, start = RecentlySent(), Clock().now()
     second = timedelta(seconds=1)
     for number in range(20):
-        recent.add(KEY, (f"fe80::{number:x}", "eth0"), start)
+        recent.add(KEY, (f"fe80::{number:x}", "eth0", ""), start)
     assert len(recent._keys[KEY]) == ADDRESSES
-    assert recent.has(KEY, ("fe80::0", "eth0"), start + 0.9 * second)
-    assert not recent.has(KEY, ("fe80::0", "eth1"), start + 0.9 * second)
-    assert not recent.has("cd" * 32, ("fe80::0", "eth0"), start)
-    assert not recent.has(KEY, ("fe80::0", "eth0"), start + second)
+    assert recent.has(KEY, ("fe80::0", "eth0", ""), start + 0.9 * second)
+    assert not recent.has(KEY, ("fe80::0", "eth1", ""), start + 0.9 * second)
+    assert not recent.has("cd" * 32, ("fe80::0", "eth0", ""), start)
+    assert not recent.has(KEY, ("fe80::0", "eth0", ""), start + second)
     assert not recent.is_full(KEY)
     assert not recent._keys
 

@@ -78,7 +78,7 @@ class ClientVault:
             return None
         self._note(Kind.SECRET_SENT, identity, peer, client.name)
         try:
-            await self._recorded(identity, peer)
+            await self._recorded(identity, client, peer)
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
@@ -124,8 +124,10 @@ class ClientVault:
             )
         )
 
-    async def _recorded(self, identity: PeerIdentity, peer: Peer) -> None:
-        key_id, where = identity.key_id, (peer.address, peer.interface)
+    async def _recorded(self, identity: PeerIdentity, client: Client, peer: Peer) -> None:
+        # That the client was enabled has to be on disk, too.
+        where = (peer.address, peer.interface, str(client.life.last_enabled))
+        key_id = identity.key_id
         if self._recent.has(key_id, where, self._clock.now()):
             return
         try:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    #: An address and an interface.
-    Where = tuple[str, str]
+    #: An address, an interface, and when the client was enabled.
+    Where = tuple[str, str, str]
 
 #: Addresses remembered for each key.
 ADDRESSES = 8
