@@ -36,6 +36,7 @@ COMMAND_LINE = CommandLine(
         Option("delay", "", "SECONDS", "how long to wait for an interface (2.5)"),
         Option("retry", "", "SECONDS", "how long until a server is asked again (10)"),
         Option("signed-only", "", None, "use no password that this client's key has not signed"),
+        Option("no-signed-only", "", None, "use an unsigned password after 20 seconds"),
         Option("network-hook-dir", "", "DIR", "where the network hooks are"),
         Option("debug", "", None, "tell on standard error what happens"),
     ),
@@ -98,6 +99,12 @@ def _is_name(text: str) -> bool:
     )
 
 
+def _last_of(given: Given, yes: str, no: str) -> bool | None:
+    """Whether the first of two opposite options was given last; None when neither was given."""
+    found = [name for name, _value in given.pairs if name in (yes, no)]
+    return found[-1] == yes if found else None
+
+
 class ClientSettings:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
@@ -130,7 +137,7 @@ class ClientSettings:
         self.dh_params = given.text("dh-params", "")
         self.delay = given.seconds("delay", 2.5)
         self.retry = given.seconds("retry", 10.0)
-        self.signed_only = "signed-only" in given
+        self.signed_only = _last_of(given, "signed-only", "no-signed-only")
         self.network_hook_dir = given.text("network-hook-dir", _HOOK_DIR)
         self.debug = "debug" in given
         self._device = ",".join(given.all("interface"))

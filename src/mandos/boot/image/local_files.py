@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos import process, section_note
+from mandos.boot.image import signed_note
 from mandos.boot.runner import settings
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mandos.boot.image.tree import Tree
 
@@ -45,9 +46,15 @@ def hint(text: str) -> None:
 
 
 def copy_keys(tree: Tree, keys: Path, config: Path) -> None:
-    """Copy the keys and plugin-runner.conf, for root alone."""
+    """Copy the keys and plugin-runner.conf, for root alone.
+
+    The note signed-secret comes too if it is about these keys.
+    """
     file = config / "plugin-runner.conf"
-    sources = [source for source in _files(keys) if source.name != section_note.NAME]
+    without = {section_note.NAME}
+    if not signed_note.is_valid(keys):
+        without.add(section_note.SIGNED)
+    sources = [source for source in _files(keys) if source.name not in without]
     tree.private_folder(CONFIGURATION)
     for source in [*sources, *([file] if file.is_file() else [])]:
         tree.put_private(source, CONFIGURATION / source.name)
@@ -127,8 +134,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def runner_options(file: Path, plugin: str) -> list[str]:
+def runner_options(file: Path, plugin: str, say: Callable[[str], None] = warn) -> list[str]:
     """The options that plugin-runner.conf has for a plugin; mistakes in the file are reported."""
     options = [f"--config-file={file}"] if file.is_file() else []
     given = settings.COMMAND_LINE.parse(options)
-    return settings.read_settings(given, warn).arguments(plugin)
+    return settings.read_settings(given, say).arguments(plugin)
