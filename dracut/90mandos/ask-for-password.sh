@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Without systemd: the module crypt asks by this function instead of its own.  plugin-runner asks
-# the servers and the console at once; if it fails, the function that this one replaced asks.
-# The program dracut-crypt-lib.sh sources this file.
+# Without systemd, the module crypt asks for passwords by this function instead of its own.
+# plugin-runner asks the servers and the console at the same time.  If it fails, the replaced
+# function asks.  dracut-crypt-lib.sh sources this file.
 
-# The command that takes a password from its standard input.
+# Prints the command that reads the password from its standard input.
 mandos_command() (
     while [ $# -gt 1 ]; do
         case $1 in
@@ -20,7 +20,7 @@ mandos_command() (
 
 ask_for_password() (
     command=$(mandos_command "$@")
-    # What the prompt says; cryptroot-ask has them.
+    # For the text of the prompt; cryptroot-ask sets these variables.
     [ -z "${device-}" ] || export CRYPTTAB_SOURCE="$device"
     [ -z "${luksname-}" ] || export CRYPTTAB_NAME="$luksname"
     tries=3

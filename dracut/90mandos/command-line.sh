@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Before anything is asked: what the kernel command line says about Mandos becomes options of the
-# client, and the kernel modules that network hooks need are loaded.  dracut sources this file, so
-# functions that set shell options or variables run in subshells.
+# Runs before any password is asked for.  It turns the words of the kernel command line that concern
+# Mandos into options of the client, and loads the kernel modules that network hooks need.  dracut
+# sources this file, so functions that set shell options or variables run in subshells.
 
 mandos_option() {
     echo "--options-for=mandos-client:$1" >>/conf/conf.d/mandos/plugin-runner.conf
 }
 
-# Usage: mandos_field NUMBER VALUE.  Prints a field of a value of ip=; colons separate them, but for
-# those of an IPv6 address in brackets.
+# Usage: mandos_field NUMBER VALUE.  Prints a field of a value of ip=; colons separate the
+# fields, except inside the brackets of an IPv6 address.
 mandos_field() (
     number=$1 rest=$2
     while :; do
@@ -29,8 +29,8 @@ mandos_field() (
     printf '%s\n' "$part"
 )
 
-# The interface in a value of ip=, see dracut.cmdline(7): it is the first field where the second one
-# is a way to get an address, the sixth field of a longer value, and in no other.
+# The interface in a value of ip=, see dracut.cmdline(7): the first field if the second one is a
+# method to get an address, otherwise the sixth field.
 mandos_interface() (
     second=$(mandos_field 2 "$1")
     case ${second%%,*} in
@@ -40,7 +40,7 @@ mandos_interface() (
     esac
 )
 
-# Whether the client can take this as the name of an interface ("none" has another meaning there).
+# Whether this is a valid interface name for the client ("none" has another meaning there).
 mandos_is_name() {
     case $1 in
     '' | none | all | *[!A-Za-z0-9._@+-]*) return 1 ;;
@@ -48,7 +48,7 @@ mandos_is_name() {
     [ "${#1}" -le 15 ]
 }
 
-# dracut configures the interfaces of all words ip=, so all of them are used.
+# dracut configures the interfaces of all words ip=, so the client uses all of them.
 mandos_interfaces() (
     set -f
     unset IFS
@@ -60,13 +60,13 @@ mandos_interfaces() (
     done
 )
 
-# The network is set up as ip= says, though the root file system does not need it.
+# Has dracut set up the network as ip= says, though the root file system does not need it.
 mandos_network() {
     mkdir -p /etc/cmdline.d
     echo "rd.neednet=1" >/etc/cmdline.d/mandos.conf
 }
 
-# dracut has put them into the image.
+# Loads the kernel modules that module-setup.sh has put into the image.
 mandos_modules() (
     [ -e /lib/mandos/kernel-modules ] || return 0
     set -f

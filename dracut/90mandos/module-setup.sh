@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Puts the Mandos client into an image: dracut.modules(7).  dracut sources this file.
 #
-# With systemd in the image, a path unit starts password-agent when a password is asked for;
-# without it, the question of the module crypt is asked by plugin-runner instead.
+# If the image contains systemd, a path unit starts password-agent when a password is asked for.
+# Otherwise plugin-runner answers the question of the module crypt.
 # shellcheck disable=SC2154 # initdir, kernel, moddir, systemdsystemunitdir: from dracut
 
 _mandos_builder() {
@@ -20,7 +20,7 @@ _mandos_builder() {
 }
 
 check() {
-    # Only a machine that has keys can use it.
+    # The client is of use only on a machine that has keys.
     _mandos_builder >/dev/null || return 1
     if [[ ! -e $dracutsysrootdir/etc/keys/mandos/tls-privkey.pem ]]; then
         dwarning "mandos: the image has no Mandos client, since there are no keys in" \
@@ -33,7 +33,7 @@ depends() {
     echo crypt
 }
 
-# The drivers of a device, and of the buses and hubs that it is attached to.
+# Adds the drivers of a device, and of the buses and hubs that it is attached to.
 _mandos_drivers() {
     local device module
     device=$(readlink -f "$1")
@@ -53,7 +53,8 @@ installkernel() {
     return 0
 }
 
-# What network hooks need: command-line.sh loads it.  Each line is a module and, maybe, options.
+# Adds the modules that network hooks need; command-line.sh loads them.  Each line is a module,
+# perhaps with options.
 _mandos_hooks_modules() {
     local module options
     while read -r module options; do

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Starts password-agent, with the options that plugin-runner.conf has for the client.
+# Starts password-agent with the client's options from plugin-runner.conf.
 
 set -f
 set -- /lib/mandos/plugins.d/mandos-client

@@ -39,7 +39,7 @@ class Option:
         return f"{short}--{self.long}" + (f"={self.value}" if self.value else "")
 
 
-class Given:
+class ParsedOptions:
     """The options of one command line, in order; the last one counts unless all do.
 
     ``operands`` is what is left: the arguments that are no options.
@@ -56,9 +56,9 @@ class Given:
         """Name and value of every option, in order."""
         return list(self._values)
 
-    def __add__(self, later: Given) -> Given:
+    def __add__(self, later: ParsedOptions) -> ParsedOptions:
         """These options, then the later ones, which count where only the last one does."""
-        return Given(self._values + later.pairs)
+        return ParsedOptions(self._values + later.pairs)
 
     def __contains__(self, name: str) -> bool:
         return any(name == given for given, _value in self._values)
@@ -129,12 +129,12 @@ class CommandLine:
         self.options = (*options, HELP, USAGE, VERSION)
         self.operands = operands
 
-    def parse(self, arguments: Sequence[str]) -> Given:
+    def parse(self, arguments: Sequence[str]) -> ParsedOptions:
         """Read a command line.  Raises UsageError for whatever the table does not have."""
         operands: list[str] = []
-        return Given(list(self._pairs(iter(arguments), operands)), operands)
+        return ParsedOptions(list(self._pairs(iter(arguments), operands)), operands)
 
-    def parse_lenient(self, arguments: Sequence[str]) -> tuple[Given, list[UsageError]]:
+    def parse_lenient(self, arguments: Sequence[str]) -> tuple[ParsedOptions, list[UsageError]]:
         """Read what can be read, and return what was wrong with each word that was left out."""
         rest = iter(arguments)
         pairs: list[tuple[str, str]] = []
@@ -146,9 +146,9 @@ class CommandLine:
             except UsageError as error:
                 errors.append(error)
             else:
-                return Given(pairs, operands), errors
+                return ParsedOptions(pairs, operands), errors
 
-    def answer(self, given: Given) -> str | None:
+    def answer(self, given: ParsedOptions) -> str | None:
         """What to print instead of working, when help or the version is asked for."""
         if "help" in given:
             return self.help()

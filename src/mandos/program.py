@@ -9,6 +9,7 @@ A program is a command line and a function.  Signals that end it unwind the func
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from mandos import passwords
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from mandos.options import CommandLine, Given
+    from mandos.options import CommandLine, ParsedOptions
 
     Say = Callable[[str], None]
 
@@ -59,7 +60,7 @@ class TooLongError(MachineError):
 
 def run_program(
     command_line: CommandLine,
-    work: Callable[[Given, Say], int],
+    work: Callable[[ParsedOptions, Say], int],
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Read the command line, do the work, return the exit status: 128 and more after a signal."""
@@ -119,7 +120,10 @@ def print_password(password: bytes | bytearray) -> int:
     rest = memoryview(password)
     try:
         while rest:
-            rest = rest[os.write(_STDOUT, rest) :]
+            try:
+                rest = rest[os.write(_STDOUT, rest) :]
+            except BlockingIOError:  # the reader has made its end non-blocking, and so ours
+                select.select([], [_STDOUT], [])
     except OSError as error:
         raise OutputError(f"cannot write the password: {error.strerror}") from error
     return 0

@@ -20,8 +20,10 @@ from typing import NamedTuple
 import pytest
 from hostile_keys import expensive_key, public_key
 
+from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.listener import Listener
+from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.sockets import Peer
 from mandos.tls import keys, limits
 from mandos.tls.credentials import Credentials, Priority
@@ -164,13 +166,13 @@ async def test_crowd_is_accepted_in_cheap_turns(honest: float) -> None:
 class Nothing:
     """A vault without secrets."""
 
-    async def judge(self, _key_id: str, _peer: Peer) -> bytes | None:
+    async def judge(self, _identity: PeerIdentity, _peer: Peer) -> SealedSecret | None:
         """Refuse."""
 
-    def delivered(self, key_id: str, peer: Peer) -> None:
+    def delivered(self, identity: PeerIdentity, peer: Peer) -> None:
         """Never happens."""
 
-    def undelivered(self, key_id: str, peer: Peer) -> None:
+    def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:
         """Never happens."""
 
 

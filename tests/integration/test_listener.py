@@ -21,9 +21,11 @@ from asking import ask
 from hostile_keys import expensive_key
 
 from mandos.errors import PeerError
+from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.attack import Useless
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.listener import Listener
+from mandos.server.requests.peer_identity import PeerIdentity, UnidentifiedError
 from mandos.server.requests.sockets import Peer
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
@@ -47,23 +49,23 @@ class OneClient:
         self.gave_up = 0
         self.lost: list[str] = []
 
-    async def judge(self, key_id: str, _peer: Peer) -> bytes | None:
+    async def judge(self, identity: PeerIdentity, _peer: Peer) -> SealedSecret | None:
         """Serve the one key."""
-        self.asked.append(key_id)
+        self.asked.append(identity.key_id)
         try:
             await self.verdict.wait()
         except asyncio.CancelledError:
             self.gave_up += 1
             raise
-        return self.secret if key_id == self.key_id else None
+        return SealedSecret(self.secret) if identity.key_id == self.key_id else None
 
-    def delivered(self, key_id: str, _peer: Peer) -> None:
+    def delivered(self, identity: PeerIdentity, _peer: Peer) -> None:
         """Record."""
-        self.given.append(key_id)
+        self.given.append(identity.key_id)
 
-    def undelivered(self, key_id: str, _peer: Peer) -> None:
+    def undelivered(self, identity: PeerIdentity, _peer: Peer) -> None:
         """Record."""
-        self.lost.append(key_id)
+        self.lost.append(identity.key_id)
 
 
 class Server:
@@ -125,6 +127,32 @@ async def test_known_client_gets_its_secret(server: Server) -> None:
     assert await server.ask() == SECRET
     await _until(lambda: bool(server.vault.given))
     assert server.vault.given == [server.vault.key_id]
+
+
+class OnlyOne:
+    """An authenticator of another kind: it knows the first peer by a name of its own."""
+
+    def __init__(self) -> None:
+        self.identities = [PeerIdentity("first")]
+
+    def identify(self, _session: Session) -> PeerIdentity:
+        """The first peer's name; nothing for those that come later."""
+        if not self.identities:
+            raise UnidentifiedError("this one came too late")
+        return self.identities.pop()
+
+
+async def test_authenticator_decides_who_the_peer_is(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The judge gets the identity that it found, and is not asked about a peer that has none."""
+    server.listener._tls = server.listener._tls._replace(authenticator=OnlyOne())
+    server.vault.key_id = "first"
+    assert await server.ask() == SECRET
+    with pytest.raises(PeerError):
+        await server.ask()
+    await _until(lambda: "this one came too late" in caplog.text)
+    assert (server.vault.asked, server.vault.given) == (["first"], ["first"])
 
 
 async def _until(condition: Callable[[], bool]) -> None:

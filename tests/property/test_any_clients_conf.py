@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from mandos.durations import format_duration
 from mandos.errors import AdministratorError
-from mandos.server.config.clients_conf import READERS, ClientSettings, load_clients
+from mandos.server.config.clients_conf import READERS, load_clients
 from mandos.server.config.inifile import expand, read_ini
 from mandos.server.config.server_conf import ROWS, load
+from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     import random

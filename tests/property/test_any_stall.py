@@ -14,12 +14,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
-from mandos.server.life.client import Client, Give, Memory
+from mandos.server.life.client import Client, Give
 from mandos.server.life.clock import BEAT, BLIND, Clock
+from mandos.server.life.life import Life
 from mandos.server.life.registry import Registry
-from mandos.server.state.restore import Saved, State, restore
+from mandos.server.life.saved import Saved
+from mandos.server.life.settings import ClientSettings
+from mandos.server.state.restore import restore
+from mandos.server.state.store import State
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
 TURN = 0.5
@@ -67,7 +70,7 @@ class Site:
         self.clock.on_stall = self.stalled
         self.wanted: tuple[int, float] | None = None
         self.running: tuple[int, float, int] | None = None
-        self.memory = client.memory
+        self.life = client.life
 
     def hear(self, event: events.Event) -> None:
         """Do what the supervision of the server does."""
@@ -96,7 +99,7 @@ class Site:
         self.ask()
         self.registry.advance(self.clock.beat())
         self.begin()
-        self.memory = self.client.memory.dated(self.clock.date)
+        self.life = self.client.life.dated(self.clock.date)
 
     def begin(self) -> None:
         """Start the checker that is wanted; one that was starved for an interval gets its turn."""
@@ -132,9 +135,9 @@ class Site:
     def restart(self, *, rebooted: bool = False) -> None:
         """Start the server again, in the same boot of the machine or in another."""
         self.clock = Clock(lambda: self.time, self.date)
-        state = State({"alpha": Saved(ALPHA, ALPHA, self.memory)}, rebooted=rebooted)
+        state = State({"alpha": Saved(ALPHA, ALPHA, self.life)}, rebooted=rebooted)
         (client,), *_rest = restore([ALPHA], state, self.clock.now())
-        self.disabled += not client.enabled and self.memory.enabled
+        self.disabled += not client.life.enabled and self.life.enabled
         self.serve(client)
 
 
@@ -164,9 +167,9 @@ def test_no_stolen_client_is_served_because_the_server_was_slow(
     last = max(site.alive_at, stolen)
     assert all(time <= last + TIMEOUT + ANSWER + BLIND + BEAT for time in site.served)
     site.act("run", 2 * TIMEOUT + INTERVAL)
-    assert not site.client.enabled or site.time < stolen + 2 * TIMEOUT + INTERVAL
+    assert not site.client.life.enabled or site.time < stolen + 2 * TIMEOUT + INTERVAL
 
 
-def test_memory_of_a_client_is_what_a_restart_knows() -> None:
+def test_life_of_a_client_is_what_a_restart_knows() -> None:
     """The play saves what the server saves."""
-    assert isinstance(Site(0.0).memory, Memory)
+    assert isinstance(Site(0.0).life, Life)

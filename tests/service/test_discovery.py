@@ -46,11 +46,11 @@ room.Channel.join = lambda *_: None
 #: Announces port 4711 on the named interfaces (all when none is) until SIGTERM.
 ANNOUNCE = """
 import asyncio, logging, signal, socket, sys
-from mandos.discovery import announce
+from mandos.discovery import announce, announcement
 logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 async def main():
     interfaces = tuple(socket.if_nametoindex(name) for name in sys.argv[1:])
-    wanted = announce.Announcement(4711, interfaces=interfaces, ipv4=True)
+    wanted = announcement.Announcement(4711, interfaces=interfaces, ipv4=True)
     announcer = announce.Announcer(wanted, lambda name: print("named", name, flush=True))
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)

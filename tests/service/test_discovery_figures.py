@@ -45,7 +45,8 @@ for _ in range(int(sys.argv[2])):
 #: Announces by whatever is there, until the host ends.
 ANNOUNCE = """
 import asyncio
-from mandos.discovery.announce import Announcement, Announcer
+from mandos.discovery.announce import Announcer
+from mandos.discovery.announcement import Announcement
 async def main():
     announcer = Announcer(Announcement(4711), lambda name: print("named", name, flush=True))
     await announcer.start()

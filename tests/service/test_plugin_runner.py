@@ -178,7 +178,8 @@ def test_the_console_is_asked_while_a_plugin_only_fails_for_now(programs: BootPr
 def test_a_mistake_of_ours_does_not_keep_people_out(programs: BootPrograms) -> None:
     """Whatever breaks inside, the console is asked."""
     code = (
-        f"import sys; sys.path.insert(0, '{PLACE}/python'); import mandos.boot.runner.main as runner;"
+        f"import sys; sys.path.insert(0, '{PLACE}/python'); "
+        "import mandos.boot.runner.main as runner;"
         "runner.find_plugins = lambda *_: 1 / 0; sys.exit(runner.main())"
     )
     with Terminal(programs.host, "/usr/bin/python3", "-IS", "-c", code) as terminal:

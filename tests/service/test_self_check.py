@@ -82,8 +82,8 @@ asyncio.run(main())
 """
 MAKE_DATABASE = """
 import pathlib, sys
-from mandos.server.state.database import Store
-store = Store(pathlib.Path(sys.argv[1]))
+from mandos.server.state.database import SQLiteStore
+store = SQLiteStore(pathlib.Path(sys.argv[1]))
 store.forget()
 store.close()
 """

@@ -15,7 +15,7 @@ import pytest
 from mandos.boot.agent import agent_check
 from mandos.boot.agent import fetch as fetching
 from mandos.boot.agent.delivery import DeliveryError, deliver
-from mandos.boot.agent.fetch import Fetch, FetchError
+from mandos.boot.agent.fetch import ClientProcess, FetchError
 from mandos.boot.agent.settings import COMMAND_LINE, AgentSettings
 from mandos.boot.agent.vault import Buffer, Vault
 from mandos.errors import AdministratorError, MachineError, UsageError
@@ -74,11 +74,11 @@ def test_a_password_is_locked_in_memory() -> None:
     assert _locked() == before
 
 
-def _shell(script: str, **environment: str) -> Fetch:
-    return Fetch(["/bin/sh", "-c", script], {**os.environ, **environment}, *ME)
+def _shell(script: str, **environment: str) -> ClientProcess:
+    return ClientProcess(["/bin/sh", "-c", script], {**os.environ, **environment}, *ME)
 
 
-def _result(fetch: Fetch) -> bytes:
+def _result(fetch: ClientProcess) -> bytes:
     """Wait as the agent does."""
     deadline = time.monotonic() + PATIENCE
     while not fetch.ended():
@@ -164,7 +164,7 @@ def test_a_client_that_cannot_be_started_is_named() -> None:
     """Nothing is left of the trial."""
     before = _held()
     with pytest.raises(MachineError, match="cannot run /nonexistent/client: No such file"):
-        Fetch(["/nonexistent/client"], {}, *ME)
+        ClientProcess(["/nonexistent/client"], {}, *ME)
     assert _held() == before
 
 

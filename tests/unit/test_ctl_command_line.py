@@ -14,7 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.admin.ctl.acts import Judge, Remove, SetProperty, SetSecret, make_ready, read_duration
+from mandos.admin.ctl.acts import (
+    Decide,
+    Remove,
+    SetProperty,
+    SetSecret,
+    make_ready,
+    read_duration,
+)
 from mandos.admin.ctl.adding import split_sections
 from mandos.admin.ctl.command_line import Command, Mode, parse, parser
 from mandos.errors import AdministratorError, UsageError
@@ -62,7 +69,7 @@ def test_acts_keep_their_order() -> None:
         SetProperty("--timeout", "Timeout", timedelta(minutes=5)),
         SetProperty("--enable", "Enabled", value=True),
         SetProperty("--checker", "Checker", "ping"),
-        Judge("--approve", approve=True),
+        Decide("--approve", approve=True),
         SetSecret("--secret", "f"),
     )
 
@@ -70,7 +77,7 @@ def test_acts_keep_their_order() -> None:
 def test_removing_comes_last() -> None:
     """Who is to be denied and removed is denied first."""
     ready = make_ready(parse(["-r", "-D", "a"]).acts, pytest.fail)
-    assert ready == [Judge("--deny", approve=False), Remove("--remove")]
+    assert ready == [Decide("--deny", approve=False), Remove("--remove")]
 
 
 def test_names_after_two_dashes() -> None:

@@ -18,10 +18,10 @@ from mandos.admin.client import AuditRecord, Client, NoSuchClientError
 from mandos.admin.ctl import log, screen, table
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade, trouble, why
-from mandos.admin.ctl.watch import Line, Watch
+from mandos.admin.ctl.watch import Line, SignalWatch
 from mandos.admin.ctl.words import ago, quoted, rough, shown
 from mandos.errors import MandosError
-from mandos.openpgp.secret_check import doubt_about
+from mandos.openpgp.secret_check import warning_about
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PATH = "/clients/alpha"
@@ -249,7 +249,7 @@ SECRETS = [
 @pytest.mark.parametrize(("secret", "doubt"), SECRETS, ids=repr)
 def test_doubtful_secrets(secret: bytes, doubt: str) -> None:
     """What cannot be a sealed password is recognized by its packets; nothing is opened."""
-    found = doubt_about(secret)
+    found = warning_about(secret)
     assert doubt in found
     assert bool(doubt) == bool(found)
 
@@ -287,7 +287,10 @@ EVENTS: list[tuple[signals.Event, str | None, str | None]] = [
     (signals.CheckerStarted(PATH, "true"), None, "alpha: check begins: true"),
     (signals.CheckerCompleted(PATH, 0, 0, "true"), None, "alpha: check succeeded"),
     (signals.CheckerCompleted(PATH, 1, 256, "x"), *same("alpha: check failed (exit status 1): x")),
-    (signals.CheckerCompleted(PATH, -1, 9, "x"), *same("alpha: check failed (killed by a signal): x")),
+    (
+        signals.CheckerCompleted(PATH, -1, 9, "x"),
+        *same("alpha: check failed (killed by a signal): x"),
+    ),
     (signals.Changed(PATH, {"Timeout": 300_000}), None, None),
     (signals.Changed(PATH, {"Timeout": 600_000, "Host": ""}),
      *same("alpha: Timeout is now 10 min, Host is now empty")),
@@ -313,7 +316,7 @@ EVENTS: list[tuple[signals.Event, str | None, str | None]] = [
 def test_watch_lines(event: signals.Event, short: str | None, long: str | None) -> None:
     """What a person is told of each event, without and with --verbose."""
     for verbose, text in ((False, short), (True, long)):
-        watch = Watch((), verbose=verbose)
+        watch = SignalWatch((), verbose=verbose)
         watch.as_line(LISTED)
         line = watch.as_line(event)
         assert (line and line.text) == text
@@ -322,7 +325,7 @@ def test_watch_lines(event: signals.Event, short: str | None, long: str | None) 
 @pytest.mark.parametrize("event", [event for event, _, _ in EVENTS], ids=lambda e: repr(e)[:50])
 def test_watch_objects(event: signals.Event) -> None:
     """Programs are told everything, as one JSON object in a line."""
-    watch = Watch((), verbose=False)
+    watch = SignalWatch((), verbose=False)
     watch.as_object(LISTED, NOW)
     text = watch.as_object(event, NOW)
     assert text is not None
@@ -334,7 +337,7 @@ def test_watch_objects(event: signals.Event) -> None:
 
 def test_watch_forgets_a_server_that_is_gone() -> None:
     """A server that comes back is known by its new list alone."""
-    watch = Watch((), verbose=False)
+    watch = SignalWatch((), verbose=False)
     for event in (LISTED, signals.ServerVanished(), signals.ServerAppeared()):
         watch.as_line(event)
     added = signals.ClientAdded(_client())
@@ -344,7 +347,7 @@ def test_watch_forgets_a_server_that_is_gone() -> None:
 
 def test_watch_of_named_clients() -> None:
     """Only what concerns them is told."""
-    watch = Watch(("b.c",), verbose=True)
+    watch = SignalWatch(("b.c",), verbose=True)
     told = [watch.as_line(event) for event in (LISTED, *(event for event, _, _ in EVENTS))]
     texts = [line.text for line in told if line is not None]
     assert texts == [
@@ -359,15 +362,15 @@ def test_watch_of_named_clients() -> None:
 def test_watch_of_unknown_clients() -> None:
     """A name that the server does not have at first is a mistake; later it may come and go."""
     with pytest.raises(NoSuchClientError):
-        Watch(("x",), verbose=False).as_line(LISTED)
-    watch = Watch(("alpha",), verbose=False)
+        SignalWatch(("x",), verbose=False).as_line(LISTED)
+    watch = SignalWatch(("alpha",), verbose=False)
     watch.as_line(LISTED)
     assert watch.as_line(signals.Listed(())) == Line("watching 1 client")
 
 
 def test_watch_does_not_say_twice_what_a_record_says() -> None:
     """Where the server tells of records, these tell why a client is disabled."""
-    watch = Watch((), verbose=False)
+    watch = SignalWatch((), verbose=False)
     watch.records = True
     watch.as_line(LISTED)
     assert watch.as_line(signals.Changed(PATH, {"Enabled": False})) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mandos import passwords
-from mandos.boot.handover.fetch import Fetch
+from mandos.boot.handover.fetch import RunnerProcess
 
 
 def _fetched(folder: Path, script: str) -> tuple[bytes | None, str]:
@@ -18,7 +18,7 @@ def _fetched(folder: Path, script: str) -> tuple[bytes | None, str]:
     runner = folder / "runner"
     runner.write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
     runner.chmod(0o755)
-    fetch = Fetch(str(runner), lambda _line: None)
+    fetch = RunnerProcess(str(runner), lambda _line: None)
     while True:
         ready = select.select(fetch.descriptors, [], [], 30)[0]
         assert ready

@@ -17,14 +17,14 @@ import pytest
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state import writer as keeper_module
-from mandos.server.state.database import Changes, Store
-from mandos.server.state.restore import State
+from mandos.server.state.database import SQLiteStore
+from mandos.server.state.store import Changes, State
 from mandos.server.state.writer import Keeper
 
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
@@ -39,7 +39,7 @@ class World:
         self.clock = Clock()
         self.client = Client(ALPHA, self.clock.now())
         self.registry = Registry([self.client])
-        self.store = Store(folder)
+        self.store = SQLiteStore(folder)
         self.told: list[Record] = []
         self.on_tell = asyncio.Event()
         self.keeper = Keeper(self.store, self.registry, self.clock, self.hear)
@@ -71,9 +71,9 @@ async def test_durable_means_on_disk(tmp_path: Path) -> None:
         here.keeper.begin(["alpha"], [])
         here.client.disable(here.clock.now(), Why.ADMINISTRATOR, "uid 0")
         await here.keeper.durable()
-        memory = here.saved().saved["alpha"].memory
-        assert not memory.enabled
-        assert memory == here.client.memory
+        life = here.saved().saved["alpha"].life
+        assert not life.enabled
+        assert life == here.client.life
         assert here.saved().disabled == {"alpha"}
         (record,) = here.told
         assert (record.kind, record.by, record.detail) == (Kind.DISABLED, "uid 0", "administrator")
@@ -86,7 +86,7 @@ async def test_told_when_it_is_on_disk(tmp_path: Path) -> None:
         here.client.disable(here.clock.now(), Why.TIMEOUT)
         assert here.told == []
         await here.on_tell.wait()
-        assert not here.saved().saved["alpha"].memory.enabled
+        assert not here.saved().saved["alpha"].life.enabled
 
 
 async def test_what_comes_between_two_writes_shares_the_next(
@@ -132,10 +132,10 @@ async def test_checkers_results_are_kept_at_the_end(tmp_path: Path) -> None:
         here.keeper.begin(["alpha"], [])
         here.client.start_checker(here.clock.now())
         here.client.checker_completed(1, 0, here.clock.now())
-    with closing(Store(tmp_path)) as store:
-        memory = store.load().saved["alpha"].memory
-    assert memory.last_checker_status == 0
-    assert memory.last_checked_ok == here.client.last_checked_ok
+    with closing(SQLiteStore(tmp_path)) as store:
+        life = store.load().saved["alpha"].life
+    assert life.last_checker_status == 0
+    assert life.last_checked_ok == here.client.life.last_checked_ok
 
 
 async def test_checkers_results_do_not_wait_for_ever(
@@ -157,7 +157,7 @@ async def test_checkers_results_do_not_wait_for_ever(
         here.client.start_checker(here.clock.now())
         here.client.checker_completed(1, 256, here.clock.now())
         await written.wait()
-        assert here.saved().saved["alpha"].memory.last_checker_status == 1
+        assert here.saved().saved["alpha"].life.last_checker_status == 1
 
 
 async def test_added_and_removed_clients(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ async def test_removed_and_added_again_in_one_go(tmp_path: Path) -> None:
         here.registry.remove("alpha", now)
         here.registry.add(Client(ALPHA, now), now)
         await here.keeper.durable()
-        assert here.saved().saved["alpha"].memory.created == now
+        assert here.saved().saved["alpha"].life.created == now
 
 
 async def test_run_time_change_is_kept_beside_the_files(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_failing_disk_is_told_and_tried_again(
             with pytest.raises(MachineError, match="No space left"):
                 await here.keeper.durable()
         await here.keeper.durable()
-        assert not here.saved().saved["alpha"].memory.enabled
+        assert not here.saved().saved["alpha"].life.enabled
         assert [entry.record.kind for entry in here.store.records()] == [Kind.DISABLED]
         assert [record.kind for record in here.told] == [Kind.DISABLED]
 
@@ -233,15 +233,15 @@ async def test_all_is_written_once_the_state_can_be_written(
 ) -> None:
     """What was lost meanwhile is made up for; whoever shows the trouble is told of its end."""
     monkeypatch.setattr(keeper_module, "_RETRY", 0.01)
-    usable = Store._usable
-    monkeypatch.setattr(Store, "_usable", _unusable)
+    usable = SQLiteStore._usable
+    monkeypatch.setattr(SQLiteStore, "_usable", _unusable)
     here = World(tmp_path)
     told: list[str] = []
     solved = asyncio.Event()
 
     def hear() -> None:
         told.append(here.keeper.trouble)
-        monkeypatch.setattr(Store, "_usable", usable)
+        monkeypatch.setattr(SQLiteStore, "_usable", usable)
         if not here.keeper.trouble:
             solved.set()
 
@@ -256,7 +256,7 @@ async def test_all_is_written_once_the_state_can_be_written(
     here.store.close()
 
 
-def _unusable(_store: Store) -> NoReturn:
+def _unusable(_store: SQLiteStore) -> NoReturn:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 

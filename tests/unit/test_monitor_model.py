@@ -18,7 +18,7 @@ from mandos.admin.monitor.columns import Columns, row_cells
 from mandos.admin.monitor.detail_lines import facts
 from mandos.admin.monitor.messages import KEPT, Messages, Weight, said
 from mandos.admin.monitor.model import GATHERING, NO_SERVER, Model
-from mandos.admin.monitor.row import Row, State
+from mandos.admin.monitor.row import ClientRow, State
 from mandos.admin.monitor.view import SETTLING, Order, Show
 from mandos.admin.monitor.words import age, clock, moment, printable, span
 from mandos.admin.proxy import AccessDeniedError, AuditRecord
@@ -174,12 +174,12 @@ def test_states() -> None:
         ({"Enabled": False, "Expires": "", **failing}, State.DISABLED),
         ({"ApprovalPending": True, "Enabled": False}, State.ASKS),
     ):
-        assert Row.of(client("a", **values)).state(NOW) is state, values
+        assert ClientRow.of(client("a", **values)).state(NOW) is state, values
 
 
 def test_a_check_is_overdue_after_two_intervals() -> None:
     """A client is late when no check has succeeded for two intervals, before it is disabled."""
-    row = Row.of(client("a"))  # found alive a minute ago, checked every two minutes
+    row = ClientRow.of(client("a"))  # found alive a minute ago, checked every two minutes
     assert row.state(NOW + 3 * MINUTE - SECOND) is State.ENABLED
     assert row.state(NOW + 3 * MINUTE) is State.LATE
     assert row.note(NOW + 3 * MINUTE) == "no check in time"
@@ -187,7 +187,7 @@ def test_a_check_is_overdue_after_two_intervals() -> None:
 
 def test_the_extended_timeout_makes_nobody_late() -> None:
     """A machine that boots is not checked for a while, and that is no failure."""
-    row = Row.of(client("a", Expires=date(NOW + 15 * MINUTE)))
+    row = ClientRow.of(client("a", Expires=date(NOW + 15 * MINUTE)))
     assert row.state(NOW + 13 * MINUTE) is State.ENABLED
 
 
@@ -211,7 +211,7 @@ def test_what_stands_in_the_columns() -> None:
         (client("e", **fresh), ("e", "enabled", "4:00", "1 min ago", "not checked yet")),
         (client("\x1b[1mx"), (r"\x1b[1mx", "enabled", "4:00", "1 min ago", "")),
     ):  # fmt: skip
-        assert row_cells(Row.of(one), NOW) == cells
+        assert row_cells(ClientRow.of(one), NOW) == cells
 
 
 def test_silent_or_mad_servers_do_not_end_the_program() -> None:
@@ -627,7 +627,7 @@ def test_facts_of_a_waiting_client() -> None:
         "KeyID": "AB" * 32,
         "CheckerRunning": True,
     }
-    told = dict(facts(Row.of(asking("a", NOW - 5 * SECOND, **values)), NOW, UTC))
+    told = dict(facts(ClientRow.of(asking("a", NOW - 5 * SECOND, **values)), NOW, UTC))
     assert told == {
         "State": "ASKS: its secret is sent in 1:55 unless denied",
         "Time left": "4:00, then disabled unless found alive",
@@ -645,7 +645,7 @@ def test_facts_of_a_waiting_client() -> None:
 def test_facts_of_a_disabled_client() -> None:
     """The details say what is to be done, and why it was disabled when the server tells."""
     told = {"DisabledReason": "timeout", "DisabledAt": date(NOW - timedelta(days=1))}
-    row = Row.of(client("a", Enabled=False, Expires="", **told))
+    row = ClientRow.of(client("a", Enabled=False, Expires="", **told))
     shown = dict(facts(row, NOW, UTC))
     assert shown["State"] == "disabled: it does not get its secret until somebody enables it"
     assert shown["Disabled"] == "timeout, 1 d ago, at 2026-11-23 04:00"

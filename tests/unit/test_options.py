@@ -8,13 +8,13 @@ import pytest
 
 import mandos
 from mandos import keyfiles
-from mandos.client.settings import COMMAND_LINE, Address, ClientSettings
+from mandos.client.settings import COMMAND_LINE, Address, ClientOptions
 from mandos.errors import UsageError
 from mandos.wire import grammar
 
 
-def _settings(*arguments: str) -> ClientSettings:
-    return ClientSettings(COMMAND_LINE.parse(arguments))
+def _settings(*arguments: str) -> ClientOptions:
+    return ClientOptions(COMMAND_LINE.parse(arguments))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mandos.server.config.server_conf import ServerSettings
 from mandos.server.original_state import DUMP, PICKLE, dumped, import_state, main, pickled
 from mandos.server.state import disabled_list
-from mandos.server.state.database import DATABASE, WITNESS, Store
+from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,14 +159,14 @@ def test_nothing_to_import(settings: ServerSettings) -> None:
 @pytest.mark.parametrize("data", [b"damaged", None], ids=["damaged", "no-file"])
 def test_unknown_state_disables_everyone(settings: ServerSettings, data: bytes | None) -> None:
     """Then the server knows nobody as enabled, whatever its own database says."""
-    Store(settings.statedir).close()
+    SQLiteStore(settings.statedir).close()
     if data is not None:
         (settings.statedir / PICKLE).write_bytes(data)
     lines = import_state(settings, failed=data is None)
     assert "EVERY CLIENT IS DISABLED NOW" in lines[1]
     assert "mandos-ctl --enable" in lines[2]
     assert (settings.statedir / f"before-import-{DATABASE}").exists()
-    store = Store(settings.statedir)
+    store = SQLiteStore(settings.statedir)
     state = store.load()
     store.close()
     assert state.disabled is None

@@ -16,11 +16,11 @@ from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.outbox import Outbox
 from mandos.server.bus.signals import Signals
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 
 
 def _signal() -> Message:

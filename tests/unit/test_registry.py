@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.client import Client
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.wire import key_id
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_earlier_deadlines_are_noticed() -> None:
     client.disable(START, Why.ADMINISTRATOR)
     client.enable(START + MINUTE)
     registry.advance(START + MINUTE)
-    assert client.enabled
+    assert client.life.enabled
     assert registry.next_deadline() == START + 2 * MINUTE
 
 
@@ -79,7 +79,7 @@ def test_updates_cost_no_memory() -> None:
         client.checked_ok(START + timedelta(seconds=second))
         registry.advance(START + timedelta(seconds=second))
     assert len(registry._timers) == 1
-    assert client.enabled
+    assert client.life.enabled
 
 
 def test_every_listener_hears_everything() -> None:

@@ -18,8 +18,8 @@ from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.saved import MEMORY, STILL_DISABLED
 from mandos.server.reload import Reloader
-from mandos.server.state.restore import MEMORY, STILL_DISABLED
 
 KEYS = {name: f"{name}" * 64 for name in "abcdef"}
 
@@ -78,9 +78,9 @@ async def test_clients_come_change_and_go(tmp_path: Path) -> None:
     await world.reloader.reload()
     assert [client.name for client in world.registry] == ["foo", "bar", "new"]
     assert world.named("foo") is foo
-    assert not foo.enabled
+    assert not foo.life.enabled
     assert world.named("bar").settings.host == "x"
-    assert world.named("new").enabled
+    assert world.named("new").life.enabled
     kinds = [(type(event), event.client) for event in world.told]
     assert sorted(kinds, key=str) == sorted(
         [
@@ -110,7 +110,7 @@ async def test_removed_client_stays_away_until_its_section_changes(tmp_path: Pat
     assert world.registry.find(KEYS["a"]) is None
     world.write(_section("foo", "a", "host = x"), _section("bar", "b"))
     await world.reloader.reload()
-    assert world.named("foo").enabled
+    assert world.named("foo").life.enabled
     assert not world.registry.removed
 
 
@@ -119,14 +119,14 @@ async def test_disabled_client_stays_so_while_its_section_is_missing(tmp_path: P
     world = World(tmp_path, _section("foo", "a"), _section("bar", "b"))
     foo = world.named("foo")
     foo.disable(world.clock.now(), Why.TIMEOUT)
-    memory = foo.memory
+    life = foo.life
     world.write(_section("bar", "b"))
     await world.reloader.reload()
     assert world.registry.named("foo") is None
     assert world.registry.find(KEYS["a"]) is None
     world.write(_section("foo", "a", "host = x"), _section("bar", "b"))
     await world.reloader.reload()
-    assert world.named("foo").memory == memory
+    assert world.named("foo").life == life
     assert world.named("foo").settings.host == "x"
     (back,) = [event for event in world.told if isinstance(event, events.Added)]
     assert back.how == STILL_DISABLED
@@ -138,12 +138,12 @@ async def test_disabled_client_stays_so_under_another_name(tmp_path: Path) -> No
     world.named("foo").disable(world.clock.now(), Why.TIMEOUT)
     world.write(_section("new", "a"), _section("bar", "b"))
     await world.reloader.reload()
-    assert not world.named("new").enabled
+    assert not world.named("new").life.enabled
     world.write(_section("bar", "b"))
     await world.reloader.reload()
     settings = replace(world.named("bar").settings, name="other", key_id=KEYS["a"])
     world.registry.admit(settings, world.clock.now())
-    assert not world.named("other").enabled
+    assert not world.named("other").life.enabled
     assert world.named("other").added
 
 
@@ -158,7 +158,7 @@ async def test_client_that_was_away_for_long_is_new(tmp_path: Path) -> None:
     assert isinstance(world.told[-1], events.Forgotten)
     world.write(_section("foo", "a"), _section("bar", "b"))
     world.registry.configure(load_clients(tmp_path), later)
-    assert world.named("foo").enabled
+    assert world.named("foo").life.enabled
 
 
 async def test_added_client_stays_until_a_file_has_it(tmp_path: Path) -> None:

@@ -22,19 +22,20 @@ from hypothesis import strategies as st
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
-from mandos.server.config.clients_conf import ClientSettings
-from mandos.server.life.client import Memory
 from mandos.server.life.events import Why
+from mandos.server.life.life import Life
+from mandos.server.life.saved import Saved
+from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, schema
-from mandos.server.state.database import DATABASE, WITNESS, Changes, Kept, Store
+from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 from mandos.server.state.rescue import Copy, Names
-from mandos.server.state.restore import Saved, State
 from mandos.server.state.schema import SCHEMA_VERSION
+from mandos.server.state.store import Changes, Kept, State
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 KEY = "ab" * 32
 ALPHA = ClientSettings(name="alpha", key_id=KEY, secret=b"\0sealed")
-DISABLED = Memory(created=START, enabled=False, disabled_at=START, disabled_why=Why.TIMEOUT)
+DISABLED = Life(created=START, enabled=False, disabled_at=START, disabled_why=Why.TIMEOUT)
 
 DATES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 DURATIONS = st.integers(1, 10**15).map(lambda number: timedelta(microseconds=number))
@@ -46,7 +47,7 @@ SETTINGS = st.builds(
     enabled=st.booleans(),
 )  # fmt: skip
 MEMORIES = st.builds(
-    Memory, created=DATES, enabled=st.booleans(), last_enabled=st.none() | DATES,
+    Life, created=DATES, enabled=st.booleans(), last_enabled=st.none() | DATES,
     expires=st.none() | DATES, last_checked_ok=st.none() | DATES,
     last_checker_status=st.integers(-2, 255), last_approval_request=st.none() | DATES,
     disabled_at=st.none() | DATES, disabled_why=st.none() | st.sampled_from(Why),
@@ -58,16 +59,16 @@ EACH = settings(
 
 
 @contextmanager
-def opened(folder: Path, **values: Any) -> Iterator[Store]:  # noqa: ANN401 - Store's own
+def opened(folder: Path, **values: Any) -> Iterator[SQLiteStore]:  # noqa: ANN401 - the store's own
     """A store that is closed again."""
-    with closing(Store(folder, **values)) as store:
+    with closing(SQLiteStore(folder, **values)) as store:
         yield store
 
 
-def _write_alpha(folder: Path, memory: Memory = DISABLED) -> None:
+def _write_alpha(folder: Path, life: Life = DISABLED) -> None:
     with opened(folder) as store:
         store.load()
-        store.write(Changes(lives={"alpha": memory}, settings={"alpha": Kept(ALPHA, ALPHA)}))
+        store.write(Changes(lives={"alpha": life}, settings={"alpha": Kept(ALPHA, ALPHA)}))
 
 
 def _state(folder: Path) -> State:
@@ -78,14 +79,12 @@ def _state(folder: Path) -> State:
 @EACH
 @given(SETTINGS, SETTINGS, MEMORIES)
 def test_any_client_comes_out_as_it_went_in(
-    tmp_path: Path, in_force: ClientSettings, configured: ClientSettings, memory: Memory
+    tmp_path: Path, in_force: ClientSettings, configured: ClientSettings, life: Life
 ) -> None:
-    """Settings in force, those of the files, and the memory, to the microsecond."""
+    """Settings in force, those of the files, and the life, to the microsecond."""
     with opened(tmp_path) as store:
-        store.write(
-            Changes(lives={"alpha": memory}, settings={"alpha": Kept(in_force, configured)})
-        )
-    assert _state(tmp_path).saved == {"alpha": Saved(in_force, configured, memory)}
+        store.write(Changes(lives={"alpha": life}, settings={"alpha": Kept(in_force, configured)}))
+    assert _state(tmp_path).saved == {"alpha": Saved(in_force, configured, life)}
 
 
 def test_equal_settings_share_one_object(tmp_path: Path) -> None:
@@ -114,7 +113,7 @@ def test_list_of_disabled_clients_follows(tmp_path: Path) -> None:
     """Whoever is disabled is on the list until enabled again."""
     _write_alpha(tmp_path)
     assert _state(tmp_path).disabled == {"alpha"}
-    _write_alpha(tmp_path, Memory(created=START, enabled=True))
+    _write_alpha(tmp_path, Life(created=START, enabled=True))
     assert _state(tmp_path).disabled == frozenset()
 
 
@@ -131,13 +130,13 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
 def test_one_server_at_a_time(tmp_path: Path) -> None:
     """A second server on the same directory is told so."""
     with opened(tmp_path), pytest.raises(MachineError, match="another server uses"):
-        Store(tmp_path)
+        SQLiteStore(tmp_path)
 
 
 def test_missing_directory(tmp_path: Path) -> None:
     """The message says how to make it."""
     with pytest.raises(MachineError, match="No such file") as caught:
-        Store(tmp_path / "nowhere")
+        SQLiteStore(tmp_path / "nowhere")
     assert "install -d -o _mandos" in (caught.value.hint or "")
 
 
@@ -272,13 +271,13 @@ def test_lost_list_is_made_anew(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         state = store.load()
         assert not state.lost
-        store.write(Changes(lives={name: saved.memory for name, saved in state.saved.items()}))
+        store.write(Changes(lives={name: saved.life for name, saved in state.saved.items()}))
     assert _state(tmp_path).disabled == {"alpha"}
 
 
 def test_crash_between_list_and_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When only the list could be written, the client counts as disabled; nothing is half done."""
-    _write_alpha(tmp_path, Memory(created=START, enabled=True))
+    _write_alpha(tmp_path, Life(created=START, enabled=True))
     with opened(tmp_path) as store, monkeypatch.context() as patch:
         store.load()
         patch.setattr(store, "_write_clients", _fail)
@@ -286,7 +285,7 @@ def test_crash_between_list_and_database(tmp_path: Path, monkeypatch: pytest.Mon
             store.write(Changes(lives={"alpha": DISABLED}, records=[_record(Kind.DISABLED)]))
     state = _state(tmp_path)
     assert state.disabled == {"alpha"}
-    assert state.saved["alpha"].memory.enabled
+    assert state.saved["alpha"].life.enabled
 
 
 def _fail(*_: object, **__: object) -> None:
@@ -318,7 +317,7 @@ def test_database_of_the_first_version(tmp_path: Path) -> None:
     assert saved.settings == ClientSettings(
         name="alpha", secret=b"sealed", host="x", timeout=timedelta(minutes=1)
     )
-    assert saved.memory.disabled_why is Why.TIMEOUT
+    assert saved.life.disabled_why is Why.TIMEOUT
     assert not saved.added
 
 
@@ -368,14 +367,14 @@ def test_migration_that_fails_changes_nothing(
         patch.setattr(schema, "MIGRATIONS", newer)
         patch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         with pytest.raises(MachineError, match="no such table: nowhere"):
-            Store(tmp_path)
+            SQLiteStore(tmp_path)
     assert "alpha" in _state(tmp_path).saved
 
 
 # A state that cannot be written
 
 
-def _read_only(_store: Store) -> sqlite3.Connection:
+def _read_only(_store: SQLiteStore) -> sqlite3.Connection:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
@@ -386,7 +385,7 @@ def test_unwritable_state_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     changes = Changes(lives={"beta": DISABLED}, settings={"beta": Kept(beta, beta)})
     before = (tmp_path / DATABASE).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_usable", _read_only)
+        patch.setattr(SQLiteStore, "_usable", _read_only)
         with opened(tmp_path) as store:
             assert "Read-only file system" in str(store.trouble)
             state = store.load()
@@ -410,11 +409,11 @@ def test_client_disabled_while_the_state_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list has it where the list can be written, else the room that is kept for it."""
-    enabled = Memory(created=START, enabled=True)
+    enabled = Life(created=START, enabled=True)
     for failing in (False, True):
         _write_alpha(tmp_path, enabled)
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "_usable", _read_only)
+            patch.setattr(SQLiteStore, "_usable", _read_only)
             if failing:
                 patch.setattr(disabled_list, "write", _read_only_list)
             with opened(tmp_path) as store:
@@ -423,14 +422,14 @@ def test_client_disabled_while_the_state_cannot_be_written(
                     store.write(Changes(lives={"alpha": DISABLED}))
         state = _state(tmp_path)
         assert state.disabled == {"alpha"}
-        assert state.saved["alpha"].memory.enabled
+        assert state.saved["alpha"].life.enabled
 
 
 def test_database_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list decides and the database is left alone; without the list nobody is served."""
     _write_alpha(tmp_path)
     problem = "mandos.db cannot be read: Permission denied"
-    monkeypatch.setattr(Store, "_usable", _read_only)
+    monkeypatch.setattr(SQLiteStore, "_usable", _read_only)
     copy = Copy(None, problem, Names(frozenset({"alpha"})))
     with opened(tmp_path, copy=copy) as store:
         state = store.load()
@@ -438,10 +437,10 @@ def test_database_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         assert problem in state.lost
         monkeypatch.undo()
         assert not store.reopen()
-    monkeypatch.setattr(Store, "_usable", _read_only)
+    monkeypatch.setattr(SQLiteStore, "_usable", _read_only)
     for names in (Names(None, missing=True), Names(None, "disabled-clients is damaged")):
         with pytest.raises(MachineError, match="cannot be read") as caught:
-            Store(tmp_path, copy=Copy(None, problem, names))
+            SQLiteStore(tmp_path, copy=Copy(None, problem, names))
         assert "then restart the server" in (caught.value.hint or "")
 
 
@@ -466,7 +465,7 @@ def test_any_damage_of_the_header_sets_the_database_aside(tmp_path: Path, place:
         state = store.load()
         assert store.trouble is None
         assert state.disabled == {"alpha"}
-        assert state.lost or not state.saved["alpha"].memory.enabled
+        assert state.lost or not state.saved["alpha"].life.enabled
 
 
 # The audit trail

@@ -17,13 +17,14 @@ import pytest
 from mandos.bus_names import client_path
 from mandos.server.audit.records import NEVER_CHECKED_OK
 from mandos.server.checking.supervision import Supervision, expanded
-from mandos.server.config.clients_conf import RUNTIME_NAMES, ClientSettings
+from mandos.server.config.clients_conf import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.settings import ClientSettings
 from mandos.server.life.timer import Pacemaker
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
@@ -70,12 +71,12 @@ async def test_healthy_client_is_found_alive() -> None:
     """The timer starts its checker; its success counts."""
     client = _client(checker="test %(host)s = here", host="here")
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         completed = await here.until(events.CheckerCompleted)
         pacemaker.stop()
         assert isinstance(completed, events.CheckerCompleted)
         assert (completed.wait_status, completed.command) == (0, "test here = here")
-        assert client.last_checked_ok is not None
+        assert client.life.last_checked_ok is not None
         assert [type(event) for event in here.told[:4]] == [
             events.CheckerWanted, events.CheckerBegan, events.CheckerCompleted, events.CheckedOK,
         ]  # fmt: skip
@@ -85,7 +86,7 @@ async def test_vanished_client_is_disabled_by_the_timer() -> None:
     """With a timeout of no time at all the first beat disables it."""
     client = _client(checker="false", timeout=timedelta(0))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         disabled = await here.until(events.Disabled)
         pacemaker.stop()
         assert isinstance(disabled, events.Disabled)
@@ -96,7 +97,7 @@ async def test_new_deadline_wakes_the_timer() -> None:
     """What becomes due earlier than the timer expects is done in time."""
     client = _client(checker="true", approval_delay=timedelta(milliseconds=1))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock)
+        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
         request = client.ask(here.clock.now())
         assert isinstance(request, Request)
         woken = asyncio.Event()

@@ -15,16 +15,19 @@ import pytest
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
+from mandos.server.life.sealed_secret import SealedSecret
+from mandos.server.life.settings import ClientSettings
 from mandos.server.requests import judge as vault_module
 from mandos.server.requests.judge import ClientVault
+from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.sockets import Peer
 
 KEY = "ab" * 32
+IDENTITY = PeerIdentity(KEY)
 PEER = Peer("fe80::1", 4711, "eth0")
 
 
@@ -66,11 +69,11 @@ class World(NamedTuple):
     trail: Trail
     vault: ClientVault
 
-    async def waiting(self) -> asyncio.Task[bytes | None]:
+    async def waiting(self) -> asyncio.Task[SealedSecret | None]:
         """A request that waits for a person."""
         waits = asyncio.Event()
         self.registry.listen(lambda _event: waits.set())
-        task = asyncio.create_task(self.vault.judge(KEY, PEER))
+        task = asyncio.create_task(self.vault.judge(IDENTITY, PEER))
         await waits.wait()
         return task
 
@@ -86,7 +89,7 @@ def _world(delay: timedelta = timedelta(0)) -> World:
 async def test_known_enabled_client_gets_its_secret() -> None:
     """Its own secret for a known key, recorded on disk with who asked from where."""
     world = _world()
-    assert await world.vault.judge(KEY, PEER) == b"sealed"
+    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
     (record,) = world.trail.records
     assert (record.kind, record.client, record.key_id) == (Kind.SECRET_SENT, "foo", KEY)
     assert (record.address, record.interface) == ("fe80::1", "eth0")
@@ -96,7 +99,7 @@ async def test_known_enabled_client_gets_its_secret() -> None:
 async def test_unknown_key_gets_nothing() -> None:
     """Nothing but a record."""
     world = _world()
-    assert await world.vault.judge("0" * 64, PEER) is None
+    assert await world.vault.judge(PeerIdentity("0" * 64), PEER) is None
     assert [(record.kind, record.key_id) for record in world.trail.records] == [
         (Kind.UNKNOWN_KEY, "0" * 64)
     ]
@@ -106,7 +109,7 @@ async def test_disabled_client_gets_nothing() -> None:
     """A disabled client is refused."""
     world = _world()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
-    assert await world.vault.judge(KEY, PEER) is None
+    assert await world.vault.judge(IDENTITY, PEER) is None
     assert [(record.kind, record.detail) for record in world.trail.records] == [
         (Kind.REJECTED, "Disabled")
     ]
@@ -116,7 +119,7 @@ async def test_no_secret_leaves_before_its_record_is_on_disk() -> None:
     """And whoever is disabled while the disk works gets nothing."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     assert not task.done()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
@@ -129,7 +132,7 @@ async def test_broken_disk_keeps_no_machine_from_booting() -> None:
     """A disk that fails is worth an error in the log, not a machine that stays down."""
     world = _world()
     world.trail.error = MachineError("no space left on device")
-    assert await world.vault.judge(KEY, PEER) == b"sealed"
+    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
 
 
 async def test_hanging_disk_keeps_no_machine_from_booting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,30 +140,30 @@ async def test_hanging_disk_keeps_no_machine_from_booting(monkeypatch: pytest.Mo
     monkeypatch.setattr(vault_module, "_DISK_TIME", 0.0)
     world = _world()
     world.trail.disk.clear()
-    assert await world.vault.judge(KEY, PEER) == b"sealed"
+    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
 
 
 async def test_delivery_extends_the_timeout() -> None:
     """After the secret was sent the client has its extended timeout."""
     world = _world()
     before = world.clock.now()
-    world.vault.delivered(KEY, PEER)
-    assert world.client.expires is not None
-    assert world.client.expires >= before + world.client.settings.extended_timeout
+    world.vault.delivered(IDENTITY, PEER)
+    assert world.client.life.expires is not None
+    assert world.client.life.expires >= before + world.client.settings.extended_timeout
 
 
 async def test_broken_connection_is_recorded() -> None:
     """The client may not have its secret: its timeout stays, the trail tells."""
     world = _world()
-    expires = world.client.expires
-    world.vault.undelivered(KEY, PEER)
-    assert world.client.expires == expires
+    expires = world.client.life.expires
+    world.vault.undelivered(IDENTITY, PEER)
+    assert world.client.life.expires == expires
     assert world.trail.kinds == [Kind.UNDELIVERED]
 
 
 async def test_verdict_ends_the_wait_at_once() -> None:
     """An approval lets the waiting request through; a denial does not."""
-    for approved, secret in ((True, b"sealed"), (False, None)):
+    for approved, secret in ((True, SealedSecret(b"sealed")), (False, None)):
         world = _world(timedelta(hours=1))
         task = await world.waiting()
         world.client.judge(world.clock.now(), approved=approved)
@@ -172,7 +175,7 @@ async def test_timer_ends_the_wait() -> None:
     world = _world(timedelta(minutes=1))
     task = await world.waiting()
     world.registry.advance(world.clock.now() + timedelta(minutes=1))
-    assert await task == b"sealed"
+    assert await task == SealedSecret(b"sealed")
     assert world.trail.kinds == [Kind.APPROVAL_NEEDED, Kind.SECRET_SENT]
 
 
@@ -235,7 +238,7 @@ async def test_what_changed_while_the_disk_worked_counts(change: Change, why: st
     """Whatever the decision rested on is looked up again after the wait."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     change(world)
     world.trail.disk.set()
@@ -248,11 +251,11 @@ async def test_secret_that_changed_while_the_disk_worked() -> None:
     """The client gets the one of now."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(KEY, PEER))
+    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     world.client.change(world.clock.now(), secret=b"new")
     world.trail.disk.set()
-    assert await task == b"new"
+    assert await task == SealedSecret(b"new")
 
 
 async def test_wait_that_is_given_up_leaves_nothing_pending() -> None:
@@ -263,3 +266,10 @@ async def test_wait_that_is_given_up_leaves_nothing_pending() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert not world.client.approval_pending
+
+
+def test_secret_shows_no_content() -> None:
+    """Neither its representation nor a log line that has it."""
+    secret = SealedSecret(b"content")
+    assert "content" not in f"{secret} {secret!r} {[secret]}"
+    assert repr(secret) == "SealedSecret(7 bytes)"

@@ -53,11 +53,31 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 __all__ = [
-    "AccessDeniedError", "AuditRecord", "Changed", "CheckerCompleted", "CheckerStarted", "Client",
-    "ClientAdded", "ClientNotFound", "ClientRemoved", "Event", "GotSecret", "Listed",
-    "ListingFailed", "NeedApproval", "NoBusError", "NoSuchClientError", "NotOfferedError",
-    "RecordAdded", "RefusedError", "Rejected", "Server", "ServerAppeared", "ServerGoneError",
-    "ServerVanished", "find_clients",
+    "AccessDeniedError",
+    "AuditRecord",
+    "Changed",
+    "CheckerCompleted",
+    "CheckerStarted",
+    "Client",
+    "ClientAdded",
+    "ClientNotFound",
+    "ClientRemoved",
+    "Event",
+    "GotSecret",
+    "Listed",
+    "ListingFailed",
+    "NeedApproval",
+    "NoBusError",
+    "NoSuchClientError",
+    "NotOfferedError",
+    "RecordAdded",
+    "RefusedError",
+    "Rejected",
+    "ServerAppeared",
+    "ServerGoneError",
+    "ServerProxy",
+    "ServerVanished",
+    "find_clients",
 ]  # fmt: skip
 
 #: How long a server may take; the reference's answers nobody while it works.
@@ -117,7 +137,7 @@ class NotOfferedError(RefusedError):
     """This server does not have what was asked for: it is the reference's, or an older one."""
 
 
-class Server:
+class ServerProxy:
     """A connection to the server by way of the bus; it is fine for the server to come and go.
 
     Calls raise NoBusError, ServerGoneError, AccessDeniedError, NoSuchClientError or RefusedError.

@@ -9,18 +9,18 @@ is imported here is what every start pays for.
 from __future__ import annotations
 
 import os
-import select
 import sys
 
 from mandos.client import root_helper
 from mandos.client.notices import notice
 from mandos.client.privileges import everybody_can_import, give_up_root, has_root
 from mandos.client.selection import Selection
-from mandos.client.settings import COMMAND_LINE, ClientSettings
+from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
 from mandos.keyfiles import exposure, read_key_file, signed_secret
 from mandos.lean_stdlib import signal
+from mandos.program import OutputError, print_password
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _EX_TEMPFAIL = 75
-_STDOUT = 1
 _STDERR = 2
 _ENDING_SIGNALS: dict[int, str] = {
     signal.SIGTERM: "SIGTERM",
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if answer is not None:
             print(answer)  # noqa: T201 - help is for standard output
             return 0
-        return _with_network(ClientSettings(given))
+        return _with_network(ClientOptions(given))
     except MandosError as error:
         _say_why(error)
         return error.exit_code
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + end.number
 
 
-def _with_network(settings: ClientSettings) -> int:
+def _with_network(settings: ClientOptions) -> int:
     """Have the network up while the password is fetched and written, and down afterwards."""
     files = {path: read_key_file(path) for path in settings.key_files}
     signed = signed_secret(settings.seckey)
@@ -91,7 +90,7 @@ def _with_network(settings: ClientSettings) -> int:
             network.finish()
 
 
-def _warn(settings: ClientSettings) -> None:
+def _warn(settings: ClientOptions) -> None:
     for path in (settings.tls_privkey, settings.seckey):
         warning = exposure(path)
         if warning:
@@ -100,17 +99,11 @@ def _warn(settings: ClientSettings) -> None:
 
 def _write_all(password: bytes) -> int:
     """Print the password whole; exit status 0 promises that."""
-    rest = memoryview(password)
     try:
-        while rest:
-            try:
-                rest = rest[os.write(_STDOUT, rest) :]
-            except BlockingIOError:  # whoever reads has made it so
-                select.select([], [_STDOUT], [])
-    except OSError as error:
-        _say(f"cannot write the password: {error.strerror}")
+        return print_password(password)
+    except OutputError as error:
+        _say(str(error))
         return _EX_TEMPFAIL
-    return 0
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

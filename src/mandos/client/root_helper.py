@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mandos.client.selection import Selection
-    from mandos.client.settings import ClientSettings
+    from mandos.client.settings import ClientOptions
     from mandos.client.unprivileged.loop import Loop
 
 _STDERR = 2
@@ -41,7 +41,7 @@ class Companion:
 
     def __init__(
         self,
-        settings: ClientSettings,
+        settings: ClientOptions,
         selection: Selection,
         reports: tuple[Callable[[str], None], Callable[[str], None]],
     ) -> None:
@@ -120,7 +120,7 @@ class Companion:
 
 
 def begin(
-    settings: ClientSettings,
+    settings: ClientOptions,
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> Companion | None:

@@ -12,7 +12,7 @@ from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
 
 _HOOK_DIR = "/lib/mandos/network-hooks.d"
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
@@ -21,10 +21,10 @@ _PORT_LIMIT = 65535
 
 COMMAND_LINE = CommandLine(
     "mandos-client",
-    "Fetches this machine's sealed password from a Mandos server, opens it and prints it.",
+    "Fetches this machine's encrypted password from a Mandos server and prints it decrypted.",
     (
         Option("connect", "c", "ADDRESS:PORT", "ask this server and do not search"),
-        Option("server", "", "ADDRESS:PORT", "ask this server beside those that are found"),
+        Option("server", "", "ADDRESS:PORT", "ask this server and those that are found"),
         Option("interface", "i", "NAME[,NAME...]", "use these network interfaces"),
         Option("pubkey", "p", "FILE", "OpenPGP public key"),
         Option("seckey", "s", "FILE", "OpenPGP secret key"),
@@ -33,12 +33,12 @@ COMMAND_LINE = CommandLine(
         Option("priority", "", "STRING", "GnuTLS priority string for the handshake"),
         Option("dh-bits", "", "BITS", "size of Diffie-Hellman primes below TLS 1.3"),
         Option("dh-params", "", "FILE", "Diffie-Hellman parameters below TLS 1.3"),
-        Option("delay", "", "SECONDS", "how long to wait for an interface (2.5)"),
-        Option("retry", "", "SECONDS", "how long until a server is asked again (10)"),
-        Option("signed-only", "", None, "use no password that this client's key has not signed"),
+        Option("delay", "", "SECONDS", "keep kernel messages off the console (2.5)"),
+        Option("retry", "", "SECONDS", "time until a server is asked again (10)"),
+        Option("signed-only", "", None, "only use passwords signed with this client's key"),
         Option("no-signed-only", "", None, "use an unsigned password after 20 seconds"),
-        Option("network-hook-dir", "", "DIR", "where the network hooks are"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("network-hook-dir", "", "DIR", "directory of the network hooks"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 
@@ -99,13 +99,13 @@ def _is_name(text: str) -> bool:
     )
 
 
-def _last_of(given: Given, yes: str, no: str) -> bool | None:
+def _last_of(given: ParsedOptions, yes: str, no: str) -> bool | None:
     """Whether the first of two opposite options was given last; None when neither was given."""
     found = [name for name, _value in given.pairs if name in (yes, no)]
     return found[-1] == yes if found else None
 
 
-class ClientSettings:
+class ClientOptions:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
     __slots__ = (
@@ -127,7 +127,7 @@ class ClientSettings:
         "tls_pubkey",
     )  # fmt: skip
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ParsedOptions) -> None:
         folder = keyfiles.default_folder()
         self.seckey = given.text("seckey", f"{folder}/seckey.txt")
         self.tls_pubkey = given.text("tls-pubkey", f"{folder}/tls-pubkey.pem")
@@ -153,7 +153,7 @@ class ClientSettings:
         files = [self.tls_pubkey, self.tls_privkey, self.seckey]
         return [*files, self.dh_params] if self.dh_params else files
 
-    def _addresses(self, option: str, given: Given) -> list[Address]:
+    def _addresses(self, option: str, given: ParsedOptions) -> list[Address]:
         return [Address.parse(text, option) for text in given.all(option) if text]
 
     def hook_variables(self) -> dict[str, str]:

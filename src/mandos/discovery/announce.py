@@ -13,17 +13,17 @@ import codecs
 import importlib
 import logging
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mandos.discovery.announce_avahi import Avahi
 from mandos.discovery.announce_embedded import Embedded, report_failure
 from mandos.discovery.messages import MAX_LABEL
 from mandos.errors import MachineError
-from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mandos.discovery.announcement import Announcement
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,6 @@ log = logging.getLogger(__name__)
 RETRY = 10.0
 #: Seconds that Avahi may take for a restart before the announcement is made without it.
 GRACE = 5.0
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """What to announce, on which interfaces (indexes; none means all), for which families."""
-
-    port: int
-    name: str = grammar.SERVICE_NAME
-    interfaces: tuple[int, ...] = ()
-    ipv6: bool = True
-    ipv4: bool = False
-    service_type: str = grammar.SERVICE_TYPE
 
 
 def load() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dbus_fast import Message
     from dbus_fast.aio import MessageBus
 
-    from mandos.discovery.announce import Announcement
+    from mandos.discovery.announcement import Announcement
 
 AVAHI = "org.freedesktop.Avahi"
 SERVER = f"{AVAHI}.Server"

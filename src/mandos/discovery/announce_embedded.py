@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from zeroconf import ServiceInfo
 
-    from mandos.discovery.announce import Announcement
+    from mandos.discovery.announcement import Announcement
 
 log = logging.getLogger(__name__)
 

@@ -90,7 +90,7 @@ class Endpoint:
         return f"<{self.name!r} at {self.address}{scope} port {self.port}>"
 
 
-class _Server:
+class _ServiceInstance:
     """An instance on one interface: only heard of (no target), or with its SRV record."""
 
     __slots__ = ("addresses", "instance", "interface", "key", "port", "source", "target")
@@ -145,8 +145,8 @@ class Browser:
         labels = service.split(".")
         self._service = encode_name(*labels).lower()
         self._instance = encode_name(default_instance, *labels)
-        self._servers: dict[tuple[int, bytes, bytes, int], _Server] = {}
-        self._wanted: list[_Server] = []
+        self._servers: dict[tuple[int, bytes, bytes, int], _ServiceInstance] = {}
+        self._wanted: list[_ServiceInstance] = []
         self._follow_up_from = 0.0
         self._next = 0.0
         self._interval = 0
@@ -221,7 +221,7 @@ class Browser:
     def _is_instance(self, name: bytes) -> bool:
         return name[1 + name[0] :].lower() == self._service
 
-    def _of_instance(self, name: bytes, interface: int) -> list[_Server]:
+    def _of_instance(self, name: bytes, interface: int) -> list[_ServiceInstance]:
         folded = name.lower()
         return [
             server
@@ -235,14 +235,14 @@ class Browser:
             for server in known:
                 self._forget(server)
         elif not known and self._is_instance(record.data):
-            self._add(_Server(interface, record.data, source=source))
+            self._add(_ServiceInstance(interface, record.data, source=source))
 
     def _hear_server(self, record: Record, interface: int, source: str) -> None:
-        server = _Server(interface, record.name, record.data, record.port, source)
+        server = _ServiceInstance(interface, record.name, record.data, record.port, source)
         if not record.ttl:
             self._forget(server)
         elif record.port and server.key not in self._servers:
-            self._forget(_Server(interface, record.name))
+            self._forget(_ServiceInstance(interface, record.name))
             self._add(server)
 
     def _hear_address(self, record: Record, interface: int) -> Iterator[Endpoint]:
@@ -258,7 +258,7 @@ class Browser:
                 server.addresses[record.data] = None
                 yield server.endpoint(record.data)
 
-    def _add(self, server: _Server) -> None:
+    def _add(self, server: _ServiceInstance) -> None:
         """Remember a server, in place of another when there are too many; ask about it.
 
         That is the oldest one of the source that has told about most.
@@ -271,7 +271,7 @@ class Browser:
         self._servers[server.key] = server
         self._wanted.append(server)
 
-    def _forget(self, server: _Server) -> None:
+    def _forget(self, server: _ServiceInstance) -> None:
         known = self._servers.pop(server.key, None)
         if known in self._wanted:
             self._wanted.remove(known)
@@ -282,7 +282,7 @@ def _query(questions: list[Question]) -> bytes:
     return write_query(questions, int.from_bytes(os.urandom(2), "big"))
 
 
-def _missing(servers: Collection[_Server]) -> list[Question]:
+def _missing(servers: Collection[_ServiceInstance]) -> list[Question]:
     """What to ask about these servers, the newest first, as far as it fits into a query."""
     chosen: dict[tuple[bytes, int], Question] = {}
     size = 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 from mandos.errors import PeerError
 from mandos.openpgp.gnupg_ocb import open_packet
 from mandos.openpgp.libcrypto import CryptoError
-from mandos.openpgp.opening import load
 from mandos.openpgp.session_keys import session_keys
 
 TYPE_CHECKING = False
@@ -37,7 +36,9 @@ _CIPHERS: dict[int, SymmetricAlgorithmName] = {
 
 def decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage | Message:
     """The message inside.  Raises PeerError or ValueError when no session key opens it."""
-    whole = load().Message.from_bytes(message)
+    from openpgp.composed import Message  # noqa: PLC0415 - loaded: the key is an object of it
+
+    whole = Message.from_bytes(message)
     for cipher, session_key in session_keys(whole, key):
         try:
             return _open(whole, cipher, session_key)
@@ -50,7 +51,7 @@ def _open(whole: Message, cipher: int, session_key: bytes) -> DecryptedMessage |
     packet = whole.encrypted_data_packet()
     if packet.kind != "gnupg-aead":
         return whole.decrypt_with_session_key(session_key, _CIPHERS[cipher])
-    inside: Message = load().Message.from_bytes(open_packet(packet, cipher, session_key))
+    inside = whole.from_bytes(open_packet(packet, cipher, session_key))
     if inside.kind not in _CONTENT:
         raise PeerError("it is encrypted twice")
     return inside

@@ -18,7 +18,7 @@ _AROUND = 2048
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
 
 
-def doubt_about(secret: bytes) -> str:
+def warning_about(secret: bytes) -> str:
     """Why these bytes may be of no use to their client; empty when they look well."""
     if not secret:
         return "it is empty: the client will get nothing"

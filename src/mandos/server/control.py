@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import MachineError
+from mandos.server.system.service_manager import runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +44,6 @@ class Answer(NamedTuple):
 
     status: int
     lines: list[str]
-
-
-def runtime_directory(environ: Mapping[str, str]) -> Path | None:
-    """The directory that systemd has made for us: systemd.exec(5), RuntimeDirectory=."""
-    name = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(name) if name.startswith("/") else None
 
 
 class Control:

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
     from mandos.server.state.boot_id import LastBoot
-    from mandos.server.state.database import Store
     from mandos.server.state.restore import Restored
+    from mandos.server.state.store import StateStore
     from mandos.server.system.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Parts(NamedTuple):
 
     registry: Registry
     clock: Clock
-    store: Store
+    store: StateStore
     begin: Restored
     listening: socket.socket
     manager: ServiceManager
@@ -134,8 +134,10 @@ class Daemon:
         """Serve until a signal ends it."""
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
-        await self._take_over_the_past()
-        self._ending.callback(Pacemaker(registry, self._parts.clock).stop)
+        await self._persist_restored_state()
+        self._ending.callback(
+            Pacemaker(registry, self._parts.clock, asyncio.get_running_loop()).stop
+        )
         self._network.listen(self._heed_link)
         self._network.start()
         self._heed_link()
@@ -156,7 +158,7 @@ class Daemon:
         log.info("ending because of %s", (await self._ended).name)
         manager.stopping()
 
-    async def _take_over_the_past(self) -> None:
+    async def _persist_restored_state(self) -> None:
         """Nobody is served before it is on disk who may be."""
         past = self._parts.begin.records
         new = sum(record.kind is Kind.ADDED for record in past)
@@ -275,7 +277,7 @@ class Daemon:
         self._parts.manager.status(self._status())
 
     def _status(self) -> str:
-        enabled = sum(client.enabled for client in self._parts.registry)
+        enabled = sum(client.life.enabled for client in self._parts.registry)
         disabled = len(self._parts.registry) - enabled
         text = f"port {self._listener.port}: {enabled} clients enabled, {disabled} disabled"
         return "; ".join([text, *self._troubles()])

@@ -28,7 +28,7 @@ from mandos.server.config.files import is_there, read_file
 from mandos.server.config.inifile import read_ini
 from mandos.server.config.server_conf import load
 from mandos.server.state import disabled_list
-from mandos.server.state.database import DATABASE, WITNESS
+from mandos.server.state.obstacles import DATABASE, WITNESS
 from mandos.server.system import privileges
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="import-original-state",
         description="Keeps the clients disabled that the original's server had disabled.",
     )
-    parser.add_argument("--configdir", help="where mandos.conf is (/etc/mandos)")
-    parser.add_argument("--statedir", help="where the state is (as mandos.conf says)")
+    parser.add_argument("--configdir", help="directory of mandos.conf (/etc/mandos)")
+    parser.add_argument("--statedir", help="directory of the state (default: from mandos.conf)")
     parser.add_argument("--failed", action="store_true", help="the original's service has failed")
     given = vars(parser.parse_args(arguments))
     failed = given.pop("failed")

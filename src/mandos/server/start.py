@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 from mandos.errors import MachineError, MandosError
 from mandos.server import daemon
 from mandos.server.config.clients_conf import read_clients
+from mandos.server.life.absence import Absence
 from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
-from mandos.server.state import obstacles
-from mandos.server.state.absence import Absence
 from mandos.server.state.boot_id import LastBoot
-from mandos.server.state.database import Store, claim
-from mandos.server.state.rescue import Copy, read_copy
+from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
 from mandos.server.system.background import Background
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from mandos.server.config.clients_conf import Reading
     from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.state.store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +71,13 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
         settings = replace(settings, socket=manager.passed_sockets[0])
     configured = _sound_clients(settings)
     privileges.allow_many_descriptors()
-    privileges.make_state_directory(settings.statedir, privileges.server_user())
+    user = privileges.server_user()
+    privileges.make_state_directory(settings.statedir, user)
     listening = open_socket(settings)
-    lock = claim(settings.statedir)
-    copy = _readable_as_root(settings)
+    open_store = claim_state(settings.statedir, settings.audit_records, user.uid)
     daemon.load(settings)
     privileges.give_up_root()
-    store = Store(settings.statedir, settings.audit_records, lock=lock, copy=copy)
+    store = open_store()
     try:
         parts = _parts(settings, configured, store, listening, manager)
         asyncio.run(daemon.run(settings, parts, lambda: _begin(ready)))
@@ -102,13 +101,6 @@ def _sound_clients(settings: ServerSettings) -> Reading:
     return reading
 
 
-def _readable_as_root(settings: ServerSettings) -> Copy | None:
-    """What the server's user will not be able to read or write, if anything, as after a restore."""
-    if obstacles.foreign(settings.statedir, privileges.server_user().uid):
-        return read_copy(settings.statedir)
-    return None
-
-
 def _begin(ready: Callable[[], None]) -> None:
     """From now on garbage is looked for, but not among what has come to stay."""
     gc.freeze()
@@ -119,7 +111,7 @@ def _begin(ready: Callable[[], None]) -> None:
 def _parts(
     settings: ServerSettings,
     configured: Reading,
-    store: Store,
+    store: StateStore,
     listening: socket.socket,
     manager: ServiceManager,
 ) -> daemon.Parts:
@@ -136,7 +128,7 @@ def _parts(
     return daemon.Parts(registry, clock, store, begin, listening, manager, boot, mistakes)
 
 
-def _forget(store: Store) -> None:
+def _forget(store: StateStore) -> None:
     """A state that cannot be written cannot be forgotten; then nobody is enabled by that."""
     try:
         store.forget()

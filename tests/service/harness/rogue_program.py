@@ -18,6 +18,7 @@ import struct
 import sys
 from pathlib import Path
 
+from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.listener import Listener
 from mandos.tls.credentials import Credentials, Priority
@@ -73,11 +74,11 @@ class Vault:
         self._way = way
         self._secret = Path(file).read_bytes() if file else bytes(16 << 20)
 
-    async def judge(self, *_who: object) -> bytes | None:
+    async def judge(self, *_who: object) -> SealedSecret | None:
         """Hang, or send."""
         if self._way == "hang":
             await asyncio.Event().wait()
-        return self._secret
+        return SealedSecret(self._secret)
 
     def delivered(self, *_who: object) -> None:
         """It does not care."""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError, MandosError, UsageError
-from mandos.openpgp.secret_check import doubt_about
+from mandos.openpgp.secret_check import warning_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import timedelta
 
-    from mandos.admin.proxy import Client, Server
+    from mandos.admin.proxy import Client, ServerProxy
 
 #: Largest secret that is read: the limit of what a client takes, docs/openpgp.md.
 SECRET_LIMIT = 16 << 20
@@ -36,7 +36,7 @@ class SetProperty:
     name: str
     value: Any
 
-    async def perform(self, server: Server, client: Client) -> None:
+    async def perform(self, server: ServerProxy, client: Client) -> None:
         """Do it to one client."""
         await server.set(client, self.name, self.value)
 
@@ -50,13 +50,13 @@ class SetSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Decide:
     """Approve or deny what each client waits for."""
 
     option: str
     approve: bool
 
-    async def perform(self, server: Server, client: Client) -> None:
+    async def perform(self, server: ServerProxy, client: Client) -> None:
         """Do it to one client."""
         await server.call(client, "Approve", self.approve)
 
@@ -67,12 +67,12 @@ class Remove:
 
     option: str
 
-    async def perform(self, server: Server, client: Client) -> None:
+    async def perform(self, server: ServerProxy, client: Client) -> None:
         """Do it to one client."""
         await server.remove(client)
 
 
-ReadyAct = SetProperty | Judge | Remove
+ReadyAct = SetProperty | Decide | Remove
 Act = ReadyAct | SetSecret
 
 
@@ -109,7 +109,7 @@ def make_ready(acts: Sequence[Act], warn: Callable[[str], None]) -> list[ReadyAc
 
 def _with_secret(act: SetSecret, warn: Callable[[str], None]) -> SetProperty:
     secret = read_bounded(act.file)
-    doubt = doubt_about(secret)
+    doubt = warning_about(secret)
     if doubt:
         where = "standard input" if act.file == "-" else act.file
         warn(f"warning: {where}: {doubt}")
@@ -131,7 +131,7 @@ def read_bounded(file: str) -> bytes:
     return data
 
 
-async def perform(server: Server, clients: Sequence[Client], acts: Sequence[ReadyAct]) -> None:
+async def perform(server: ServerProxy, clients: Sequence[Client], acts: Sequence[ReadyAct]) -> None:
     """Do all acts to all clients, each act to all of them before the next.
 
     A client for which an act fails is left alone after that; raises FailedError at the end.
@@ -147,7 +147,7 @@ async def perform(server: Server, clients: Sequence[Client], acts: Sequence[Read
 
 
 async def _work(
-    server: Server, act: ReadyAct, waiting: Iterator[Client], failed: dict[str, MandosError]
+    server: ServerProxy, act: ReadyAct, waiting: Iterator[Client], failed: dict[str, MandosError]
 ) -> None:
     for client in waiting:
         try:

@@ -13,7 +13,7 @@ from mandos.errors import AdministratorError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mandos.admin.proxy import Server
+    from mandos.admin.proxy import ServerProxy
 
 _HEADER = re.compile(r"\[(.+)\]")
 _EMPTY = re.compile(r"\s*(?:[#;].*)?")
@@ -63,7 +63,7 @@ def split_sections(text: str, where: str) -> list[Section]:
     return sections
 
 
-async def add(server: Server, sections: list[Section]) -> AsyncIterator[str]:
+async def add(server: ServerProxy, sections: list[Section]) -> AsyncIterator[str]:
     """Add one client after the other; yields the name of each that is there."""
     for section in sections:
         path = await server.add(section.text)

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mandos
-from mandos.admin.ctl.acts import Act, Judge, Remove, SetProperty, SetSecret
+from mandos.admin.ctl.acts import Act, Decide, Remove, SetProperty, SetSecret
 from mandos.admin.ctl.acts import read_duration as duration
 from mandos.admin.ctl.acts import read_text as text
 from mandos.errors import UsageError
@@ -131,38 +131,38 @@ _Row = tuple[tuple[str, ...], Any, str, str]
 _ACTS: tuple[_Row, ...] = (
     (("-e", "--enable"), _property("Enabled", value=True), "", "enable"),
     (("-d", "--disable"), _property("Enabled", value=False), "", "disable"),
-    (("-b", "--bump-timeout"), _property("LastCheckedOK", ""), "", "begin its timeout anew"),
+    (("-b", "--bump-timeout"), _property("LastCheckedOK", ""), "", "restart the timeout"),
     (("--start-checker",), _property("CheckerRunning", value=True), "", "start a checker now"),
     (("--stop-checker",), _property("CheckerRunning", value=False), "", "stop a running checker"),
     (("-r", "--remove"), lambda option, _: Remove(option), "", "remove from the server"),
     (("-c", "--checker"), _given("Checker", text), "COMMAND", "the checker's command"),
-    (("-t", "--timeout"), _given("Timeout", duration), "TIME", "how long it may seem dead"),
+    (("-t", "--timeout"), _given("Timeout", duration), "TIME", "time without success"),
     (("--extended-timeout",), _given("ExtendedTimeout", duration), "TIME", "... after its secret"),
     (("-i", "--interval"), _given("Interval", duration), "TIME", "time between checks"),
-    (("--approve-by-default",), _property("ApprovedByDefault", value=True), "", "let it through"),
-    (("--deny-by-default",), _property("ApprovedByDefault", value=False), "", "refuse it"),
-    (("--approval-delay",), _given("ApprovalDelay", duration), "TIME", "how long requests wait"),
-    (("--approval-duration",), _given("ApprovalDuration", duration), "TIME", "how long it holds"),
+    (("--approve-by-default",), _property("ApprovedByDefault", value=True), "", "undecided: allow"),
+    (("--deny-by-default",), _property("ApprovedByDefault", value=False), "", "undecided: refuse"),
+    (("--approval-delay",), _given("ApprovalDelay", duration), "TIME", "wait for a decision"),
+    (("--approval-duration",), _given("ApprovalDuration", duration), "TIME", "decisions hold for"),
     (("-H", "--host"), _given("Host", text), "STRING", "the host that the checker checks"),
-    (("-s", "--secret"), SetSecret, "FILE", "its sealed password, in a file or - for stdin"),
-    (("-A", "--approve"), lambda option, _: Judge(option, approve=True), "", "let it through now"),
-    (("-D", "--deny"), lambda option, _: Judge(option, approve=False), "", "refuse it now"),
+    (("-s", "--secret"), SetSecret, "FILE", "encrypted password, or - for stdin"),
+    (("-A", "--approve"), lambda option, _: Decide(option, approve=True), "", "approve it now"),
+    (("-D", "--deny"), lambda option, _: Decide(option, approve=False), "", "deny it now"),
 )  # fmt: skip
 _MODES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-V", "--is-enabled"), {"nargs": 0, "help": "exit status 0 if CLIENT is enabled, else 1"}),
     (("--why",), {"nargs": 0, "help": "explain whether each CLIENT gets its secret now"}),
     (("--log",), {"nargs": 0, "help": "show the audit trail"}),
-    (("--watch",), {"nargs": 0, "help": "show what happens, until interrupted"}),
+    (("--watch",), {"nargs": 0, "help": "show events until interrupted"}),
     (("--add",), {"metavar": "FILE", "help": "add the clients of FILE, or - for stdin"}),
-    (("--reload",), {"nargs": 0, "help": "have the server read its configuration anew"}),
+    (("--reload",), {"nargs": 0, "help": "have the server reload its configuration"}),
     (("--check",), {"nargs": 0, "help": "check that the server can be reached"}),
     (("--completion",), {"choices": SHELLS, "help": "print a completion script for the shell"}),
     (("--names",), {"nargs": 0, "help": argparse.SUPPRESS}),
 )
 _FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("-a", "--all"), "all", "all clients, in place of names"),
-    (("-v", "--verbose"), "verbose", "show all settings; with --watch, all that happens"),
-    (("-j", "--dump-json", "--json"), "json", "show it as JSON"),
+    (("-a", "--all"), "all", "all clients instead of names"),
+    (("-v", "--verbose"), "verbose", "show all settings; with --watch, all events"),
+    (("-j", "--dump-json", "--json"), "json", "print JSON"),
     (("--debug",), "debug", "show D-Bus calls"),
 )
 
@@ -180,20 +180,20 @@ def parser() -> argparse.ArgumentParser:
         "       %(prog)s ACTION ... {--all | CLIENT ...}\n"
         "       %(prog)s {--is-enabled | --why | --log | --watch} [--json] [CLIENT ...]\n"
         "       %(prog)s {--add FILE | --reload | --check | --completion SHELL}",
-        description="Shows and changes what the Mandos server knows of its clients.",
+        description="Shows and changes the clients of a Mandos server.",
     )
     made.set_defaults(modes=[], acts=[], argument="")
     made.add_argument("--version", action="version", version=f"%(prog)s {mandos.__version__}")
     made.add_argument("names", nargs="*", metavar="CLIENT", help="a client's name")
     for strings, name, help_text in _FLAGS:
         made.add_argument(*strings, action="store_true", dest=name, help=help_text)
-    group = made.add_argument_group("other things to do")
+    group = made.add_argument_group("other modes")
     for strings, how in _MODES:
         group.add_argument(*strings, action=_ModeAction, dest="modes", default=[], **how)
     group.add_argument(
-        "-n", "--lines", type=int, metavar="N", help=f"so many records (0: all; {_RECORDS})"
+        "-n", "--lines", type=int, metavar="N", help=f"show N records at most (0: all; {_RECORDS})"
     )
-    group = made.add_argument_group("actions, done in the order given")
+    group = made.add_argument_group("actions, in the order given")
     for strings, make, metavar, help_text in _ACTS:
         taking: dict[str, Any] = {"metavar": metavar} if metavar else {"nargs": 0}
         group.add_argument(*strings, action=_ActAction, make=make, help=help_text, **taking)

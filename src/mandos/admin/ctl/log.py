@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from mandos.admin.proxy import AuditRecord, Server
+    from mandos.admin.proxy import AuditRecord, ServerProxy
 
 #: How many records a server hands out at once: ``bus_names``, GetRecords.
 _PAGE = 1000
@@ -40,7 +40,7 @@ _KINDS = {
 }
 
 
-async def fetch(server: Server, names: Sequence[str], lines: int) -> list[AuditRecord]:
+async def fetch(server: ServerProxy, names: Sequence[str], lines: int) -> list[AuditRecord]:
     """The newest records of these clients, or of all; oldest first; 0 lines: without a limit."""
     found: list[AuditRecord] = []
     for name in names or ("",):
@@ -49,7 +49,7 @@ async def fetch(server: Server, names: Sequence[str], lines: int) -> list[AuditR
     return found[-lines:] if lines else found
 
 
-async def _fetch(server: Server, name: str, lines: int) -> list[AuditRecord]:
+async def _fetch(server: ServerProxy, name: str, lines: int) -> list[AuditRecord]:
     found: list[AuditRecord] = []
     while not lines or len(found) < lines:
         wanted = min(_PAGE, lines - len(found)) if lines else _PAGE

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from mandos.admin.ctl.columns import Medium
-    from mandos.admin.proxy import Server
+    from mandos.admin.proxy import ServerProxy
 
 _NOT_ENABLED = 1
 _EX_INTERRUPTED = 130
@@ -63,13 +63,13 @@ def _run(command: Command) -> int:
     return asyncio.run(_DO[command.mode](command))
 
 
-def _connect() -> AbstractAsyncContextManager[Server]:
-    from mandos.admin.proxy import Server  # noqa: PLC0415 - not for --help or a wrong option
+def _connect() -> AbstractAsyncContextManager[ServerProxy]:
+    from mandos.admin.proxy import ServerProxy  # noqa: PLC0415 - not for --help or a wrong option
 
-    return Server.connect()
+    return ServerProxy.connect()
 
 
-async def _wanted(server: Server, command: Command) -> list[client.Client]:
+async def _wanted(server: ServerProxy, command: Command) -> list[client.Client]:
     """The clients that are named, or all."""
     known = await server.clients()
     return client.find_clients(known, command.names) if command.names else known
@@ -127,7 +127,7 @@ async def _log(command: Command) -> int:
 async def _watch(command: Command) -> int:
     from mandos.admin.proxy import ServerGoneError  # noqa: PLC0415 - as above
 
-    watching = watch.Watch(command.names, verbose=command.verbose)
+    watching = watch.SignalWatch(command.names, verbose=command.verbose)
     medium = screen.medium()
     async with _connect() as server, aclosing(server.events()) as events:
         async for event in events:

@@ -50,7 +50,7 @@ class Line(NamedTuple):
     grade: Grade | None = None
 
 
-class Watch:
+class SignalWatch:
     """Knows the clients by their paths, and says what each event means.
 
     If clients are named, only their events are told; NoSuchClientError is raised when the server
@@ -214,7 +214,7 @@ class Watch:
         return told | whose | {name: getattr(event, name) for name in names}
 
     #: How each event becomes a line.
-    _LINES: ClassVar[Mapping[type[signals.Event], Callable[[Watch, Any], Line | None]]] = {
+    _LINES: ClassVar[Mapping[type[signals.Event], Callable[[SignalWatch, Any], Line | None]]] = {
         signals.ServerVanished: _vanished,
         signals.ServerAppeared: _appeared,
         signals.ListingFailed: _listing_failed,

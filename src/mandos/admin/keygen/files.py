@@ -25,7 +25,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Identity:
+class KeyOwner:
     """What a client's key files say about it, and what is dubious about them."""
 
     key_id: str
@@ -106,7 +106,7 @@ class KeyDirectory:
             where = error.filename or self.path
             raise AdministratorError(f"cannot write {where}: {error.strerror}") from error
 
-    def identity(self) -> Identity:
+    def identity(self) -> KeyOwner:
         """Read and check the keys.  Raises AdministratorError; both halves must belong together."""
         public, secret = (str(self.path / name) for name in self.OPENPGP)
         tls_public, tls_private = (str(self.path / name) for name in self.TLS)
@@ -116,7 +116,7 @@ class KeyDirectory:
             (tls_public, tls_private), keys.key_id_of_public_pem, keys.key_id_of_private_pem
         )
         warnings = filter(None, map(exposure, (secret, tls_private)))
-        return Identity(key_id, fingerprint, secret_key, tuple(warnings))
+        return KeyOwner(key_id, fingerprint, secret_key, tuple(warnings))
 
     def _exists(self, name: str) -> bool:
         return os.path.lexists(self.path / name)

@@ -42,21 +42,25 @@ _MAKING: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("-l", "--length", {"metavar": "BITS", "help": "its length, for RSA (4096)"}),
     ("-s", "--subtype", {"metavar": "KEYTYPE", "help": "subkey type (cv25519; RSA for RSA)"}),
     ("-L", "--sublength", {"metavar": "BITS", "help": "its length, for RSA (4096)"}),
-    ("-e", "--email", {"metavar": "ADDRESS", "default": "", "help": "address in the key"}),
+    ("-e", "--email", {"metavar": "ADDRESS", "default": "", "help": "mail address in the key"}),
     ("-c", "--comment", {"metavar": "TEXT", "default": "", "help": "comment in the key"}),
-    ("-x", "--expire", {"metavar": "TIME", "default": "0", "help": "as in gpg(1) (never)"}),
+    ("-x", "--expire", {"metavar": "TIME", "default": "0", "help": "when the key expires (never)"}),
     ("-T", "--tls-keytype", {"metavar": "KEYTYPE", "default": "ed25519", "help": "TLS key type"}),
     ("-f", "--force", {"action": "store_true", "help": "replace keys that exist"}),
 )
 _COMMON: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("-d", "--dir", {"metavar": "DIRECTORY", "type": Path, "default": _DIRECTORY,
-                     "help": "where the key files are (/etc/keys/mandos)"}),
-    ("-n", "--name", {"metavar": "NAME", "help": "this host's name (its full name)"}),
+                     "help": "directory of the key files (/etc/keys/mandos)"}),
+    ("-n", "--name", {"metavar": "NAME", "help": "name of the client (full host name)"}),
 )  # fmt: skip
 _SEALING: tuple[tuple[str, str, dict[str, object]], ...] = (
-    ("-p", "--password", {"action": "store_true", "help": "ask for the password to seal"}),
-    ("-F", "--passfile", {"metavar": "FILE", "help": "take it from a file, or - for stdin"}),
-    ("-S", "--no-ssh", {"action": "store_true", "help": "do not look for an SSH host key"}),
+    ("-p", "--password", {"action": "store_true", "help": "ask for the password to encrypt"}),
+    (
+        "-F",
+        "--passfile",
+        {"metavar": "FILE", "help": "read the password from a file, or - for stdin"},
+    ),
+    ("-S", "--no-ssh", {"action": "store_true", "help": "use no SSH host key in the checker"}),
 )
 
 
@@ -69,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line, for the program and its tests."""
     made = _Parser(
         "mandos-keygen",
-        description="Makes the keys of a Mandos client, or seals its password for the server.",
+        description="Makes the keys of a Mandos client, or encrypts its password for it.",
     )
     made.add_argument("-v", "--version", action="version", version=f"%(prog)s {mandos.__version__}")
     for title, rows in (("both", _COMMON), ("keys", _MAKING), ("password", _SEALING)):

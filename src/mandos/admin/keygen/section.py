@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import UsageError
 
 if TYPE_CHECKING:
-    from mandos.admin.keygen.files import Identity
+    from mandos.admin.keygen.files import KeyOwner
 
 _LINE = 64
 
@@ -23,7 +23,7 @@ def check_name(name: str) -> None:
         raise UsageError("the section DEFAULT is for the settings of all clients")
 
 
-def section(name: str, client: Identity, sealed: bytes, checker: str | None) -> str:
+def section(name: str, client: KeyOwner, sealed: bytes, checker: str | None) -> str:
     """The section, ready for clients.conf; ``checker`` has its percent signs escaped."""
     encoded = base64.b64encode(sealed).decode()
     secret = (f"    {encoded[start : start + _LINE]}" for start in range(0, len(encoded), _LINE))

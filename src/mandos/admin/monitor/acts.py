@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from mandos.admin.client import Client
-    from mandos.admin.proxy import Server
+    from mandos.admin.proxy import ServerProxy
 
-    Call = Callable[[Server, Client], Coroutine[None, None, None]]
+    Call = Callable[[ServerProxy, Client], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from mandos.admin.monitor.model import Model
 from mandos.admin.monitor.prompt import Prompt
 from mandos.admin.monitor.question import Question
 from mandos.admin.monitor.request_bar import RequestBar
-from mandos.admin.monitor.session import Session
+from mandos.admin.monitor.session import MonitorSession
 from mandos.admin.monitor.status import Status
 from mandos.admin.monitor.summary import Summary
 from mandos.admin.monitor.title_bar import TitleBar
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from mandos.admin.client import Client
     from mandos.admin.monitor.acts import Act
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
     from mandos.admin.signals import Event
 
     Connect = Callable[[Callable[[Event], None], Callable[[MandosError], None]], "Following"]
@@ -82,7 +82,7 @@ class MonitorApp(App[None]):
         self,
         now: Callable[[], datetime] = _utc_now,
         zone: tzinfo | None = None,
-        connect: Connect = Session,
+        connect: Connect = MonitorSession,
     ) -> None:
         # Said here too: without colours, Textual chooses before it knows the theme.
         super().__init__(ansi_color=True)
@@ -203,12 +203,12 @@ class MonitorApp(App[None]):
         else:
             self.say(f"{answer.row.name} stays")
 
-    def _do(self, name: str, row: Row) -> None:
+    def _do(self, name: str, row: ClientRow) -> None:
         if not ACTS[name].answers:
             self.model.view.keep()
         self.run_worker(self._call(name, row))
 
-    async def _call(self, name: str, row: Row) -> None:
+    async def _call(self, name: str, row: ClientRow) -> None:
         act = ACTS[name]
         try:
             await self.session.do(act, row.client)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.binding import BindingType
 
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
 
 _WHEEL = 3  # lines
 _NO_CLIENTS = ("The server has no clients.", "mandos-keygen --password on a client makes one.")
@@ -92,7 +92,7 @@ class ClientList(ScrollView, can_focus=True):
             return Strip.blank(self.size.width)
         return self._line(rows[at], selected=at == self._model.view.index)
 
-    def _line(self, row: Row, *, selected: bool) -> Strip:
+    def _line(self, row: ClientRow, *, selected: bool) -> Strip:
         now = self._now()
         style = styles.STATES[row.state(now)]
         cells = row_cells(row, now)

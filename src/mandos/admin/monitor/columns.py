@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
 
 #: The words for states: those that need somebody are in capital letters.
 LABELS: Final = {
@@ -75,12 +75,12 @@ class Columns:
         return self.line(" ", [*titles, "Note"])
 
 
-def row_cells(row: Row, now: datetime) -> tuple[str, ...]:
+def row_cells(row: ClientRow, now: datetime) -> tuple[str, ...]:
     """What stands in a client's columns."""
     state = LABELS[row.state(now)]
     return row.name, state, row.time_left(now), row.last_alive(now), row.note(now)
 
 
-def longest(rows: Iterable[Row]) -> int:
+def longest(rows: Iterable[ClientRow]) -> int:
     """The length of the longest name, in characters."""
     return max((len(row.name) for row in rows), default=0)

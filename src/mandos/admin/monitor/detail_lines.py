@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, tzinfo
 
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
 
 
-def facts(row: Row, now: datetime, zone: tzinfo | None = None) -> list[tuple[str, str]]:
+def facts(row: ClientRow, now: datetime, zone: tzinfo | None = None) -> list[tuple[str, str]]:
     """Titles and what stands behind them; what is empty or does not apply is left out."""
     return [(title, printable(text)) for title, text in _facts(row, now, zone) if text]
 
 
-def _facts(row: Row, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
+def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
     client = row.client
     ago = _Ago(now, zone)
     yield "State", f"{LABELS[row.state(now)]}: {_meaning(row, now)}"
@@ -50,7 +50,7 @@ def _facts(row: Row, now: datetime, zone: tzinfo | None) -> Iterator[tuple[str, 
     yield "Fingerprint", client.fingerprint
 
 
-def _meaning(row: Row, now: datetime) -> str:
+def _meaning(row: ClientRow, now: datetime) -> str:
     """Whether it would get its secret now, and why."""
     match row.state(now):
         case State.ASKS:
@@ -65,7 +65,7 @@ def _meaning(row: Row, now: datetime) -> str:
             return "it gets its secret when it asks"
 
 
-def _approval(row: Row) -> str:
+def _approval(row: ClientRow) -> str:
     client = row.client
     end = "the secret is sent" if client.approved_by_default else "it is denied"
     if not client.approval_delay:

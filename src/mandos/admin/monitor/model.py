@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mandos.admin.monitor.messages import Messages, Weight, said
-from mandos.admin.monitor.row import Row
+from mandos.admin.monitor.row import ClientRow
 from mandos.admin.monitor.view import View
 from mandos.admin.signals import (
     Changed,
@@ -57,7 +57,7 @@ class Model:
         #: Why there are no clients to show; empty when the server has listed them.
         self.obstacle: tuple[str, ...] = CONNECTING
         self._failure: tuple[str, ...] = ()
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, ClientRow] = {}
         self._sorted = True
         #: What became of clients, and of which.
         self._gathered: dict[str, list[str]] = {}
@@ -131,7 +131,7 @@ class Model:
         client = event.client
         if client.path not in self._rows and not self.obstacle:
             self._gather(_NEW, client.name, now)
-        self._rows[client.path] = Row.of(client)
+        self._rows[client.path] = ClientRow.of(client)
         self._sorted = False
         self.changed = True
 
@@ -156,7 +156,7 @@ class Model:
         self._gathered = {}
 
     def _list(self, event: Listed, now: datetime) -> None:
-        self._rows = {client.path: Row.of(client) for client in event.clients}
+        self._rows = {client.path: ClientRow.of(client) for client in event.clients}
         self._sorted = False
         self.obstacle = self._failure = ()
         number = len(event.clients)

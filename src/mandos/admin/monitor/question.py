@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.strip import Strip
 
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
 
 
 class Question(Widget, can_focus=True):
@@ -26,14 +26,14 @@ class Question(Widget, can_focus=True):
     class Answered(Message):
         """The answer, and the client that it is about."""
 
-        row: Row
+        row: ClientRow
         yes: bool
 
     def __init__(self) -> None:
         super().__init__(id="question")
-        self._row: Row | None = None
+        self._row: ClientRow | None = None
 
-    def ask(self, row: Row) -> None:
+    def ask(self, row: ClientRow) -> None:
         """Ask whether to remove this client."""
         self._row = row
         self.display = True

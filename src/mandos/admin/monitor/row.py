@@ -35,7 +35,7 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ClientRow:
     """A client, with the dates that decide about its state read once.
 
     ``expires`` and ``answered`` are NEVER where there is none, ``alive`` is LONG_AGO.
@@ -73,11 +73,11 @@ class Row:
             **_live(client),
         )
 
-    def changed(self, values: Mapping[str, Any]) -> Row:
+    def changed(self, values: Mapping[str, Any]) -> ClientRow:
         """The same client with some new values."""
         client = self.client.changed(values)
         if "Name" in values or "Host" in values:
-            return Row.of(client)
+            return ClientRow.of(client)
         return replace(self, **_live(client))
 
     def state(self, now: datetime) -> State:

@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from mandos.admin.proxy import NoBusError, Server
+from mandos.admin.proxy import NoBusError, ServerProxy
 from mandos.admin.signals import ListingFailed
 from mandos.errors import MandosError
 
@@ -25,13 +25,13 @@ AGAIN_AFTER: Final = timedelta(seconds=2)
 REFUSED_AGAIN_AFTER: Final = timedelta(seconds=10)
 
 
-class Session:
+class MonitorSession:
     """Tells of everything, and takes what is to be done."""
 
     def __init__(self, tell: Callable[[Event], None], fail: Callable[[MandosError], None]) -> None:
         self._tell = tell
         self._fail = fail
-        self._server: Server | None = None
+        self._server: ServerProxy | None = None
         self._refused = asyncio.Event()
 
     async def do(self, act: Act, client: Client) -> None:
@@ -53,7 +53,7 @@ class Session:
     async def _follow(self) -> None:
         """Follow it until the bus is gone or the server does not want us."""
         self._refused.clear()
-        async with Server.connect() as server:
+        async with ServerProxy.connect() as server:
             closed = asyncio.create_task(server.closed())
             closed.add_done_callback(_seen)
             refused = asyncio.create_task(self._refused.wait())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from mandos.admin.monitor.row import Row
+    from mandos.admin.monitor.row import ClientRow
 
 #: So long after the selection moved by itself no key is taken for the newly selected client.
 SETTLING: Final = timedelta(seconds=1)
@@ -63,12 +63,12 @@ class View:
         self.order = Order.NAME
         self.backward = False
         self.automatic = True
-        self.rows: list[Row] = []
+        self.rows: list[ClientRow] = []
         #: All clients that ask, the one that is decided first before the others.
-        self.asking: list[Row] = []
+        self.asking: list[ClientRow] = []
         self.counts = dict.fromkeys(Show, 0)
         self.index = 0
-        self._all: Iterable[Row] = ()
+        self._all: Iterable[ClientRow] = ()
         self._selected: str | None = None
         self._kept: str | None = None
         #: Who was selected until it vanished; when it comes back before a person has moved the
@@ -77,7 +77,7 @@ class View:
         self._moved_by_itself: datetime | None = None
 
     @property
-    def selected(self) -> Row | None:
+    def selected(self) -> ClientRow | None:
         """The selected client, None in an empty list."""
         return self.rows[self.index] if self.rows else None
 
@@ -86,7 +86,7 @@ class View:
         """Whether some clients are left out."""
         return self.show is not Show.ALL or bool(self.text)
 
-    def arrange(self, rows: Iterable[Row], now: datetime) -> None:
+    def arrange(self, rows: Iterable[ClientRow], now: datetime) -> None:
         """Take all clients anew, sorted by name: count, filter, sort, find the selected one."""
         self._all = rows
         counts = [0] * len(State)
@@ -145,7 +145,7 @@ class View:
         self._kept = self._selected
         self._vanished = None
 
-    def next_request(self, now: datetime) -> Row | None:
+    def next_request(self, now: datetime) -> ClientRow | None:
         """Select the next client that asks, in any filter; None when no client does."""
         if not self.asking:
             return None
@@ -214,7 +214,7 @@ class View:
             self._moved_by_itself = None
 
 
-def _sort_key(order: Order, now: datetime) -> Callable[[Row], State | datetime]:
+def _sort_key(order: Order, now: datetime) -> Callable[[ClientRow], State | datetime]:
     if order is Order.STATE:
         return lambda row: row.state(now)
     return attrgetter("expires" if order is Order.TIME_LEFT else "alive")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mandos.boot.agent.answer_policy import Case, Key
     from mandos.boot.agent.directory import Directory
-    from mandos.boot.agent.fetch import Fetch
+    from mandos.boot.agent.fetch import ClientProcess
     from mandos.boot.agent.messages import Messages
     from mandos.boot.agent.question import Question
 
@@ -47,7 +47,7 @@ class Agent:
     def __init__(
         self,
         directory: Directory,
-        start: Callable[[], Fetch],
+        start: Callable[[], ClientProcess],
         linger: float,
         retry: float,
         say: Callable[[str], None],
@@ -61,7 +61,7 @@ class Agent:
         self._say = say
         self._agenda = Agenda()
         self._vault = Vault()
-        self._fetch: Fetch | None = None
+        self._fetch: ClientProcess | None = None
         self._next_fetch = 0.0
         self._pause = FIRST_PAUSE
         self._bad: set[Key] = set()

@@ -89,10 +89,10 @@ def _keys(client: list[str]) -> Iterator[Finding]:
     if os.path.basename(program) != _OURS:  # noqa: PTH119 - likewise
         yield Finding(_WARNING, "keys", f"not looked at: {program} may have other options")
         return
-    from mandos.client.settings import COMMAND_LINE, ClientSettings  # noqa: PLC0415 - tests only
+    from mandos.client.settings import COMMAND_LINE, ClientOptions  # noqa: PLC0415 - tests only
 
     try:
-        settings = ClientSettings(COMMAND_LINE.parse(arguments))
+        settings = ClientOptions(COMMAND_LINE.parse(arguments))
     except MandosError as error:
         yield Finding(_FAILED, "client's options", str(error))
         return

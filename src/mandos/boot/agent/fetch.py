@@ -24,7 +24,7 @@ class FetchError(MachineError):
     """The client brought no password."""
 
 
-class Fetch:
+class ClientProcess:
     """One run of the client, as the real user and group of two numbers, effectively as we are.
 
     That is how a set-user-ID program starts, which mandos-client(8mandos) expects to be.

@@ -13,7 +13,7 @@ import sys
 
 from mandos.boot.agent.agent import Agent
 from mandos.boot.agent.directory import Directory
-from mandos.boot.agent.fetch import Fetch
+from mandos.boot.agent.fetch import ClientProcess
 from mandos.boot.agent.messages import Messages
 from mandos.boot.agent.settings import COMMAND_LINE, AgentSettings
 from mandos.errors import MandosError
@@ -79,9 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(settings: AgentSettings) -> None:
     messages = Messages(settings.console)
 
-    def start() -> Fetch:
+    def start() -> ClientProcess:
         user = (settings.user, settings.group)
-        return Fetch(settings.client, settings.environment(), *user, messages.writing)
+        return ClientProcess(settings.client, settings.environment(), *user, messages.writing)
 
     signals = _Signals()
     try:

@@ -11,7 +11,7 @@ from mandos.options import CommandLine, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
 
 _QUESTIONS = "/run/systemd/ask-password"
 _HELPERS = "/lib/mandos/plugin-helpers"
@@ -25,17 +25,17 @@ _RETRY = 10.0
 
 COMMAND_LINE = CommandLine(
     "password-agent",
-    "Answers the password questions of systemd with what mandos-client fetches.",
+    "Answers the password questions of systemd with the password of mandos-client.",
     (
-        Option("agent-directory", "d", "DIR", "where the questions are"),
-        Option("helper-directory", "", "DIR", "where the client's helper programs are"),
+        Option("agent-directory", "d", "DIR", "directory of the questions"),
+        Option("helper-directory", "", "DIR", "directory of the client's helper programs"),
         Option("plugin-helper-dir", "", "DIR", "the same as --helper-directory"),
         Option("user", "u", "NUMBER", "the client's real user ID (65534)"),
         Option("group", "g", "NUMBER", "the client's real group ID (65534)"),
         Option("linger", "", "SECONDS", "how long to wait for one more question (60)"),
-        Option("retry", "", "SECONDS", "how often to fetch a password that was wrong (10)"),
-        Option("console", "", "FILE", "where the client's notices are shown (/dev/console)"),
-        Option("test", "", None, "say whether all is ready for a boot, and exit"),
+        Option("retry", "", "SECONDS", "time between fetches after a wrong password (10)"),
+        Option("console", "", "FILE", "terminal for the client's notices (/dev/console)"),
+        Option("test", "", None, "check that everything is ready for a boot"),
     ),
     "[MANDOS_CLIENT [OPTION...]]",
 )
@@ -46,7 +46,7 @@ class AgentSettings:
 
     __slots__ = ("client", "console", "directory", "group", "helpers", "linger", "retry", "user")
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ParsedOptions) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
         if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too dear for early boot
             raise AdministratorError(f"{self.directory} is not a directory")
@@ -64,7 +64,7 @@ class AgentSettings:
         return {**os.environ, "MANDOSPLUGINHELPERDIR": self.helpers}
 
 
-def _identity(given: Given, name: str) -> int:
+def _identity(given: ParsedOptions, name: str) -> int:
     number = given.number(name, _NOBODY)
     if not 0 < number <= _LARGEST_ID:
         raise UsageError(f"--{name} takes the number of somebody who is not root, not {number}")

@@ -27,7 +27,7 @@ _ENDING_TIME = 10.0
 _PIECE = 1 << 16
 
 
-class Fetch:
+class RunnerProcess:
     """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
 
     ``hear`` is told every line of the messages; ``problem`` says why a password is of no use.

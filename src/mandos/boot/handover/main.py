@@ -17,7 +17,7 @@ import time
 
 from mandos.boot.handover import prompts as handover_prompts
 from mandos.boot.handover import screen
-from mandos.boot.handover.fetch import Fetch
+from mandos.boot.handover.fetch import RunnerProcess
 from mandos.boot.handover.rules import Handover
 from mandos.boot.kernel_log import log
 from mandos.client.notices import Board
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from mandos.boot.handover.rules import Prompt
-    from mandos.boot.inotify import Watch
+    from mandos.boot.inotify import Inotify
 
 _PROGRAM = "mandos-handover"
 _RUNNER = "/lib/mandos/plugin-runner"
 
 COMMAND_LINE = CommandLine(
     _PROGRAM,
-    "Fetches the password with plugin-runner, and gives it to the prompt of cryptsetup-initramfs.",
+    "Fetches the password with plugin-runner and gives it to the prompt of cryptsetup-initramfs.",
     (
-        Option("fifo", "", "FILE", f"where the prompt reads ({handover_prompts.FIFO})"),
+        Option("fifo", "", "FILE", f"FIFO of the prompt ({handover_prompts.FIFO})"),
         Option("runner", "", "FILE", f"the program that fetches ({_RUNNER})"),
     ),
 )
@@ -54,8 +54,8 @@ class _Work:
         self._fifo = fifo
         self._ending = ending
         self._rules = Handover()
-        self._fetch: Fetch | None = None
-        self._watch: Watch | None = None
+        self._fetch: RunnerProcess | None = None
+        self._watch: Inotify | None = None
         self._board = Board()
         self._told: set[str] = set()
 
@@ -66,7 +66,7 @@ class _Work:
         from mandos.boot import inotify  # noqa: PLC0415 - as said
 
         folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is dear at boot
-        self._watch = inotify.Watch(folder, inotify.OPENED | inotify.CREATED)
+        self._watch = inotify.watch_folder(folder, inotify.OPENED | inotify.CREATED)
         while self._wait(self._serve(time.monotonic())):
             pass
 
@@ -127,12 +127,12 @@ class _Work:
     def _begin_fetch(self) -> None:
         try:
             self._board.begin(time.monotonic())
-            self._fetch = Fetch(self._runner, self._board.feed)
+            self._fetch = RunnerProcess(self._runner, self._board.feed)
         except MandosError as error:
             self._tell_once("; ".join(error.lines()))
             self._rules.fetched(None, time.monotonic())
 
-    def _finish_fetch(self, fetch: Fetch) -> None:
+    def _finish_fetch(self, fetch: RunnerProcess) -> None:
         self._fetch = None
         password = fetch.result()
         self._rules.fetched(password, time.monotonic())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mandos.boot.image.modules import Loaded
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
 
 #: What programs' first lines name.
 _PYTHON = Path("/usr/bin/python3")
@@ -40,8 +40,8 @@ COMMAND_LINE = CommandLine(
     _BUILDER,
     "Puts the Mandos client into the tree of an initial RAM disk image.",
     (
-        Option("into", "", "DIR", "the tree of the image"),
-        Option("programs", "", "DIR", "our programs (the folder of this one)"),
+        Option("into", "", "DIR", "directory tree of the image"),
+        Option("programs", "", "DIR", "boot programs (directory of this program)"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
         Option("config", "", "DIR", "plugin-runner.conf, plugins, hooks (/etc/mandos)"),
         Option("device", "", "NAME[,NAME...]", "the network interfaces, for network hooks"),
@@ -53,7 +53,7 @@ COMMAND_LINE = CommandLine(
 class Places:
     """Where things come from; valid once built."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: ParsedOptions) -> None:
         self.tree = Path(given.text("into", ""))
         if "into" not in given or not self.tree.is_dir():
             raise UsageError("--into takes the existing folder that is to become the image")

@@ -28,7 +28,7 @@ _OURS = "mandos"
 #: Imports inside functions that no image needs: programs with output to collect are not run at
 #: boot.
 _NEVER_REACHED = {("mandos.process", "subprocess")}
-_PROBE = Path(__file__).with_name("image_probe.py")
+_PROBE = Path(__file__).with_name("probe.py")
 _PROBE_TIME = 120.0
 #: PEP 552: byte code that names its source by a hash and is never compared with it.
 _UNCHECKED = (1).to_bytes(4, "little")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run in a process of its own: imports what it is told to, then says what that loaded.
 
-``image_modules.py`` starts it with the interpreter that the image will hold: the first argument is
+``modules.py`` starts it with the interpreter that the image will hold: the first argument is
 the folders to search, the others are modules.  It prints lines of two fields, separated by a tab:
 ``module`` and its file, or ``library`` and its path as the dynamic loader found it, which is the
 name that has to exist in the image.  What only this program needs must not be loaded here.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
     from mandos.program import Say
 
     _Result = TypeVar("_Result")
@@ -39,7 +39,7 @@ COMMAND_LINE = CommandLine(
 def main(arguments: Sequence[str] | None = None, fifo: str = FIFO) -> int:
     """Run askpass-fifo; returns the exit status."""
 
-    def work(_given: Given, _say: Say) -> int:
+    def work(_given: ParsedOptions, _say: Say) -> int:
         return _work(fifo)
 
     return run_program(COMMAND_LINE, work, arguments)

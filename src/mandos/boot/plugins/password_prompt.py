@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
     from mandos.program import Say
 
 COMMAND_LINE = CommandLine(
@@ -24,8 +24,8 @@ COMMAND_LINE = CommandLine(
     "Asks for a password on the terminal and prints it.",
     (
         Option("prefix", "p", "PREFIX", "show this before the prompt"),
-        Option("prompt", "", "PROMPT", "ask this, whatever disk it is for"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("prompt", "", "PROMPT", "use this text instead of the disk's name"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_program(COMMAND_LINE, _work, arguments)
 
 
-def prompt_text(given: Given, environment: Mapping[str, str]) -> str:
+def prompt_text(given: ParsedOptions, environment: Mapping[str, str]) -> str:
     """The whole prompt, as it stands before the cursor."""
     prefix = f"{given.text('prefix', '')} " if "prefix" in given else ""
     prompt = given.text(
@@ -44,7 +44,7 @@ def prompt_text(given: Given, environment: Mapping[str, str]) -> str:
     return f"{prefix}{prompt}: "
 
 
-def _work(given: Given, say: Say) -> int:
+def _work(given: ParsedOptions, say: Say) -> int:
     debug = say if "debug" in given else keep_quiet
     daemon = find_plymouthd()
     if daemon is not None:

@@ -31,15 +31,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
     from mandos.program import Say
 
 COMMAND_LINE = CommandLine(
     "plymouth",
     "Asks for a password on the boot screen and prints it.",
     (
-        Option("prompt", "", "PROMPT", "ask this, whatever disk it is for"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("prompt", "", "PROMPT", "use this text instead of the disk's name"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
 )
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_program(COMMAND_LINE, _work, arguments)
 
 
-def _work(given: Given, say: Say) -> int:
+def _work(given: ParsedOptions, say: Say) -> int:
     debug = say if "debug" in given else keep_quiet
     found = find_plymouthd()
     if found is None:

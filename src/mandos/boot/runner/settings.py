@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mandos.options import Given
+    from mandos.options import ParsedOptions
     from mandos.program import Say
 
 CONFIG_FILE = "/conf/conf.d/mandos/plugin-runner.conf"
@@ -29,20 +29,20 @@ _ID_LIMIT = 0xFFFFFFFF  # (uid_t)-1 changes nothing: setresuid(2)
 
 COMMAND_LINE = CommandLine(
     "plugin-runner",
-    "Runs all plugins, prints the password of the first that has one, and ends the others.",
+    "Runs all plugins, prints the password of the first that succeeds, and ends the others.",
     (
         Option("global-env", "G", "ENV=VALUE", "set this in the environment of all plugins"),
         Option("env-for", "E", "PLUGIN:ENV=VALUE", "set this in the environment of one plugin"),
         Option("global-options", "g", "OPTION[,OPTION...]", "pass these options to all plugins"),
         Option("options-for", "o", "PLUGIN:OPTION[,...]", "pass these options to one plugin"),
         Option("disable", "d", "PLUGIN", "do not start this plugin"),
-        Option("enable", "e", "PLUGIN", "start it all the same"),
+        Option("enable", "e", "PLUGIN", "start this plugin despite --disable"),
         Option("groupid", "", "ID", f"group that the plugins run as ({NOBODY})"),
         Option("userid", "", "ID", f"user that the plugins run as ({NOBODY})"),
-        Option("plugin-dir", "", "DIR", "where the plugins are"),
-        Option("plugin-helper-dir", "", "DIR", "where the plugins' helpers are"),
+        Option("plugin-dir", "", "DIR", "directory of the plugins"),
+        Option("plugin-helper-dir", "", "DIR", "directory of the plugins' helpers"),
         Option("config-file", "", "FILE", "read more options from this file"),
-        Option("debug", "", None, "tell on standard error what happens"),
+        Option("debug", "", None, "log each step on standard error"),
     ),
     "[KEY]",
 )
@@ -56,7 +56,7 @@ class RunnerSettings:
         "debug", "group", "helper_dir", "plugin_dir", "user",
     )  # fmt: skip
 
-    def __init__(self, given: Given, say: Say) -> None:
+    def __init__(self, given: ParsedOptions, say: Say) -> None:
         self.debug = "debug" in given
         self.plugin_dir = given.text("plugin-dir", "/lib/mandos/plugins.d")
         self.helper_dir = given.text("plugin-helper-dir", "/lib/mandos/plugin-helpers")
@@ -91,7 +91,7 @@ class RunnerSettings:
         return (named | self._disabled) - plugins
 
 
-def read_settings(given: Given, say: Say) -> RunnerSettings:
+def read_settings(given: ParsedOptions, say: Say) -> RunnerSettings:
     """Put the configuration file's options before those of the command line.
 
     What is wrong in the file is said; what is wrong on the command line raises UsageError.  One
@@ -129,7 +129,7 @@ def _config_words(path: str, say: Say, *, required: bool) -> list[str]:
     return split_config(os.fsdecode(data))
 
 
-def _usable(filed: Given, path: str, say: Say) -> Given:
+def _usable(filed: ParsedOptions, path: str, say: Say) -> ParsedOptions:
     """The file's options without those whose values are wrong."""
     pairs = []
     for pair in filed.pairs:
@@ -145,7 +145,7 @@ def _keep_quiet(_message: str) -> None:
     pass
 
 
-def _id(given: Given, name: str, say: Say) -> int:
+def _id(given: ParsedOptions, name: str, say: Say) -> int:
     text = given.text(name, str(NOBODY))
     if text.isascii() and text.isdigit() and int(text) < _ID_LIMIT:
         return int(text)
@@ -160,7 +160,7 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _of_plugins(given: Given, option: str) -> list[tuple[str, str]]:
+def _of_plugins(given: ParsedOptions, option: str) -> list[tuple[str, str]]:
     parts = [text.partition(":") for text in given.all(option)]
     for plugin, colon, rest in parts:
         if not (plugin and colon):
@@ -168,7 +168,7 @@ def _of_plugins(given: Given, option: str) -> list[tuple[str, str]]:
     return [(plugin, rest) for plugin, _colon, rest in parts]
 
 
-def _disabled(given: Given) -> set[str]:
+def _disabled(given: ParsedOptions) -> set[str]:
     disabled: set[str] = set()
     for option, plugin in given.pairs:
         if option == "disable":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mandos.client.selection import Selection
-    from mandos.client.settings import ClientSettings
+    from mandos.client.settings import ClientOptions
     from mandos.links import Link
 
 #: The one request, and its answer when it is done: interface, length, packed address.  Instead of
@@ -52,7 +52,7 @@ _ANY = 0
 
 def keep_network(
     end: socket.socket,
-    settings: ClientSettings,
+    settings: ClientOptions,
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> None:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mandos.client.settings import ClientSettings
+    from mandos.client.settings import ClientOptions
 
 
 class Identity:
@@ -28,7 +28,7 @@ class Identity:
 
     __slots__ = ("_credentials", "_priority", "key_id")
 
-    def __init__(self, settings: ClientSettings, files: Mapping[str, bytes]) -> None:
+    def __init__(self, settings: ClientOptions, files: Mapping[str, bytes]) -> None:
         self._priority = Priority(settings.priority)
         self.key_id = _check_pair(settings, files)
         self._credentials = _credentials(settings, files)
@@ -38,7 +38,7 @@ class Identity:
         return Session(self._priority, self._credentials, descriptor, is_server=True)
 
 
-def _credentials(settings: ClientSettings, files: Mapping[str, bytes]) -> Credentials:
+def _credentials(settings: ClientOptions, files: Mapping[str, bytes]) -> Credentials:
     credentials = Credentials()
     credentials.load_raw_key(files[settings.tls_pubkey], files[settings.tls_privkey])
     try:
@@ -51,7 +51,7 @@ def _credentials(settings: ClientSettings, files: Mapping[str, bytes]) -> Creden
     return credentials
 
 
-def _check_pair(settings: ClientSettings, files: Mapping[str, bytes]) -> str:
+def _check_pair(settings: ClientOptions, files: Mapping[str, bytes]) -> str:
     """A pair that does not match fails in every handshake: better to say it at once."""
     public, private = settings.tls_pubkey, settings.tls_privkey
     shown = _naming(public, keys.key_id_of_public_pem, files[public])

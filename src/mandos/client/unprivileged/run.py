@@ -15,22 +15,34 @@ from mandos.client.unprivileged.decryptor import Openers
 from mandos.client.unprivileged.loop import Loop, next_deadline
 from mandos.client.unprivileged.search import DirectSearch, ZeroconfSearch
 from mandos.client.unprivileged.servers import Fetcher
-from mandos.client.unprivileged.usable_links import Watch
+from mandos.client.unprivileged.usable_links import UsableLinks
 from mandos.client.unprivileged.waiting import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from typing import Self
+    from typing import Protocol, Self
 
-    from mandos.client.root_helper import Companion
     from mandos.client.selection import Selection
-    from mandos.client.settings import Address, ClientSettings
+    from mandos.client.settings import Address, ClientOptions
     from mandos.client.unprivileged.identity import Identity
     from mandos.client.unprivileged.loop import Part
     from mandos.client.unprivileged.search import Search
     from mandos.tls.session import Session
+
+    class Network(Protocol):
+        """What a half with root's rights does for the network."""
+
+        #: False while network hooks may still be making interfaces.
+        ready: bool
+
+        def attach(self, loop: Loop, on_ready: Callable[[], object]) -> None:
+            """Call back once the network may be used."""
+
+        def ask_route(self, address: str, interface: int, then: Callable[[], object]) -> None:
+            """Ask for a route to a server; call back once there is one."""
+
 
 #: Seconds in which a near server's answer may come before GnuTLS is loaded.
 _NEAR = 0.002
@@ -45,10 +57,10 @@ class Run:
 
     def __init__(
         self,
-        settings: ClientSettings,
+        settings: ClientOptions,
         files: Mapping[str, bytes],
         selection: Selection,
-        network: Companion | None,
+        network: Network | None,
         reports: tuple[Callable[[str], None], Callable[[str], None]],
         signed: tuple[str, str] = ("", ""),
     ) -> None:
@@ -62,7 +74,7 @@ class Run:
         self._openers = Openers(files[settings.seckey], settings.seckey)
         self._loop = Loop()
         self._identity: Identity | None = None
-        self._watch: Watch | None = None
+        self._watch: UsableLinks | None = None
         self._waiting: Waiting | None = None
         self._searches: list[Search] = []
         self._fetcher = Fetcher(
@@ -135,10 +147,10 @@ class Run:
             self._say,
         )
 
-    def _network_watch(self) -> Watch:
+    def _network_watch(self) -> UsableLinks:
         """Made when it is needed first: a server with a global address is asked before."""
         if self._watch is None:
-            self._watch = Watch(
+            self._watch = UsableLinks(
                 self._selection, self._loop, self._network_changed, self._network_widened
             )
             for name in self._selection.names:

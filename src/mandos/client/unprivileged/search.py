@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from mandos.client.settings import Address
     from mandos.client.unprivileged.loop import Loop
     from mandos.client.unprivileged.resolver import Lookup
-    from mandos.client.unprivileged.servers import Fetcher
-    from mandos.client.unprivileged.usable_links import Watch
+    from mandos.client.unprivileged.usable_links import UsableLinks
     from mandos.discovery.browse import Endpoint
     from mandos.links import Link
 
@@ -45,6 +44,15 @@ if TYPE_CHECKING:
 
         def close(self) -> None:
             """End the search."""
+
+    class Asker(Protocol):
+        """Asks the servers that a search finds."""
+
+        def learn(self, targets: Iterable[Target]) -> object:
+            """Take in servers that were just found."""
+
+        def remind(self, targets: Iterable[Target]) -> object:
+            """Take in servers that were found before, in case they were forgotten."""
 
 
 #: Seconds until a name is looked up again: it may lead elsewhere in the meantime.
@@ -93,7 +101,7 @@ class DirectSearch:
     def __init__(
         self,
         address: Address,
-        watch: Callable[[], Watch],
+        watch: Callable[[], UsableLinks],
         found: Found,
         loop: Loop,
         retry: float,
@@ -192,15 +200,15 @@ class ZeroconfSearch:
 
     def __init__(
         self,
-        watch: Callable[[], Watch],
-        fetcher: Fetcher,
+        watch: Callable[[], UsableLinks],
+        asker: Asker,
         loop: Loop,
         debug: Callable[[str], None],
     ) -> None:
         from mandos.discovery.finder import Finder  # noqa: PLC0415 - --connect does without
 
         self._watch = watch
-        self._fetcher = fetcher
+        self._asker = asker
         self._reminder = 0.0
         self._finder = Finder((), debug)
         self._interfaces: dict[int, Link] = {}
@@ -217,7 +225,7 @@ class ZeroconfSearch:
         self._finder.tick(now)
         if now >= self._reminder:
             self._reminder = now + _REMINDER
-            self._fetcher.remind(map(_target, self._finder.endpoints))
+            self._asker.remind(map(_target, self._finder.endpoints))
 
     def network_changed(self) -> None:
         """Ask on interfaces that can be used from now on, and where an address has come."""
@@ -232,7 +240,7 @@ class ZeroconfSearch:
         self._finder.close()
 
     def _hear(self, listener: socket.socket) -> None:
-        self._fetcher.learn(map(_target, self._finder.readable(listener)))
+        self._asker.learn(map(_target, self._finder.readable(listener)))
 
 
 def _target(found: Endpoint) -> Target:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mandos.links import Link
 
 
-class Watch:
+class UsableLinks:
     """``usable`` is kept true while the loop runs; a part of the loop.
 
     ``changed`` is called after every change of links or addresses: an address that can be used

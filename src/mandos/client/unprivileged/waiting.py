@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import Protocol
 
-    from mandos.client.unprivileged.usable_links import Watch
+    from mandos.client.unprivileged.usable_links import UsableLinks
     from mandos.links import Link
 
     class Knowing(Protocol):
@@ -41,7 +41,7 @@ class Waiting:
     __slots__ = ("_due", "_fetcher", "_pause", "_say", "_watch")
 
     def __init__(
-        self, watch: Callable[[], Watch], fetcher: Knowing, say: Callable[[str], object]
+        self, watch: Callable[[], UsableLinks], fetcher: Knowing, say: Callable[[str], object]
     ) -> None:
         self._watch = watch
         self._fetcher = fetcher

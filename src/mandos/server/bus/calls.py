@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from mandos.bus_names import Interface, Method
     from mandos.server.bus.objects import Objects
-    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.state.audit_table import Entry
+    from mandos.server.life.settings import ClientSettings
+    from mandos.server.state.store import Entry
 
 _RECORD_LIMIT = 1000
 #: Numbers of records stay below this, which SQLite can compare with.

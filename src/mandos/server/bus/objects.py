@@ -30,7 +30,7 @@ class Objects:
         self._registry = registry
         self._names: dict[str, str] = {}
         self._paths: dict[str, str] = {}
-        for client in sorted(registry, key=lambda client: (client.created, client.name)):
+        for client in sorted(registry, key=lambda client: (client.life.created, client.name)):
             self._take(client.name)
         self._names = {self._paths[client.name]: client.name for client in registry}
 

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import fields
+from datetime import datetime, timedelta
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from dbus_fast import Variant
@@ -15,11 +18,11 @@ from mandos.errors import AdministratorError
 from mandos.server.bus.errors import CallError
 from mandos.server.config.clients_conf import READERS
 from mandos.server.life.events import Why
+from mandos.server.life.life import Life
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from mandos.server.life.client import Client
 
@@ -42,6 +45,20 @@ SETTINGS = {
     "Secret": "secret",
     "Timeout": "timeout",
 }
+#: Words in the names of a life's fields that its properties do not merely capitalize.
+_WORDS = {"ok": "OK", "why": "Reason"}
+#: The value behind each property that changes with a client's life: the fields of ``Life``
+#: (``last_checked_ok`` is LastCheckedOK), and the checker and the requests of this moment.
+LIFE: Mapping[str, Callable[[Client], object]] = {
+    "ApprovalPending": attrgetter("approval_pending"),
+    "CheckerRunning": attrgetter("checker_running"),
+    **{
+        "".join(_WORDS.get(word, word.title()) for word in field.name.split("_")): attrgetter(
+            f"life.{field.name}"
+        )
+        for field in fields(Life)
+    },
+}
 NAMES_OF_SETTINGS = {setting: name for name, setting in SETTINGS.items()}
 _SIGNATURES = {
     name: one.signature
@@ -55,8 +72,17 @@ def milliseconds(duration: timedelta) -> int:
     return duration // _MILLISECOND
 
 
-def _text(moment: datetime | None, date: Date) -> str:
-    return "" if moment is None else date(moment).replace(tzinfo=None).isoformat()
+def _of_life(value: Callable[[Client], object], client: Client, _path: str, date: Date) -> object:
+    """A value of a client's life as D-Bus has it."""
+    match value(client):
+        case None:
+            return ""
+        case datetime() as moment:
+            return date(moment).replace(tzinfo=None).isoformat()
+        case Why() as why:
+            return str(why)
+        case other:
+            return other
 
 
 _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
@@ -64,27 +90,17 @@ _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
     "ApprovalDuration": lambda client, _path, _date: milliseconds(
         client.settings.approval_duration
     ),
-    "ApprovalPending": lambda client, _path, _date: client.approval_pending,
     "ApprovedByDefault": lambda client, _path, _date: client.settings.approved_by_default,
     "Checker": lambda client, _path, _date: client.settings.checker,
-    "CheckerRunning": lambda client, _path, _date: client.checker_running,
-    "Created": lambda client, _path, date: _text(client.created, date),
-    "DisabledAt": lambda client, _path, date: _text(client.disabled_at, date),
-    "DisabledReason": lambda client, _path, _date: str(client.disabled_why or ""),
-    "Enabled": lambda client, _path, _date: client.enabled,
-    "Expires": lambda client, _path, date: _text(client.expires, date),
     "ExtendedTimeout": lambda client, _path, _date: milliseconds(client.settings.extended_timeout),
     "Fingerprint": lambda client, _path, _date: client.settings.fingerprint.upper(),
     "Host": lambda client, _path, _date: client.settings.host,
     "Interval": lambda client, _path, _date: milliseconds(client.settings.interval),
     "KeyID": lambda client, _path, _date: client.settings.key_id.upper(),
-    "LastApprovalRequest": lambda client, _path, date: _text(client.last_approval_request, date),
-    "LastCheckedOK": lambda client, _path, date: _text(client.last_checked_ok, date),
-    "LastCheckerStatus": lambda client, _path, _date: client.last_checker_status,
-    "LastEnabled": lambda client, _path, date: _text(client.last_enabled, date),
     "Name": lambda client, _path, _date: client.name,
     "ObjectPath": lambda _client, path, _date: path,
     "Timeout": lambda client, _path, _date: milliseconds(client.settings.timeout),
+    **{name: partial(_of_life, value) for name, value in LIFE.items()},
 }
 
 

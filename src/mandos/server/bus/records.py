@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mandos.server.audit.records import Record
-    from mandos.server.state.audit_table import Entry
+    from mandos.server.state.store import Entry
 
 
 def fields(record: Record) -> dict[str, Variant]:

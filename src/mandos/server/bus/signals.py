@@ -10,6 +10,7 @@ property by itself; the event's own signal stands where the reference has it.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
@@ -56,19 +57,13 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
 _SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
 #: Settings whose properties never change, D-Bus clients think.
 _CONSTANT = frozenset(("key_id", "fingerprint"))
-_REMEMBERED = (
-    "Enabled", "LastEnabled", "Expires", "CheckerRunning", "LastCheckerStatus", "LastCheckedOK",
-    "ApprovalPending", "LastApprovalRequest",
-)  # fmt: skip
+#: All properties whose changes are told.
+_REMEMBERED = tuple(dict.fromkeys((*chain(*_CHANGES.values()), "ApprovalPending")))
 
 
 def _state(client: Client) -> list[object]:
-    """What a client's changing properties stand for, in the order of ``_REMEMBERED``."""
-    return [
-        client.enabled, client.last_enabled, client.expires, client.checker_running,
-        client.last_checker_status, client.last_checked_ok, client.approval_pending,
-        client.last_approval_request,
-    ]  # fmt: skip
+    """The values behind a client's changing properties, in the order of ``_REMEMBERED``."""
+    return [properties.LIFE[name](client) for name in _REMEMBERED]
 
 
 class Signals:
@@ -107,7 +102,7 @@ class Signals:
             return
         if isinstance(event, events.SettingsChanged):
             self._settings_changed(client, path, event.names)
-        if isinstance(event, events.CheckerStopped) and not client.enabled:
+        if isinstance(event, events.CheckerStopped) and not client.life.enabled:
             self._tell_changes(client, path, ("Expires",))
         self._tell_changes(client, path, _CHANGES.get(type(event), ()))
         self._tell_event(event, path)

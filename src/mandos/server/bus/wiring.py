@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mandos.server.state.writer import Keeper
 
 
-class Seat(NamedTuple):
+class BusParts(NamedTuple):
     """A place on the bus, and what tells there what happens."""
 
     service: BusService
@@ -37,7 +37,7 @@ def join(
     clock: Clock,
     keeper: Keeper,
     reloader: Reloader,
-) -> Seat:
+) -> BusParts:
     """Look for the bus from now on; needs a running event loop."""
     objects = Objects(registry)
     facts = {
@@ -52,4 +52,4 @@ def join(
     service = BusService(calls, objects)
     signals = Signals(registry, objects, clock, service.send)
     service.start()
-    return Seat(service, signals)
+    return BusParts(service, signals)

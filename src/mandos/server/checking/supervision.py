@@ -95,16 +95,16 @@ class Supervision:
         first = client.name not in self._failures
         failure = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
         failure += f", saying: {words}" if words else ", without a word"
-        if client.last_checked_ok is None:
+        if client.life.last_checked_ok is None:
             failure = f"{NEVER_CHECKED_OK}: {failure}"
         self._failures[client.name] = failure
-        if first and client.enabled:
+        if first and client.life.enabled:
             client.tell(events.CheckFailed(client.name, self._clock.now(), failure))
 
     def _judged_at(self, name: str) -> float:
         """When a client's time is over: the earlier, the more urgent is its check."""
         client = self._registry.named(name)
-        return client.expires.timestamp() if client and client.expires else math.inf
+        return client.life.expires.timestamp() if client and client.life.expires else math.inf
 
     def _heard_nothing(self, seconds: float) -> None:
         """The server did nothing for so long: checkers that ran may have ended meanwhile."""
@@ -157,10 +157,10 @@ class _Values(dict[str, str]):
         if name in ("key_id", "fingerprint"):
             return str(getattr(settings, name)).upper()
         if name == "enabled":
-            return str(client.enabled)
+            return str(client.life.enabled)
         if name == "dbus_object_path":
             return client_path(client.name)
         if hasattr(settings, name):
             return str(getattr(settings, name))
-        moment: datetime | None = getattr(client, name)
+        moment: datetime | None = getattr(client.life, name)
         return str(moment and self._date(moment).replace(tzinfo=None))

@@ -18,15 +18,13 @@ import contextlib
 import logging
 import os
 import re
-from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
-from mandos.openpgp.secret_check import doubt_about
+from mandos.openpgp.secret_check import warning_about
 from mandos.server.config.files import in_one_line, is_there, list_folder, quoted, read_file, shown
 from mandos.server.config.inifile import (
     DEFAULT,
@@ -40,11 +38,13 @@ from mandos.server.config.inifile import (
     parse_ini,
     plain_name,
 )
+from mandos.server.life.settings import ClientSettings
 from mandos.wire import grammar
 from mandos.wire.key_id import parse_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from datetime import timedelta
 
     from mandos.server.config.inifile import Section, Value
 
@@ -85,30 +85,6 @@ class _Default(NamedTuple):
 
 
 _Defaults = dict[str, _Default]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClientSettings:
-    """One client as ``clients.conf`` has it; the secret never shows in a log."""
-
-    name: str
-    secret: bytes = field(repr=False)
-    key_id: str = ""
-    fingerprint: str = ""
-    host: str = ""
-    checker: str = "fping -q -- %(host)s"
-    timeout: timedelta = timedelta(minutes=5)
-    extended_timeout: timedelta = timedelta(minutes=15)
-    interval: timedelta = timedelta(minutes=2)
-    approval_delay: timedelta = timedelta(0)
-    approval_duration: timedelta = timedelta(seconds=1)
-    approved_by_default: bool = True
-    enabled: bool = True
-
-    def __post_init__(self) -> None:
-        """Hold what must be true of every client."""
-        if self.interval <= timedelta(0):
-            raise AdministratorError("interval: expected more than no time, not PT0S")
 
 
 def _text(value: str) -> str:
@@ -408,7 +384,7 @@ class _Findings:
             self._never.append(client.name)
         if not client.host and "%(host)s" in client.checker:
             self._hostless.append(client.name)
-        if doubt := doubt_about(client.secret):
+        if doubt := warning_about(client.secret):
             self._doubtful.setdefault(doubt, []).append(client.name)
 
     def conclude(self) -> list[ClientSettings]:

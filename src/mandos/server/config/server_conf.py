@@ -204,26 +204,26 @@ class Row:
 
 
 ROWS = (
-    Row("interface", ("-i", "--interface"), _interface, "announce and listen here only", "NAME"),
+    Row("interface", ("-i", "--interface"), _interface, "use this interface", "NAME"),
     Row("address", ("-a", "--address"), _text, "listen on this address only", "ADDRESS"),
     Row("port", ("-p", "--port"), _port, "listen on this port", "PORT"),
-    Row("debug", ("--debug",), parse_boolean, "log all, on the console", constant=True),
-    Row("debuglevel", ("--debuglevel",), _level, "log this and above", "LEVEL", in_file=False),
+    Row("debug", ("--debug",), parse_boolean, "log everything, on the console", constant=True),
+    Row("debuglevel", ("--debuglevel",), _level, "least level to log", "LEVEL", in_file=False),
     Row("priority", ("--priority",), _priority, "GnuTLS priority string", "STRING"),
     Row("servicename", ("--servicename",), _service_name, "name to announce", "NAME"),
-    Row("configdir", ("--configdir",), _directory, "where mandos.conf is", "DIR", in_file=False),
-    Row("statedir", ("--statedir",), _directory, "where the state is kept", "DIR"),
+    Row("configdir", ("--configdir",), _directory, "folder of mandos.conf", "DIR", in_file=False),
+    Row("statedir", ("--statedir",), _directory, "directory of the state", "DIR"),
     Row("use_dbus", ("--no-dbus",), parse_boolean, "offer no D-Bus interface", constant=False),
     Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
     Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
     Row("socket", ("--socket",), _descriptor, "listen on this open descriptor", "FD"),
-    Row("foreground", ("--foreground",), parse_boolean, "stay here, no PID file", constant=True),
+    Row("foreground", ("--foreground",), parse_boolean, "no daemon, no PID", constant=True),
     Row("zeroconf", ("--no-zeroconf",), parse_boolean, "do not announce", constant=False),
-    Row("link_loss", ("--link-loss",), _link_loss, "timeouts without a link", "expire|hold"),
-    Row("checkers", ("--checkers",), _checkers, "checkers that may run at once", "N"),
-    Row("audit_records", ("--audit-records",), _records, "audit records that are kept", "N"),
-    Row("check", ("--check",), parse_boolean, "test this setup", constant=True, in_file=False),
-    Row("reload", ("--reload",), parse_boolean, "have it reload", constant=True, in_file=False),
+    Row("link_loss", ("--link-loss",), _link_loss, "timeouts without link", "expire|hold"),
+    Row("checkers", ("--checkers",), _checkers, "most checkers at a time", "N"),
+    Row("audit_records", ("--audit-records",), _records, "most audit records to keep", "N"),
+    Row("check", ("--check",), parse_boolean, "test this set-up", constant=True, in_file=False),
+    Row("reload", ("--reload",), parse_boolean, "reload a server", constant=True, in_file=False),
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a client: one object that knows no clock, no network and no disk.
+"""A client of the server: one object that knows no clock, no network and no disk.
 
 Methods take ``now``, an aware datetime, change this object and tell one listener what happened.
 A disabled client never gets its secret, a client that has expired is disabled, and nothing but
@@ -14,25 +14,21 @@ disables no healthy client, and gives no secret to a stolen one.
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.server.config.clients_conf import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.approval import Approval, Request
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.lateness import NOTHING, SLACK, Lateness
+from mandos.server.life.life import NEVER_COMPLETED, SIGNALLED, Life
+from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-
-#: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
-NEVER_COMPLETED = -2
-SIGNALLED = -1
 
 #: What the check of an overdue client may take at least: a machine that was slow may still be.
 _LEAST_GRACE = timedelta(seconds=10)
@@ -43,10 +39,9 @@ _NAMES = tuple(
 )
 
 
-class Give(NamedTuple):
-    """The client may have its secret."""
-
-    secret: bytes
+@dataclass(frozen=True, slots=True)
+class Give:
+    """The client may have a secret; the judge chooses it."""
 
 
 class Refuse(NamedTuple):
@@ -58,53 +53,19 @@ class Refuse(NamedTuple):
 Decision = Give | Refuse | Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What a restart of the server must not forget of a client, beside its settings."""
-
-    created: datetime
-    enabled: bool
-    last_enabled: datetime | None = None
-    expires: datetime | None = None
-    last_checked_ok: datetime | None = None
-    last_checker_status: int = NEVER_COMPLETED
-    last_approval_request: datetime | None = None
-    disabled_at: datetime | None = None
-    disabled_why: Why | None = None
-
-    def dated(self, date: Callable[[datetime], datetime]) -> Memory:
-        """The same with the dates that people would write, which all differ by the same time."""
-        if date(self.created) == self.created:
-            return self
-
-        def converted(moment: datetime | None) -> datetime | None:
-            return moment and date(moment)
-
-        return replace(
-            self,
-            created=date(self.created),
-            last_enabled=converted(self.last_enabled),
-            expires=converted(self.expires),
-            last_checked_ok=converted(self.last_checked_ok),
-            last_approval_request=converted(self.last_approval_request),
-            disabled_at=converted(self.disabled_at),
-        )
-
-
 class Client:
     """A client's settings and where it stands in its life.
 
     ``configured`` are the settings as the configuration files have them, ``settings`` those in
-    force.  A client without a memory is new, and enabled if its settings say so.  One that was
-    ``added`` came by an administrator's order, and is in no file.  ``rebooted``: the machine was
-    started since the memory was made, not only the server.
+    force.  ``life`` is replaced by its next value with each transition.  A client that begins
+    without one is new, and enabled if its settings say so.  One that was ``added`` came by an
+    administrator's order, and is in no file.  ``rebooted``: the machine was started since the life
+    was saved, not only the server.
     """
 
     __slots__ = (
         "_approval", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run", "added",
-        "checker_running", "configured", "created", "disabled_at", "disabled_why", "enabled",
-        "expires", "last_approval_request", "last_checked_ok", "last_checker_status",
-        "last_enabled", "settings", "tell",
+        "checker_running", "configured", "life", "settings", "tell",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - each by its name
@@ -113,7 +74,7 @@ class Client:
         now: datetime,
         *,
         configured: ClientSettings | None = None,
-        memory: Memory | None = None,
+        life: Life | None = None,
         added: bool = False,
         rebooted: bool = False,
         chance: Callable[[], float] = random.random,
@@ -129,10 +90,10 @@ class Client:
         self._run = 0
         self._approval = Approval()
         self._chance = chance
-        self._remember(memory or Memory(created=now, enabled=False))
-        if memory is None and settings.enabled:
+        self.life = life or Life(created=now, enabled=False)
+        if life is None and settings.enabled:
             self.enable(now, Why.CONFIGURATION)
-        elif self.enabled:
+        elif self.life.enabled:
             self._resume(now, rebooted=rebooted)
 
     @property
@@ -153,34 +114,9 @@ class Client:
     @property
     def deadline(self) -> datetime | None:
         """When ``advance`` must be called next."""
-        times = (self._overdue_until or self.expires, self._checker_due, self._approval.deadline)
+        end = self._overdue_until or self.life.expires
+        times = (end, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
-
-    @property
-    def memory(self) -> Memory:
-        """What a restart of the server must not forget."""
-        return Memory(
-            created=self.created,
-            enabled=self.enabled,
-            last_enabled=self.last_enabled,
-            expires=self.expires,
-            last_checked_ok=self.last_checked_ok,
-            last_checker_status=self.last_checker_status,
-            last_approval_request=self.last_approval_request,
-            disabled_at=self.disabled_at,
-            disabled_why=self.disabled_why,
-        )
-
-    def _remember(self, memory: Memory) -> None:
-        self.created = memory.created
-        self.enabled = memory.enabled
-        self.last_enabled = memory.last_enabled
-        self.expires = memory.expires
-        self.last_checked_ok = memory.last_checked_ok
-        self.last_checker_status = memory.last_checker_status
-        self.last_approval_request = memory.last_approval_request
-        self.disabled_at = memory.disabled_at
-        self.disabled_why = memory.disabled_why
 
     def _resume(self, now: datetime, *, rebooted: bool) -> None:
         """Go on after a restart of the server.
@@ -193,20 +129,20 @@ class Client:
         """
         self._lateness.owe()
         longest = max(self.settings.timeout, self.settings.extended_timeout)
-        if self.expires is None or self.expires <= now:
-            if self.last_checker_status not in (0, NEVER_COMPLETED):
+        expires, status = self.life.expires, self.life.last_checker_status
+        if expires is None or expires <= now:
+            if status not in (0, NEVER_COMPLETED):
                 self.disable(now, Why.TIMEOUT)
                 return
-            if not rebooted or self.last_checker_status == NEVER_COMPLETED:
-                self.expires = self.expires or now
+            if not rebooted or status == NEVER_COMPLETED:
+                self.life = self.life.until(expires or now)
                 self._overdue_until = now + max(self.settings.timeout, self._grace)
                 self._checker_due = now
                 return
-            self.expires = now + self.settings.timeout
-        self.expires = min(self.expires, now + longest)
-        self._checker_due = now + self._chance() * min(
-            self.settings.interval, (self.expires - now) / 2
-        )
+            expires = now + self.settings.timeout
+        expires = min(expires, now + longest)
+        self.life = self.life.until(expires)
+        self._checker_due = now + self._chance() * min(self.settings.interval, (expires - now) / 2)
 
     def advance(self, now: datetime) -> None:
         """Do whatever is due: expire, start a checker, end the wait for an approval."""
@@ -225,8 +161,8 @@ class Client:
         if self._overdue_until is not None:
             if self._overdue_until <= now:
                 self.disable(now, Why.TIMEOUT)
-        elif self.expires is not None and self.expires <= now:
-            late = self._late(self.expires, now)
+        elif self.life.expires is not None and self.life.expires <= now:
+            late = self._late(self.life.expires, now)
             if late > SLACK:
                 self._wait_for_check(late, now)
             else:
@@ -261,32 +197,28 @@ class Client:
         ``by`` is who wants it, for the audit trail, here and below.
         """
         self.advance(now)
-        if self.enabled and not self.overdue:
+        if self.life.enabled and not self.overdue:
             return
-        self.enabled = True
-        self.last_enabled = now
-        self.disabled_at = self.disabled_why = self._overdue_until = None
-        self.expires = now + self.settings.timeout
+        self.life = self.life.turned_on(now, self.settings.timeout)
+        self._overdue_until = None
         self._checker_due = now + self._chance() * self.settings.interval
         self.tell(events.Enabled(self.name, now, why, by))
 
     def disable(self, now: datetime, why: Why, by: str = "") -> None:
         """Stop serving and checking the client, until somebody enables it."""
-        if not self.enabled:
+        if not self.life.enabled:
             return
-        self.enabled = False
-        self.disabled_at, self.disabled_why = now, why
+        self.life = self.life.turned_off(now, why)
         self._end(now)
         self.tell(events.Disabled(self.name, now, why, by))
 
     def retire(self, now: datetime) -> None:
         """End the life of a client that is removed: its checker and all that wait."""
-        self.enabled = False
+        self.life = self.life.retired()
         self._end(now)
 
     def _end(self, now: datetime) -> None:
-        self.expires = self._overdue_until = None
-        self._checker_due = None
+        self._overdue_until = self._checker_due = None
         self.stop_checker(now)
         self._reject(self._approval.reset(Rejection.DISABLED), Rejection.DISABLED, now)
 
@@ -337,9 +269,10 @@ class Client:
             return
         self.checker_running = False
         self._lateness.end()
-        self.last_checker_status = max(os.waitstatus_to_exitcode(wait_status), SIGNALLED)
+        status = max(exit_code(wait_status), SIGNALLED)
+        self.life = self.life.checked(status)
         self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
-        if self.last_checker_status == 0:
+        if status == 0:
             self._found_alive(now, self._lateness.unheard)
 
     def _runs(self, run: int) -> bool:
@@ -352,13 +285,12 @@ class Client:
     def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
         """The client was alive so long ago; where that is too long it is checked again at once."""
         self.advance(now)
-        self.last_checked_ok = now - ago
-        self.last_checker_status = 0
-        if self.expires is not None:
-            self.expires = now - ago + self.settings.timeout
+        self.life = self.life.found_alive(now - ago, self.settings.timeout)
+        if self.life.expires is not None:
             self._overdue_until = None
         self.tell(events.CheckedOK(self.name, now, by))
-        if self.expires is not None and self.expires <= now and ago > SLACK:
+        expires = self.life.expires
+        if expires is not None and expires <= now and ago > SLACK:
             self._wait_for_check(ago, now)
             self.start_checker(now)
 
@@ -378,7 +310,7 @@ class Client:
             return self._wait(now)
         if verdict is None and not self.settings.approved_by_default:
             return self._refuse(Rejection.TIMED_OUT, now)
-        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+        return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     def answer(self, request: Request, now: datetime) -> Decision:
         """What has become of a request that waited; the request itself while it still waits."""
@@ -388,7 +320,7 @@ class Client:
         if request.why is not None:
             return Refuse(request.why)
         why = self._barred
-        return self._refuse(why, now) if why else self._give()
+        return self._refuse(why, now) if why else Give()
 
     def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
         """What to do now about a request that was to be given the secret some time ago.
@@ -405,12 +337,12 @@ class Client:
             self.settings.approval_delay or not self.settings.approved_by_default
         ):
             return self._refuse(Rejection.TIMED_OUT, now)
-        return self._refuse(Rejection.DENIED, now) if verdict is False else self._give()
+        return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     @property
     def _barred(self) -> Rejection | None:
         """Why the client may have nothing, whatever anybody says to it."""
-        if not self.enabled:
+        if not self.life.enabled:
             return Rejection.DISABLED
         return Rejection.OVERDUE if self.overdue else None
 
@@ -425,7 +357,7 @@ class Client:
         Without effect on a disabled client: enabling it later must not find an old verdict.
         """
         self.advance(now)
-        if not self.enabled:
+        if not self.life.enabled:
             return
         self.tell(events.Judged(self.name, now, approved, by))
         waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
@@ -434,8 +366,8 @@ class Client:
     def secret_sent(self, now: datetime) -> None:
         """The client boots now: give it more time than usual to be seen alive again."""
         self.advance(now)
-        if self.expires is not None and not self.overdue:
-            self.expires = now + self.settings.extended_timeout
+        if self.life.expires is not None and not self.overdue:
+            self.life = self.life.until(now + self.settings.extended_timeout)
         self.tell(events.SecretSent(self.name, now))
 
     def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
@@ -465,19 +397,15 @@ class Client:
         changed = differences(settings, old)
         if not changed:
             return
-        if self.expires is not None:
-            self.expires += self.settings.timeout - old.timeout
-            if self.expires > now:
-                self._overdue_until = None
+        self.life = self.life.moved(self.settings.timeout - old.timeout)
+        if self.life.expires is not None and self.life.expires > now:
+            self._overdue_until = None
         if self._checker_due is not None:
             self._checker_due += self.settings.interval - old.interval
         if "key_id" in changed:
             self._reject(self._approval.reset(Rejection.NEW_KEY), Rejection.NEW_KEY, now)
         self.tell(events.SettingsChanged(self.name, now, changed, by))
         self.advance(now)
-
-    def _give(self) -> Give:
-        return Give(self.settings.secret)
 
     def _refuse(self, why: Rejection, now: datetime) -> Refuse:
         self._reject(1, why, now)
@@ -488,7 +416,7 @@ class Client:
             self.tell(events.Rejected(self.name, now, why))
 
     def _wait(self, now: datetime) -> Request:
-        self.last_approval_request = now
+        self.life = self.life.asked(now)
         delay, default = self.settings.approval_delay, self.settings.approved_by_default
         request = self._approval.wait(now + delay)
         self.tell(events.ApprovalNeeded(self.name, now, delay, default))
@@ -510,3 +438,9 @@ def merged(
 
 def _nobody(_event: events.Event) -> None:
     """Whom a client tells that is in no registry."""
+
+
+def exit_code(wait_status: int) -> int:
+    """The exit status in a status of wait(2), or minus the number of the signal that ended it."""
+    signal = wait_status & 0x7F
+    return -signal if signal else wait_status >> 8

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
 from mandos.server.life import events
+from mandos.server.life.absence import Absence
 from mandos.server.life.client import Client
-from mandos.server.state.absence import Absence
 from mandos.wire import key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.life.events import Event
+    from mandos.server.life.settings import ClientSettings
 
 
 class Registry:

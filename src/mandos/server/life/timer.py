@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mandos.server.life.clock import BEAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mandos.server.life.clock import Clock
     from mandos.server.life.events import Event
     from mandos.server.life.registry import Registry
@@ -18,14 +19,34 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
+class Timer(Protocol):
+    """A call that is planned: asyncio.TimerHandle, for one."""
+
+    def when(self) -> float:
+        """When the call comes, by the time of its loop."""
+
+    def cancel(self) -> None:
+        """Do not call."""
+
+
+class Loop(Protocol):
+    """What plans calls: an event loop of asyncio, for one."""
+
+    def time(self) -> float:
+        """The seconds that have passed, from any start."""
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Call in so many seconds."""
+
+
 class Pacemaker:
     """Calls ``advance`` when a client's deadline has come, and looks at the clock once a beat."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, loop: Loop) -> None:
         self._registry = registry
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = loop
+        self._timer: Timer | None = None
         registry.listen(self._heard)
         self._beat()
 

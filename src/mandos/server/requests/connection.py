@@ -15,15 +15,18 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from mandos.tls import keys, limits
+from mandos.server.requests.peer_identity import RawKeyAuthenticator, UnidentifiedError
+from mandos.tls import limits
 from mandos.tls.session import Session, TLSError, WouldBlock
-from mandos.wire import grammar, key_id
+from mandos.wire import grammar
 from mandos.wire.conversation import GREETING, HANDSHAKE, ServerConversation
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from mandos.server.life.sealed_secret import SealedSecret
+    from mandos.server.requests.peer_identity import Authenticator, PeerIdentity
     from mandos.server.requests.sockets import Peer
     from mandos.tls.credentials import Credentials, Priority
 
@@ -34,22 +37,23 @@ _Result = TypeVar("_Result")
 
 
 class TLS(NamedTuple):
-    """What all sessions of the server share."""
+    """What all sessions of the server share; ``authenticator`` tells who their peers are."""
 
     priority: Priority
     credentials: Credentials
+    authenticator: Authenticator = RawKeyAuthenticator()
 
 
 class Vault(Protocol):
     """Who decides which secret goes where."""
 
-    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
-        """The secret for the holder of this key, or None to refuse; ``peer`` is for people."""
+    async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
+        """The secret for the peer of this identity, or None to refuse; ``peer`` is for people."""
 
-    def delivered(self, key_id: str, peer: Peer) -> None:
+    def delivered(self, identity: PeerIdentity, peer: Peer) -> None:
         """The secret has been written, whole."""
 
-    def undelivered(self, key_id: str, peer: Peer) -> None:
+    def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:
         """The connection broke before the secret had been written."""
 
 
@@ -61,6 +65,7 @@ class Connection:
         self._socket = sock
         self._peer = peer
         self._vault = vault
+        self._authenticator = tls.authenticator
         self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
         limits.install(self._session.pointer)
         self._said = 0
@@ -84,26 +89,26 @@ class Connection:
         except TLSError as error:
             why = limits.refusal(self._session.pointer) or error
             raise self._conversation.fail(f"TLS handshake failed: {why}") from error
-        name = self._key_id()
+        identity = self._identified()
         self._conversation.authenticated(self._loop.time())
-        secret = await self._judged(name)
+        secret = await self._judged(identity)
         self._conversation.judged(granted=secret is not None, now=self._loop.time())
         try:
             if secret is not None:
-                await self._deliver(secret, name)
+                await self._deliver(secret, identity)
             await self._when_ready(self._session.say_goodbye)
         except TLSError as error:
             raise self._conversation.fail(f"the connection broke: {error}") from error
         self._conversation.closed(self._loop.time())
 
-    async def _judged(self, name: str) -> bytes | None:
+    async def _judged(self, identity: PeerIdentity) -> SealedSecret | None:
         """Wait for the vault, but not longer than the peer does."""
         descriptor = self._socket.fileno()
         try:
             async with asyncio.timeout(None) as patience:
                 self._loop.add_reader(descriptor, self._listen, patience)
                 try:
-                    return await self._vault.judge(name, self._peer)
+                    return await self._vault.judge(identity, self._peer)
                 finally:
                     self._loop.remove_reader(descriptor)
         except TimeoutError as error:
@@ -123,22 +128,19 @@ class Connection:
         self._loop.remove_reader(self._socket.fileno())
         patience.reschedule(self._loop.time())
 
-    async def _deliver(self, secret: bytes, name: str) -> None:
+    async def _deliver(self, secret: SealedSecret, identity: PeerIdentity) -> None:
         try:
-            await self._send(secret)
+            await self._send(secret.data)
         except BaseException:
-            self._vault.undelivered(name, self._peer)
+            self._vault.undelivered(identity, self._peer)
             raise
-        self._vault.delivered(name, self._peer)
+        self._vault.delivered(identity, self._peer)
 
-    def _key_id(self) -> str:
-        public = self._session.peer_key()
-        if public is None:
-            raise self._conversation.fail("the peer showed no raw public key")
-        name = keys.key_id_of(public)
-        if name == key_id.OF_NOTHING:
-            raise self._conversation.fail("the peer's key is empty")
-        return name
+    def _identified(self) -> PeerIdentity:
+        try:
+            return self._authenticator.identify(self._session)
+        except UnidentifiedError as error:
+            raise self._conversation.fail(str(error)) from error
 
     async def _greeting(self) -> None:
         receive = partial(self._socket.recv, grammar.GREETING_LIMIT)

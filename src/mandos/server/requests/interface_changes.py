@@ -13,7 +13,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mandos.discovery.announce import Announcement, Announcer
+from mandos.discovery.announce import Announcer
+from mandos.discovery.announcement import Announcement
 from mandos.errors import MachineError
 from mandos.interfaces import interface_index
 from mandos.links import Links

@@ -17,11 +17,13 @@ from mandos.server.audit.records import Kind, Record
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Give, Refuse
 from mandos.server.life.events import Rejection
+from mandos.server.life.sealed_secret import SealedSecret
 
 if TYPE_CHECKING:
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
+    from mandos.server.requests.peer_identity import PeerIdentity
     from mandos.server.requests.sockets import Peer
 
 log = logging.getLogger(__name__)
@@ -48,60 +50,64 @@ class ClientVault:
         self._clock = clock
         self._trail = trail
 
-    async def judge(self, key_id: str, peer: Peer) -> bytes | None:
-        """The secret for the holder of this key, or None to refuse."""
-        client = self._registry.find(key_id)
+    async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
+        """The secret for the peer of this identity, or None to refuse."""
+        client = self._registry.find(identity.key_id)
         if client is None:
-            self._note(Kind.UNKNOWN_KEY, key_id, peer)
+            self._note(Kind.UNKNOWN_KEY, identity, peer)
             return None
         decision = client.ask(self._clock.now())
         approved = isinstance(decision, Request)
         if isinstance(decision, Request):
-            self._note(Kind.APPROVAL_NEEDED, key_id, peer, client.name)
+            self._note(Kind.APPROVAL_NEEDED, identity, peer, client.name)
             decision = await self._answered(client, decision)
             if isinstance(decision, Give):
-                decision = self._reconsidered(key_id, client, approved=True)
+                decision = self._reconsidered(identity, client, approved=True)
         if not isinstance(decision, Give):
-            self._note(Kind.REJECTED, key_id, peer, client.name, decision.reason)
+            self._note(Kind.REJECTED, identity, peer, client.name, decision.reason)
             return None
-        self._note(Kind.SECRET_SENT, key_id, peer, client.name)
+        self._note(Kind.SECRET_SENT, identity, peer, client.name)
         try:
             await self._recorded()
         except asyncio.CancelledError:
-            self._note(Kind.UNDELIVERED, key_id, peer, client.name, "the peer hung up")
+            self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
-        decision = self._reconsidered(key_id, client, approved=approved)
+        decision = self._reconsidered(identity, client, approved=approved)
         if not isinstance(decision, Give):
             why = f"meanwhile: {decision.reason.lower()}"
-            self._note(Kind.UNDELIVERED, key_id, peer, client.name, why)
+            self._note(Kind.UNDELIVERED, identity, peer, client.name, why)
             return None
-        return decision.secret
+        return SealedSecret(client.settings.secret)
 
-    def _reconsidered(self, key_id: str, client: Client, *, approved: bool) -> Give | Refuse:
+    def _reconsidered(
+        self, identity: PeerIdentity, client: Client, *, approved: bool
+    ) -> Give | Refuse:
         """The decision once more, after a wait: by the key, the state and the settings of now."""
-        if self._registry.find(key_id) is not client:
+        if self._registry.find(identity.key_id) is not client:
             return Refuse(Rejection.NEW_KEY)
         return client.reconsider(self._clock.now(), approved=approved)
 
-    def delivered(self, key_id: str, _peer: Peer) -> None:
+    def delivered(self, identity: PeerIdentity, _peer: Peer) -> None:
         """Note that the client has its secret."""
-        client = self._registry.find(key_id)
+        client = self._registry.find(identity.key_id)
         if client is not None:
             client.secret_sent(self._clock.now())
 
-    def undelivered(self, key_id: str, peer: Peer) -> None:
+    def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:
         """Note that the client may not have its secret, though it left."""
-        client = self._registry.find(key_id)
+        client = self._registry.find(identity.key_id)
         name = "" if client is None else client.name
-        self._note(Kind.UNDELIVERED, key_id, peer, name, "the connection broke")
+        self._note(Kind.UNDELIVERED, identity, peer, name, "the connection broke")
 
-    def _note(self, kind: Kind, key_id: str, peer: Peer, name: str = "", detail: str = "") -> None:
+    def _note(
+        self, kind: Kind, identity: PeerIdentity, peer: Peer, name: str = "", detail: str = ""
+    ) -> None:
         self._trail.note(
             Record(
                 kind=kind,
                 at=self._clock.now(),
                 client=name,
-                key_id=key_id,
+                key_id=identity.key_id,
                 address=peer.address,
                 interface=peer.interface,
                 detail=detail,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
-from mandos.openpgp.secret_check import doubt_about
+from mandos.openpgp.secret_check import warning_about
 from mandos.server.config import clients_conf
 from mandos.server.config.clients_conf import load_clients
 from mandos.server.self_check.as_user import as_user, in_child
@@ -24,8 +24,8 @@ from mandos.server.self_check.findings import failed, failures, not_checked, ok,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.system.privileges import ServerUser
 
@@ -59,7 +59,7 @@ def check(configdir: Path, user: ServerUser, clients: list[ClientSettings]) -> I
             return
     yield _number(clients, configdir)
     for client in clients:
-        if doubt := doubt_about(client.secret):
+        if doubt := warning_about(client.secret):
             yield warning(CLIENTS, f"the secret of {client.name}: {doubt}", _SEAL)
     yield from _remarked(remarks)
     yield from _reload(configdir, user)

@@ -16,8 +16,7 @@ from mandos.server.self_check.as_user import as_user, in_child
 from mandos.server.self_check.findings import failed, failures, not_checked, ok, warning
 from mandos.server.self_check.processes import holder_of_lock, title
 from mandos.server.state import disabled_list
-from mandos.server.state.database import DATABASE, WITNESS
-from mandos.server.state.obstacles import foreign, obstacle
+from mandos.server.state.obstacles import DATABASE, WITNESS, foreign, obstacle
 from mandos.server.state.rescue import read_copy
 from mandos.server.state.schema import MACHINE_ERRORS, SCHEMA_VERSION
 from mandos.server.system import privileges
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from mandos.server.config.clients_conf import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.state.obstacles import Obstacle
     from mandos.server.system.privileges import ServerUser

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server.audit.records import ASKED, Kind, Record
+from mandos.server.state.store import Entry
 from mandos.server.state.timestamps import from_number, to_number
 
 if TYPE_CHECKING:
@@ -41,15 +42,6 @@ _READ = (
     "SELECT id, kind, client, key_id, address, interface, detail, by_whom, first, last, times"
     " FROM audit WHERE id < ?"
 )
-
-
-class Entry(NamedTuple):
-    """A record of the trail, its number, and when and how often it was repeated."""
-
-    number: int
-    record: Record
-    last: datetime
-    times: int
 
 
 class _Open(NamedTuple):

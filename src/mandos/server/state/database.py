@@ -18,28 +18,27 @@ import logging
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
-from mandos.server.config.clients_conf import ClientSettings
-from mandos.server.life.client import Memory
-from mandos.server.life.events import Why
-from mandos.server.state import disabled_list, obstacles, schema
-from mandos.server.state.audit_table import AuditTable, Entry, read
+from mandos.server.life.saved import Saved
+from mandos.server.life.settings import ClientSettings
+from mandos.server.state import disabled_list, life_rows, obstacles, schema
+from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
-from mandos.server.state.restore import Saved, State
 from mandos.server.state.schema import UnusableError
+from mandos.server.state.store import Kept, State
 from mandos.server.state.timestamps import from_number, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mandos.server.audit.records import Record
+    from mandos.server.state.store import Changes, Entry
 
 log = logging.getLogger(__name__)
 
@@ -58,39 +57,16 @@ _values_in_json = attrgetter(*_IN_JSON)
 _OWN = _IN_JSON.index("host") + 1
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
+#: The columns of a life as they are read, and the statement that writes them.
+_LIFE = ", ".join(f"life.{column}" for column in life_rows.COLUMNS)
+_REPLACE_LIFE = (
+    f"REPLACE INTO life (name, {', '.join(life_rows.COLUMNS)})"  # noqa: S608 - our own names
+    f" VALUES (?{', ?' * len(life_rows.COLUMNS)})"
+)
 
 
-class Kept(NamedTuple):
-    """The settings in force, those of the files, and whether the client is in no file.
-
-    ``absent`` is since when its section is missing.
-    """
-
-    settings: ClientSettings
-    configured: ClientSettings
-    added: bool = False
-    absent: datetime | None = None
-
-
-@dataclass
-class Changes:
-    """What is to be written together, with dates as people would write them.
-
-    ``tombstones`` are clients that were removed though the files have them.
-    """
-
-    lives: dict[str, Memory] = field(default_factory=dict)
-    settings: dict[str, Kept] = field(default_factory=dict)
-    tombstones: dict[str, ClientSettings] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-    records: list[Record] = field(default_factory=list)
-
-
-class Store:
-    """The state of one server; one process has it open, and one thread at a time calls.
-
-    ``trouble`` says why it cannot be written at present, None when it can.
-    """
+class SQLiteStore:
+    """The state of one server in a directory, which one process has open: a ``StateStore``."""
 
     def __init__(
         self,
@@ -354,7 +330,7 @@ class Store:
         return found.names
 
     def _clients(self, known: dict[str, ClientSettings]) -> Iterator[tuple[str, Saved]]:
-        query = "SELECT client.*, life.* FROM client JOIN life ON client.name = life.name"
+        query = f"SELECT client.*, {_LIFE} FROM client JOIN life ON client.name = life.name"  # noqa: S608 - our own names
         for row in self._connection.execute(query):
             name, text, secret, configured_text, configured_secret, origin, absent, *life = row
             own = known.get(name)
@@ -362,8 +338,8 @@ class Store:
             configured = settings
             if configured_text is not None:
                 configured = _settings(name, configured_text, configured_secret, own)
-            memory, since = _memory(life[1:]), from_number(absent)
-            yield name, Saved(settings, configured, memory, origin == _ADDED, since)
+            past, since = life_rows.life_of(life), from_number(absent)
+            yield name, Saved(settings, configured, past, origin == _ADDED, since)
 
     def _tombstones(self) -> Iterator[tuple[str, ClientSettings]]:
         query = "SELECT name, settings, secret FROM client WHERE origin = ?"
@@ -403,8 +379,8 @@ class Store:
             ),
         )
         cursor.executemany(
-            "REPLACE INTO life VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (_life_row(name, life) for name, life in sorted(changes.lives.items())),
+            _REPLACE_LIFE,
+            (life_rows.row_of(name, life) for name, life in sorted(changes.lives.items())),
         )
 
     def _testify(self, disabled: frozenset[str]) -> None:
@@ -491,33 +467,3 @@ def _client_row(kept: Kept) -> tuple[object, ...]:
     if settings == configured:
         return (*row, None, None, origin, absent)
     return (*row, _text(configured), configured.secret, origin, absent)
-
-
-def _life_row(name: str, life: Memory) -> tuple[object, ...]:
-    return (
-        name,
-        to_number(life.created),
-        life.enabled,
-        to_number(life.last_enabled),
-        to_number(life.expires),
-        to_number(life.last_checked_ok),
-        life.last_checker_status,
-        to_number(life.last_approval_request),
-        to_number(life.disabled_at),
-        life.disabled_why,
-    )
-
-
-def _memory(row: Sequence[Any]) -> Memory:
-    created, enabled, last_enabled, expires, checked, status, approval, disabled_at, why = row
-    return Memory(
-        created=from_number(created),
-        enabled=bool(enabled),
-        last_enabled=from_number(last_enabled),
-        expires=from_number(expires),
-        last_checked_ok=from_number(checked),
-        last_checker_status=int(status),
-        last_approval_request=from_number(approval),
-        disabled_at=from_number(disabled_at),
-        disabled_why=why and Why(why),
-    )

@@ -9,54 +9,28 @@ cannot be known begins disabled, unless the list of disabled clients survived an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.server.audit.records import LEFT, Kind, Record
-from mandos.server.life.client import Client, Memory, merged
+from mandos.server.life.client import Client
 from mandos.server.life.events import Why
+from mandos.server.life.saved import (
+    BACK,
+    STILL_DISABLED,
+    outdated,
+    refused,
+    remembered,
+    renamed,
+    unknown_life,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
-    from mandos.server.config.clients_conf import ClientSettings
-
-#: How long a client is remembered after its section was last seen.
-MEMORY = timedelta(days=90)
-#: How the log calls a client whose section is there again.
-BACK, STILL_DISABLED = "back", "back, and still disabled"
-
-
-class Saved(NamedTuple):
-    """A client as it was last saved: the settings in force, those of the files, and its memory.
-
-    ``absent`` is since when its section is missing from the files.
-    """
-
-    settings: ClientSettings
-    configured: ClientSettings
-    memory: Memory
-    added: bool = False
-    absent: datetime | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """What is known of the last run.
-
-    ``removed`` are clients that an administrator has removed, with what the files said of them.
-    ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
-    what has happened to the rest, and is empty when nothing has.  ``rebooted``: the machine was
-    started since then, not only the server.
-    """
-
-    saved: Mapping[str, Saved] = field(default_factory=dict)
-    removed: Mapping[str, ClientSettings] = field(default_factory=dict)
-    disabled: Collection[str] | None = frozenset()
-    lost: str = ""
-    rebooted: bool = False
+    from mandos.server.life.saved import Saved
+    from mandos.server.life.settings import ClientSettings
+    from mandos.server.state.store import State
 
 
 class Restored(NamedTuple):
@@ -86,7 +60,7 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
     names = {settings.name for settings in configured}
     names |= {name for name, saved in state.saved.items() if saved.added}
     absent = dict(_absent(state, names, now))
-    former = {saved.settings.key_id: saved for saved in absent.values() if _refused(saved)}
+    former = {saved.settings.key_id: saved for saved in absent.values() if refused(saved)}
     for settings in configured:
         if state.removed.get(settings.name) == settings:
             removed[settings.name] = settings
@@ -114,14 +88,14 @@ def _begun(
         client = remembered(settings, saved, listed, now, rebooted=state.rebooted)
         told = [*_turned(client, saved, now)]
         if saved.absent is not None:
-            how = BACK if client.enabled else STILL_DISABLED
+            how = BACK if client.life.enabled else STILL_DISABLED
             told.insert(0, _record(Kind.ADDED, client, now, how))
         return client, told
     if name not in state.removed and (state.lost or name in listed):
         client = _unknown(settings, state.disabled, now)
         return client, [_record(Kind.ADDED, client, now), *_found_disabled(client, now)]
     if former is not None:
-        client, how = Client(settings, now, memory=former.memory), renamed(former.settings.name)
+        client, how = Client(settings, now, life=former.life), renamed(former.settings.name)
     else:
         client = Client(settings, now)
     return client, [_record(Kind.ADDED, client, now, how)]
@@ -133,29 +107,10 @@ def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[t
     for name, saved in state.saved.items():
         if name in present or outdated(saved, now):
             continue
-        memory = saved.memory
-        if memory.enabled and name in disabled:
-            memory = _disabled(memory, now, Why.STATE_LOST)
-        yield name, saved._replace(memory=memory, absent=saved.absent or now)
-
-
-def outdated(saved: Saved, now: datetime) -> bool:
-    """Whether a client has been missing for so long that it is forgotten."""
-    return saved.absent is not None and now - saved.absent > MEMORY
-
-
-def former_self(settings: ClientSettings, saved: Saved) -> bool:
-    """Whether this is the disabled client that is saved, under another name."""
-    return _refused(saved) and settings.key_id == saved.settings.key_id
-
-
-def _refused(saved: Saved) -> bool:
-    return bool(saved.settings.key_id) and not saved.memory.enabled
-
-
-def renamed(former: str) -> str:
-    """How the log calls a disabled client that has another name now."""
-    return f"new, and disabled: it has the key of {former}, which was disabled"
+        life = saved.life
+        if life.enabled and name in disabled:
+            life = life.turned_off(now, Why.STATE_LOST)
+        yield name, saved._replace(life=life, absent=saved.absent or now)
 
 
 def _as_saved(client: Client, state: State) -> bool:
@@ -164,10 +119,10 @@ def _as_saved(client: Client, state: State) -> bool:
         saved is not None
         and saved.settings == client.settings
         and saved.configured == client.configured
-        and saved.memory == client.memory
+        and saved.life == client.life
         and saved.added == client.added
         and saved.absent is None
-        and client.enabled == (client.name not in (state.disabled or ()))
+        and client.life.enabled == (client.name not in (state.disabled or ()))
     )
 
 
@@ -182,65 +137,26 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
             yield client
 
 
-def remembered(
-    configured: ClientSettings,
-    saved: Saved,
-    disabled: Collection[str],
-    now: datetime,
-    *,
-    rebooted: bool = False,
-) -> Client:
-    """A known client with its past, and what has changed in the files."""
-    settings = merged(configured, saved.configured, saved.settings)
-    memory = saved.memory
-    if memory.expires is not None:
-        memory = replace(memory, expires=memory.expires + settings.timeout - saved.settings.timeout)
-    if memory.enabled and configured.name in disabled:
-        memory = _disabled(memory, now, Why.STATE_LOST)
-    switched = configured.enabled != saved.configured.enabled
-    if switched and configured.enabled != memory.enabled:
-        memory = _switched(memory, configured, now)
-    return Client(settings, now, configured=configured, memory=memory, rebooted=rebooted)
-
-
-def _switched(memory: Memory, configured: ClientSettings, now: datetime) -> Memory:
-    if not configured.enabled:
-        return _disabled(memory, now, Why.CONFIGURATION)
-    return replace(
-        memory,
-        enabled=True,
-        last_enabled=now,
-        expires=now + configured.timeout,
-        disabled_at=None,
-        disabled_why=None,
-    )
-
-
-def _disabled(memory: Memory, now: datetime, why: Why) -> Memory:
-    return replace(memory, enabled=False, expires=None, disabled_at=now, disabled_why=why)
-
-
 def _unknown(settings: ClientSettings, disabled: Collection[str] | None, now: datetime) -> Client:
     """A client whose last state is lost: enabled only if the surviving list says so."""
     if disabled is not None and settings.name not in disabled:
         return Client(settings, now)
-    memory = _disabled(Memory(created=now, enabled=False), now, Why.STATE_LOST)
-    return Client(settings, now, memory=memory)
+    return Client(settings, now, life=unknown_life(now))
 
 
 def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
     """What the restart itself has done to a client."""
-    if client.enabled and not saved.memory.enabled:
+    if client.life.enabled and not saved.life.enabled:
         yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
     elif client.overdue:
         yield _record(Kind.OVERDUE, client, now, detail="the server was not running")
-    elif saved.memory.enabled:
+    elif saved.life.enabled:
         yield from _found_disabled(client, now)
 
 
 def _found_disabled(client: Client, now: datetime) -> Iterable[Record]:
-    if not client.enabled and client.disabled_why is not None:
-        yield _record(Kind.DISABLED, client, now, detail=client.disabled_why)
+    if not client.life.enabled and client.life.disabled_why is not None:
+        yield _record(Kind.DISABLED, client, now, detail=client.life.disabled_why)
 
 
 def _record(kind: Kind, client: Client, now: datetime, detail: str = "") -> Record:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from mandos.errors import MachineError
 from mandos.server.audit.records import ASKED, record_of
 from mandos.server.life import events
-from mandos.server.state.database import Changes, Kept
+from mandos.server.state.store import Changes, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from mandos.server.audit.records import Record
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.state.audit_table import Entry
-    from mandos.server.state.database import Store
+    from mandos.server.state.store import Entry, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Keeper:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, clock: Clock, tell: Callable[[Record], None]
+        self, store: StateStore, registry: Registry, clock: Clock, tell: Callable[[Record], None]
     ) -> None:
         self._store = store
         self._registry = registry
@@ -255,7 +254,7 @@ class Keeper:
         changes = Changes(removed=self._removed, records=self._records)
         for name in self._lives:
             if known := self._registry.named(name) or self._registry.absence.get(name):
-                changes.lives[name] = known.memory.dated(self._clock.date)
+                changes.lives[name] = known.life.dated(self._clock.date)
         for name in self._settings:
             if client := self._registry.named(name):
                 changes.settings[name] = Kept(client.settings, client.configured, client.added)

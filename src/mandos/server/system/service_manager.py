@@ -12,14 +12,13 @@ import contextlib
 import os
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mandos.errors import AdministratorError
-from mandos.server.control import runtime_directory
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-    from pathlib import Path
+    from collections.abc import Mapping, MutableMapping
 
 _VARIABLES = (
     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
@@ -102,6 +101,12 @@ class ServiceManager:
             return
         with contextlib.suppress(OSError):
             self._socket.sendto("\n".join(assignments).encode(), self._address)
+
+
+def runtime_directory(environ: Mapping[str, str]) -> Path | None:
+    """The directory that systemd has made for us: systemd.exec(5), RuntimeDirectory=."""
+    name = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(name) if name.startswith("/") else None
 
 
 def _datagram_socket() -> socket.socket:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mandos.server.life.client import Client, Memory
-from mandos.server.life.events import Why
-from mandos.server.state.restore import (
+from mandos.server.life.client import Client
+from mandos.server.life.saved import (
     BACK,
     STILL_DISABLED,
     Saved,
@@ -20,13 +19,14 @@ from mandos.server.state.restore import (
     outdated,
     remembered,
     renamed,
+    unknown_life,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from mandos.server.config.clients_conf import ClientSettings
+    from mandos.server.life.settings import ClientSettings
 
 
 class Absence:
@@ -51,7 +51,7 @@ class Absence:
     def note(self, client: Client, now: datetime) -> None:
         """Remember a client that still is as it was."""
         self._saved[client.name] = Saved(
-            client.settings, client.configured, client.memory, absent=now
+            client.settings, client.configured, client.life, absent=now
         )
 
     def take(self, settings: ClientSettings, now: datetime) -> tuple[Client, str] | None:
@@ -63,12 +63,12 @@ class Absence:
         name = settings.name
         if saved := self._saved.pop(name, None):
             client = remembered(settings, saved, self._listed, now)
-            return client, BACK if client.enabled else STILL_DISABLED
+            return client, BACK if client.life.enabled else STILL_DISABLED
         if name in self._listed:
-            return Client(settings, now, memory=_disabled(now)), STILL_DISABLED
+            return Client(settings, now, life=unknown_life(now)), STILL_DISABLED
         for former, saved in self._saved.items():
             if former_self(settings, saved):
-                client = Client(settings, now, memory=saved.memory)
+                client = Client(settings, now, life=saved.life)
                 return client, renamed(former)
         return None
 
@@ -78,7 +78,3 @@ class Absence:
         for name in old:
             del self._saved[name]
         return old
-
-
-def _disabled(now: datetime) -> Memory:
-    return Memory(created=now, enabled=False, disabled_at=now, disabled_why=Why.STATE_LOST)

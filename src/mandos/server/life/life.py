@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client's life as a value, and each of its transitions.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mandos.server.life.events import Why  # noqa: TC001 - the store converts by a field's type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+#: Status of the last checker, as D-Bus shows it: none has completed yet; it died of a signal.
+NEVER_COMPLETED = -2
+SIGNALLED = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Where a client stands in its life: all that a restart of the server must not forget.
+
+    Each field is a column of the database (``state/life_rows.py``) and a D-Bus property
+    (``bus/properties.py``), which take name and type from here.  The client's settings, a checker
+    that runs and requests that wait are in ``Client``.
+    """
+
+    created: datetime
+    enabled: bool
+    last_enabled: datetime | None = None
+    expires: datetime | None = None
+    last_checked_ok: datetime | None = None
+    last_checker_status: int = NEVER_COMPLETED
+    last_approval_request: datetime | None = None
+    disabled_at: datetime | None = None
+    disabled_why: Why | None = None
+
+    def turned_on(self, now: datetime, timeout: timedelta) -> Life:
+        """The client is enabled, and has a whole timeout."""
+        return replace(
+            self,
+            enabled=True,
+            last_enabled=now,
+            expires=now + timeout,
+            disabled_at=None,
+            disabled_why=None,
+        )
+
+    def turned_off(self, now: datetime, why: Why) -> Life:
+        """The client is disabled, for this reason."""
+        return replace(self, enabled=False, expires=None, disabled_at=now, disabled_why=why)
+
+    def retired(self) -> Life:
+        """The client is removed, which is nobody's verdict on it."""
+        return replace(self, enabled=False, expires=None)
+
+    def until(self, expires: datetime) -> Life:
+        """The client's time ends then."""
+        return replace(self, expires=expires)
+
+    def moved(self, difference: timedelta) -> Life:
+        """The client's time, if it runs, ends later by this difference of its timeouts."""
+        return self if self.expires is None else self.until(self.expires + difference)
+
+    def checked(self, status: int) -> Life:
+        """A checker has completed, with this status."""
+        return replace(self, last_checker_status=status)
+
+    def found_alive(self, at: datetime, timeout: timedelta) -> Life:
+        """The client was alive at this moment; its time, if it runs, is a timeout from then."""
+        expires = None if self.expires is None else at + timeout
+        return replace(self, last_checked_ok=at, last_checker_status=0, expires=expires)
+
+    def asked(self, now: datetime) -> Life:
+        """A request of the client waits for approval."""
+        return replace(self, last_approval_request=now)
+
+    def dated(self, date: Callable[[datetime], datetime]) -> Life:
+        """The same with the dates that people would write, which all differ by the same time."""
+        if date(self.created) == self.created:
+            return self
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        moments = {name: it for name, it in values.items() if isinstance(it, datetime)}
+        return Life(**values | {name: date(moment) for name, moment in moments.items()})

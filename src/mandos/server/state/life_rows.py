@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients' lives as rows of the database; the fields of ``Life`` give columns and their types."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from mandos.server.life.events import Why
+from mandos.server.life.life import Life
+from mandos.server.state.timestamps import from_number, to_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: The columns of the table ``life`` after the client's name.
+COLUMNS = tuple(field.name for field in fields(Life))
+_values = attrgetter(*COLUMNS)
+
+
+def _why(text: str | None) -> Why | None:
+    return None if text is None else Why(text)
+
+
+#: How the value of a column becomes one of a field of this type.
+_READERS: dict[type, Callable[[Any], object]] = {
+    datetime: from_number,
+    bool: bool,
+    int: int,
+    Why: _why,
+}
+_TYPES = get_type_hints(Life)
+_readers = tuple(_READERS[(get_args(_TYPES[name]) or (_TYPES[name],))[0]] for name in COLUMNS)
+
+
+def row_of(name: str, life: Life) -> tuple[object, ...]:
+    """The row of a client: its name and ``COLUMNS``."""
+    values = _values(life)
+    return (name, *(to_number(it) if isinstance(it, datetime) else it for it in values))
+
+
+def life_of(row: Sequence[Any]) -> Life:
+    """The life in a row of ``COLUMNS``; raises ValueError or TypeError for a damaged one."""
+    values: dict[str, Any] = {
+        name: read(value) for name, read, value in zip(COLUMNS, _readers, row, strict=True)
+    }
+    return Life(**values)
