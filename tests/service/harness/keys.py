@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.host import Host
 
 FILES = ("pubkey.txt", "seckey.txt", "tls-pubkey.pem", "tls-privkey.pem")
+#: What only our mandos-keygen writes.
+SIGNED = "signed-secret"
 #: Small RSA keys: what these tests are about does not depend on the size, their time does.
 SMALL_RSA = ("--type", "RSA", "--length", "2048", "--subtype", "RSA", "--sublength", "2048")
 #: certtool's words for the TLS key types; mandos-keygen's own default is ed25519.
@@ -57,8 +59,10 @@ class Credentials:
         there = f"/run/keys-{self.directory.rpartition('/')[2]}"
         if not host.path(there).exists():
             host.path(there).mkdir(mode=0o700)
-            for name in FILES:
-                shutil.copy2(self.maker.path(f"{self.directory}/{name}"), host.path(there))
+            made = self.maker.path(self.directory)
+            signed = (SIGNED,) if (made / SIGNED).exists() else ()
+            for name in (*FILES, *signed):
+                shutil.copy2(made / name, host.path(there))
         return there
 
     def with_tls_key(self, key_type: str) -> Credentials:

@@ -21,7 +21,7 @@ from mandos.boot.runner import settings
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mandos.boot.image.tree import Tree
 
@@ -134,8 +134,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def runner_options(file: Path, plugin: str, say: Callable[[str], None] = warn) -> list[str]:
+def runner_options(file: Path, plugin: str) -> list[str]:
     """The options that plugin-runner.conf has for a plugin; mistakes in the file are reported."""
     options = [f"--config-file={file}"] if file.is_file() else []
     given = settings.COMMAND_LINE.parse(options)
-    return settings.read_settings(given, say).arguments(plugin)
+    return settings.read_settings(given, warn).arguments(plugin)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos.boot.image import local_files, setup_check, signed_note
+from mandos.boot.image import local_files, setup_check
 from mandos.boot.image import modules as image_modules
 from mandos.boot.image.local_files import PROGRAMS
 from mandos.boot.image.setup_check import GENERATORS, Setup
@@ -103,14 +103,6 @@ def _report_problems(places: Places) -> None:
     for problem in found:
         local_files.warn(problem.text)
         local_files.hint(problem.hint)
-    file = places.config / "plugin-runner.conf"
-    options = local_files.runner_options(file, "mandos-client", say=_keep_quiet)
-    if remark := signed_note.remark(places.keys, options):
-        sys.stderr.write(f"{_BUILDER}: note: {remark}\n")
-
-
-def _keep_quiet(_mistake: str) -> None:
-    """setup_check reports mistakes in plugin-runner.conf."""
 
 
 def build(places: Places) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mandos import section_note
-from mandos.client import settings as client_settings
 from mandos.errors import MandosError
 from mandos.keyfiles import read_key_file
 from mandos.openpgp import sealing
@@ -33,15 +32,3 @@ def is_valid(folder: Path) -> bool:
     except MandosError:
         return False  # such keys are a problem that setup_check reports
     return note == Note(key_id, fingerprint)
-
-
-def remark(folder: Path, client_options: list[str]) -> str | None:
-    """The consequence of the note for this image, unless options of the client decide it."""
-    given, _errors = client_settings.COMMAND_LINE.parse_lenient(client_options)
-    if "signed-only" in given or "no-signed-only" in given or not is_valid(folder):
-        return None
-    return (
-        f"{folder / section_note.SIGNED} says that this machine's password is signed: at boot no"
-        " unsigned one is used; if the server has one that was sealed without mandos-keygen, write"
-        " --options-for=mandos-client:--no-signed-only into plugin-runner.conf"
-    )
