@@ -139,6 +139,7 @@ def test_a_note_that_cannot_be_written(
 def _copied(keys: Path, tmp_path: Path) -> list[str]:
     """The notes that an image with these keys has."""
     tree = tmp_path / "tree"
+    tree.mkdir()
     local_files.copy_keys(Tree(tree), keys, tmp_path / "config")
     folder = tree / local_files.CONFIGURATION.relative_to("/")
     assert (folder / "seckey.txt").exists()
@@ -193,7 +194,10 @@ def test_new_keys_have_signed_nothing(keys: Path) -> None:
         (["--no-signed-only", "--signed-only"], True),
     ],
 )
-def test_the_last_of_two_opposite_options_wins(given: list[str], expected: bool | None) -> None:
+def test_the_last_of_two_opposite_options_wins(
+    given: list[str],
+    expected: bool | None,  # noqa: FBT001 - a parameter of the test
+) -> None:
     """Without either, the note decides."""
     assert ClientOptions(COMMAND_LINE.parse(given)).signed_only is expected
 
