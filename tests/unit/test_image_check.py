@@ -145,7 +145,7 @@ def _copied(keys: Path, tmp_path: Path) -> list[str]:
     assert (folder / "seckey.txt").exists()
     notes = [folder / name for name in (section_note.NAME, section_note.SIGNED)]
     found = [path for path in notes if path.exists()]
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in found)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
     return [path.name for path in found]
 
 
