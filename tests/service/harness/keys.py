@@ -41,6 +41,8 @@ class Credentials:
     name: str
     password: bytes
     section: str
+    #: Whether the note that the password is signed is installed, if there is one.
+    noted: bool = True
 
     @property
     def key_id(self) -> str:
@@ -56,11 +58,11 @@ class Credentials:
 
     def install(self, host: Host) -> str:
         """Copy the key files to ``host``; return their directory there."""
-        there = f"/run/keys-{self.directory.rpartition('/')[2]}"
+        there = f"/run/keys-{self.directory.rpartition('/')[2]}{'' if self.noted else '-by-hand'}"
         if not host.path(there).exists():
             host.path(there).mkdir(mode=0o700)
             made = self.maker.path(self.directory)
-            signed = (SIGNED,) if (made / SIGNED).exists() else ()
+            signed = (SIGNED,) if self.noted and (made / SIGNED).exists() else ()
             for name in (*FILES, *signed):
                 shutil.copy2(made / name, host.path(there))
         return there
@@ -79,10 +81,10 @@ class Credentials:
         return replace(changed, section=self.section.replace(self.key_id, changed.key_id))
 
     def with_secret(self, blob: bytes) -> Credentials:
-        """Return the same client with another sealed password in its section."""
+        """Return the same client with another sealed password in its section, and no note."""
         rest = re.sub(r"^secret\s*[=:].*\n(^[ \t]+.*\n?)*", "", self.section, flags=re.MULTILINE)
         secret = base64.b64encode(blob).decode()
-        return replace(self, section=f"{rest.rstrip()}\nsecret = {secret}\n")
+        return replace(self, section=f"{rest.rstrip()}\nsecret = {secret}\n", noted=False)
 
 
 def key_id(public_key: Path) -> str:
