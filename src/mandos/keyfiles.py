@@ -16,6 +16,10 @@ LIMIT = 1 << 20
 BOOT_FOLDER = "/conf/conf.d/mandos"
 SYSTEM_FOLDER = "/etc/keys/mandos"
 
+#: The note beside the keys that says for which key ID the password is signed (``section_note``).
+SIGNED_SECRET = "signed-secret"  # noqa: S105 - a file's name
+_NOTE_LIMIT = 4096
+
 _MAKE_THEM = "mandos-keygen makes all four key files"
 _BE_ROOT = "only root can read keys: run this as root"
 _OTHER_FOLDER = (
@@ -45,6 +49,24 @@ def read_key_file(path: str) -> bytes:
     if len(data) > LIMIT:
         raise AdministratorError(f"{path} is too large for a key file", _MAKE_THEM)
     return data
+
+
+def signed_secret(key_file: str) -> tuple[str, str]:
+    """The path of the note ``signed-secret`` beside a key file, and the key ID that it names.
+
+    The key ID is empty when there is no readable note.
+    """
+    path = os.path.join(os.path.dirname(key_file), SIGNED_SECRET)  # noqa: PTH118, PTH120 - as above
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
+            lines = file.read(_NOTE_LIMIT).splitlines()
+    except OSError:
+        return path, ""
+    for line in lines:
+        name, _equals, value = line.partition("=")
+        if name.strip() == "key_id":
+            return path, value.strip().lower()
+    return path, ""
 
 
 def _remedy(path: str, error: OSError) -> str:

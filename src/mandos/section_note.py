@@ -1,21 +1,34 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A note beside a client's keys: to which keys the section belongs that was printed last.
+"""Two notes beside a client's keys, which ``mandos-keygen --password`` writes; both name the keys.
 
-``mandos-keygen --password`` writes it, and ``mandos-image`` compares it with the keys that go into
-an image: a server that has the section of other keys refuses this machine at boot.  The note has
-no secret in it.  It is no key file and goes into no image.
+``last-section`` says for which keys a section was printed last.  ``mandos-image`` compares it with
+the keys that go into an image: a server that has the section of other keys refuses this machine at
+boot.  This note goes into no image.
+
+``signed-secret`` says that the password in that section is signed by these keys.  ``mandos-image``
+puts it into an image that has the same keys, and the client then uses no unsigned password.
+
+The notes have no secret in them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mandos import keyfiles
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: The name of the note in the folder of the keys.
+#: The names of the notes in the folder of the keys.
 NAME = "last-section"
+SIGNED = keyfiles.SIGNED_SECRET
+_COMMENTS = {
+    NAME: "mandos-keygen --password printed its last section for these keys.",
+    SIGNED: "The password in that section is signed; the client uses no unsigned one without\n"
+    "# --no-signed-only.  For a change, make the image anew: mandos-client(8mandos).",
+}
 _MODE = 0o600
 _LIMIT = 4096
 
@@ -27,23 +40,22 @@ class Note(NamedTuple):
     fingerprint: str
 
 
-def write(folder: Path, note: Note) -> None:
-    """Remember that a section of these keys was printed.  Raises OSError."""
-    new = folder / f".{NAME}.new"
+def write(folder: Path, note: Note, name: str = NAME) -> None:
+    """Write the note of this name about these keys.  Raises OSError."""
+    new = folder / f".{name}.new"
     new.unlink(missing_ok=True)
     new.touch(mode=_MODE, exist_ok=False)
     new.write_text(
-        "# mandos-keygen --password printed its last section for these keys.\n"
-        f"key_id = {note.key_id}\nfingerprint = {note.fingerprint}\n",
+        f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n",
         encoding="ascii",
     )
-    new.replace(folder / NAME)
+    new.replace(folder / name)
 
 
-def read(folder: Path) -> Note | None:
-    """The keys of the section that was printed last; None when there is no readable note."""
+def read(folder: Path, name: str = NAME) -> Note | None:
+    """The keys that the note of this name is about; None when there is no readable note."""
     try:
-        with (folder / NAME).open(encoding="utf-8", errors="replace") as file:
+        with (folder / name).open(encoding="utf-8", errors="replace") as file:
             lines = file.read(_LIMIT).splitlines()
     except OSError:
         return None

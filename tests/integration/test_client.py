@@ -302,6 +302,16 @@ def test_unsigned_password_is_used_when_there_is_no_other(
         assert _fetch(client_keys, Everybody([only.target]), said) == PASSWORD
 
 
+def test_unsigned_password_is_never_used_beside_the_note(client_keys: Keys) -> None:
+    """mandos-keygen's note does what --signed-only does; the console names the way out."""
+    assert (client_keys.folder / "signed-secret").exists()
+    unsigned = sends(_seal_unsigned(client_keys, b"wrong"))
+    with bad_server(unsigned) as server, Client(server, client_keys.options()) as client:
+        assert "--no-signed-only" in client.complaint()
+        while server.asked < 3:
+            assert client.process.poll() is None
+
+
 def test_unsigned_password_is_never_used_where_only_signed_ones_are(client_keys: Keys) -> None:
     """--signed-only: the server is told of, asked again, and nothing is printed."""
     options = [*client_keys.options(), "--signed-only"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.families import ours
+from harness.keys import seal_with_gnupg
 from harness.peers import announced, start_client
 from mandos.openpgp.opening import read_secret_key
 
@@ -35,6 +36,8 @@ ROGUE = Path(__file__).with_name("harness") / "rogue_program.py"
 MEMORY = 64 << 20
 #: Seconds that the client and the rogue are alone.
 ALONE = 5.0
+#: Seconds after which an unsigned password would be used if the keys had no note, and some more.
+UNSIGNED = 24.0
 #: Lines on the console and in the log that a rogue may cause meanwhile.
 LINES = 40
 
@@ -113,3 +116,21 @@ def test_rogue_does_not_keep_a_good_server_out(
     assert asking.stdout == keys.password
     assert peak < MEMORY, asking.report(f"{peak >> 10} kB")
     assert len(asking.log.splitlines()) < LINES
+
+
+def test_a_forged_password_is_never_used(
+    site: Site, stack: ExitStack, client: Host, keys: Credentials
+) -> None:
+    """mandos-keygen noted that it signed; the good server comes when an unsigned one was due."""
+    site.cable(client)
+    forged = seal_with_gnupg(keys, b"a stranger's password")
+    _rogue(site, stack, "send", "1", "0.5", message=forged)
+    with start_client(client, OURS, keys) as asking:
+        asking.wait_for("--no-signed-only")
+        end = time.monotonic() + UNSIGNED
+        while time.monotonic() < end:
+            assert asking.running, asking.report("it ended")
+            time.sleep(0.1)
+        announced(site, stack, keys, OURS)
+        assert asking.wait() == 0, asking.report("no password")
+    assert asking.stdout == keys.password

@@ -12,8 +12,10 @@ import pytest
 
 from mandos import section_note
 from mandos.admin.keygen import main as keygen
-from mandos.boot.image import setup_check
+from mandos.boot.image import local_files, setup_check
 from mandos.boot.image.network_check import Machine
+from mandos.boot.image.tree import Tree
+from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.section_note import Note
 
 QUICK = ("--type", "ed25519", "--subtype", "cv25519")
@@ -120,7 +122,7 @@ def test_a_note_that_cannot_be_written(
 ) -> None:
     """The section is printed all the same."""
 
-    def refuse(folder: Path, _note: Note) -> None:
+    def refuse(folder: Path, _note: Note, _name: str) -> None:
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr(section_note, "write", refuse)
@@ -132,6 +134,72 @@ def test_a_note_that_cannot_be_written(
     assert shown.out.startswith("[one]\n")
     assert "cannot write" in shown.err
     assert "Permission denied" in shown.err
+
+
+def _copied(keys: Path, tmp_path: Path) -> list[str]:
+    """The notes that an image with these keys has."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    local_files.copy_keys(Tree(tree), keys, tmp_path / "config")
+    folder = tree / local_files.CONFIGURATION.relative_to("/")
+    assert (folder / "seckey.txt").exists()
+    notes = [folder / name for name in (section_note.NAME, section_note.SIGNED)]
+    found = [path for path in notes if path.exists()]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    return [path.name for path in found]
+
+
+def test_an_image_of_the_keys_that_signed_has_the_note(keys: Path, tmp_path: Path) -> None:
+    """Only that one of the two notes, and root alone can read it."""
+    assert (keys / section_note.SIGNED).stat().st_mode & 0o777 == 0o600
+    assert _copied(keys, tmp_path) == [section_note.SIGNED]
+
+
+@pytest.mark.parametrize(
+    "pair", [("tls-privkey.pem", "tls-pubkey.pem"), ("seckey.txt", "pubkey.txt")]
+)
+def test_an_image_of_other_keys_has_no_note(
+    keys: Path, made: dict[str, Path], tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    """Whichever of the two pairs was replaced."""
+    for name in pair:
+        shutil.copy(made["two"] / name, keys / name)
+    assert _copied(keys, tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\x00key_id =\n", b"key_id = ab\n"])
+def test_a_damaged_note_is_reported_and_not_copied(
+    keys: Path, tmp_path: Path, damage: bytes
+) -> None:
+    """Nobody finds out otherwise that unsigned passwords are used."""
+    (keys / section_note.SIGNED).write_bytes(damage)
+    (text,) = _texts(keys)
+    assert f"{keys / section_note.SIGNED} is damaged" in text
+    assert _copied(keys, tmp_path) == []
+
+
+def test_new_keys_have_signed_nothing(keys: Path) -> None:
+    """mandos-keygen --force removes the note about the old ones."""
+    assert keygen.main(["--dir", str(keys), "--name", "one", "--force", *QUICK]) == 0
+    assert not (keys / section_note.SIGNED).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], None),
+        (["--signed-only"], True),
+        (["--no-signed-only"], False),
+        (["--signed-only", "--no-signed-only"], False),
+        (["--no-signed-only", "--signed-only"], True),
+    ],
+)
+def test_the_last_of_two_opposite_options_wins(
+    given: list[str],
+    expected: bool | None,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Without either, the note decides."""
+    assert ClientOptions(COMMAND_LINE.parse(given)).signed_only is expected
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mandos.client.selection import Selection
 from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
-from mandos.keyfiles import exposure, read_key_file
+from mandos.keyfiles import exposure, read_key_file, signed_secret
 from mandos.lean_stdlib import signal
 from mandos.program import OutputError, print_password
 
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _with_network(settings: ClientOptions) -> int:
     """Have the network up while the password is fetched and written, and down afterwards."""
     files = {path: read_key_file(path) for path in settings.key_files}
+    signed = signed_secret(settings.seckey)
     _warn(settings)
     reports = (_say, _say if settings.debug else _keep_quiet)
     if has_root() and not everybody_can_import():
@@ -78,7 +79,7 @@ def _with_network(settings: ClientOptions) -> int:
     selection = Selection(settings.interfaces, direct=bool(settings.connect))
     network = root_helper.begin(settings, selection, reports)
     try:
-        with Run(settings, files, selection, network, reports) as run:
+        with Run(settings, files, selection, network, reports, signed) as run:
             give_up_root()
             password = run.fetch()
             return _write_all(password)

@@ -36,6 +36,7 @@ COMMAND_LINE = CommandLine(
         Option("delay", "", "SECONDS", "keep kernel messages off the console (2.5)"),
         Option("retry", "", "SECONDS", "time until a server is asked again (10)"),
         Option("signed-only", "", None, "only use passwords signed with this client's key"),
+        Option("no-signed-only", "", None, "use an unsigned password after 20 seconds"),
         Option("network-hook-dir", "", "DIR", "directory of the network hooks"),
         Option("debug", "", None, "log each step on standard error"),
     ),
@@ -98,6 +99,12 @@ def _is_name(text: str) -> bool:
     )
 
 
+def _last_of(given: ParsedOptions, yes: str, no: str) -> bool | None:
+    """Whether the first of two opposite options was given last; None when neither was given."""
+    found = [name for name, _value in given.pairs if name in (yes, no)]
+    return found[-1] == yes if found else None
+
+
 class ClientOptions:
     """What one run of the client does; valid once built.  Times are in seconds."""
 
@@ -130,7 +137,7 @@ class ClientOptions:
         self.dh_params = given.text("dh-params", "")
         self.delay = given.seconds("delay", 2.5)
         self.retry = given.seconds("retry", 10.0)
-        self.signed_only = "signed-only" in given
+        self.signed_only = _last_of(given, "signed-only", "no-signed-only")
         self.network_hook_dir = given.text("network-hook-dir", _HOOK_DIR)
         self.debug = "debug" in given
         self._device = ",".join(given.all("interface"))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.host import Host
 
 FILES = ("pubkey.txt", "seckey.txt", "tls-pubkey.pem", "tls-privkey.pem")
+#: What only our mandos-keygen writes.
+SIGNED = "signed-secret"
 #: Small RSA keys: what these tests are about does not depend on the size, their time does.
 SMALL_RSA = ("--type", "RSA", "--length", "2048", "--subtype", "RSA", "--sublength", "2048")
 #: certtool's words for the TLS key types; mandos-keygen's own default is ed25519.
@@ -39,6 +41,8 @@ class Credentials:
     name: str
     password: bytes
     section: str
+    #: Whether the note that the password is signed is installed, if there is one.
+    noted: bool = True
 
     @property
     def key_id(self) -> str:
@@ -54,11 +58,13 @@ class Credentials:
 
     def install(self, host: Host) -> str:
         """Copy the key files to ``host``; return their directory there."""
-        there = f"/run/keys-{self.directory.rpartition('/')[2]}"
+        there = f"/run/keys-{self.directory.rpartition('/')[2]}{'' if self.noted else '-by-hand'}"
         if not host.path(there).exists():
             host.path(there).mkdir(mode=0o700)
-            for name in FILES:
-                shutil.copy2(self.maker.path(f"{self.directory}/{name}"), host.path(there))
+            made = self.maker.path(self.directory)
+            signed = (SIGNED,) if self.noted and (made / SIGNED).exists() else ()
+            for name in (*FILES, *signed):
+                shutil.copy2(made / name, host.path(there))
         return there
 
     def with_tls_key(self, key_type: str) -> Credentials:
@@ -75,10 +81,10 @@ class Credentials:
         return replace(changed, section=self.section.replace(self.key_id, changed.key_id))
 
     def with_secret(self, blob: bytes) -> Credentials:
-        """Return the same client with another sealed password in its section."""
+        """Return the same client with another sealed password in its section, and no note."""
         rest = re.sub(r"^secret\s*[=:].*\n(^[ \t]+.*\n?)*", "", self.section, flags=re.MULTILINE)
         secret = base64.b64encode(blob).decode()
-        return replace(self, section=f"{rest.rstrip()}\nsecret = {secret}\n")
+        return replace(self, section=f"{rest.rstrip()}\nsecret = {secret}\n", noted=False)
 
 
 def key_id(public_key: Path) -> str:

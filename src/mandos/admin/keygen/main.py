@@ -8,6 +8,7 @@ Manual page: mandos-keygen(8).  Standard output is for the section of clients.co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import socket
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _EX_SIGNAL = 128
 _DIRECTORY = Path("/etc/keys/mandos")
 _RSA_BITS = 4096
+_NO_WARNING = "images of other keys than these will be made without a warning"
+_UNSIGNED_TOO = "images will not say that this client's password is signed"
 
 #: One row per option: its names, and how argparse reads it.
 _MAKING: tuple[tuple[str, str, dict[str, object]], ...] = (
@@ -121,6 +124,7 @@ def _make_keys(options: argparse.Namespace) -> None:
             pair = making.make(user_id, primary, subkey, expire)
             files |= dict(zip(directory.OPENPGP, (pair.public, pair.secret), strict=True))
         directory.write(files, force=options.force)
+        _forget_signed(directory.path)
     _say(f"made {', '.join(sorted(files))} in {directory.path}")
     after = next_steps.after_new_keys if replaced else next_steps.after_first_keys
     for line in after(seal):
@@ -167,17 +171,29 @@ def _sealed_section(options: argparse.Namespace) -> str:
         sealing.seal(password, client.secret_key),
         None if options.no_ssh else checker_for_this_host(),
     )
-    _remember(options.dir, section_note.Note(client.key_id, client.fingerprint))
+    note = section_note.Note(client.key_id, client.fingerprint)
+    if _remember(options.dir, note, section_note.NAME, _NO_WARNING):
+        _remember(options.dir, note, section_note.SIGNED, _UNSIGNED_TOO)
     return section
 
 
-def _remember(folder: Path, note: section_note.Note) -> None:
-    """Leave a note for mandos-image, which warns when the keys in an image are others."""
+def _remember(folder: Path, note: section_note.Note, name: str, loss: str) -> bool:
+    """Leave a note for mandos-image; returns whether it could be written.
+
+    ``loss`` is what happens without it.
+    """
     try:
-        section_note.write(folder, note)
+        section_note.write(folder, note, name)
     except OSError as error:
-        _say(f"note: cannot write {folder / section_note.NAME}: {error.strerror}; images of other"
-             " keys than these will be made without a warning")  # fmt: skip
+        _say(f"note: cannot write {folder / name}: {error.strerror}; {loss}")
+        return False
+    return True
+
+
+def _forget_signed(folder: Path) -> None:
+    """New keys have signed nothing yet."""
+    with contextlib.suppress(OSError):  # mandos-image compares it with the keys all the same
+        (folder / section_note.SIGNED).unlink()
 
 
 def _kinds(options: argparse.Namespace) -> tuple[kinds.KeyKind, kinds.KeyKind]:

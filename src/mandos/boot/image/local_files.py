@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos import process, section_note
+from mandos.boot.image import signed_note
 from mandos.boot.runner import settings
 from mandos.errors import MachineError
 
@@ -45,9 +46,15 @@ def hint(text: str) -> None:
 
 
 def copy_keys(tree: Tree, keys: Path, config: Path) -> None:
-    """Copy the keys and plugin-runner.conf, for root alone."""
+    """Copy the keys and plugin-runner.conf, for root alone.
+
+    The note signed-secret comes too if it is about these keys.
+    """
     file = config / "plugin-runner.conf"
-    sources = [source for source in _files(keys) if source.name != section_note.NAME]
+    without = {section_note.NAME}
+    if not signed_note.is_valid(keys):
+        without.add(section_note.SIGNED)
+    sources = [source for source in _files(keys) if source.name not in without]
     tree.private_folder(CONFIGURATION)
     for source in [*sources, *([file] if file.is_file() else [])]:
         tree.put_private(source, CONFIGURATION / source.name)

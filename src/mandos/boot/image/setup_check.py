@@ -187,6 +187,14 @@ def key_problems(folder: Path) -> Iterator[Problem]:
             "run mandos-keygen --password, and put the new section in the place of the old one"
             " on the server",
         )
+    signed = folder / section_note.SIGNED
+    if signed.exists() and section_note.read(folder, section_note.SIGNED) is None:
+        yield Problem(
+            f"{signed} is damaged: at boot an unsigned password is used after 20 seconds, although"
+            " mandos-keygen signed the one that the server has",
+            "run mandos-keygen --password, which writes the file anew, and put the new section in"
+            " the place of the old one on the server",
+        )
 
 
 def _of_pair(

@@ -51,7 +51,8 @@ _NEAR = 0.002
 class Run:
     """Fetches the password once; a context manager that leaves nothing behind.
 
-    ``files`` are the contents of the key files by their paths.
+    ``files`` are the contents of the key files by their paths.  ``signed`` is the path of the note
+    signed-secret and the key ID that it names, if any.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Run:
         selection: Selection,
         network: Network | None,
         reports: tuple[Callable[[str], None], Callable[[str], None]],
+        signed: tuple[str, str] = ("", ""),
     ) -> None:
         """Start the first opener; nothing else happens yet."""
         self._settings = settings
@@ -86,7 +88,7 @@ class Run:
         self._fetcher.on_refusal = self._on_refusal
         # A single server that the administrator names is all that there is to wait for.
         self._fetcher.prefers_signed = len(settings.connect) != 1
-        self._fetcher.signed_only = settings.signed_only
+        self._signed_note, self._signed_for = signed
 
     def __enter__(self) -> Self:
         return self
@@ -188,4 +190,18 @@ class Run:
             from mandos.client.unprivileged.identity import Identity  # noqa: PLC0415 - see the top
 
             self._identity = Identity(self._settings, self._files)
+            self._decide_on_unsigned(self._identity.key_id)
         return self._identity
+
+    def _decide_on_unsigned(self, key_id: str) -> None:
+        """Use no unsigned password if an option says so, or else the note about this very key."""
+        wanted = self._settings.signed_only
+        noted = wanted is None and self._signed_for == key_id
+        self._fetcher.signed_only = bool(wanted) or noted
+        if noted:
+            self._fetcher.unsigned_hint = (
+                f"{self._signed_note} says that it must be; mandos-keygen --password seals and"
+                " signs; if it was sealed otherwise, write"
+                " --options-for=mandos-client:--no-signed-only into /etc/mandos/plugin-runner.conf,"
+                " then make the image anew"
+            )

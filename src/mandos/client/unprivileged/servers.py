@@ -131,6 +131,8 @@ class Fetcher:
         self.prefers_signed = True
         #: Whether one that is not signed is never used.
         self.signed_only = False
+        #: What a person can do about a password that is refused because it is not signed.
+        self.unsigned_hint = _SIGN
         self._loop = loop
         self._make_session = make_session
         self._open_sealed = open_sealed
@@ -294,7 +296,7 @@ class Fetcher:
         if isinstance(result, MandosError):
             self._give_up(server, result, time.monotonic())
         elif self.signed_only and not result.signed:
-            self._give_up(server, PeerError(_NOT_SIGNED, _SIGN), time.monotonic())
+            self._give_up(server, PeerError(_NOT_SIGNED, self.unsigned_hint), time.monotonic())
         elif result.signed or not self.prefers_signed:
             self.password = result.password
         else:

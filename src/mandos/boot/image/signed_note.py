@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an image has to say that this machine's password is signed.
+
+A client with the note ``signed-secret`` uses no unsigned password.  So the note goes into an image
+only when the keys in the image are those that have signed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mandos import section_note
+from mandos.errors import MandosError
+from mandos.keyfiles import read_key_file
+from mandos.openpgp import sealing
+from mandos.section_note import Note
+from mandos.tls import keys as tls_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def is_valid(folder: Path) -> bool:
+    """Whether the note in this folder names the keys in it."""
+    note = section_note.read(folder, section_note.SIGNED)
+    if note is None:
+        return False
+    try:
+        key_id = tls_keys.key_id_of_private_pem(read_key_file(str(folder / "tls-privkey.pem")))
+        fingerprint = sealing.fingerprint(read_key_file(str(folder / "seckey.txt")))
+    except MandosError:
+        return False  # such keys are a problem that setup_check reports
+    return note == Note(key_id, fingerprint)
