@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit trail in the database: bounded in size, whatever anybody on the network does.
+"""The audit trail in the database, bounded in size against floods from the network.
 
-What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
-counted instead of repeated, and may fill at most half of the trail: nobody can flush out what
-administrators did.
+Events that strangers can provoke (unknown keys, rejections, requests for approval, failed checks)
+are counted instead of repeated.  They fill at most half of the trail, so strangers cannot flush
+out the records of administrators' acts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-#: What anybody on the network can cause.
+#: Kinds of records that any machine on the network can cause.
 PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE}
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
@@ -60,7 +60,7 @@ class AuditTable:
         self.recount()
 
     def recount(self) -> None:
-        """Begin anew: what was added last may not be in the database."""
+        """Forget the counted records: the last additions may be missing in the database."""
         self._open: dict[str, dict[tuple[str, ...], _Open]] = {}
         self._counts = {
             provoked: int(self._connection.execute(_COUNT, (provoked,)).fetchone()[0])
@@ -68,7 +68,7 @@ class AuditTable:
         }
 
     def add(self, cursor: sqlite3.Cursor, records: Iterable[Record]) -> None:
-        """Add records, oldest first, and drop what is too much."""
+        """Add records, oldest first, and drop the oldest ones above the limit."""
         for provoked, some in groupby(records, lambda record: record.kind in PROVOKED):
             if provoked:
                 for record in some:
@@ -102,7 +102,7 @@ class AuditTable:
         return cursor.lastrowid or 0
 
     def _insert_all(self, cursor: sqlite3.Cursor, records: Sequence[Record]) -> None:
-        """Many that nobody provoked, as at the first start; what went before is not counted up."""
+        """Add many unprovoked records, as at the first start; earlier ones are not counted up."""
         for record in records:
             self._open.pop(record.client, None)
         cursor.executemany(_ADD, map(_row, records))

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the state on disk in step with the clients, and tells when it is.
+"""Saves changes of the clients to disk, and lets callers wait until they are saved.
 
-What changes is collected and written by a thread, many changes in one go.  What checkers find may
-wait for a second; what strangers provoke is written at most once a second, so that they cannot keep
-the disk busy; everything else is written at once, and whoever must not speak before it is
-safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
+A thread collects changes and writes many of them together.  Results of checkers may wait for a
+second.  Changes that strangers provoke are written at most once a second, so that strangers cannot
+keep the disk busy.  All other changes are written at once; a caller that must not answer before
+they are on disk waits in ``durable``.  A record is logged once it is on disk, so the log never
+reports a change that a crash undoes.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ _LAZY = 1.0
 #: Least seconds between two writes that strangers cause.
 _PROVOKED_REST = 1.0
 #: Seconds of rest after a write for which more than one had waited, so that even more share the
-#: next.  Whoever comes alone, or one after the other, never waits for that.
+#: next.  Changes that come alone, or one after the other, never wait for that.
 _REST = 0.004
 #: Seconds until the next try when the disk fails.
 _RETRY = 5.0
-#: What happens all the time, and whose loss for a second harms nobody.
+#: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
-#: What whoever has a client's key can cause as often as he connects.
+#: Kinds of events that the holder of a client's key can cause with each connection.
 _PROVOKING = (events.ApprovalNeeded,)
-#: What changes nothing that is kept.
+#: Kinds of events that change nothing that is kept.
 _PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
 #: Records that wait for a disk to recover.
@@ -86,7 +87,8 @@ class Keeper:
     def note(self, record: Record, *, tell: bool = True) -> None:
         """Add a record to the audit trail.
 
-        What strangers provoke is only told when too much of it waits for the disk.
+        When too many records that strangers provoke wait for the disk, further ones are only
+        logged.
         """
         date = self._clock.date(record.at)
         if date != record.at:
@@ -105,7 +107,7 @@ class Keeper:
             self._urgent.set()
 
     def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
-        """Write what is not as it was saved: these clients, and others that are gone."""
+        """Write the differences from the saved state: these clients, and others that are gone."""
         self._lives.update(unsaved)
         self._settings.update(unsaved)
         self._removed.update(gone)
@@ -130,7 +132,7 @@ class Keeper:
         )
 
     async def close(self) -> None:
-        """Write what is left; harmless when repeated."""
+        """Write the remaining changes; harmless when repeated."""
         if self._task.done():
             return
         try:
@@ -250,7 +252,7 @@ class Keeper:
         self._loop.call_later(_RETRY, self._urgent.set)
 
     def _taken(self) -> Changes:
-        """All that waits to be written, as it is now."""
+        """All changes that wait to be written, as they are now."""
         changes = Changes(removed=self._removed, records=self._records)
         for name in self._lives:
             if known := self._registry.named(name) or self._registry.absence.get(name):
