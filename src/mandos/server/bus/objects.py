@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which client stands at which path; every client has a path of its own."""
+"""Maps D-Bus object paths to clients; every client has a path of its own."""
 
 from __future__ import annotations
 
