@@ -6,7 +6,7 @@
 
 A request of a known client is a repetition if the client, the kind and the reason are the same; of
 an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
-tells of all unknown keys together.  What an administrator does to a client begins anew: the next
+reports all unknown keys together.  An administrator's act on a client resets its counts: the next
 refusal is logged at once.  Memory is bounded by the number of clients.  Pure.
 """
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _Key = TypeVar("_Key")
 
-#: Unknown keys of which a line tells in a minute.
+#: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
-#: A peer can cause these too, but each is logged; they change nothing that was said before.
+#: A peer can cause these too, but each is logged, and they leave the counts alone.
 _ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE)
 
 
@@ -62,7 +62,7 @@ class Repeats:
         self._others: _Repeated | None = None
 
     def lines(self, record: Record) -> Iterator[Line]:
-        """What to log about a record now: on the level DEBUG if it only repeats another one."""
+        """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
         elif record.kind in ASKED:
@@ -76,7 +76,7 @@ class Repeats:
         yield Line(logging.DEBUG if repeated else level, text, record)
 
     def minute_over(self) -> Iterator[Line]:
-        """Sum up what was counted in the last minute; forget what was not repeated in it."""
+        """Sum up the last minute's counts; forget the records that were not repeated in it."""
         for about in self._known.values():
             yield from _summaries(about)
         self._known = {
