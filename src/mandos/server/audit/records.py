@@ -70,7 +70,7 @@ def overdue_by(late: timedelta) -> str:
 def record_of(event: events.Event, key_id: str = "") -> Record | None:
     """The record of an event in a client's life, None when it is not worth keeping.
 
-    The decisions about a request are recorded where the peer is known (``vault.py``).
+    The decisions about a request are recorded where the peer is known (``requests/judge.py``).
     """
     match event:
         case events.Added():

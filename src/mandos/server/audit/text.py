@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mandos.server.audit.records import Record
 
 
-#: A warning to read before enabling a client that no administrator has disabled.
+#: The condition to check before enabling a client that no administrator has disabled.
 _ENABLE_WHEN = {
     Why.TIMEOUT.value: "when it is back",
     Why.STATE_LOST.value: "if it is where it should be",
