@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who decides which secret goes where: one request in, one answer out, one record at least.
+"""Decides which peer gets which secret: one request in, one answer out, at least one record.
 
-No secret leaves before the audit trail says so on disk; but a disk that fails or hangs keeps no
-machine from booting.
+The server writes the record to disk before it sends a secret.  If the disk fails or hangs, the
+server logs that and sends the secret all the same, so that the machine can boot.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Trail(Protocol):
 
 
 class ClientVault:
-    """Decides by the registry and leaves a trail."""
+    """Decides requests by the registry, and records the decisions."""
 
     def __init__(self, registry: Registry, clock: Clock, trail: Trail) -> None:
         self._registry = registry
@@ -124,7 +124,7 @@ class ClientVault:
             log.error("a secret is sent without a record: %s", error)  # noqa: TRY400
 
     async def _answered(self, client: Client, request: Request) -> Give | Refuse:
-        """Wait until it is settled, at the latest by the timer; forget it when nobody waits."""
+        """Wait until it is settled, at the latest by the timer; forget it when no peer waits."""
         woken = asyncio.Event()
         request.wake = woken.set
         try:
