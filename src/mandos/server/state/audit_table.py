@@ -79,7 +79,7 @@ class AuditTable:
         self._drop(cursor, provoked=False, allowed=self._limit - self._counts[True])
 
     def _drop(self, cursor: sqlite3.Cursor, *, provoked: bool, allowed: int) -> None:
-        """Drop the oldest; not one by one, which would cost a search each time."""
+        """Drop the oldest, many at once: each drop costs a search."""
         if self._counts[provoked] > allowed + self._limit // 20:
             cursor.execute(_DROP, (provoked, self._counts[provoked] - allowed))
             self._counts[provoked] = allowed

@@ -103,7 +103,7 @@ def _begun(
 
 
 def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[tuple[str, Saved]]:
-    """The clients whose sections are missing, but for those that are forgotten by now."""
+    """The clients whose sections are missing, except those that are forgotten by now."""
     disabled = state.disabled or ()
     for name, saved in state.saved.items():
         if name in present or outdated(saved, now):

@@ -177,7 +177,7 @@ class Keeper:
         self._write_by(self._written + _PROVOKED_REST)
 
     def _write_by(self, moment: float) -> None:
-        """Write then, unless a write is due earlier."""
+        """Schedule a write for that time, unless one is due earlier."""
         if self._urgent.is_set():
             return
         if moment <= self._loop.time():
@@ -211,7 +211,7 @@ class Keeper:
             await self._loop.run_in_executor(self._thread, self._store.write, changes)
         except MachineError as error:
             failure = error
-        except Exception as error:  # a defect must not end the keeping
+        except Exception as error:  # a defect must not end the saving of state
             log.exception("internal error")
             failure = MachineError(f"internal error: {error}")
         if failure is not None:
