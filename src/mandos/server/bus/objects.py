@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Hexadecimal digits that tell paths apart.
+#: Hexadecimal digits that distinguish paths.
 _DIGITS = 8
 
 

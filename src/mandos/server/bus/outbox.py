@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The queue of outgoing messages, sent in order, one after the other.
 
-Messages are written when their turn comes, so a great many that come at once neither hold up the
-server nor fill its memory.
+Each message is written only when its turn comes, so a burst of messages neither delays the server
+nor fills its memory.
 """
 
 from __future__ import annotations

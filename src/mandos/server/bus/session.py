@@ -86,7 +86,7 @@ class Session:
                 await self._outbox.emptied()
 
     def _take(self, message: Message) -> bool:
-        """Queue a call for us; all else is left to the library."""
+        """Queue a call for us; the library handles all other messages."""
         if message.message_type is not MessageType.METHOD_CALL or message.interface in _NOT_OURS:
             return False
         try:
