@@ -124,5 +124,5 @@ def _summaries(about: dict[tuple[str, str], _Repeated]) -> Iterator[Line]:
 
 
 def _kept(about: dict[_Key, _Repeated]) -> dict[_Key, _Repeated]:
-    """Begin to count anew those that go on."""
+    """Start new counts for the records that continue."""
     return {key: _Repeated(one.last) for key, one in about.items() if one.times}
