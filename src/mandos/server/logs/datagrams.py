@@ -100,7 +100,7 @@ class OutletHandler(logging.Handler):
         """A line in the daemon's format, at once or in pieces."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a line; a defect in it is shown the way of the logging module."""
+        """Send a line; the logging module reports a defect in it."""
         try:
             datagrams = list(self.datagrams(record))
         except Exception:  # noqa: BLE001 - handleError shows it
