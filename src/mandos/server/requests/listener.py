@@ -42,7 +42,7 @@ _TCP_OPTIONS = (
 #: Descriptors that connections leave to checkers, administrators and the disk, where there are
 #: enough: half of them otherwise.
 _RESERVED = 2048
-#: Connections that may be there beyond the room, on their way to the end.
+#: Connections beyond the limit that may exist for a moment, while they are being ended.
 _OVERLAP = 16
 #: Lines about connections that failed, in a minute.
 _LINES = 100
@@ -117,7 +117,7 @@ class Listener:
     def _accept(self) -> None:
         for _turn in range(_BATCH):
             if len(self._tasks) > self._room + _OVERLAP:
-                return  # those that are to end have to end first
+                return  # cancelled connections have to end first
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -128,7 +128,7 @@ class Listener:
             self._begin(sock, peer_of(sock, address))
 
     def _pause(self, error: OSError) -> None:
-        """A peer that is gone again costs nothing; a lack of descriptors needs a pause."""
+        """Handle an error of accept: ignore a peer that is gone, pause when descriptors run out."""
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.debug("a connection ended before it began: %s", error.strerror)
             return
