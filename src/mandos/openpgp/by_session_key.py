@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages that the OpenPGP library reads but does not decrypt by itself: type 20, and ElGamal.
+"""Opens messages that the OpenPGP library reads but does not decrypt: type 20, and ElGamal.
 
 Their session key comes from ``session_keys``.  With it, the library decrypts data of type 18, and
 ``gnupg_ocb`` that of type 20, whose content the library reads again.

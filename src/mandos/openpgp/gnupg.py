@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the library cannot make, made by GnuPG where it is installed: keys that expire, mostly.
+"""Runs GnuPG, where it is installed, for work that the library cannot do, mostly expiring keys.
 
 Each use has a home directory of its own, readable by us alone, which is gone afterwards together
 with the agent that GnuPG starts in it, even when this process is killed.  Keys, messages and
@@ -31,7 +31,7 @@ _OPENING_TIME = 60.0  # an emulated or overloaded machine needs seconds
 _GENERATION_TIME = 600.0  # primes of 4096 bits on the slowest machines
 _ENDING_TIME = 20.0
 _PAUSE = 0.01
-#: What leaves room for the agent's socket in the 108 bytes of unix(7).
+#: Longest directory that leaves room for the agent's socket in the 108 bytes of unix(7).
 _LONGEST_FOLDER = 60
 _OPTIONS = ("--batch", "--quiet", "--no-tty", "--no-options", "--trust-model", "always")
 #: No OCB, which the library cannot open, and no SHA-1.
@@ -130,7 +130,7 @@ def _remove(folder: str) -> None:
 def _users(folder: str) -> list[int]:
     """Processes that have the directory as an argument: gpg and its agent.
 
-    Not by their owner: an agent that nobody may trace counts as root's.
+    Their owner would not find them: an agent that no process may trace counts as root's.
     """
     found = []
     for entry in os.scandir("/proc"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a client's OpenPGP keys can be made of: one row per algorithm, and when they expire.
+"""The algorithms of a client's OpenPGP keys, one row each, and the keys' expiry dates.
 
 Only what GnuPG 2.2, the reference's client and our own can all use is here.
 """

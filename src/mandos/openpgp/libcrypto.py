@@ -31,7 +31,7 @@ _AES = {16: "128", 24: "192", 32: "256"}
 
 
 class CryptoError(PeerError):
-    """The bytes do not belong to the key, or were changed."""
+    """The bytes do not fit the key, or were changed."""
 
     def __init__(self) -> None:
         super().__init__("it does not decrypt")

@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client's half: opens what a server sent, with the client's secret key.
+"""The client's half: opens a message from a server with the client's secret key.
 
 The message comes from an untrusted server, so it is opened in a process of its own whose memory,
 time and output are limited: a few thousand bytes of compressed zeros can stand for gigabytes.
-Whether the client's own key has signed it is told beside the password: who has only the public key
-can seal a wrong one.  The expiry of the key is not checked: it must still bring the machine up.
+The result also says whether the client's own key has signed the message: an attacker who has only
+the public key can seal a wrong password.  The expiry of the key is not checked: an expired key must
+still bring the machine up.
 
-Two error classes leave this room: AdministratorError when the secret key cannot be used whatever
-the message, SecretError for everything about the message.  Neither quotes decrypted bytes.
+Two error classes leave this module: AdministratorError when the secret key cannot be used for any
+message, SecretError for every fault of the message.  Neither quotes decrypted bytes.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from openpgp.composed import DecryptedMessage, Message, SignedSecretKey
     from openpgp.types import S2kParams
 
-    #: ``process.run_isolated``, or what stands for it in a process of its own.
+    #: ``process.run_isolated``, or its replacement in a process of its own.
     _Runner = Callable[..., bytes]
 
-#: Bytes of a message, and of what is in it before it is known to be a password.
+#: Bytes of a message, and of its content before that is known to be a password.
 MESSAGE_LIMIT = grammar.MESSAGE_LIMIT
 _CONTENT_LIMIT = grammar.MESSAGE_LIMIT
 
@@ -52,7 +53,7 @@ class SecretError(PeerError):
 def load() -> ModuleType:
     """Load the OpenPGP library, if it is not yet.  Raises MachineError when it is missing."""
     try:
-        from openpgp import armor, composed  # noqa: F401, PLC0415 - callers choose when to pay
+        from openpgp import armor, composed  # noqa: F401, PLC0415 - loads slowly: callers choose when
     except ImportError as error:
         raise MachineError(f"the OpenPGP library cannot be loaded: {error}") from error
     return composed
@@ -68,7 +69,7 @@ def open_secret(message: bytes, secret_key: bytes) -> bytes:
 
 
 def open_in_this_process(message: bytes, key: SignedSecretKey) -> tuple[bytes, bool]:
-    """As ``open_secret``, in a process that is there for this message alone.
+    """Open a secret as ``open_secret`` does, in a process that serves this message alone.
 
     Returns beside the bytes whether this very key has signed them.
 
@@ -158,7 +159,7 @@ def _run_here(work: Callable[[], bytes], *, memory: int, size: int, timeout: flo
     try:
         output = work()
     except Exception as error:
-        raise MachineError("the work failed") from error  # whatever the library raises
+        raise MachineError("the work failed") from error  # any error of the library
     if len(output) > size:
         raise MachineError(f"the work returned more than {size} bytes")
     return output

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An encrypted message from outside: how it is encrypted, and to which kinds of keys.
+"""Reads from a message's headers how it is encrypted, and to which kinds of keys.
 
 Sans-IO and without any cryptography: RFC 9580, section 4.2 (packet headers), 5.1 (public-key
 encrypted session keys), 5.13 (the encrypted data), and draft-ietf-openpgp-rfc4880bis-10, section
@@ -84,7 +84,7 @@ def outline(message: bytes) -> Outline:
 
 
 def body(packet: bytes) -> bytes:
-    """What a single packet holds after its header.  Raises MalformedError."""
+    """The body of a single packet, after its header.  Raises MalformedError."""
     for _kind, content in _packets(packet):
         return content
     raise MalformedError("an empty OpenPGP packet")

@@ -3,7 +3,7 @@
 """The administrator's half: makes a client's OpenPGP keys, and seals its password for it.
 
 Everything made here is RFC 4880 (keys of version 4, encrypted data of type 18), so that GnuPG 2.2
-and the reference's client can use it.  GnuPG is asked only for what the library cannot do: keys
+and the reference's client can use it.  GnuPG does only the work that the library cannot do: keys
 that expire, and sealing for an ElGamal key.
 """
 
@@ -39,7 +39,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class UserID:
-    """Who a key says that it belongs to: a name, and perhaps a comment and an address."""
+    """The user ID of a key: a name, and perhaps a comment and an address."""
 
     name: str
     comment: str = ""
@@ -77,7 +77,7 @@ def require_a_time() -> None:
 def generate_keys(
     user_id: UserID, primary: KeyKind, subkey: KeyKind, expire: str | None = None
 ) -> KeyPair:
-    """Make a key pair without passphrase.  ``expire`` is what ``kinds.expiry`` returned.
+    """Make a key pair without passphrase.  ``expire`` is a result of ``kinds.expiry``.
 
     Raises MachineError when the keys are to expire and GnuPG is missing or refuses.
     """

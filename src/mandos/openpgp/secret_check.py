@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a client will be able to open its sealed password, as far as one can see from outside.
+"""Checks whether a client can open its sealed password, as far as the packet headers show.
 
-For those who keep secrets without being able to open them: before a reboot is better than after.
+For programs that keep secrets but cannot open them, so that they can warn an administrator before
+the client reboots.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+[=\s]*")
 
 
 def warning_about(secret: bytes) -> str:
-    """Why these bytes may be of no use to their client; empty when they look well."""
+    """The reason why these bytes may be useless to their client; empty when they look right."""
     if not secret:
         return "it is empty: the client will get nothing"
     if secret.lstrip().startswith(_ARMOR):

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A message's session key, from its packets of type 1 (RFC 9580, section 5.1) and a secret key.
+"""Opens a message's session key: its packets of type 1 (RFC 9580, section 5.1) and a secret key.
 
-Only for what the OpenPGP library does not open itself: it reads all packets, libcrypto does the
-mathematics, and here is the form in between: numbers (section 3.2), ECDH's key derivation (section
-11.5) and the padding of ElGamal.  CryptoError is all that leaves this room.
+Only for messages that the OpenPGP library does not open itself.  The library reads all packets, and
+libcrypto does the mathematics.  This module converts between them: numbers (section 3.2), ECDH's
+key derivation (section 11.5) and the padding of ElGamal.  It raises CryptoError only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def session_keys(message: Message, key: SignedSecretKey) -> Iterator[tuple[int, 
                 try:
                     yield _session_key(packet, part)
                 except CryptoError:
-                    continue  # of another recipient, who is not named
+                    continue  # of another recipient, which is not named
 
 
 def _session_key(packet: PublicKeyEncryptedSessionKey, part: _Part) -> tuple[int, bytes]:
@@ -72,7 +72,7 @@ def _open_elgamal(part: _Part, secret: list[bytes], values: bytes) -> bytes:
     prime = _numbers(part.public_params.to_bytes(), 3)[0]
     first, second = _numbers(values, 2)
     modulus, exponent = int.from_bytes(prime), int.from_bytes(secret[0])
-    # To the power of p-1-x it is the inverse of what it is to the power of x.
+    # The power p-1-x is the inverse of the power x.
     inverse = libcrypto.power(first, (modulus - 1 - exponent).to_bytes(len(prime)), prime)
     product = int.from_bytes(second) * int.from_bytes(inverse) % modulus
     padded = product.to_bytes(len(prime))

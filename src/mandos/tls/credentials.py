@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the sessions of one program share: the priority string, and the client's raw key pair."""
+"""Values that the sessions of one program share: the priority string, the client's raw key pair."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Priority:
 
 
 class Credentials:
-    """What a session shows of itself: nothing (the server), or a raw public key (the client)."""
+    """The credentials that a session shows: none (the server), or a raw public key (the client)."""
 
     __slots__ = ("_parameters", "handle")
 

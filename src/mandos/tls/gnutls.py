@@ -59,16 +59,16 @@ class TLSError(PeerError):
 
 
 class WouldBlock(BlockingIOError):  # noqa: N818 - not an error
-    """As for the socket itself: repeat the call when it is ready; see record_get_direction."""
+    """The socket is not ready: repeat the call when it is; see record_get_direction."""
 
 
 class Datum(ctypes.Structure):
-    """gnutls_datum_t: bytes that belong to whoever the function's manual page says."""
+    """gnutls_datum_t: bytes whose owner the manual page of the function names."""
 
     _fields_ = (("data", POINTER(c_ubyte)), ("size", c_uint))
 
     def copy(self) -> bytes:
-        """The bytes, as our own."""
+        """A copy of the bytes."""
         return ctypes.string_at(self.data, self.size)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS key pairs as files hold them, and their key IDs (RFC 7250, gnutls_pubkey_get_key_id(3))."""
+"""Makes TLS key pairs, and computes key IDs (RFC 7250, gnutls_pubkey_get_key_id(3))."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ EXPONENT_BITS = 32
 #: Bits that a modulus has at least: less proves nothing.
 _LEAST_RSA_BITS = 1024
 
-#: What the default priority string loses here; every client knows the elliptic curves.
+#: Removed from the default priority string; every client knows the elliptic curves.
 _EXPENSIVE_GROUPS = "".join(f":-GROUP-FFDHE{bits}" for bits in (2048, 3072, 4096, 6144, 8192))
 
 _SEQUENCE, _INTEGER, _BITS, _OID = 0x30, 0x02, 0x03, 0x06
@@ -70,7 +70,7 @@ def _examine(
         return 0
     try:
         why = _objection(session, message)
-    except Exception as error:  # noqa: BLE001 - ctypes would drop it and return 0, which means well
+    except Exception as error:  # noqa: BLE001 - ctypes would drop it and return 0: success
         why = f"internal error: {error!r}"
     if why:
         _refusals[session] = why
@@ -87,11 +87,11 @@ _hook = gnutls.Hook(_examine)
 
 
 class _LimitError(Exception):
-    """The key, or what should be one, is not what a client may have."""
+    """The key is malformed, or not one that a client may have."""
 
 
 def objection_to(message: bytes) -> str:
-    """What is wrong with the key in a Certificate message; empty when nothing is."""
+    """The fault of the key in a Certificate message; empty when it has none."""
     try:
         _check_key(_key_in(message))
     except _LimitError as error:
@@ -165,7 +165,7 @@ def _parts(data: bytes, *kinds: int) -> Iterator[bytes]:
 
 
 def _first(data: bytes, kind: int) -> tuple[bytes, bytes]:
-    """The content of the first element, which is of this kind, and what follows it."""
+    """The content of the first element, which is of this kind, and the data after it."""
     start, size = 2, data[1] if len(data) > 1 else 0
     if size > _LONG:
         start += size - _LONG

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "TLSError", "WouldBlock"]
 
-#: One key share is enough: whoever wants another group asks for it (RFC 8446, section 4.1.4).
+#: One key share is enough: a peer that wants another group asks for it (RFC 8446, section 4.1.4).
 _FLAGS = (
     gnutls.NONBLOCK
     | gnutls.NO_SIGNAL
@@ -63,7 +63,7 @@ class Session:
     def handshake(self) -> None:
         """Do the next steps of the handshake; returns when it is complete.
 
-        On failure the peer is told by an alert, as far as the socket takes it.
+        On failure an alert informs the peer, as far as the socket takes it.
         """
         try:
             gnutls.handshake(self._handle.pointer)
@@ -89,7 +89,7 @@ class Session:
     def receive(self) -> bytes:
         """The next bytes, at most one record; none at the end of the stream.
 
-        A peer that closes without close_notify ended the stream too, as far as Mandos cares: a
+        A peer that closes without close_notify ends the stream too.  That is safe for Mandos: a
         secret that was cut short does not decrypt.
         """
         if self._buffer is None:

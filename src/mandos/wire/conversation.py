@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Both ends of a Mandos connection as state machines; all transitions stand in two tables.
 
-The shell around a machine does the input and output: it feeds what happened, looks at ``state``
-for what to do next, and gives up when ``deadline`` passes.  Whatever the peer does wrong, and
-any call that the state does not allow, raises ProtocolError and leaves the machine in FAILED.
+The shell around a machine does the input and output: it feeds events, finds the next step in
+``state``, and gives up when ``deadline`` passes.  Every mistake of the peer, and any call that the
+state does not allow, raises ProtocolError and leaves the machine in FAILED.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLOSE = "close"
 DONE = "done"
 FAILED = "failed"
 
-# What can happen.
+# Events.
 CONNECTED = "connected"
 GREETED = "greeted"
 AUTHENTICATED = "authenticated"
@@ -80,7 +80,7 @@ _FOREVER = float("inf")
 
 
 class _Conversation:
-    """What both ends share: a state that only the table can change, and its deadline."""
+    """The common part of both ends: a state that only the table can change, and its deadline."""
 
     __slots__ = ("_table", "_times", "deadline", "state")
 
@@ -108,7 +108,7 @@ class _Conversation:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can happen any more."""
+        """Whether the conversation is over."""
         return self.state in (DONE, FAILED)
 
     def fail(self, why: str) -> ProtocolError:
@@ -168,7 +168,7 @@ class ServerConversation(_Conversation):
             raise self.fail(f"protocol version {field[0][:20].decode()} is not supported")
 
     def authenticated(self, now: float) -> None:
-        """Go on to judging: the TLS handshake has proved who the client is."""
+        """Go on to judging: the TLS handshake has proved the client's identity."""
         self._happened(AUTHENTICATED, now)
 
     def judged(self, *, granted: bool, now: float) -> None:

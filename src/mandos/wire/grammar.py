@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes over the wire, and every limit: the manual page mandos(8), "NETWORK PROTOCOL".
+"""The formats on the wire, and every limit: the manual page mandos(8), "NETWORK PROTOCOL".
 
 All times are in seconds, all sizes in bytes.  Imports nothing: early boot uses it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 #: The only protocol version there is.
 VERSION = 1
-#: What a client sends first; the first blank-separated field is the protocol version.
+#: A client's first line; its first blank-separated field is the protocol version.
 GREETING = b"1\r\n"
 #: Longest greeting that a server reads, line end included.
 GREETING_LIMIT = 256

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an administrator may want to know afterwards: one record for each thing that happened.
+"""The audit record: one for each event that an administrator may have to look up later.
 
 Records are kept in the state's database and written to the log; both know only this type.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """The kind of event that a record reports."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
-#: What a peer can cause as often as it connects.
+#: Kinds of records that a peer can cause with each connection.
 ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
@@ -47,9 +47,9 @@ LEFT = "its section is missing; its state is remembered"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One line of the audit trail; what does not apply is empty.
+    """One line of the audit trail; fields that do not apply are empty.
 
-    ``detail`` is the reason or the names of changed settings, ``by`` who did it.
+    ``detail`` is the reason or the names of changed settings, ``by`` the user that caused it.
     """
 
     kind: Kind
@@ -68,9 +68,9 @@ def overdue_by(late: timedelta) -> str:
 
 
 def record_of(event: events.Event, key_id: str = "") -> Record | None:
-    """The record of an event in a client's life, unless it is nothing to keep.
+    """The record of an event in a client's life, None when it is not worth keeping.
 
-    What happens to a request is recorded by who knows the peer (``vault.py``).
+    The decisions about a request are recorded where the peer is known (``requests/judge.py``).
     """
     match event:
         case events.Added():

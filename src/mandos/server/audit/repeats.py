@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _Key = TypeVar("_Key")
 
-#: Unknown keys of which a line tells in a minute.
+#: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
 #: Addresses of each client to which a secret sent has a line of its own in a minute.
 SENT_ADDRESSES = 5
@@ -97,7 +97,7 @@ class Repeats:
         self._others: _Repeated | None = None
 
     def lines(self, record: Record) -> Iterator[Line]:
-        """What to log about a record now: on the level DEBUG if it only repeats another one."""
+        """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
         elif record.kind is Kind.SECRET_SENT:
@@ -114,7 +114,7 @@ class Repeats:
         yield Line(logging.DEBUG if repeated else level, text, record)
 
     def minute_over(self) -> Iterator[Line]:
-        """Sum up what was counted in the last minute; forget what was not repeated in it."""
+        """Sum up the last minute's counts; forget the records that were not repeated in it."""
         for about in self._known.values():
             yield from _summaries(about)
         self._known = {
@@ -165,5 +165,5 @@ def _summaries(about: Mapping[tuple[str, str], _Repeated]) -> Iterator[Line]:
 
 
 def _kept(about: dict[_Key, _Repeated]) -> dict[_Key, _Repeated]:
-    """Begin to count anew those that go on."""
+    """Start new counts for the records that continue."""
     return {key: _Repeated(one.last) for key, one in about.items() if one.times}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The records of the audit trail as lines for a person: what happened, and what to do about it."""
+"""Turns records of the audit trail into log lines for a person: the event and its remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mandos.server.audit.records import Record
 
 
-#: What a person has to know before enabling a client that nobody disabled on purpose.
+#: The condition to check before enabling a client that no administrator has disabled.
 _ENABLE_WHEN = {
     Why.TIMEOUT.value: "when it is back",
     Why.STATE_LOST.value: "if it is where it should be",
@@ -151,5 +151,5 @@ def _on(record: Record) -> str:
 
 
 def _quoted(record: Record) -> str:
-    """The client's name as a shell takes it."""
+    """The client's name, quoted for a shell."""
     return shlex.quote(record.client)

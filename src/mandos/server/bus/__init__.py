@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server on D-Bus: ``bus_names.py`` says what there is, this room does it.
+"""The server's D-Bus interface, whose objects and names ``bus_names.py`` declares.
 
-A call comes in through ``service``; ``calls`` finds what it is for among ``objects``, whose
-properties ``properties`` reads and writes; ``signals`` tells what happens.  Nothing outside knows
-of it: the server works the same without a bus.
+A call comes in through ``service``.  ``calls`` finds its target among ``objects``.  ``properties``
+reads and writes a client's properties.  ``signals`` reports events.  No module outside depends on
+this package: the server works the same without a bus.
 """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who calls, for the audit trail: the bus knows, and is asked once for each connection."""
+"""Names the users behind D-Bus calls, for the audit trail; asks the bus once per connection."""
 
 from __future__ import annotations
 

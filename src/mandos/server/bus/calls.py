@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each method does.
+"""Carries out the calls of D-Bus methods.
 
-A call acts at once, in the order of arrival; what it has changed is on disk before it is answered.
+A call acts at once, in the order of arrival.  Its changes are on disk before it is answered.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _CLIENTS = bus_names.CLIENT_PATHS.rstrip("/")
 
 
 class Server(NamedTuple):
-    """What calls act on.
+    """The parts of the server on which calls act.
 
-    ``durable`` returns when all that has happened is on disk; ``records`` reads the audit trail;
+    ``durable`` returns when all changes so far are on disk; ``records`` reads the audit trail;
     ``parse`` reads one section of clients.conf; ``facts`` are the server's own properties.
     """
 
@@ -83,7 +83,7 @@ class Calls:
         }
 
     def act(self, call: Message, by: str) -> Awaitable[Message]:
-        """Do what the call wants; await the result for the reply.
+        """Carry out the call; await the result for the reply.
 
         Raises CallError, here or when awaited.
         """
@@ -197,7 +197,7 @@ class Calls:
         client.judge(self._now(), approved=body[0], by=by)
 
     async def _durable(self, call: Message, signature: str = "", *body: object) -> Message:
-        """The reply once all is on disk; when that fails, what was done is still in force."""
+        """The reply once all is on disk; if that fails, the call's changes are still in force."""
         try:
             await self._server.durable()
         except MandosError as error:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a call is answered when it cannot be done."""
+"""The D-Bus error that answers a call which fails."""
 
 from __future__ import annotations
 
-#: D-Bus specification, "Well-known errors"; what we say when it would be too much.
+#: D-Bus specification, "Well-known errors"; our reply when a call would cost too much.
 LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
 
 

@@ -34,7 +34,7 @@ _EMPTY = b"\0" * 8
 #: Seconds of writing before others get their turn.
 _SLICE = 0.005
 #: A message's largest size on the system bus, less its header: dbus-daemon(1), max_message_size.
-#: Whoever sends a larger one is thrown off the bus.
+#: The bus disconnects the sender of a larger one.
 _LARGEST = (32 << 20) - 4096
 _BODY_LENGTH = slice(4, 8)  # of a message: D-Bus specification, "Message Format"
 

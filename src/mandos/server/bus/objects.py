@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which client stands at which path; every client has a path of its own."""
+"""Maps D-Bus object paths to clients; every client has a path of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Hexadecimal digits that tell paths apart.
+#: Hexadecimal digits that distinguish paths.
 _DIGITS = 8
 
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be sent, in order, one message after the other.
+"""The queue of outgoing messages, sent in order, one after the other.
 
-Messages are written when their turn comes, so a great many that come at once neither hold up the
-server nor fill its memory.
+Each message is written only when its turn comes, so a burst of messages neither delays the server
+nor fills its memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Outbox:
     def put(
         self, message: Message | Callable[[], Message | None], *, provoked: bool = False
     ) -> None:
-        """Send a message, or what a function makes of it when its turn comes, which may be None.
+        """Queue a message, or a function that makes one, or None, when its turn comes.
 
         One that strangers ``provoked`` is dropped while a thousand others wait.
         """
@@ -49,7 +49,7 @@ class Outbox:
         self._queue.put_nowait(message)
 
     def close(self) -> None:
-        """Report what was dropped."""
+        """Report the number of dropped messages."""
         self._dropped.close()
 
     async def emptied(self) -> None:
@@ -57,7 +57,7 @@ class Outbox:
         await self._queue.join()
 
     async def deliver(self, bus: MessageBus) -> None:
-        """Send what comes, for ever; raises TimeoutError when the bus takes no more."""
+        """Send queued messages for ever; raises TimeoutError when the bus takes no more."""
         while True:
             waiting = await self._queue.get()
             message = waiting if isinstance(waiting, Message) else waiting()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client's properties: how each is read, and what writing one does."""
+"""A client's properties: how each is read, and the effect of writing one."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def read_all(
 
 
 def write(name: str, client: Client, value: Variant, now: datetime, by: str) -> None:
-    """Do what writing a property means; raises CallError when the value cannot be."""
+    """Apply a new value of a property; raises CallError when the value is not allowed."""
     if name in SETTINGS:
         _change(name, client, value, now, by)
     elif name == "LastCheckedOK":
-        _of_type(name, value, "s")  # whatever it says: DBUS-API, note h
+        _of_type(name, value, "s")  # the value does not matter: DBUS-API, note h
         client.checked_ok(now, by)
     elif name == "Enabled":
         if _of_type(name, value, "b"):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's place on the system bus: taken again whenever the bus comes back.
+"""The server's connection to the system bus, renewed whenever the bus comes back.
 
-Who may call is the bus's policy to decide.
+The bus's policy decides which users may call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 RETRY = 5.0
 #: Seconds that it may take to join the bus.
 _JOINING_TIME = 10.0
-#: Whatever can be wrong with a bus.
+#: All errors that a failing bus can cause.
 _FAILURES = (OSError, EOFError, DBusFastError, TimeoutError)
 
 
@@ -68,7 +68,7 @@ class BusService:
         *,
         provoked: bool = False,
     ) -> None:
-        """Send a signal, if anybody can hear it; ``provoked`` by strangers: see ``Outbox.put``.
+        """Send a signal, if a bus is there; ``provoked`` by strangers: see ``Outbox.put``.
 
         A body that is a function is called when the signal's turn has come; with None in return
         it is not sent.
@@ -112,7 +112,7 @@ class BusService:
             await _disconnect(bus)
 
     def _welcome(self, session: Session) -> None:
-        """Tell of all clients, as the reference does; whoever wants more asks for it."""
+        """Announce all clients, as the reference does; listeners that want more ask for it."""
         self._session = session
         self._complained = ""
         log.info("on the system bus as %s", bus_names.BUS_NAME)
@@ -127,7 +127,7 @@ class BusService:
             )
 
     def _complain(self, problem: str) -> None:
-        """Once, until it is another problem: most machines without a bus stay without."""
+        """Log a problem once, until another one comes: most machines without a bus stay without."""
         if problem != self._complained:
             log.warning("not on the system bus, will try again: %s", problem)
         self._complained = problem

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One stay on the bus: calls come in and are answered, signals go out, until the bus is gone.
+"""One connection to the bus: answers calls and sends signals, until the bus is gone.
 
 Calls act one after the other, in the order of arrival; their answers may overtake each other.
 """
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 _WAITING = 1000
 #: Seconds that each step of leaving may take.
 _FAREWELL = 0.2
-#: What the library answers by itself.
+#: Interfaces that the library answers by itself.
 _NOT_OURS = (bus_names.PEER,)
 _OUR_FAULT = CallError(bus_names.FAILED, "internal error, see the log")
 
 
 class Session:
-    """A connection to the bus, and all that is under way on it."""
+    """A connection to the bus, with its calls and signals under way."""
 
     def __init__(self, bus: MessageBus, calls: Calls) -> None:
         self._bus = bus
@@ -52,7 +52,7 @@ class Session:
     def send(
         self, message: Message | Callable[[], Message | None], *, provoked: bool = False
     ) -> None:
-        """Send a message, or what the function makes when its turn comes: see ``Outbox.put``."""
+        """Send a message, or the result of a function when its turn comes: see ``Outbox.put``."""
         self._outbox.put(message, provoked=provoked)
 
     async def run(self) -> None:
@@ -75,7 +75,7 @@ class Session:
             self._outbox.close()
 
     async def leave(self, farewell: Iterable[Message]) -> None:
-        """Let what is under way end, and send this; but not for long."""
+        """Let calls under way end, and send this message; waits for a bounded time only."""
         self._bus.remove_message_handler(self._take)
         if self._replying:
             await asyncio.wait(self._replying, timeout=_FAREWELL)
@@ -86,7 +86,7 @@ class Session:
                 await self._outbox.emptied()
 
     def _take(self, message: Message) -> bool:
-        """Queue a call for us; all else is left to the library."""
+        """Queue a call for us; the library handles all other messages."""
         if message.message_type is not MessageType.METHOD_CALL or message.interface in _NOT_OURS:
             return False
         try:

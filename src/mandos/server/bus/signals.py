@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to clients, as signals in the order of the reference.
+"""Sends events of clients as D-Bus signals, in the order of the reference.
 
-A property's change is told twice, by the deprecated PropertyChanged and by PropertiesChanged, each
-property by itself; the event's own signal stands where the reference has it.
+Two signals report the change of a property: the deprecated PropertyChanged and PropertiesChanged,
+each property by itself.  The event's own signal stands where the reference has it.
 
 ``docs/dbus.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         ) -> None: ...  # fmt: skip
 
 
-#: What may have changed with an event, in the order in which it is told.
+#: Properties that may have changed with an event, in the order in which they are reported.
 _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.Enabled: ("Enabled", "LastEnabled", "Expires"),
     events.Disabled: ("Expires", "CheckerRunning", "Enabled"),
@@ -55,9 +55,9 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
 }
 #: Events after which requests may have stopped waiting.
 _SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
-#: Settings whose properties never change, D-Bus clients think.
+#: Settings whose properties D-Bus clients take to be constant.
 _CONSTANT = frozenset(("key_id", "fingerprint"))
-#: All properties whose changes are told.
+#: All properties whose changes are reported.
 _REMEMBERED = tuple(dict.fromkeys((*chain(*_CHANGES.values()), "ApprovalPending")))
 
 
@@ -67,7 +67,7 @@ def _state(client: Client) -> list[object]:
 
 
 class Signals:
-    """Tells what happens to the clients of a registry."""
+    """Reports the events of a registry's clients as signals."""
 
     def __init__(self, registry: Registry, objects: Objects, clock: Clock, send: Send) -> None:
         self._registry = registry
@@ -79,7 +79,7 @@ class Signals:
         registry.listen(self._heard)
 
     def record(self, record: Record) -> None:
-        """Tell of a record of the audit trail."""
+        """Send a record of the audit trail as a signal."""
         if record.kind is Kind.UNKNOWN_KEY:
             body = [record.key_id.upper(), record.address]
             names = bus_names.ROOT_PATH, bus_names.MANDOS, "ClientNotFound", "ss"
@@ -116,7 +116,7 @@ class Signals:
             case events.CheckerBegan():
                 self._client(path, "CheckerStarted", "s", event.command)
             case events.CheckerCompleted() if event.wait_status == 0:
-                self._completed[event.client] = event  # told when it has had its effect
+                self._completed[event.client] = event  # reported when it has had its effect
             case events.CheckerCompleted():
                 self._tell_completed(event, path)
             case events.CheckedOK() if event.client in self._completed:
@@ -138,7 +138,7 @@ class Signals:
         self._send(path, bus_names.CLIENT, member, signature, list(body))
 
     def _tell_changes(self, client: Client, path: str, names: tuple[str, ...]) -> None:
-        """Tell of those properties that are no longer as they were told."""
+        """Report the properties that differ from their last reported values."""
         told, state = self._told[client.name], _state(client)
         for name in names:
             place = _REMEMBERED.index(name)
@@ -185,7 +185,7 @@ class Signals:
         self._send(root, bus_names.MANDOS, "ClientAdded", "o", [path])
 
     def _removed(self, event: events.Event, path: str) -> None:
-        """Its last words come before its removal, and are told to nobody."""
+        """Forget the client: its last changes come before its removal, and are not reported."""
         if not isinstance(event, events.Removed):
             return
         self._told.pop(event.client, None)

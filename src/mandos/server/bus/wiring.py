@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's way onto the bus; imported by a server that uses D-Bus, while it has root."""
+"""Connects the server to the bus; a server that uses D-Bus imports this while it has root."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class BusParts(NamedTuple):
-    """A place on the bus, and what tells there what happens."""
+    """The server's bus connection, and the object that reports events on it."""
 
     service: BusService
     signals: Signals

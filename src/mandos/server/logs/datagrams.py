@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way of log lines to a daemon of this machine: datagrams to a Unix socket.
+"""Sends log lines to a daemon of this machine, as datagrams to a Unix socket.
 
-The daemon may be stopped, restarted or stuck, and none of that may stop the server: what cannot be
-sent is dropped and counted, and the number is logged when lines get through again.
+The daemon may be stopped, restarted or stuck, and none of that may stop the server.  Lines that
+cannot be sent are dropped and counted.  The number is logged when lines get through again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_
 
 
 class Outlet:
-    """Datagrams to one socket; whoever listens there may come and go.
+    """Sends datagrams to one socket, whose listener may come and go.
 
     One descriptor is held from the beginning, so that logging works when none is left; and it is
     connected at once, since a server that has given up root may have no right to do so.
@@ -57,7 +57,7 @@ class Outlet:
         self._socket.close()
 
     def _send(self, data: list[bytes], control: list[tuple[int, int, array.array[int]]]) -> None:
-        """Send to whoever listens now.  Raises OSError, TimeoutError while the queue is full."""
+        """Send to the present listener.  Raises OSError, TimeoutError while the queue is full."""
         try:
             try:
                 self._socket.sendmsg(data, control)
@@ -88,7 +88,7 @@ class Outlet:
 
 
 class OutletHandler(logging.Handler):
-    """Sends every line through an outlet and tells how many were lost."""
+    """Sends every log line through an outlet and reports how many were lost."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -97,10 +97,10 @@ class OutletHandler(logging.Handler):
 
     @abstractmethod
     def datagrams(self, line: logging.LogRecord) -> Iterable[bytes]:
-        """A line as the daemon wants it, at once or in pieces."""
+        """A line in the daemon's format, at once or in pieces."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a line; a defect in it is shown the way of the logging module."""
+        """Send a line; the logging module reports a defect in it."""
         try:
             datagrams = list(self.datagrams(record))
         except Exception:  # noqa: BLE001 - handleError shows it

@@ -3,7 +3,7 @@
 """Log lines for systemd's journal, with fields: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/.
 
 A line about a record of the audit trail carries its parts as ``MANDOS_*`` fields and a MESSAGE_ID,
-so that ``journalctl MANDOS_CLIENT=alpha`` finds all that happened to a client.
+so that ``journalctl MANDOS_CLIENT=alpha`` finds all events of a client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SOCKET = Path("/run/systemd/journal/socket")
-#: What a unit's standard error is connected to.
+#: The socket to which systemd connects a unit's standard error.
 STREAM = Path("/run/systemd/journal/stdout")
 
 
@@ -46,7 +46,7 @@ def listens(path: Path = SOCKET) -> bool:
 
 
 def holds(descriptor: int) -> bool:
-    """Whether what is written to an open descriptor goes to the journal: systemd.exec(5)."""
+    """Whether an open descriptor leads to the journal: systemd.exec(5)."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -57,7 +57,7 @@ def holds(descriptor: int) -> bool:
 
 
 def _peer(descriptor: int) -> str:
-    """Whom a socket is connected to; systemd-cat(1) sets no variable."""
+    """The address of a socket's peer; needed since systemd-cat(1) sets no variable."""
     with socket.socket(fileno=os.dup(descriptor)) as duplicate:
         try:
             return str(duplicate.getpeername())

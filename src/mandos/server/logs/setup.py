@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the server's log lines go: the journal or syslog, and the console in the foreground.
+"""Chooses where log lines go: the journal or syslog, and the console in the foreground.
 
-A line never goes two ways that meet again: where there is a journal, it also holds what reaches
-``/dev/log``, and what a unit writes to standard error.
+No line is sent twice to the same place: a journal also collects the lines from ``/dev/log`` and
+from a unit's standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OURS = "mandos-log"
 
 
 def set_up(level: int, *, foreground: bool) -> None:
-    """Send lines of this level and above to whoever listens; replaces an earlier set-up.
+    """Send lines of this level and above to the daemon that is there; replaces an earlier set-up.
 
     The journal is preferred to syslog.  In the foreground lines are shown on standard error too,
     unless that is the journal.

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bounds log lines that strangers can cause without end: some are logged, the others counted."""
+"""Limits log lines that strangers can cause without end: logs some, counts the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two summaries.
 INTERVAL = 60.0
-#: Causes that are told apart in one interval.
+#: Causes that are counted separately in one interval.
 _CAUSES = 1000
 
 
@@ -34,7 +34,7 @@ class Tally:
         self._timer: asyncio.TimerHandle | None = None
 
     def passes(self, cause: str) -> bool:
-        """Whether to log what has just happened; otherwise it is counted."""
+        """Whether to log the event that has just happened; otherwise it is counted."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._next)
         if self._passed < self._free:
@@ -45,7 +45,7 @@ class Tally:
         return False
 
     def close(self) -> None:
-        """Report what is left."""
+        """Report the remaining count."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every log handler agrees on: the severity, and text that cannot pretend to be another line.
+"""Common parts of the log handlers: the severity, and text that cannot pretend to be another line.
 
-Lines quote what peers and files supply.  Whatever is not printable in it (line ends, escape
-sequences, marks that turn the direction of writing) is written as Python would write it.
+Lines quote text from peers and files.  Characters that are not printable (line ends, escape
+sequences, marks that turn the direction of writing) are written as Python would write them.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ THRESHOLD = 1000
 #: Fewer than these in a minute, and the attack is over: no line for each rise and fall about one
 #: threshold.
 _CALM = THRESHOLD // 2
-#: Sources that are told apart.  One with more than a 256th of all connections is always among them.
+#: Sources counted separately.  One with more than a 256th of all connections is always among them.
 _SOURCES = 255
 
 
 class Useless(StrEnum):
-    """Why a connection was of no use, in the words of the log."""
+    """The reason why a connection was useless, in the words of the log."""
 
     FAILED = "failed connections"
     UNKNOWN_KEY = "requests with unknown keys"

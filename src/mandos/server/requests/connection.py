@@ -37,7 +37,7 @@ _Result = TypeVar("_Result")
 
 
 class TLS(NamedTuple):
-    """What all sessions of the server share; ``authenticator`` tells who their peers are."""
+    """Values that all sessions of the server share; ``authenticator`` identifies their peers."""
 
     priority: Priority
     credentials: Credentials
@@ -45,7 +45,7 @@ class TLS(NamedTuple):
 
 
 class Vault(Protocol):
-    """Who decides which secret goes where."""
+    """The protocol of the judge that decides which peer gets which secret."""
 
     async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
         """The secret for the peer of this identity, or None to refuse; ``peer`` is for people."""
@@ -73,7 +73,7 @@ class Connection:
 
     @property
     def authenticated(self) -> bool:
-        """Whether the peer has proved who it is."""
+        """Whether the peer has proved its identity."""
         return self._conversation.state not in (GREETING, HANDSHAKE)
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Connection:
             raise self._conversation.hung_up() from error
 
     def _listen(self, patience: asyncio.Timeout) -> None:
-        """A client has nothing to say while it waits: whatever it says but TLS's own ends it."""
+        """Read from a waiting client; anything but a few messages of TLS's own ends its wait."""
         self._said += 1
         try:
             self._session.receive()

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server does as network interfaces come, change and go: it announces, and it listens.
+"""Follows network interfaces as they come, change and go, to announce the server and to listen.
 
-:class:`Network` is told by the kernel and tells the others.  :func:`announce` and
-:func:`keep_listening` run beside the listener for as long as the server does.
+The kernel notifies :class:`Network` of changes, which notifies its listeners.  :func:`announce`
+and :func:`keep_listening` run beside the listener for as long as the server does.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Where the kernel does not tell of changes: seconds until everybody looks again.
+#: Seconds between two checks of the interfaces, where the kernel does not report changes.
 LOOK_TIME = 2.0
 
 
 class Network:
-    """The machine's network interfaces, and word of every change of them or their addresses.
+    """The machine's network interfaces, with a notice of every change of them or their addresses.
 
-    Where the kernel does not tell (a container may forbid it), that is logged once, the network
-    counts as connected, and listeners are called every two seconds, changes or not.
+    Where the kernel reports no changes (a container may forbid it), that is logged once, the
+    network counts as connected, and listeners are called every two seconds, changes or not.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Network:
         self._change = asyncio.Event()
 
     def start(self) -> None:
-        """Learn what there is, and follow it from now on."""
+        """Read the present interfaces, and follow their changes from now on."""
         try:
             self._links = Links()
             self._links.update()
@@ -56,7 +56,7 @@ class Network:
             asyncio.get_running_loop().add_reader(self._links, self._read)
 
     def stop(self) -> None:
-        """Follow nothing any more; harmless when repeated, or not started."""
+        """Stop following changes; harmless when repeated, or not started."""
         if self._timer is not None:
             self._timer.cancel()
         if self._links is not None:
@@ -131,7 +131,7 @@ async def announce(settings: ServerSettings, port: int, network: Network) -> Non
     """Announce the server by Zeroconf until cancelled, as the settings ask for it.
 
     A named interface may be absent, vanish, and return as another one: the announcement is then
-    made anew.  The end says goodbye.
+    made anew.  Zeroconf's goodbye ends it.
     """
     if not settings.zeroconf:
         return

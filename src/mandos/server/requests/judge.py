@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who decides which secret goes where: one request in, one answer out, one record at least.
+"""Decides which peer gets which secret: one request in, one answer out, at least one record.
 
 No secret leaves before the audit trail says so on disk, except to an address that got it within the
 last second; but a disk that fails or hangs keeps no machine from booting.
@@ -45,7 +45,7 @@ class Trail(Protocol):
 
 
 class ClientVault:
-    """Decides by the registry and leaves a trail."""
+    """Decides requests by the registry, and records the decisions."""
 
     def __init__(self, registry: Registry, clock: Clock, trail: Trail) -> None:
         self._registry = registry
@@ -143,7 +143,7 @@ class ClientVault:
             self._recent.add(key_id, where, self._clock.now())
 
     async def _answered(self, client: Client, request: Request) -> Give | Refuse:
-        """Wait until it is settled, at the latest by the timer; forget it when nobody waits."""
+        """Wait until it is settled, at the latest by the timer; forget it when no peer waits."""
         woken = asyncio.Event()
         request.wake = woken.set
         try:

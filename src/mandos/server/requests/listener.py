@@ -42,7 +42,7 @@ _TCP_OPTIONS = (
 #: Descriptors that connections leave to checkers, administrators and the disk, where there are
 #: enough: half of them otherwise.
 _RESERVED = 2048
-#: Connections that may be there beyond the room, on their way to the end.
+#: Connections beyond the limit that may exist for a moment, while they are being ended.
 _OVERLAP = 16
 #: Lines about connections that failed, in a minute.
 _LINES = 100
@@ -57,8 +57,8 @@ def room_for_connections() -> int:
 class Listener:
     """Accepts connections on a listening socket and serves them until it is stopped.
 
-    Of more than ``room`` at once it ends the oldest whose peer has not proved who it is; if all
-    have, the oldest of all.  ``on_useless`` is called with each connection that fails or is ended.
+    If more than ``room`` are open, it ends the oldest whose peer has not proved its identity; if
+    all have, the oldest of all.  ``on_useless`` is called with each that fails or is ended.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Listener:
         self._vault = vault
         self._room = room_for_connections() if room is None else room
         self._tasks: set[asyncio.Task[None]] = set()
-        # Both in the order in which they came; the second are known to have proved who they are.
+        # Both in the order in which they came; the second have proved their identity.
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._proved: dict[asyncio.Task[None], Connection] = {}
         self._failures = Tally(_report_failures, _LINES)
@@ -87,9 +87,9 @@ class Listener:
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
 
     def renew(self, find: Callable[[socket.socket], socket.socket | None]) -> bool:
-        """Go on with the socket that ``find`` returns for the present one: None for no change.
+        """Continue with the socket that ``find`` returns for the present one: None for no change.
 
-        Connections under way are kept.  Tells whether it changed; raises what ``find`` raises.
+        Connections under way are kept.  Returns whether it changed; raises the errors of ``find``.
         """
         if self._listening.fileno() < 0:
             return False
@@ -117,7 +117,7 @@ class Listener:
     def _accept(self) -> None:
         for _turn in range(_BATCH):
             if len(self._tasks) > self._room + _OVERLAP:
-                return  # those that are to end have to end first
+                return  # cancelled connections have to end first
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -128,7 +128,7 @@ class Listener:
             self._begin(sock, peer_of(sock, address))
 
     def _pause(self, error: OSError) -> None:
-        """A peer that is gone again costs nothing; a lack of descriptors needs a pause."""
+        """Handle an error of accept: ignore a peer that is gone, pause when descriptors run out."""
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             log.debug("a connection ended before it began: %s", error.strerror)
             return
@@ -167,7 +167,7 @@ class Listener:
             )
 
     def _oldest(self) -> asyncio.Task[None]:
-        """The oldest connection whose peer has not proved who it is, else the oldest of all."""
+        """The oldest connection whose peer has not proved its identity, else the oldest of all."""
         while self._open:
             task = next(iter(self._open))
             connection = self._open.pop(task)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a connection learns about its peer, and from what: here from a TLS raw public key."""
+"""Identifies the peer of a connection, here by its TLS raw public key."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class PeerIdentity:
 
 
 class UnidentifiedError(Exception):
-    """The peer has proved nothing that the server could know it by; the text says why."""
+    """The peer has proved no identity that the server could use; the text says why."""
 
 
 class Authenticator(Protocol):
-    """Tells who the peer of a connection is."""
+    """The protocol of a part that identifies the peer of a connection."""
 
     def identify(self, session: Session) -> PeerIdentity:
         """Return the identity after the handshake; raises UnidentifiedError."""
 
 
 class RawKeyAuthenticator:
-    """Knows peers by their TLS raw public keys."""
+    """Identifies peers by their TLS raw public keys."""
 
     def identify(self, session: Session) -> PeerIdentity:
         """See ``Authenticator``."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The listening socket, as the settings ask for it, and who is at the other end of a connection."""
+"""Makes the listening socket that the settings ask for, and reads the address of a peer."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _CONTROL_LIMIT = 256
 
 
 class Peer(NamedTuple):
-    """Who is at the other end: address without port and scope, port, our interface's name.
+    """The peer's address: address without port and scope, port, our interface's name.
 
     An IPv4 address has its own form even over an IPv6 socket.  The interface is the one that the
-    connection came in on, "" when the kernel does not tell.
+    connection came in on, "" when the kernel does not report it.
     """
 
     address: str
@@ -67,9 +67,10 @@ def open_socket(settings: ServerSettings) -> socket.socket:
 def follow_interface(settings: ServerSettings, listening: socket.socket) -> socket.socket | None:
     """The socket to go on with when the interface of the settings has come, or come back.
 
-    A socket is bound to an interface's index, so it is deaf once that interface has gone, even
-    when another takes its name.  Returns this socket, bound by now; or a new one on the same port,
-    beside this one; or None when there is nothing to do.  Raises MachineError when neither works.
+    A socket is bound to an interface's index.  Once that interface has gone, the socket receives
+    nothing, even when another interface takes its name.  Returns this socket, bound by now; or a
+    new one on the same port, beside this one; or None when the present one is right.  Raises
+    MachineError when neither works.
     """
     index, bound = interface_index(settings.interface), _bound_to(listening)
     if not index or index == bound:
@@ -184,7 +185,7 @@ def _cannot_listen(settings: ServerSettings, error: OSError) -> MachineError:
 
 
 def peer_of(sock: socket.socket, address: tuple[str, int] | tuple[str, int, int, int]) -> Peer:
-    """The peer of an accepted connection, from what accept(2) said and what the kernel knows."""
+    """The peer of an accepted connection, from the result of accept(2) and the kernel's data."""
     index = _scope(address) or _arrived_on(sock)
     return Peer(_plain(address[0]), address[1], interface_name(index) if index else "")
 
@@ -202,7 +203,7 @@ def _plain(host: str) -> str:
 
 
 def _arrived_on(sock: socket.socket) -> int:
-    """Index of the interface that a connection came in on, 0 when the kernel does not tell."""
+    """Index of the interface that a connection came in on, 0 when the kernel does not report it."""
     over6 = sock.family == socket.AF_INET6
     level = socket.IPPROTO_IPV6 if over6 else socket.IPPROTO_IP
     wanted, asked, told, offset = (

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit trail in the database: bounded in size, whatever anybody on the network does.
+"""The audit trail in the database, bounded in size against floods from the network.
 
 What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
 counted instead of repeated, and may fill at most half of the trail.  Secrets sent are counted for
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-#: What anybody on the network can cause.
+#: Kinds of records that any machine on the network can cause.
 PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE}
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
@@ -77,7 +77,7 @@ class AuditTable:
         self.recount()
 
     def recount(self) -> None:
-        """Begin anew: what was added last may not be in the database."""
+        """Forget the counted records: the last additions may be missing in the database."""
         self._open: dict[str, dict[tuple[str, ...], _Open]] = {}
         self._sent: dict[str, dict[tuple[str, ...], _Open]] = {}
         self._counts = {
@@ -144,7 +144,7 @@ class AuditTable:
         return cursor.lastrowid or 0
 
     def _insert_all(self, cursor: sqlite3.Cursor, records: Sequence[Record]) -> None:
-        """Many that nobody provoked, as at the first start; what went before is not counted up."""
+        """Add many unprovoked records, as at the first start; earlier ones are not counted up."""
         for record in records:
             self._open.pop(record.client, None)
             self._sent.pop(record.client, None)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the machine was started since the server last served, or only the server.
+"""Finds out whether the machine was restarted since the server last ran, or only the server.
 
 The kernel makes an ID for each boot (proc_sys_kernel(5), random/boot_id); the state directory keeps
 the ID of the boot in which the server last served.  A thief may be able to crash the server from
@@ -31,7 +31,7 @@ class LastBoot:
         self.is_another = bool(last and self._now and last != self._now)
 
     def note(self) -> None:
-        """Keep the ID of the present boot, before anybody is served.
+        """Keep the ID of the present boot, before any client is served.
 
         Overwrites the file in place, which works on a full disk.  A file that cannot be written is
         removed, so that it cannot make the next start of the server look like one of the machine.

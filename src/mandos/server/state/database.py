@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The state on disk: a SQLite database in the state directory, and the list of disabled clients.
 
-What ``write`` has returned from survives a crash of the server and of the machine (write-ahead log,
-``synchronous=FULL``; https://www.sqlite.org/pragma.html).  Dates are whole microseconds since 1970,
-UTC; durations are whole microseconds.
+Once ``write`` has returned, its data survives a crash of the server and of the machine
+(write-ahead log, ``synchronous=FULL``; https://www.sqlite.org/pragma.html).  Dates are whole
+microseconds since 1970, UTC; durations are whole microseconds.
 
-A state that can be read but not written is served from: a copy in memory stands for the database
+If the state can be read but not written, the server runs from a copy of the database in memory
 until ``reopen`` succeeds.
 """
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 
-#: Where a client is from: the files, an administrator's order, or it was removed by one.
+#: Origin of a client: the files, or an administrator's order; or an administrator removed it.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
 _DURATIONS = frozenset(
     field.name for field in fields(ClientSettings) if isinstance(field.default, timedelta)
@@ -78,9 +78,10 @@ class SQLiteStore:
     ) -> None:
         """Open the state, which is made when it is missing.
 
-        ``lock`` is what ``claim`` has returned, and ``copy`` what could be read before root was
-        given up.  Raises MachineError when another server uses the directory, and when neither the
-        database nor the list of disabled clients can be read: then nobody can be served safely.
+        ``lock`` is the result of ``claim``; ``copy`` is the part of the state that could be read
+        before root was given up.  Raises MachineError when another server uses the directory, and
+        when neither the database nor the list of disabled clients can be read: then no client can
+        be served safely.
         """
         self._path = directory / DATABASE
         self._witness = directory / WITNESS
@@ -101,7 +102,7 @@ class SQLiteStore:
             raise
 
     def close(self) -> None:
-        """Leave the state to others."""
+        """Free the state directory for another server."""
         self._connection.close()
         os.close(self._lock)
 
@@ -133,7 +134,7 @@ class SQLiteStore:
             raise self._cannot("read", error) from error
 
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
-        """What is known of the last run; settings equal to ``configured`` share its objects."""
+        """Return the state of the last run; settings equal to ``configured`` share its objects."""
         disabled = self._disabled = self._read_witness()
         self._stale = self._stale or disabled is None
         known = {settings.name: settings for settings in configured}
@@ -156,7 +157,7 @@ class SQLiteStore:
     def write(self, changes: Changes) -> None:
         """Save all of it or nothing; it is on disk when this returns.
 
-        Raises MachineError.  Who is disabled is written even then, where there is room for that.
+        Raises MachineError.  Even then the list of disabled clients is written if it has room.
         """
         before = self._disabled or frozenset()
         after = (before - changes.removed) | {
@@ -207,7 +208,7 @@ class SQLiteStore:
         return connection
 
     def _usable(self) -> sqlite3.Connection:
-        """The database as it is, or a new one after what was there has been set aside."""
+        """The database as it is, or a new one after the unusable one has been set aside."""
         existed = self._path.exists()
         try:
             connection = self._connected()
@@ -235,13 +236,13 @@ class SQLiteStore:
         return connection
 
     def _only_says_read_only(self, error: Exception) -> bool:
-        """Whether SQLite refuses to write a file for what is in it, rather than for its rights."""
+        """Whether SQLite refuses to write a file because of its content, rather than its rights."""
         read_only = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
         found = obstacles.obstacle(self._path.parent, os.geteuid(), _own_name())
         return read_only and found is None and os.access(self._path, os.W_OK, effective_ids=True)
 
     def _copied(self) -> sqlite3.Connection:
-        """What stands for a database that cannot be written: a copy in memory."""
+        """A copy in memory that replaces a database that cannot be written."""
         copy = self._copy = self._copy or read_copy(self._path.parent)
         connection = copy.database
         try:
@@ -290,9 +291,9 @@ class SQLiteStore:
         )
 
     def _set_aside(self, error: UnusableError) -> None:
-        """Keep the files for whoever wants to look into them, under another name.
+        """Rename the unusable files, so that an administrator can examine them.
 
-        Should we be killed before a new database is written, the list must still tell of the loss.
+        If the server is killed before it writes a new database, the list must still show the loss.
         """
         if self._read_witness() is None or not self._witness.exists():
             disabled_list.write_unknown(self._witness)
@@ -384,7 +385,7 @@ class SQLiteStore:
         )
 
     def _testify(self, disabled: frozenset[str]) -> None:
-        """Have the list on disk; when there is no room for a new one, in the room kept for it."""
+        """Write the list to disk; if a new file has no room, into the reserve."""
         if disabled == self._disabled and not self._stale:
             return
         try:
@@ -408,7 +409,7 @@ class SQLiteStore:
 
 
 def claim(directory: Path) -> int:
-    """Keep other servers from using a state directory, until what is returned is closed.
+    """Keep other servers from using a state directory, until the returned lock is closed.
 
     Raises MachineError when it cannot be used, or when another server uses it.
     """

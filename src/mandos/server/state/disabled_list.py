@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of disabled clients: a second witness, should the database be lost or damaged.
+"""The list of disabled clients: a second copy, in case the database is lost or damaged.
 
 A text file with a name on each line and a checksum at the end, replaced as a whole.  A name is in
 it before the database calls its client disabled, and until after it calls the client enabled.
@@ -38,7 +38,7 @@ def write(path: Path, names: Collection[str]) -> None:
 
 
 def write_unknown(path: Path) -> None:
-    """Say that nobody knows who is disabled: ``read`` will not trust this list."""
+    """Mark the disabled clients as unknown: ``read`` will not trust this list."""
     _replace(path, f"{_TITLE}\n# unknown\n".encode())
 
 
@@ -62,13 +62,13 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def reserve(path: Path) -> None:
-    """Make room for a list, unless there is.  Raises OSError."""
+    """Reserve disk space for a list, unless it is reserved already.  Raises OSError."""
     if not path.exists():
         _replace(path, bytes(_RESERVED))
 
 
 def write_reserved(path: Path, names: Collection[str]) -> None:
-    """Write the list into the room that was made for it, which needs no more of the disk.
+    """Write the list into its reserved space, which needs no further disk space.
 
     It is on disk when this returns.  Raises OSError, also when there is not enough room.
     """

@@ -25,7 +25,7 @@ def _why(text: str | None) -> Why | None:
     return None if text is None else Why(text)
 
 
-#: How the value of a column becomes one of a field of this type.
+#: The function for each field type that turns a column's value into the field's.
 _READERS: dict[type, Callable[[Any], object]] = {
     datetime: from_number,
     bool: bool,

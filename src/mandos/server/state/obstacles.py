@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What keeps the server's user from writing its state: the cause, and the command that helps."""
+"""Finds why the server's user cannot write its state: the cause, and the command that helps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAST = 64 << 10
 
 
 class Obstacle(NamedTuple):
-    """What is in the way, and what to do about it."""
+    """The cause that prevents writing, and its remedy."""
 
     said: str
     mend: str

@@ -32,7 +32,7 @@ class Names(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """What could be read: the database, None when it is missing, and the list.
+    """The readable part of the state: the database, None when it is missing, and the list.
 
     ``problem`` says why the database could not be read, though it is there.
     """
@@ -61,7 +61,7 @@ def read_copy(directory: Path) -> Copy:
 
 
 def _irregular(directory: Path) -> str:
-    """What is no file: reading a FIFO that somebody has put there would never end."""
+    """The problem with a file that is not regular: reading a FIFO, say, would never end."""
     for path in (directory / name for name in FILES):
         if path.exists() and not path.is_file():
             return f"{path} is no file"

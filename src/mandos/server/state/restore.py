@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server remembers over a restart, and how clients begin with it.
+"""Restores the clients after a restart, from the configuration and the saved state.
 
-Pure.  The rules (manual page mandos(8), "PERSISTENT STATE"): what has changed in the configuration
-files since the last run wins; otherwise what was last in force does.  A client whose last state
-cannot be known begins disabled, unless the list of disabled clients survived and does not have it.
+Pure.  The rules (manual page mandos(8), "PERSISTENT STATE"): a setting that has changed in the
+configuration files since the last run wins; otherwise the value that was last in force does.  If a
+client's last state is lost, the client begins disabled, unless the list of disabled clients
+survived and does not name it.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 
 class Restored(NamedTuple):
-    """With what the server begins, and what there is to tell about it.
+    """The restored clients, and the log records about them.
 
-    ``unsaved`` are the clients that are not as they were saved, ``gone`` what was saved of others.
+    ``unsaved`` are the clients that differ from their saved state, ``gone`` the saved others.
     ``absent`` are known clients that are in no file, ``listed`` are disabled ones of which only the
     name is known.
     """
@@ -81,7 +82,7 @@ def restore(configured: Sequence[ClientSettings], state: State, now: datetime) -
 def _begun(
     settings: ClientSettings, state: State, former: Saved | None, now: datetime
 ) -> tuple[Client, list[Record]]:
-    """A client of the configuration, and what there is to tell about it."""
+    """A client of the configuration, and the records about it."""
     name, how = settings.name, ""
     saved, listed = state.saved.get(name), state.disabled or ()
     if saved is not None:
@@ -102,7 +103,7 @@ def _begun(
 
 
 def _absent(state: State, present: Collection[str], now: datetime) -> Iterable[tuple[str, Saved]]:
-    """The clients whose sections are missing, but for those that are forgotten by now."""
+    """The clients whose sections are missing, except those that are forgotten by now."""
     disabled = state.disabled or ()
     for name, saved in state.saved.items():
         if name in present or outdated(saved, now):
@@ -145,7 +146,7 @@ def _unknown(settings: ClientSettings, disabled: Collection[str] | None, now: da
 
 
 def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
-    """What the restart itself has done to a client."""
+    """The records of changes that the restart itself made to a client."""
     if client.life.enabled and not saved.life.enabled:
         yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
     elif client.overdue:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: settings, which would need a page of its own beside a smaller one (sqlite.org/withoutrowid.html).
 _PAGE = 8192
 
-#: What leads from each version of the schema to the next; a new database begins at 0.
+#: The steps from each version of the schema to the next; a new database begins at 0.
 MIGRATIONS: Sequence[str] = (
     """
     CREATE TABLE client (
@@ -75,7 +75,7 @@ MACHINE_ERRORS = frozenset((
 
 
 class UnusableError(Exception):
-    """The database cannot be used; what becomes of it is in its name from then on."""
+    """The database cannot be used; ``ending`` is added to its name when it is set aside."""
 
     def __init__(self, what: str, ending: str) -> None:
         super().__init__(what)
@@ -109,7 +109,7 @@ def check(connection: sqlite3.Connection) -> None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is to blame for an exception of the library, or of reading what it holds.
+    """Whether a damaged file caused an exception of the library, or of reading its content.
 
     Damage can look like anything: SQLite itself, its bindings and our own reading of a record each
     have exceptions of their own, such as UnicodeDecodeError for a damaged name of a table.

@@ -35,11 +35,11 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What is known of the last run.
+    """The state of the last run.
 
-    ``removed`` are clients that an administrator has removed, with what the files said of them.
+    ``removed`` are clients that an administrator has removed, with their settings in the files.
     ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
-    what has happened to the rest, and is empty when nothing has.  ``rebooted``: the machine was
+    how the rest was lost, and is empty when nothing was.  ``rebooted``: the machine was
     started since then, not only the server.
     """
 
@@ -52,7 +52,7 @@ class State:
 
 @dataclass
 class Changes:
-    """What is to be written together, with dates as people would write them.
+    """Changes that are written together, with dates as people would write them.
 
     ``tombstones`` are clients that were removed though the files have them.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
-#: The magic number's last bit says in which order of bytes the checksums count.
+#: The magic number's last bit gives the byte order of the checksums.
 _LITTLE, _BIG = 0x377F0682, 0x377F0683
 _MASK = 0xFFFFFFFF
 #: Bytes 18 and 19 of a database say whether it has a write-ahead log (2) or not (1).

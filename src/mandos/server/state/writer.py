@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the state on disk in step with the clients, and tells when it is.
+"""Saves changes of the clients to disk, and lets callers wait until they are saved.
 
 What changes is collected and written by a thread, many changes in one go.  What checkers find may
 wait for a second; what strangers and holders of keys provoke is written at most once a second, so
@@ -37,11 +37,11 @@ _LAZY = 1.0
 #: Least seconds between two writes that strangers cause.
 _PROVOKED_REST = 1.0
 #: Seconds of rest after a write for which more than one had waited, so that even more share the
-#: next.  Whoever comes alone, or one after the other, never waits for that.
+#: next.  Changes that come alone, or one after the other, never wait for that.
 _REST = 0.004
 #: Seconds until the next try when the disk fails.
 _RETRY = 5.0
-#: What happens all the time, and whose loss for a second harms nobody.
+#: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
 #: What whoever has a client's key can cause as often as he connects.
 _PROVOKING = (events.ApprovalNeeded, events.SecretSent)
@@ -105,7 +105,7 @@ class Keeper:
             self._urgent.set()
 
     def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
-        """Write what is not as it was saved: these clients, and others that are gone."""
+        """Write the differences from the saved state: these clients, and others that are gone."""
         self._lives.update(unsaved)
         self._settings.update(unsaved)
         self._removed.update(gone)
@@ -136,7 +136,7 @@ class Keeper:
         )
 
     async def close(self) -> None:
-        """Write what is left; harmless when repeated."""
+        """Write the remaining changes; harmless when repeated."""
         if self._task.done():
             return
         try:
@@ -189,7 +189,7 @@ class Keeper:
         self._write_by(self._written + _PROVOKED_REST)
 
     def _write_by(self, moment: float) -> None:
-        """Write then, unless a write is due earlier."""
+        """Schedule a write for that time, unless one is due earlier."""
         if self._urgent.is_set():
             return
         if moment <= self._loop.time():
@@ -223,7 +223,7 @@ class Keeper:
             await self._loop.run_in_executor(self._thread, self._store.write, changes)
         except MachineError as error:
             failure = error
-        except Exception as error:  # a defect must not end the keeping
+        except Exception as error:  # a defect must not end the saving of state
             log.exception("internal error")
             failure = MachineError(f"internal error: {error}")
         if failure is not None:
@@ -264,7 +264,7 @@ class Keeper:
         self._loop.call_later(_RETRY, self._urgent.set)
 
     def _taken(self) -> Changes:
-        """All that waits to be written, as it is now."""
+        """All changes that wait to be written, as they are now."""
         changes = Changes(removed=self._removed, records=self._records)
         for name in self._lives:
             if known := self._registry.named(name) or self._registry.absence.get(name):
