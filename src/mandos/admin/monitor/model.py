@@ -59,7 +59,7 @@ class Model:
         self._failure: tuple[str, ...] = ()
         self._rows: dict[str, ClientRow] = {}
         self._sorted = True
-        #: The names of the clients of each news, gathered for one message.
+        #: The names of clients by news, gathered before they are logged.
         self._gathered: dict[str, list[str]] = {}
         self._gathering_since = datetime.min.replace(tzinfo=UTC)
         self._takes: dict[type, Callable[[Any, datetime], None]] = {
