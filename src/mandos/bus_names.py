@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The D-Bus interface, described once for the server, mandos-ctl and mandos-monitor.
 
-``se.recompile.Mandos`` is the reference's, and stays as it is.  What is new stands in interfaces of
+``se.recompile.Mandos`` is the reference's, and stays as it is.  New members stand in interfaces of
 our own.  Times are milliseconds; dates are ISO 8601 in UTC without a zone, or empty.
 """
 
@@ -25,7 +25,7 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PEER = "org.freedesktop.DBus.Peer"
 MANDOS = "se.recompile.Mandos"
 CLIENT = "se.recompile.Mandos.Client"
-#: Ours: what a server can do beyond the reference, at ROOT_PATH and at each client's path.
+#: Ours: the server's functions beyond the reference, at ROOT_PATH and at each client's path.
 SERVER1 = "org.mandos_python.Server1"
 CLIENT1 = "org.mandos_python.Client1"
 
@@ -44,7 +44,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: what it takes and what it returns."""
+    """A method: its arguments and its results."""
 
     takes: tuple[Argument, ...] = ()
     returns: tuple[Argument, ...] = ()
@@ -53,7 +53,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal and what it carries."""
+    """A signal and its arguments."""
 
     carries: tuple[Argument, ...] = ()
     deprecated: bool = False
@@ -150,7 +150,7 @@ SERVER1_INTERFACE = Interface(
     methods={
         # The text of one section, as in clients.conf; the client is kept in the server's state.
         "AddClient": Method(takes=_arguments("s section"), returns=_arguments("o object_path")),
-        # Returns when the configuration is in force and saved; an error says what is wrong with it.
+        # Returns when the configuration is in force and saved; an error names the mistake in it.
         "Reload": Method(),
         # The newest records, newest first: of one client (empty: of all), at most so many (at most
         # 1000), with a number below ``before`` (0: any).

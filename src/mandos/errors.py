@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every expected failure, by whose fault it is.
+"""The exceptions for expected failures, one class for each cause.
 
-One root class carries what a person needs: the message (lower case, no full stop), a hint that
-says what to do next, and the exit status of a program that ends because of it (sysexits.h).
+One root class carries all that a person needs: the message (lower case, no full stop), a hint
+for the next step, and the exit status of a program that ends because of it (sysexits.h).
 A secret must never be part of a message.  Imports nothing: early boot uses it.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class MandosError(Exception):
-    """An expected failure: ``message`` says what happened, ``hint`` what to do next."""
+    """An expected failure: ``message`` describes it, ``hint`` names the next step."""
 
     exit_code = 70  # EX_SOFTWARE
     hint: str | None
@@ -21,7 +21,7 @@ class MandosError(Exception):
         self.hint = hint
 
     def lines(self) -> list[str]:
-        """What a program prints: the message, then the hint when there is one."""
+        """The text that a program prints: the message, then the hint when there is one."""
         hint = [] if self.hint is None else [f"hint: {self.hint}"]
         return str(self).splitlines() + hint
 

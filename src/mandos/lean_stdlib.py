@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``signal`` and ``socket`` without their enumerations, for early boot.
 
-The standard library's modules wrap what the interpreter has built in into enumerations: 7 ms of
+The standard library's modules wrap the interpreter's built-in parts into enumerations: 7 ms of
 the 20 that the client's start once took, at every boot.  Here are the built-in parts themselves:
 the same functions, numbers instead of enumerations, sockets that are no context managers and
 have no ``accept``, ``makefile`` or ``sendfile``.

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine's network links, as the kernel tells of them and of their changes: rtnetlink(7).
+"""The machine's network links, as the kernel reports them and their changes: rtnetlink(7).
 
-:class:`LinkTable` reads what the kernel sends, without a socket in sight; :class:`Links` is the
-socket.  Messages are bounded by their datagram; whatever does not have its form is passed over.
+:class:`LinkTable` reads the kernel's messages and uses no socket; :class:`Links` is the
+socket.  Messages are bounded by their datagram; malformed messages are skipped.
 Early boot uses it: cheap imports only.
 """
 
@@ -103,7 +103,7 @@ class Link:
 
 
 class LinkTable:
-    """The links by index, kept true by what the kernel sends.
+    """The links by index, kept up to date by the kernel's messages.
 
     A listing that is under way is put in force when it is complete, so links that have gone
     unnoticed go with it.  :meth:`request` says when one has to be asked for.
@@ -130,11 +130,11 @@ class LinkTable:
         return _HEADER.pack(length, _GET_LINK, _REQUEST | _LIST_ALL, self._sequence, 0) + body
 
     def lost(self) -> None:
-        """Something that the kernel sent was not read: what is known here may be wrong."""
+        """Note that messages of the kernel were lost: this table may be wrong."""
         self._stale = True
 
     def receive(self, datagram: bytes) -> None:
-        """Take what the kernel sent.  Raises MachineError when it refuses to list the links."""
+        """Read the kernel's messages.  Raises MachineError when it refuses to list the links."""
         for kind, flags, sequence, body in messages(datagram):
             if kind in (_NEW_LINK, _DELETED_LINK):
                 self._note(body, deleted=kind == _DELETED_LINK)
@@ -208,9 +208,9 @@ class Links:
         return self._socket.fileno()
 
     def update(self) -> bool:
-        """Read what has come in; True when a link, or some link's addresses, have changed.
+        """Read all waiting messages; True when a link, or some link's addresses, have changed.
 
-        Raises MachineError when the kernel no longer tells; then close it.
+        Raises MachineError when the kernel no longer reports changes; then close it.
         """
         try:
             for _turn in range(_BATCH):
@@ -297,7 +297,7 @@ def _set(table: dict[int, Link], index: int, link: Link | None) -> None:
 
 
 def _reason(code: int) -> str:
-    """What an error number means; hostile ones are no C integers."""
+    """The meaning of an error number; hostile ones are no C integers."""
     return os.strerror(code) if 0 < code < 1 << 12 else f"error {code}"
 
 

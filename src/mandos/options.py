@@ -42,7 +42,7 @@ class Option:
 class ParsedOptions:
     """The options of one command line, in order; the last one counts unless all do.
 
-    ``operands`` is what is left: the arguments that are no options.
+    ``operands`` are the remaining arguments, which are no options.
     """
 
     __slots__ = ("_values", "operands")
@@ -117,7 +117,7 @@ VERSION = Option("version", "V", None, "show the version and exit")
 
 
 class CommandLine:
-    """A program's name, what it is for, its options, and how its operands are written, if any."""
+    """A program's name, its purpose, its options, and how its operands are written, if any."""
 
     __slots__ = ("operands", "options", "program", "purpose")
 
@@ -130,12 +130,12 @@ class CommandLine:
         self.operands = operands
 
     def parse(self, arguments: Sequence[str]) -> ParsedOptions:
-        """Read a command line.  Raises UsageError for whatever the table does not have."""
+        """Read a command line.  Raises UsageError for options that the table does not have."""
         operands: list[str] = []
         return ParsedOptions(list(self._pairs(iter(arguments), operands)), operands)
 
     def parse_lenient(self, arguments: Sequence[str]) -> tuple[ParsedOptions, list[UsageError]]:
-        """Read what can be read, and return what was wrong with each word that was left out."""
+        """Read the valid words, and return the error of each word that was skipped."""
         rest = iter(arguments)
         pairs: list[tuple[str, str]] = []
         operands: list[str] = []
@@ -149,7 +149,7 @@ class CommandLine:
                 return ParsedOptions(pairs, operands), errors
 
     def answer(self, given: ParsedOptions) -> str | None:
-        """What to print instead of working, when help or the version is asked for."""
+        """The text to print instead of working, when help or the version is asked for."""
         if "help" in given:
             return self.help()
         if "usage" in given:

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that starts processes: other programs, and work that may not cost us too much.
+"""The only place that starts processes: other programs, and work with bounded memory and time.
 
 Argument lists only, never a shell; every process has a time limit and is gone when the call
 returns, but for those that ``spawn`` and ``launch`` leave to their caller.  Input is never shown,
-since it may be a secret.  Early boot imports this room, so what is dear is imported where it is
-used.
+since it may be a secret.  Early boot imports this module, so expensive modules are imported where
+they are used.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors
 _WARNING_FROM = 0x030C0000  # Python 3.12
-#: What a shell takes as it is, wherever in a word.
+#: Characters that need no quoting in a shell, anywhere in a word.
 _PLAIN = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-",
 )
 _SET_DUMPABLE = 4  # linux/prctl.h
-_TICK = 1.0  # seconds between two calls of whoever waits for work
+_TICK = 1.0  # seconds between two calls of ``waiting``
 _FAILED = 1  # the child's exit status when its work raised
 
 
@@ -51,7 +51,7 @@ class Completed:
         self.stderr = stderr
 
     def require_success(self) -> bytes:
-        """Return standard output, or raise MachineError with the command and what it said."""
+        """Return standard output, or raise MachineError with the command and its output."""
         if self.status == 0:
             return self.stdout
         said = self.stderr.decode(errors="replace").strip()
@@ -80,7 +80,7 @@ def run(
     except OSError as error:
         raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
     except subprocess.TimeoutExpired:
-        # Without the cause: it holds what the program had printed so far.
+        # Without the cause: it holds the program's output so far.
         raise MachineError(f"took longer than {timeout:g} s: {_shown(command)}") from None
     return Completed(command, done.returncode, done.stdout, done.stderr)
 
@@ -115,7 +115,7 @@ def spawn(
 def keep_descriptors() -> None:
     """From now on no program inherits a descriptor that is open now, but for the standard ones.
 
-    Python's own are never inherited; those that somebody has left open for us would be.
+    Python's own are never inherited; those that were open when this program started would be.
     """
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is dear at boot
         if int(name) < _FIRST_FREE:
@@ -136,7 +136,7 @@ def launch(
     """Start a program whose input, output and errors are these descriptors; returns its process ID.
 
     ``None`` stands for /dev/null.  ``prepare`` runs in the new process before the program does:
-    it may change the user, and whatever it raises fails the start.  Nothing else is inherited: no
+    it may change the user, and any exception in it fails the start.  Nothing else is inherited: no
     descriptor, no signal that is blocked, handled or ignored.  The caller has to reap the process.
     Raises MachineError when it cannot be started.
     """
@@ -167,7 +167,7 @@ def launch_work(
 ) -> int:
     """Start ``work`` in a forked process of its own; returns its process ID.
 
-    What it returns is the process's exit status; for descriptors and signals the same holds as for
+    Its return value is the process's exit status; for descriptors and signals the same holds as for
     ``launch``.  The caller has to reap the process.  Raises MachineError when it cannot be started.
     """
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
@@ -190,10 +190,10 @@ def run_isolated(
     timeout: float,
     waiting: Callable[[], object] | None = None,
 ) -> bytes:
-    """Return what ``work`` returns in a forked child, which cannot harm this process.
+    """Run ``work`` in a forked child, which cannot harm this process, and return its result.
 
     The child may use ``memory`` more bytes and ``timeout`` seconds, and return ``size`` bytes;
-    it must not touch what it shares with us, such as sockets.  Whatever it prints is dropped.
+    it must not touch resources that it shares with us, such as sockets.  Its output is dropped.
     ``waiting`` is called here every second meanwhile.
     Raises MachineError when it fails; the reason stays in the child, since it may quote secrets.
     """
@@ -255,7 +255,7 @@ def forbid_tracing() -> None:
 
 
 def load() -> None:
-    """Import what is otherwise imported where it is used, for a process that cannot do so later."""
+    """Import the modules that are imported late, for a process that cannot import them later."""
     import resource  # noqa: F401, PLC0415 - as said
 
 
@@ -340,7 +340,7 @@ def _become(
 
 
 def _work(work: Callable[[], int], standard: tuple[int | None, int | None, int | None]) -> None:
-    """Never returns.  What the work raises is its own matter: nothing of us may run on."""
+    """Never returns, even if the work raises: our own code must not run on in the child."""
     status = _FAILED
     try:
         _arrange(standard)

@@ -3,7 +3,7 @@
 """What the programs of the initial RAM disk have in common: signals, messages, exit status.
 
 A program is a command line and a function.  Signals that end it unwind the function first, so that
-``finally`` puts back whatever was changed: a terminal, a FIFO, a question on the boot screen.
+``finally`` undoes every change: to a terminal, a FIFO, a question on the boot screen.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def speaker(program: str) -> Say:
         try:  # noqa: SIM105 - contextlib is dear at boot
             os.write(2, line)
         except OSError:
-            pass  # nobody listens; the work goes on
+            pass  # the reader has gone; the work goes on
 
     return say
 

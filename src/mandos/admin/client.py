@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client as the server tells of it, a record of its audit trail, and finding clients by name.
+"""A client as the server reports it, a record of its audit trail, and finding clients by name.
 
-The D-Bus values are kept as they came, so that they can be shown unchanged; what they mean in
-Python is read when it is asked for, which keeps ten thousand clients cheap.  Values that do not
-have the type that ``bus_names`` promises are left out: a server's mistake must not end a program.
+The D-Bus values are kept as they came, so that they can be shown unchanged.  Properties convert
+them to Python on demand, which keeps ten thousand clients cheap.  Values that do not have the
+type that ``bus_names`` promises are skipped: a server's mistake must not end a program.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Client:
 
     @property
     def host(self) -> str:
-        """What the checker checks."""
+        """The host that the checker checks."""
         return self._text("Host")
 
     @property
@@ -96,7 +96,7 @@ class Client:
 
     @property
     def approved_by_default(self) -> bool:
-        """What becomes of a request when nobody approves or denies it."""
+        """The decision on a request that no administrator approves or denies in time."""
         return self._flag("ApprovedByDefault")
 
     @property
@@ -182,9 +182,9 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One record of the audit trail; what does not apply is empty.
+    """One record of the audit trail; fields that do not apply are empty.
 
-    It happened ``times`` times, from ``first`` to ``last`` (aware, UTC).  ``number`` grows.
+    The event happened ``times`` times, from ``first`` to ``last`` (aware, UTC).  ``number`` grows.
     """
 
     number: int

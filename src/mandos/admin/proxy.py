@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The server, as the administrator's programs see it: calls and events over the system bus.
 
-The only room of ``admin`` that knows D-Bus.  It works with our server and with the reference's;
-what the latter does not offer ends in NotOfferedError.  The system bus may be another one by
+The only module of ``admin`` that knows D-Bus.  It works with our server and with the reference's;
+calls that the latter does not offer raise NotOfferedError.  The system bus may be another one by
 DBUS_SYSTEM_BUS_ADDRESS (D-Bus specification, "Well-known Message Bus Instances").
 """
 
@@ -80,7 +80,7 @@ __all__ = [
     "find_clients",
 ]  # fmt: skip
 
-#: How long a server may take; the reference's answers nobody while it works.
+#: How long a server may take; the reference's answers no calls while it works.
 REPLY_TIME = 60.0  # seconds
 _CONNECT_TIME = 10.0  # seconds
 _BUS = "org.freedesktop.DBus"
@@ -97,7 +97,7 @@ _DENIED = frozenset((bus_names.ACCESS_DENIED, "org.freedesktop.DBus.Error.AuthFa
 _UNKNOWN = frozenset((bus_names.UNKNOWN_METHOD, bus_names.UNKNOWN_INTERFACE))
 #: How the servers say that there is no such client: ours, and dbus-python in the reference's.
 _NO_OBJECT = frozenset((bus_names.UNKNOWN_OBJECT, "org.freedesktop.DBus.Python.KeyError"))
-#: What only our server offers, and what to do with another.
+#: Functions that only our server offers, and the hint for users of another server.
 _OURS = {
     "AddClient": (
         "to add clients",
@@ -134,7 +134,7 @@ class RefusedError(PeerError):
 
 
 class NotOfferedError(RefusedError):
-    """This server does not have what was asked for: it is the reference's, or an older one."""
+    """The server lacks the requested function: it is the reference's, or an older one."""
 
 
 class ServerProxy:
@@ -174,7 +174,7 @@ class ServerProxy:
 
     async def closed(self) -> NoReturn:
         """Wait until the connection to the bus is lost; then raise NoBusError."""
-        await asyncio.shield(self._disconnected())  # who waits may stop waiting
+        await asyncio.shield(self._disconnected())  # the waiting task may be cancelled
         raise _lost()
 
     async def _disconnected(self) -> None:
@@ -213,7 +213,7 @@ class ServerProxy:
         await self._on(client, bus_names.MANDOS, "RemoveClient", "o", client.path)
 
     async def extended(self) -> bool:
-        """Whether the server offers what is ours: adding, reloading, the audit trail, reasons."""
+        """Whether the server has our additions: adding, reloading, the audit trail, reasons."""
         (xml,) = await self._call("/", bus_names.INTROSPECTABLE, "Introspect")
         return f'"{bus_names.SERVER1}"' in xml
 
@@ -252,7 +252,7 @@ class ServerProxy:
         self._send(_bus_message("GetNameOwner", bus_names.BUS_NAME), self._owner_told)
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """What ``follow`` tells, for ever; raises NoBusError when the bus is lost."""
+        """Yield the events of ``follow``, for ever; raises NoBusError when the bus is lost."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         lost = asyncio.ensure_future(self.closed())
         lost.add_done_callback(lambda _: queue.put_nowait(None))

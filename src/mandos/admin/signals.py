@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server tells by itself: its signals as events, in the order in which it sent them.
+"""The signals of a server as events, in the order in which the server sent them.
 
-Deprecated signals say nothing that the others do not say, and are passed over, as are signals that
-do not carry what ``bus_names`` promises.
+Deprecated signals only repeat others, and are skipped.  So are signals whose arguments do not
+have the types that ``bus_names`` promises.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ListingFailed:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All clients, now; whatever was known before no longer counts."""
+    """The list of all clients now; it replaces everything known before."""
 
     clients: tuple[Client, ...]
 
@@ -110,7 +110,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class ClientNotFound:
-    """Somebody asked with a key that no client has."""
+    """A request arrived with a key that belongs to no client."""
 
     key_id: str
     address: str
@@ -154,7 +154,7 @@ def _changed(path: str, body: Sequence[Any]) -> Event | None:
     return Changed(path, values) if values else None
 
 
-#: Each signal that becomes an event: what it carries, and the event's making from path and body.
+#: Each signal that becomes an event: its types, and the event's making from path and body.
 _SIGNALS: Mapping[tuple[str, str], tuple[str, Callable[[str, Sequence[Any]], Event | None]]] = {
     (bus_names.OBJECT_MANAGER, "InterfacesAdded"): ("oa{sa{sv}}", _added),
     (bus_names.OBJECT_MANAGER, "InterfacesRemoved"): ("oas", _removed),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The program mandos-ctl: manual page mandos-ctl(8).
 
-``command_line`` reads and judges the options, ``main`` does what they say.  What scripts read is
-made in ``table`` and keeps the reference's form; what people read is made in ``screen``,
-``explain``, ``log`` and ``watch``.
+``command_line`` reads and checks the options, ``main`` carries them out.  ``table`` makes the
+output for scripts and keeps the reference's form; ``screen``, ``explain``, ``log`` and ``watch``
+make the output for people.
 """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the options do to clients: one act for each, in the order of the command line."""
+"""The effects of options on clients: one act for each option, in the order of the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mandos.admin.proxy import Client, ServerProxy
 
-#: Largest secret that is read: the limit of what a client takes, docs/openpgp.md.
+#: Largest secret that is read: the limit that a client accepts, docs/openpgp.md.
 SECRET_LIMIT = 16 << 20
 #: How many clients are worked on at the same time, so that the server can save many in one go.
 _AT_ONCE = 100
@@ -51,7 +51,7 @@ class SetSecret:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Approve or deny what each client waits for."""
+    """Approve or deny the waiting request of each client."""
 
     option: str
     approve: bool

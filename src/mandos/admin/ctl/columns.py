@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Columns of text, fast enough for ten thousand rows; the last column may be folded.
 
-A cell is a text and the name of a style; what a style looks like, and how wide a text is, is the
-terminal's business (``screen``).
+A cell is a text and the name of a style.  The terminal (``screen``) decides the look of a style
+and the width of a text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Medium(NamedTuple):
-    """Where the text goes: its width in columns (0: no limit), what a text takes, and styles."""
+    """The output: its width in columns (0: no limit), the width of a text, and styles."""
 
     columns: int = 0
     width: Callable[[str], int] = len

@@ -28,7 +28,7 @@ _RECORDS = 1000
 
 
 class Mode(Enum):
-    """What to do: the long option that says so."""
+    """The mode of the program, named by its long option."""
 
     LIST = ""
     ACT = "acts"
@@ -43,7 +43,7 @@ class Mode(Enum):
     NAMES = "--names"
 
 
-#: What each mode is, for the messages about what it does not go with.
+#: A description of each mode, for the messages about options that it excludes.
 _DOES = {
     Mode.LIST: "shows settings",
     Mode.IS_ENABLED: "only asks whether a client is enabled",
@@ -127,7 +127,7 @@ def _given(name: str, read: Callable[[str, str], Any]) -> Callable[[str, Any], A
 
 
 _Row = tuple[tuple[str, ...], Any, str, str]
-#: Acts: option strings, what is made of them, the value's name if one is taken, and the help.
+#: Acts: option strings, the act made of them, the value's name if one is taken, and the help.
 _ACTS: tuple[_Row, ...] = (
     (("-e", "--enable"), _property("Enabled", value=True), "", "enable"),
     (("-d", "--disable"), _property("Enabled", value=False), "", "disable"),

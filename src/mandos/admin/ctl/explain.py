@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a client would get its secret now, and what is wrong with it: in words for a person.
+"""Explain to a person whether a client would get its secret now, and what is wrong with it.
 
-Pure: what the server tells of the client and the time go in, text comes out.
+Pure: the server's data about the client and the time go in, text comes out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Grade(Enum):
 
 
 class Trouble(NamedTuple):
-    """What is wrong, in a few words."""
+    """The client's problem, in a few words."""
 
     grade: Grade
     text: str
@@ -46,7 +46,7 @@ _REASONS = {
         "since the server lost its saved state and does not know whether it was",
     ),
 }
-#: What a person must make sure of before enabling it again.
+#: The check that a person must make before enabling the client again.
 _BEFORE = {
     "timeout": "If nobody has taken it away, enable it",
     "state lost": "If it is where it should be, enable it",
@@ -78,7 +78,7 @@ def _short_reason(client: Client) -> str:
 
 
 def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRecord] = ()) -> str:
-    """One paragraph: will it get its secret now; if not, why not, since when, and what to do.
+    """One paragraph: will it get its secret now; if not, why not, since when, and the remedy.
 
     ``ours``: the server is not the reference's, which hands the secret out when there is no
     approval delay, whatever the default.  ``records`` are its newest audit records, newest first.
@@ -119,7 +119,7 @@ def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
 
 
 def _outlook(client: Client, now: datetime) -> Iterator[str]:
-    """How long it stays enabled, and what threatens that."""
+    """How long the client stays enabled, and any threat to that."""
     ok, failure = client.last_checked_ok, _failure(client)
     seen = f"It was last found alive {ago(ok, now)}" if ok else "It has not been found alive yet"
     expires = client.expires
@@ -183,7 +183,7 @@ def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[st
             return
 
 
-#: What the audit trail says of requests.
+#: The events of the audit trail that concern requests.
 _REQUESTS = {
     "secret-sent": "it got its secret",
     "undelivered": "its secret did not reach it",

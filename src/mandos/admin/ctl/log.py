@@ -61,7 +61,7 @@ async def _fetch(server: ServerProxy, name: str, lines: int) -> list[AuditRecord
 
 
 def show(records: Sequence[AuditRecord], medium: Medium) -> Iterator[str]:
-    """A line for each record: when, who, what."""
+    """A line for each record: time, client, event."""
     rows = [[Cell(text, "heading") for text in ("When", "Client", "What")]]
     rows += [_row(record) for record in records]
     yield from layout(rows, medium)
@@ -75,7 +75,7 @@ def _row(record: AuditRecord) -> list[Cell]:
 
 
 def describe(record: AuditRecord) -> str:
-    """What happened, without when and to whom."""
+    """The event's description, without its time and client."""
     text = _KINDS.get(record.kind, (shown(record.kind), None))[0]
     if record.detail:
         text += f": {shown(record.detail.lower() if record.kind == 'rejected' else record.detail)}"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program mandos-ctl: does what the command line says; manual page mandos-ctl(8)."""
+"""The program mandos-ctl: carries out the command line; manual page mandos-ctl(8)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _run(command: Command) -> int:
     if command.debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("mandos").setLevel(logging.DEBUG)
-    logging.getLogger("dbus_fast").setLevel(logging.CRITICAL + 1)  # what it says comes to us too
+    logging.getLogger("dbus_fast").setLevel(logging.CRITICAL + 1)  # errors reach us as exceptions
     return asyncio.run(_DO[command.mode](command))
 
 

@@ -39,7 +39,7 @@ _STYLES = {
 
 
 def medium() -> Medium:
-    """What standard output is: a terminal with its width and colours, or plain text."""
+    """The standard output: a terminal with its width and colours, or plain text."""
     if not sys.stdout.isatty():
         return Medium()
     from rich.cells import cell_len  # noqa: PLC0415 - costs a tenth of a second
@@ -51,7 +51,7 @@ def medium() -> Medium:
     colours = None if console.no_color else console.color_system
     if colours is None:
         return Medium(console.width, cell_len)
-    system = console._color_system  # noqa: SLF001 - what Style.render takes, and nothing else has
+    system = console._color_system  # noqa: SLF001 - Style.render takes it, only this has it
     styles = {name: Style.parse(style) for name, style in _STYLES.items()}
 
     def paint(text: str, style: str) -> str:
@@ -61,7 +61,7 @@ def medium() -> Medium:
 
 
 def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
-    """A line for each client: enabled, time left, last check, what is wrong; then a count."""
+    """A line for each client: enabled, time left, last check, problem; then a count."""
     headings = ("Name", "Enabled", "Time left", "Last check", "What is wrong")
     rows = [[Cell(text, "heading") for text in headings]]
     rows += [_row(client, now) for client in clients]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Clients as scripts read them: the table, the verbose table and the JSON, as the reference's.
 
-Every byte here may be relied upon by somebody: headings, the order of columns and keys, blanks at
+Scripts may rely on every byte here: headings, the order of columns and keys, blanks at
 the ends of lines, ``Yes`` and ``No``, durations as ``7T00:00:00``.
 """
 
@@ -58,7 +58,7 @@ def _column(clients: Sequence[Client], name: str) -> list[str]:
     return [text.ljust(width) for text in texts]
 
 
-def _text(name: str, value: Any) -> str:  # noqa: ANN401 - what D-Bus carries
+def _text(name: str, value: Any) -> str:  # noqa: ANN401 - any value from D-Bus
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return clock(value) if name in _DURATIONS and isinstance(value, int) else str(value)

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens on the server, as it happens: a line for a person, or a JSON object for a program.
+"""Live events of the server: a line for a person, or a JSON object for a program.
 
-For a person, checks that go well and what follows from other news are left out, unless wished for.
+For a person, successful checks and consequences of other events are omitted unless requested.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DERIVED = frozenset({
 _DURATIONS = frozenset(
     {"ApprovalDelay", "ApprovalDuration", "ExtendedTimeout", "Interval", "Timeout"}
 )
-#: Records that say more than the server's signals do, or what no signal says.
+#: Records that say more than the server's signals do, or that have no signal.
 _TOLD_BY_RECORD = {
     "enabled": Grade.WELL,
     "disabled": Grade.BAD,
@@ -44,17 +44,17 @@ _TOLD_BY_RECORD = {
 
 
 class Line(NamedTuple):
-    """What to print, and how bad it is."""
+    """The text to print, and its severity."""
 
     text: str
     grade: Grade | None = None
 
 
 class SignalWatch:
-    """Knows the clients by their paths, and says what each event means.
+    """Knows the clients by their paths, and describes each event.
 
-    If clients are named, only their events are told; NoSuchClientError is raised when the server
-    does not have them at first.  ``records`` is whether the server tells of its audit records.
+    If clients are named, only their events are reported; NoSuchClientError is raised when the
+    server does not have them at first.  ``records``: whether the server reports its audit records.
     """
 
     def __init__(self, names: Sequence[str], *, verbose: bool) -> None:
@@ -238,7 +238,7 @@ def _event_name(event: signals.Event) -> str:
     return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")
 
 
-def _value(name: str, value: Any) -> str:  # noqa: ANN401 - what D-Bus carries
+def _value(name: str, value: Any) -> str:  # noqa: ANN401 - any value from D-Bus
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in _DURATIONS:

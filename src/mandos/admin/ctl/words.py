@@ -42,7 +42,7 @@ def local(date: datetime) -> str:
 
 
 def shown(text: str) -> str:
-    """A text without what could move a terminal's cursor or change its colours."""
+    """A text without characters that could move a terminal's cursor or change its colours."""
     return _UNPRINTABLE.sub(_escape, text)
 
 

@@ -26,7 +26,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """What a client's key files say about it, and what is dubious about them."""
+    """The facts that a client's key files state about it, and warnings about them."""
 
     key_id: str
     fingerprint: str
@@ -164,7 +164,7 @@ def _signals_wait() -> Iterator[None]:
 def _of_pair(
     paths: Pair, of_public: Callable[[bytes], str], of_private: Callable[[bytes], str]
 ) -> str:
-    """What both halves agree on."""
+    """The identifier on which both halves of a key pair agree."""
     shown, proved = (
         _naming(path, of) for path, of in zip(paths, (of_public, of_private), strict=True)
     )

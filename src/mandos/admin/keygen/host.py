@@ -20,7 +20,7 @@ _MEND = "after host = write a name or an address that the server can reach"
 
 
 def remark(name: str) -> str | None:
-    """What an administrator should know about this name, if anything."""
+    """Warnings for the administrator about this name, if any."""
     addresses = _addresses(name)
     if not addresses:
         return (

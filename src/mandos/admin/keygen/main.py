@@ -132,9 +132,9 @@ def _make_keys(options: argparse.Namespace) -> None:
 
 
 def _say_that_keys_exist(directory: KeyDirectory, options: argparse.Namespace, seal: str) -> None:
-    """Keys that the package has made are what a new user wants; other ones have to be forced.
+    """Accept keys that exist already, such as the package's; replacing them needs --force.
 
-    Raises AdministratorError when options say how the keys should be, or when they are no good.
+    Raises AdministratorError when options ask for keys of another kind, or the keys are invalid.
     """
     usual = vars(parser().parse_args([]))
     asked = {name: name.removeprefix("--").replace("-", "_") for _short, name, _how in _MAKING}
@@ -197,7 +197,7 @@ def _forget_signed(folder: Path) -> None:
 
 
 def _kinds(options: argparse.Namespace) -> tuple[kinds.KeyKind, kinds.KeyKind]:
-    """What the OpenPGP key and its subkey are made of.
+    """The algorithms and lengths of the OpenPGP key and its subkey.
 
     A length without a type asks for RSA, the reference's default; an RSA key has an RSA subkey.
     """

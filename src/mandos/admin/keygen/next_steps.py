@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an administrator has to do after keys were made, as commands."""
+"""The next steps of an administrator after keys were made, as commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What makes images anew, for every kernel, by the program that has to be there.
+#: Commands that rebuild the images of every kernel, by the program that has to be there.
 _IMAGES = {
     "update-initramfs": "update-initramfs -u -k all",
     "dracut": "dracut --force --regenerate-all",
@@ -32,7 +32,7 @@ def after_first_keys(seal: str) -> list[str]:
 
 
 def with_keys_that_exist(seal: str) -> list[str]:
-    """Where to go on with keys that somebody else may have made, such as the package."""
+    """Where to go on with keys of another origin, such as the package."""
     return [
         f"next: {seal} prints this client's section for clients.conf on the server",
         "--force would replace the keys; sections that servers have would be worthless then",
@@ -40,7 +40,7 @@ def with_keys_that_exist(seal: str) -> list[str]:
 
 
 def after_new_keys(seal: str) -> list[str]:
-    """What keeps a machine from booting by itself, whose keys were replaced."""
+    """The steps after which a machine with replaced keys boots by itself again."""
     return [
         "the keys were replaced: after three steps this machine boots by itself again",
         f"1. {seal} prints a new section, with another key_id and secret",

@@ -45,7 +45,7 @@ def read(file: str) -> bytes:
 
 
 def remarks(password: bytes) -> list[str]:
-    """What an administrator should know about a password that can be sealed."""
+    """Warnings for the administrator about a password that can be sealed."""
     found = []
     if b"\0" in password:
         found.append(
@@ -77,7 +77,7 @@ def _typed() -> bytes:
 
 
 def _line(prompt: str) -> bytes:
-    """What is typed, unseen: every byte before the end of the line, whatever its encoding."""
+    """The typed line, without echo: every byte before the end of the line, in any encoding."""
     found = termios.tcgetattr(_STDIN)
     unseen = list(found)
     unseen[_LOCAL_FLAGS] &= ~termios.ECHO

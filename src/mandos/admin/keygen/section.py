@@ -16,7 +16,7 @@ _LINE = 64
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot head a section.  Raises UsageError."""
+    """Refuse names that cannot head a section.  Raises UsageError."""
     if not name or name != name.strip() or not name.isprintable() or set("[]").intersection(name):
         raise UsageError(f"{name!r} cannot be a client's name", "--name gives another one")
     if name == "DEFAULT":

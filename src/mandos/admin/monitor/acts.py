@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be done with a client: the calls, and what is said when they have succeeded."""
+"""The actions on a client: the calls, and the message after each success."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Act:
     answers: bool = False
 
     def words(self, client: Client) -> str:
-        """What is said when it was done; ``client`` is as it was before."""
+        """The message after success; ``client`` is in its state before the action."""
         if self.answers and not client.approval_pending:
             held = span(client.approval_duration)
             return f"{client.name} does not ask now; {self.done} for {held} should it ask"

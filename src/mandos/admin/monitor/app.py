@@ -53,7 +53,7 @@ _SEARCH, _FILTER = "search", "filter"
 
 
 class Following(Protocol):
-    """What the app needs of a session."""
+    """The part of a session that the app needs."""
 
     async def run(self) -> None:
         """Follow the server."""
@@ -132,7 +132,7 @@ class MonitorApp(App[None]):
         self.run_worker(self.session.run(), exit_on_error=True)
 
     def hear(self, event: Event) -> None:
-        """Take what the server told; the next beat draws it."""
+        """Take an event from the server; the next beat draws it."""
         self.model.apply(event, self.now())
         if isinstance(event, NeedApproval):
             self.bell()
@@ -157,7 +157,7 @@ class MonitorApp(App[None]):
             self.renew()
 
     def _after_move(self) -> None:
-        """Draw what depends on the selection."""
+        """Draw the parts that depend on the selection."""
         self._summary.refresh()
         self._request.renew()
         self._status.refresh()
@@ -291,11 +291,11 @@ class MonitorApp(App[None]):
         return free and not self._question.display if action in ("search", "filter") else True
 
     def action_search(self) -> None:
-        """Type what to search for."""
+        """Ask for the text to search for."""
         self._open_prompt(_SEARCH, "")
 
     def action_filter(self) -> None:
-        """Type what to filter by."""
+        """Ask for the text to filter by."""
         self._open_prompt(_FILTER, self.model.view.text)
 
     def action_search_on(self, step: int) -> None:
@@ -326,6 +326,6 @@ class MonitorApp(App[None]):
         self.renew()
 
     def action_redraw(self) -> None:
-        """Draw the screen anew, over whatever another program wrote there."""
+        """Draw the screen anew, over any output of other programs."""
         self.screen.refresh(layout=True, repaint=True)
         self.renew()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fit(text: str, width: int) -> str:
-    """Cut a text to so many cells; what is missing shows as three dots."""
+    """Cut a text to so many cells; three dots replace the missing end."""
     if cell_len(text) <= width:
         return text
     return (set_cell_size(text, max(0, width - 3)) + "...")[:width]
@@ -47,7 +47,7 @@ def wrapped(text: str, width: int) -> Iterator[str]:
 def _chopped(text: str, width: int) -> list[str]:
     """Break a word that is too long between any two characters.
 
-    Not by Rich's ``chop_cells``, which drops what takes no cells at the end of a text.
+    Not by Rich's ``chop_cells``, which drops characters without width at the end of a text.
     """
     starts, taken = [0], 0
     for start, _end, cells in split_graphemes(text)[0]:

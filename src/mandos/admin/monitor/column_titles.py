@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The line above the list: what its columns are, and which of them it is sorted by."""
+"""The line above the list: the titles of its columns, and the column that it is sorted by."""
 
 from __future__ import annotations
 

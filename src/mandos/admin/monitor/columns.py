@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list's columns: how wide they are, and what stands in them.
+"""The list's columns: their widths and contents.
 
-Everything is said in words; colours and weight only repeat it, so that nothing is lost without.
+Words say everything; colours and weight only repeat it, so a screen without them loses nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mandos.admin.monitor.row import ClientRow
 
-#: The words for states: those that need somebody are in capital letters.
+#: The words for states: capital letters mark those that need an administrator.
 LABELS: Final = {
     State.ASKS: "ASKS",
     State.FAILING: "FAILING",
@@ -76,7 +76,7 @@ class Columns:
 
 
 def row_cells(row: ClientRow, now: datetime) -> tuple[str, ...]:
-    """What stands in a client's columns."""
+    """The contents of a client's columns."""
     state = LABELS[row.state(now)]
     return row.name, state, row.time_left(now), row.last_alive(now), row.note(now)
 

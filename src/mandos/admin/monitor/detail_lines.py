@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def facts(row: ClientRow, now: datetime, zone: tzinfo | None = None) -> list[tuple[str, str]]:
-    """Titles and what stands behind them; what is empty or does not apply is left out."""
+    """Titles and their values; values that are empty or do not apply are omitted."""
     return [(title, printable(text)) for title, text in _facts(row, now, zone) if text]
 
 

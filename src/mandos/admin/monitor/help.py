@@ -44,7 +44,7 @@ class HelpWindow(Window):
 
     @property
     def title(self) -> tuple[str, str]:
-        """What it shows, and how to leave."""
+        """The window's title, and the keys that leave it."""
         return "Keys of mandos-monitor", "? back"
 
 

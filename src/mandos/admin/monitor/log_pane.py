@@ -35,7 +35,7 @@ class LogPane(Window):
 
     @property
     def title(self) -> tuple[str, str]:
-        """What it shows now, and the keys that change it."""
+        """The records that the log shows now, and the keys that change them."""
         what = "all checks" if self.verbose else "no successful checks"
         lines = "long lines wrapped" if self.wrap else "long lines cut"
         return f"Log: {what}, {lines}", "l hide  v checks  w wrap"

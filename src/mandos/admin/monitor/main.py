@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program mandos-monitor: its command line, and whether this terminal will do.
+"""The program mandos-monitor: its command line, and whether this terminal is good enough.
 
-Manual page: mandos-monitor(8).  What draws is imported late, for --help and --version.
+Manual page: mandos-monitor(8).  Drawing code is imported late, so --help and --version are fast.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log: what each event says to a person, and what is kept of it.
+"""The log: the message of each event for a person, and the messages that are kept.
 
 Successful checks are verbose.  They are kept apart, so that thousands of them do not push out the
 one request that was refused.
@@ -54,7 +54,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line of the log; numbers grow in the order of what happened."""
+    """A line of the log; numbers grow in the order of the events."""
 
     number: int
     at: datetime
@@ -95,7 +95,7 @@ def _after(kept: deque[Message], number: int) -> list[Message]:
 
 
 def said(event: Event, name: str = "") -> tuple[str, Weight] | None:
-    """What an event says about the client of this name; None when it needs no words."""
+    """The message of an event about the client of this name; None when it needs none."""
     say = _SAYINGS.get(type(event))
     return None if say is None else say(event, name)
 

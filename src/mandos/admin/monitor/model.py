@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All that the monitor knows: the server's clients, the log, and why there is no server.
 
-Events go in with the time; nothing comes out but what can be looked at.  ``changed`` says that
-something has to be drawn again.
+Events go in with the time; the model has no other effect than its own state.  ``changed`` says
+that something has to be drawn again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mandos.admin.signals import Event
     from mandos.errors import MandosError
 
-#: What the list says while it has nothing to show.
+#: The text of the list while it has no clients to show.
 CONNECTING = ("Looking for the Mandos server ...",)
 LISTING = ("The Mandos server is there, its clients are coming ...",)
 NO_SERVER = (
@@ -59,7 +59,7 @@ class Model:
         self._failure: tuple[str, ...] = ()
         self._rows: dict[str, ClientRow] = {}
         self._sorted = True
-        #: What became of clients, and of which.
+        #: The names of clients by news, gathered before they are logged.
         self._gathered: dict[str, list[str]] = {}
         self._gathering_since = datetime.min.replace(tzinfo=UTC)
         self._takes: dict[type, Callable[[Any, datetime], None]] = {
@@ -84,7 +84,7 @@ class Model:
         self.changed = False
 
     def apply(self, event: Event, now: datetime) -> None:
-        """Take what the server told."""
+        """Take an event from the server."""
         if take := self._takes.get(type(event)):
             take(event, now)
         if words := said(event, self._name(getattr(event, "path", ""))):
@@ -100,7 +100,7 @@ class Model:
         self._empty(lines)
 
     def refuse(self, error: MandosError, now: datetime) -> str:
-        """What an administrator wanted did not happen; returns what the log says about it."""
+        """Record that an administrator's action failed; returns the text of the log about it."""
         text = " -- ".join(_lines(error))
         self.note(text, now, Weight.ALERT)
         return text

@@ -52,8 +52,8 @@ class Prompt(Horizontal):
         self.purpose = purpose
         self._label.update(f" {purpose}: ")
         self.display = True
-        # At once: Textual's focus() comes later, and what was typed before that would be taken for
-        # keys, of which some disable clients.
+        # At once: Textual's focus() comes later, and text typed before that would be taken
+        # for keys, some of which disable clients.
         self.screen.set_focus(self._input)
 
     def on_input_changed(self, event: Input.Changed) -> None:

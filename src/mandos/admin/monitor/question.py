@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Question(Widget, can_focus=True):
-    """Takes the next key, whatever it is."""
+    """Takes the next key, any key."""
 
     @dataclass
     class Answered(Message):
@@ -53,7 +53,7 @@ class Question(Widget, can_focus=True):
         self._answer(yes=event.key == "y")
 
     def on_blur(self) -> None:
-        """Whoever goes elsewhere has not said yes."""
+        """Losing the focus counts as no."""
         self._answer(yes=False)
 
     def _answer(self, *, yes: bool) -> None:

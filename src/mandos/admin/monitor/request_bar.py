@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The line that stands out while a client waits for approval, and says what to press."""
+"""The line that stands out while a client waits for approval, and names the keys to press."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client as the monitor sees it: what it is up to now, and what that is sorted and shown by."""
+"""A client as the monitor sees it: its state now, and the values to sort and show it by."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIGITS = re.compile(r"([0-9]{1,18})")
 
 
 class State(IntEnum):
-    """What a client is up to, the most urgent first."""
+    """The states of a client, the most urgent first."""
 
     ASKS = 0
     FAILING = 1
@@ -48,9 +48,9 @@ class ClientRow:
     name: str
     #: Sorts numbers in names by their value.
     sort_name: tuple[tuple[int, int | str], ...]
-    #: What text filters and searches look at, without regard to case.
+    #: The text that filters and searches look at, without regard to case.
     text: str
-    #: What it is up to, unless a check is overdue.
+    #: The client's state, unless a check is overdue.
     basis: State
     #: When it will be disabled unless it is found alive.
     expires: datetime
@@ -81,7 +81,7 @@ class ClientRow:
         return replace(self, **_live(client))
 
     def state(self, now: datetime) -> State:
-        """What it is up to."""
+        """The client's state."""
         if self.basis is State.ENABLED and now >= self.late:
             return State.LATE
         return self.basis
@@ -97,17 +97,17 @@ class ClientRow:
         return "never" if self.alive == LONG_AGO else f"{age(now - self.alive)} ago"
 
     def decision(self, now: datetime) -> str:
-        """What becomes of its waiting request when nobody answers, and when."""
+        """The decision on its waiting request without an answer, and its time."""
         soon = "soon" if self.answered == NEVER else f"in {clock(self.answered - now)}"
         return f"{'sent' if self.client.approved_by_default else 'denied'} {soon}"
 
     def request(self, now: datetime) -> str:
-        """What becomes of its waiting request."""
+        """The decision on its waiting request."""
         other = "denied" if self.client.approved_by_default else "approved"
         return f"{self.decision(now)} unless {other}"
 
     def note(self, now: datetime) -> str:
-        """What is worth a word."""
+        """A remark on the client's state."""
         match self.state(now):
             case State.ASKS:
                 return self.decision(now)
@@ -149,7 +149,7 @@ class _Live(TypedDict):
 
 
 def _live(client: Client) -> _Live:
-    """What changes all the time."""
+    """The values that change all the time."""
     return {
         "client": client,
         "basis": _basis(client),

@@ -26,7 +26,7 @@ REFUSED_AGAIN_AFTER: Final = timedelta(seconds=10)
 
 
 class MonitorSession:
-    """Tells of everything, and takes what is to be done."""
+    """Reports all events, and takes the actions to be done."""
 
     def __init__(self, tell: Callable[[Event], None], fail: Callable[[MandosError], None]) -> None:
         self._tell = tell
@@ -35,7 +35,7 @@ class MonitorSession:
         self._refused = asyncio.Event()
 
     async def do(self, act: Act, client: Client) -> None:
-        """Do something with a client; raises what the server's calls raise."""
+        """Do something with a client; raises the errors of the server's calls."""
         if self._server is None:
             raise NoBusError("there is no connection to the system bus")
         await act.call(self._server, client)
@@ -76,6 +76,6 @@ class MonitorSession:
 
 
 def _seen(closed: asyncio.Task[None]) -> None:
-    """Take the reason why a connection ended, for when nobody asks for it any more."""
+    """Retrieve the reason why a connection ended, when no task waits for it any more."""
     if not closed.cancelled():
         closed.exception()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bottom line: what the last key did, else which keys there are; and the place in the list."""
+"""The bottom line: the last key's effect, else the available keys; and the place in the list."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attributes and colours, and lines made of them.
 
-The terminal's own red and magenta, which can be read on a light and on a dark background, and only
-for what is wrong.  Without colours bold, underlined and reversed text remain.
+Only problems are coloured: in the terminal's own red and magenta, which can be read on a light
+and on a dark background.  Without colours bold, underlined and reversed text remain.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The top line: how many clients there are of each kind, and what the list is narrowed to."""
+"""The top line: the number of clients of each kind, and the kind that the list is narrowed to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Summary(Widget):
-    """``[1 all 6]  2 asks 1 ...``: the digits are keys, the brackets show what is chosen."""
+    """``[1 all 6]  2 asks 1 ...``: the digits are keys, the brackets show the choice."""
 
     def __init__(self, model: Model, now: Callable[[], datetime], zone: tzinfo | None) -> None:
         super().__init__(id="summary")
@@ -47,7 +47,7 @@ class Summary(Widget):
         return paint.strip(self.size.width, [*pieces, (right, paint.BOLD)])
 
     async def on_click(self, event: events.Click) -> None:
-        """Narrow the list to what was clicked at."""
+        """Narrow the list to the clicked kind."""
         end = 0
         for show, tab in zip(Show, self._tabs(), strict=True):
             end += len(tab)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A line above a window: what the window shows, and the keys that change it."""
+"""A line above a window: the window's contents, and the keys that change them."""
 
 from __future__ import annotations
 

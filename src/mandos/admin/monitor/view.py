@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which clients the list shows, in which order, and which of them is selected.
 
-The selection is a client, never a place: it stays on its client whatever the list does.  While the
+The selection is a client, never a place: it stays on its client when the list changes.  While the
 administrator has not moved it (``automatic``), it goes to requests as they come.
 """
 
@@ -26,7 +26,7 @@ SETTLING: Final = timedelta(seconds=1)
 
 
 class Show(Enum):
-    """What the list can be narrowed to; the values are the words on the screen."""
+    """The kinds that the list can be narrowed to; the values are the words on the screen."""
 
     ALL = "all"
     ASKS = "asks"
@@ -35,7 +35,7 @@ class Show(Enum):
     DISABLED = "disabled"
 
 
-#: What each of a row's states counts as.
+#: The kind of each of a row's states.
 _SHOWN: Final = {
     State.ASKS: Show.ASKS,
     State.FAILING: Show.FAILING,
@@ -46,7 +46,7 @@ _SHOWN: Final = {
 
 
 class Order(Enum):
-    """What the list is sorted by; the values are the titles of columns."""
+    """The orders of the list; the values are the titles of columns."""
 
     NAME = "Name"
     STATE = "State"
@@ -71,8 +71,8 @@ class View:
         self._all: Iterable[ClientRow] = ()
         self._selected: str | None = None
         self._kept: str | None = None
-        #: Who was selected until it vanished; when it comes back before a person has moved the
-        #: selection, as after a restart of the server, it is selected again.
+        #: The client that was selected until it vanished; when it comes back before a person
+        #: has moved the selection, as after a restart of the server, it is selected again.
         self._vanished: str | None = None
         self._moved_by_itself: datetime | None = None
 

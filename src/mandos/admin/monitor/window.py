@@ -31,7 +31,7 @@ class Window(ScrollView, can_focus=True):
 
     @property
     def title(self) -> tuple[str, str]:
-        """What it shows, and the keys that change that."""
+        """The window's contents, and the keys that change them."""
         return "", ""
 
     def show_lines(self) -> None:

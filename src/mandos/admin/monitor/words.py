@@ -57,7 +57,7 @@ def moment(date: datetime, now: datetime, zone: tzinfo | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """Write what a terminal must not get (control characters, bidirectional marks) as escapes."""
+    """Write characters that a terminal must not get (controls, bidirectional marks) as escapes."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
