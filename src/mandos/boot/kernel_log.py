@@ -20,7 +20,7 @@ _DEBUG = 7
 
 _DEVICE = "/dev/kmsg"
 _STDERR = 2
-#: What one record can hold, with room for its level.
+#: Size of one record, with room for its level.
 _LINE_LIMIT = 900
 
 
@@ -44,11 +44,11 @@ def _complain(line: bytes) -> None:
     try:  # noqa: SIM105 - contextlib is dear at boot
         os.write(_STDERR, line + b"\n")
     except OSError:
-        pass  # nobody can be told
+        pass  # no other place to report it
 
 
 class Lines:
-    """Takes what a program says in pieces, logs whole lines, and tells them to ``also``."""
+    """Takes a program's messages in pieces, logs whole lines, and calls ``also`` with each."""
 
     __slots__ = ("_also", "_half")
 

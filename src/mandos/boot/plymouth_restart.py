@@ -26,7 +26,7 @@ _START_LIMIT = 3.0  # seconds until a new daemon has to answer
 
 
 def be_root() -> None:
-    """Whoever started us: plymouthd answers root only, and so may the new one be started."""
+    """Become root altogether: plymouthd answers root only, and the new one starts as root."""
     if os.geteuid() == 0:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's loop: looks what is asked, has the password fetched, answers, and waits for more."""
+"""The agent's loop: reads the questions, starts the fetch, answers, and waits for more."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _OK, _WARNING, _FAILED = "ok", "warning", "failed"
 
 
 class Finding:
-    """One thing that was looked at: ``ok``, ``warning`` or ``failed``, what, and how it is."""
+    """Result of one check: ``ok``, ``warning`` or ``failed``, the thing checked, and its state."""
 
     __slots__ = ("outcome", "said", "what")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to answer, with which password, and when: without input or output, told the time.
+"""Decides which question gets which password, and when; no input or output, no clock of its own.
 
 A program that gets a wrong password asks again, in a new file about the same subject, and often
 only three times.  No subject therefore gets the same password twice; a question that cannot be
@@ -51,9 +51,9 @@ class Agenda:
         return key in self._cases
 
     def update(self, questions: Mapping[Key, Question | None]) -> None:
-        """Take in what the directory holds now: None for a question that is known already.
+        """Take the questions that the directory holds now; None for a question known already.
 
-        What is not among them has been answered by somebody else, removed or renamed.
+        Another program has answered, removed or renamed each question that is missing.
         """
         cases = {}
         for key, question in questions.items():

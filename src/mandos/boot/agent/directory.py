@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory of the questions, watched: inotify(7).
+"""Watches the directory of the questions, with inotify(7).
 
-It may not exist yet, and may be removed and made again: then what exists of its path is watched
-until the rest appears.  The kernel's events only say that there is something to see; what there is
-tells the listing, so that no lost event leads to a lost question.
+The directory may not exist yet, and may be removed and made again: then the existing part of its
+path is watched until the rest appears.  The kernel's events only say that something changed; a
+directory listing shows the questions, so that no lost event leads to a lost question.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Directory:
         self._watch()
 
     def fileno(self) -> int:
-        """What to wait for; it may be another one after each call of the other methods."""
+        """The descriptor to wait for; each call of another method may replace it."""
         return -1 if self._inotify is None else self._inotify.fileno()
 
     def read_events(self) -> None:
-        """Read what the kernel tells, and watch anew when what is watched has gone."""
+        """Read the kernel's events; when a watched directory has gone, watch anew."""
         events = 0 if self._inotify is None else self._inotify.drain()
         if events & _LOST or not self._complete:
             self._watch()

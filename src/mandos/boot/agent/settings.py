@@ -42,7 +42,7 @@ COMMAND_LINE = CommandLine(
 
 
 class AgentSettings:
-    """What one run of the agent does; valid once built.  Times are in seconds."""
+    """Settings of one run of the agent; valid once built.  Times are in seconds."""
 
     __slots__ = ("client", "console", "directory", "group", "helpers", "linger", "retry", "user")
 

@@ -4,8 +4,8 @@
 
 For initramfs-tools with cryptsetup-initramfs.  It starts plugin-runner at once, while the machine
 still looks for its disks; when the prompt opens its FIFO, the password is there already.  It runs
-until SIGTERM, since another disk may ask, or the same one again after a wrong password.  What
-happens is told to the kernel's log, from where the journal takes it.
+until SIGTERM, since another disk may ask, or the same one again after a wrong password.  It writes
+its messages to the kernel's log, from where the journal takes them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Work:
             self._watch.close()
 
     def _serve(self, now: float) -> float | None:
-        """Answer those who wait; returns when to come back at the latest."""
+        """Answer the waiting prompts; return the latest time for the next call."""
         prompts = list(handover_prompts.waiting())
         for prompt in prompts:
             password = self._rules.answer(prompt, now)
@@ -142,7 +142,7 @@ class _Work:
             self._tell_once(fetch.problem)
 
     def _tell_once(self, text: str) -> None:
-        """Log it, and tell whoever sits at the console."""
+        """Log the text, and show it to the person at the console."""
         if text not in self._told:
             self._told.add(text)
             log(text)

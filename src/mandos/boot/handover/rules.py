@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which password goes to which prompt, and when to fetch: without input, output or a clock.
+"""Decides which password goes to which prompt, and when to fetch; no input, output or clock.
 
-A password is given to each disk once: cryptsetup drops a disk after a few wrong ones, and whoever
-types at the console must not be interrupted by what is known to be wrong.  When the disk asks
+A password is given to each disk once: cryptsetup drops a disk after a few wrong ones, and a wrong
+password must not interrupt the person who types at the console.  When the disk asks
 again, the servers are asked again too, less and less often, and another password is given at once.
 The same one is tried again only after minutes, in case something else had gone wrong.
 """
@@ -33,7 +33,7 @@ class Prompt:
 
 
 class Handover:
-    """What was fetched and given so far."""
+    """The passwords that were fetched and given so far."""
 
     __slots__ = ("_begin", "_given", "_password", "_pause", "_served")
 

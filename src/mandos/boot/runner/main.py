@@ -94,7 +94,7 @@ def _race(settings: RunnerSettings, wakeup: int, relay: Relay, say: Say) -> int:
 
 
 def _require_standard_descriptors() -> None:
-    """Whatever is opened later must not be taken for standard input, output or errors."""
+    """Make sure that no file opened later gets the number of a standard descriptor."""
     try:
         os.fstat(_STDOUT)
     except OSError as error:
