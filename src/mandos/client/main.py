@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The program mandos-client: prints the password and exits with 0, or keeps trying for ever.
 
-It exits otherwise only when its own keys or options are unusable, or when a signal ends it.  What
-is imported here is what every start pays for.
+It exits otherwise only when its own keys or options are unusable, or when a signal ends it.  Every
+start pays for the imports of this module.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except MemoryError:
         _say("out of memory")
-        return _EX_TEMPFAIL  # whoever has started us starts us again
+        return _EX_TEMPFAIL  # the program that started us starts us again
     except _Ended as end:
         _say(f"ended by {_ENDING_SIGNALS[end.number]}")
         return 128 + end.number
@@ -110,7 +110,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _say(message: str) -> None:
-    """Tell a person; nobody has to be there to read it."""
+    """Report to a person, if standard error has a reader."""
     try:
         os.write(_STDERR, f"mandos-client: {message}\n".encode(errors="backslashreplace"))
     except OSError:
@@ -118,7 +118,7 @@ def _say(message: str) -> None:
 
 
 def _say_why(error: MandosError) -> None:
-    """Tell why we cannot work at all: to whoever has started us, or through it to the console."""
+    """Report why we cannot work at all: on a terminal, or as a notice to our starter."""
     if os.isatty(_STDERR):
         for line in error.lines():
             _say(line)

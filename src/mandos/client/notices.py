@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person at the console is told: few lines, each once, however bad the network is.
+"""Notices for the person at the console: few lines, each once, however bad the network is.
 
 A notice is a line of the client that begins with a word (``is_notice``): the programs that run the
 client show it on the console, while everything else goes to the log.
@@ -65,10 +65,10 @@ class Sparing:
 
 
 class Board:
-    """The notices of one client after the other, as a console shall show them.
+    """Collects the notices of one client after the other for the console.
 
-    The lines of a client's first seconds are held back: most boots end before, and then nobody
-    needs them.
+    The lines of a client's first seconds are held back: most boots end before, and then the lines
+    are of no use.
     """
 
     __slots__ = ("_begin", "_pending", "_sparing")
@@ -79,12 +79,12 @@ class Board:
         self._begin = 0.0
 
     def begin(self, now: float) -> None:
-        """A client has been started; what an earlier one said in vain is still to be shown."""
+        """A client has been started; the pending notices of a failed one are still to be shown."""
         if not self._pending:
             self._begin = now + HELD_BACK
 
     def end(self) -> None:
-        """It had the password: what it said before is of no use any more."""
+        """The client had the password: drop its notices, which are of no use any more."""
         self._pending = []
 
     def feed(self, line: str) -> None:

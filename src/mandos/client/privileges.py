@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving root up for good: the parts that read what comes from a network have no rights at all.
+"""Gives root up for good: the parts that read data from a network have no rights at all.
 
 The one part that keeps root is root altogether.
 """
@@ -17,7 +17,7 @@ _NOBODY = 65534
 
 
 def has_root() -> bool:
-    """Whether this process can do what only root may."""
+    """Whether this process has root's rights."""
     return os.geteuid() == 0
 
 
@@ -32,7 +32,7 @@ def everybody_can_import() -> bool:
 
 
 def be_root() -> None:
-    """Be root altogether, if we are at all: nobody else may then send us signals."""
+    """If we have root's rights, be root altogether: then only root may send us signals."""
     if has_root():
         os.setgroups([])
         os.setresgid(0, 0, 0)

@@ -256,7 +256,7 @@ class _Network:
         self._links.close()
 
     def _why_stays(self, index: int) -> str:
-        """Why an interface is left up: somebody else uses it by now, or is about to."""
+        """Why an interface is left up: another program uses it by now, or is about to."""
         if _foreign_addresses(index) - self._former.get(index, set()):
             return "it has an address that is not ours"
         if {index, _ANY}.intersection(_packet_interfaces()):
@@ -264,7 +264,7 @@ class _Network:
         return ""
 
     def _quietly(self, undo: Callable[..., None], *arguments: bytes | int) -> None:
-        """Undo what may be undone already, by whoever removed the interface."""
+        """Undo a step; the removal of the interface may have undone it already."""
         try:
             undo(*arguments)
         except OSError as error:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who this client is: its raw key pair and priority string, ready for sessions.
+"""The client's identity: its raw key pair and priority string, ready for sessions.
 
 Importing this loads GnuTLS, which is why nothing imports it at the top.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Identity:
     """Made from the contents of the key files; raises AdministratorError naming the bad one.
 
-    ``key_id`` is what servers know this client by.
+    Servers know this client by its ``key_id``.
     """
 
     __slots__ = ("_credentials", "_priority", "key_id")

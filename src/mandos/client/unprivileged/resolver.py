@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TIME = 15.0
 _ADDRESS_LIMIT = 16
 _ANSWER_LIMIT = 1 << 12
-#: What begins an answer that is no list of addresses but the reason why there is none.
+#: Beginning of an answer that is no list of addresses but the reason why there is none.
 _WHY = "!"
 
 

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     Found = Callable[[Iterable["Target"]], None]
 
     class Search(Protocol):
-        """What both searches are."""
+        """Interface of both searches."""
 
         def deadline(self, now: float) -> float:
             """When to call ``tick``."""
 
         def tick(self, now: float) -> object:
-            """Do what is due."""
+            """Do the work that is due."""
 
         def network_changed(self) -> None:
             """Take new interfaces and addresses in."""
@@ -139,7 +139,7 @@ class DirectSearch:
             self._look_up()
 
     def network_changed(self) -> None:
-        """What was impossible may be possible now."""
+        """Try again: an impossible search may be possible now."""
         self._look_at_links(time.monotonic())
         if self._hosts:
             self._tell()

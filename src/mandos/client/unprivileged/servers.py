@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mandos.client.unprivileged.loop import Loop
     from mandos.client.unprivileged.search import Target
 
-    #: Opens what a server sent; later calls back with the password, or why there is none.  The
+    #: Opens a server's message; later calls back with the password, or why there is none.  The
     #: number says how many messages from the same host were opened before.
     Open = Callable[[bytes, Callable[[Opened | MandosError], None], int], None]
     #: Asks for a route to an address over an interface (0: for none), in place of an earlier one;
@@ -63,7 +63,7 @@ _COMPLAINT_LIMIT = 8
 class _Server:
     """A server, the attempt under way, when to begin the next one, and what went wrong so far.
 
-    ``complaint`` is the last failure, ``told`` are those that a person has been told.
+    ``complaint`` is the last failure, ``told`` are the failures already reported to a person.
     """
 
     __slots__ = (
@@ -112,7 +112,7 @@ class Fetcher:
 
     ``learn`` takes the servers that a search finds, and ``password`` is set once one of them has
     given it.  The reports are for a person at the console, and for ``--debug``; ``retry`` is in
-    seconds.  ``on_refusal``, if set, returns what a person can do about a server that refuses.
+    seconds.  ``on_refusal``, if set, returns advice for a person about a server that refuses.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Fetcher:
         for target in targets:
             server = self._servers.get(target.address)
             if server is not None:
-                if server.host or not target.name:  # what the administrator named stays so
+                if server.host or not target.name:  # the administrator's own target stays
                     server.target = target
                 self._renew(server, now)
             else:
@@ -234,7 +234,7 @@ class Fetcher:
         return turns.next_to_ask(self._waiting(now), self._busy())
 
     def _room(self, now: float) -> tuple[float, _Server | None]:
-        """When there is a connection for the next who waits, and who gives it up for that."""
+        """When the next waiting server can have a connection, and the server that gives it up."""
         busy = self._busy()
         if len(busy) < _AT_ONCE:
             return now, None
@@ -301,7 +301,7 @@ class Fetcher:
             self._keep_unsigned(server, result.password, time.monotonic())
 
     def _keep_unsigned(self, server: _Server, password: bytes, now: float) -> None:
-        """Who has the client's public key can have sealed it: look for a signed one first."""
+        """Keep a password that any holder of our public key may have sealed; seek a signed one."""
         server.begin = now + self._wait()
         if not self._unsigned:
             self._unsigned_from = now + UNSIGNED_AFTER
@@ -356,7 +356,7 @@ class Fetcher:
         if server.way and server.idle:
             self._go_over(server, 0)
         else:
-            server.begin = min(server.begin, now)  # who announces it anew cannot put it off
+            server.begin = min(server.begin, now)  # a new announcement cannot delay it
 
     def _seek_way(self, server: _Server) -> None:
         """A server on our own link may be one that no route leads to: have one made.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol, TypeVar
 
     class Turn(Protocol):
-        """What this needs to know of a server.
+        """The attributes of a server that decide about turns.
 
         ``begin`` is when it came to wait, ``asked`` when it was last asked, ``turn`` how long it
         may then keep its connection, and ``opening`` says that its answer is being opened.
@@ -49,7 +49,7 @@ _NEVER = float("inf")
 
 
 def next_to_ask(waiting: Iterable[_Server], busy: Iterable[_Server]) -> _Server:
-    """Of those who wait, the one whose turn it is."""
+    """The waiting server whose turn it is."""
     counts = _counts(busy)
     return min(waiting, key=lambda one: (_share(one, counts), one.begin))
 

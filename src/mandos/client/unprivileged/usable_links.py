@@ -52,7 +52,7 @@ class UsableLinks:
 
     @property
     def selected(self) -> list[Link]:
-        """The links in use, whatever their state."""
+        """The links in use, in any state."""
         return [link for link in self.all if self._selection.uses(link)]
 
     def exists(self, name: str) -> bool:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells a person, who sees nothing happen, that the client waits for a server, and where.
+"""Reports to a waiting person that the client waits for a server, and on which interfaces.
 
-That is after ten seconds, then less and less often.
+The first report comes after ten seconds, the next ones less and less often.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mandos.links import Link
 
     class Knowing(Protocol):
-        """Who knows the servers."""
+        """The part that knows the servers."""
 
         @property
         def knows_a_server(self) -> bool:
