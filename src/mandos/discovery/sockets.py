@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sockets of multicast DNS on Linux, and what the kernel tells about interfaces.
+"""The sockets of multicast DNS on Linux, and the kernel's news about interfaces.
 
 Per address family there are two sockets for all interfaces.  One *asks*: it sends from a port of
 its own, so a responder answers it directly and without delay (RFC 6762 section 6.7).  One *hears*
