@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The level, syslog(2), that the kernel shows on the console only when it is told to debug.
+#: The level, syslog(2), that the kernel shows on the console only when set to debug.
 _DEBUG = 7
 
 _DEVICE = "/dev/kmsg"

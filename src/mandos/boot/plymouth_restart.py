@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """plymouthd is ended and started anew: the only way to withdraw a question from the boot screen.
 
-plymouthd cannot be told to forget a question.  Killing plymouth(8), which asked it, leaves the
+plymouthd has no command to forget a question.  Killing plymouth(8), which asked it, leaves the
 question on the screen in front of every later one, and the first line typed is lost to it.
 """
 
@@ -43,7 +43,7 @@ class Daemon:
             raise MachineError(f"plymouthd went away: {error.strerror}") from error
 
     def restart(self, say: Callable[[str], None]) -> None:
-        """End it, and start the same command; complaints are said, since we are ending too."""
+        """End it, and start the same command; failures are only reported, since we end too."""
         try:
             self._end()
             _start(self._command)

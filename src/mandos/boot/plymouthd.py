@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the boot screen's daemon, plymouthd(8), and watching that it is the same one later."""
+"""Finds the boot screen's daemon, plymouthd(8), and checks later that it is the same one."""
 
 from __future__ import annotations
 

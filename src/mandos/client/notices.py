@@ -10,7 +10,7 @@ from __future__ import annotations
 
 _MARK = "notice: "
 _PROGRAM = "mandos-client"
-#: Lines that may be told one after the other, and seconds until each further one may.
+#: Lines that may be shown one after the other, and seconds until each further one may.
 BURST, PAUSE = 20, 60.0
 #: Notices on the console, likewise; and seconds until the same text is shown again.
 SHOWN_BURST, SHOWN_PAUSE, SHOWN_AGAIN = 8, 300.0, 600.0
@@ -30,7 +30,7 @@ def is_notice(line: str) -> bool:
 
 
 class Sparing:
-    """Says which texts may be told now; logic only, the caller has the clock.
+    """Decides which texts may be shown now; logic only, the caller has the clock.
 
     At first ``burst`` of them, and one more every ``pause`` seconds; the same one only after
     ``again`` seconds.
@@ -48,7 +48,7 @@ class Sparing:
         self.dropped = 0
 
     def allows(self, text: str, now: float) -> bool:
-        """Whether this may be told; counts those that may not, but for repetitions."""
+        """Whether this may be shown; counts those that may not, but for repetitions."""
         self._left = min(self._burst, self._left + (now - self._since) / self._pause)
         self._since = now
         if now < self._told.get(text, -self._again) + self._again:

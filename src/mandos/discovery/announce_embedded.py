@@ -93,7 +93,7 @@ class _Responder:
 class Embedded:
     """Announces from :meth:`start` to :meth:`stop`, on all interfaces that exist meanwhile.
 
-    ``established`` is called with the name in force and its announcer; ``taken`` returns a new name.
+    ``established`` gets the name in force and its announcer; ``taken`` returns a new name.
     """
 
     def __init__(

@@ -261,7 +261,7 @@ class Browser:
     def _add(self, server: _ServiceInstance) -> None:
         """Remember a server, in place of another when there are too many; ask about it.
 
-        That is the oldest one of the source that has told about most.
+        That is the oldest one of the source with the most servers.
         """
         if len(self._servers) == MAX_SERVERS:
             counts: dict[str, int] = {}

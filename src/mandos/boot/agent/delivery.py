@@ -9,7 +9,7 @@ import errno
 from mandos.errors import PeerError
 from mandos.lean_stdlib import socket
 
-#: The first byte of an answer; a minus sign would say that a person refuses to give one.
+#: The first byte of an answer; a minus sign would mean that a person refuses to give one.
 _HERE_IT_IS = b"+"
 
 

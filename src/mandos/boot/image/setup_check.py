@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set-ups that cannot work at boot, reported while there is still a person to mend them.
+"""Reports set-ups that cannot work at boot, while a person can still correct them.
 
 ``mandos-image`` prints each as a warning and a hint; the image is made all the same, since it
 still asks at the console.  Each rule reports only facts that are certain on this machine.

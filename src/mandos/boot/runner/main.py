@@ -152,7 +152,7 @@ def _write(password: bytearray, wakeup: int) -> None:
 
 
 def _close_output() -> None:
-    """Close it, which may tell a late error, and keep its number from being used again."""
+    """Close it, which may report a late error, and keep its number from being used again."""
     null = os.open(os.devnull, os.O_WRONLY)
     last = os.dup(_STDOUT)
     os.dup2(null, _STDOUT)

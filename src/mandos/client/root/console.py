@@ -17,7 +17,7 @@ _QUIET = b"1\n"
 
 
 class QuietConsole:
-    """Lowers the console's log level; ``restore`` puts it back, unless someone else changed it."""
+    """Lowers the console's log level; ``restore`` puts it back if it is unchanged."""
 
     __slots__ = ("_former",)
 

@@ -51,7 +51,7 @@ class Hooks:
         """Run all of them, one after the other in the order of their names.
 
         When the descriptor ``interrupt`` becomes readable, the one that runs is ended, and no
-        other is begun.  Failures are told, and otherwise make no difference.
+        other is begun.  Failures are reported, and otherwise make no difference.
         """
         for path in self.paths():
             if _is_readable(interrupt):

@@ -158,7 +158,7 @@ class Openers:
         except BlockingIOError:
             self._loop.change(opener.socket.fileno(), READ | WRITE)
         except OSError:
-            opener.message = memoryview(b"")  # it has died; reading tells the rest
+            opener.message = memoryview(b"")  # it has died; reading shows the reason
         else:
             self._loop.change(opener.socket.fileno(), READ)
 

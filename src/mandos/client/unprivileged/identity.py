@@ -52,7 +52,7 @@ def _credentials(settings: ClientOptions, files: Mapping[str, bytes]) -> Credent
 
 
 def _check_pair(settings: ClientOptions, files: Mapping[str, bytes]) -> str:
-    """A pair that does not match fails in every handshake: better to say it at once."""
+    """Raise at once for a pair that does not match, since it fails in every handshake."""
     public, private = settings.tls_pubkey, settings.tls_privkey
     shown = _naming(public, keys.key_id_of_public_pem, files[public])
     proved = _naming(private, keys.key_id_of_private_pem, files[private])

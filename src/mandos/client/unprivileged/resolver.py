@@ -81,6 +81,6 @@ def _answer(host: str) -> bytes:
 
 def _look_up(host: str) -> list[str]:
     """All addresses of a host, the preferred first (getaddrinfo(3), gai.conf(5))."""
-    # As bytes: the codec for other than ASCII names is dear, and such names are refused before.
+    # As bytes: the codec for non-ASCII names is expensive, and such names are refused before.
     found = socket.getaddrinfo(host.encode(), None, socket.AF_UNSPEC, socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))

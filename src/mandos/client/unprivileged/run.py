@@ -107,7 +107,7 @@ class Run:
         if self._network is None or self._network.ready:
             self._begin()
             self._turn(_NEAR)
-        self._load_identity()  # it may be unusable, which is to be told at once
+        self._load_identity()  # it may be unusable, which is reported at once
         if self._searches:
             self._network_watch()
         while self._fetcher.password is None:

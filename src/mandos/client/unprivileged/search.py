@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the addresses of servers come from: the command line, or Zeroconf.
 
-Both searches are parts of the loop, and tell ``found`` the servers that should be asked now; they
-are told of every change of the network by ``network_changed``.
+Both searches are parts of the loop, and call ``found`` with the servers that should be asked now;
+``network_changed`` is called at every change of the network.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _RENEWAL = 60.0
 #: Seconds until servers that were forgotten for others are named again.
 _REMINDER = 5.0
-#: Seconds from the beginning after which a person is told that a name cannot be looked up: the
+#: Seconds from the beginning after which the client reports that a name cannot be looked up: the
 #: network may still be coming up.
 _LOOK_UP_TIME = 8.0
 _NO_NAME_SERVER = (

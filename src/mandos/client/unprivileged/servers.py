@@ -4,7 +4,7 @@
 
 A server that hangs, lies or refuses costs the others nothing: each has its own connection and its
 own deadlines, and is asked again after the retry time, for ever.  Where there are more servers than
-connections, or than memory for them, ``turns`` says whose turn it is.
+connections, or than memory for them, ``turns`` decides whose turn it is.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOST_LIMIT = 256
 _NEXT_ADDRESS = 0.25
 #: The retry time varies by this part of it, so that a room full of machines does not ask in step.
 _JITTER = 0.1
-#: Seconds from the first failure after which a person is told that there is no way to a server: the
+#: Seconds from the first failure after which the client reports that no way leads to a server: the
 #: network may still be coming up.
 _NO_WAY_TIME = 9.0
 #: Seconds in which a signed password may come after the first that is not signed; and how many of
@@ -56,7 +56,7 @@ UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 _NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
 _SIGN = "mandos-keygen --password seals and signs"
-#: Different complaints that are told about one server.
+#: Different complaints that are reported about one server.
 _COMPLAINT_LIMIT = 8
 
 
@@ -382,5 +382,5 @@ class Fetcher:
 
 
 def _fraction() -> float:
-    """A random number from -1 to 1; the random module is dear at boot."""
+    """A random number from -1 to 1; the random module is expensive at boot."""
     return int.from_bytes(os.urandom(2)) / 0x7FFF - 1

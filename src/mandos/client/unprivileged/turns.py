@@ -3,7 +3,7 @@
 """Fair turns: which server is asked next, and which gives its connection up for it.
 
 A stranger can announce a thousand servers, so servers are counted by the host that they are on: a
-connection proves that its other end has that address, while anybody can claim a name or a port.
+connection proves that its other end has that address, while any machine can claim a name or a port.
 The host that has the fewest connections is next; within a host, and between hosts that have equally
 many, the server that has waited longest.
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interfaces in use that can carry packets now, as the kernel tells of them."""
+"""The interfaces in use that can carry packets now, as the kernel reports them."""
 
 from __future__ import annotations
 

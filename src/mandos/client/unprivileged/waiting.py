@@ -50,7 +50,7 @@ class Waiting:
         self._due = time.monotonic() + FIRST_PAUSE
 
     def put_off(self) -> None:
-        """A person has just been told something else of the kind: begin anew."""
+        """Begin anew: another message of this kind has just been reported."""
         self._due = time.monotonic() + self._pause
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
