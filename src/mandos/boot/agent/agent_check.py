@@ -36,7 +36,7 @@ class Finding:
 
 
 def findings(settings: AgentSettings) -> list[Finding]:
-    """Look at everything; changes nothing, and does not start the client."""
+    """Run all checks; they change nothing, and do not start the client."""
     return [
         _user(),
         _directory(settings.directory),
@@ -47,7 +47,7 @@ def findings(settings: AgentSettings) -> list[Finding]:
 
 
 def exit_status(found: list[Finding]) -> int:
-    """0 when nothing failed, else 1."""
+    """The exit status: 0 when nothing failed, else 1."""
     return 1 if any(finding.outcome == _FAILED for finding in found) else 0
 
 
@@ -84,7 +84,7 @@ def _helpers(path: str) -> Finding:
 
 
 def _keys(client: list[str]) -> Iterator[Finding]:
-    """Our client's options are known; another program's are its own affair."""
+    """Check the options of our own client; those of another program are unknown."""
     program, *arguments = client
     if os.path.basename(program) != _OURS:  # noqa: PTH119 - likewise
         yield Finding(_WARNING, "keys", f"not looked at: {program} may have other options")

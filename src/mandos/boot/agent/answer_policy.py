@@ -24,7 +24,7 @@ FOREVER = float("inf")
 
 
 class Case:
-    """A question whose file is there, and how far its answer has come."""
+    """A question whose file exists, and the state of its answer."""
 
     __slots__ = ("due", "first_try", "name", "pause", "question", "settled")
 
@@ -68,7 +68,7 @@ class Agenda:
         return [case for case in self._cases.values() if _waits(case.question, now)]
 
     def due(self, password: int, now: float) -> Iterator[Case]:
-        """The questions to answer now, each decided when its turn comes: the one before counts."""
+        """The questions to answer now; each is decided after the answer to the one before."""
         for case in self._unsettled(now):
             if case.due <= now and not self._has_had(case, password):
                 yield case
@@ -94,12 +94,12 @@ class Agenda:
         return min(times, default=FOREVER)
 
     def answered(self, case: Case, password: int) -> None:
-        """The password has been sent."""
+        """Note that the password has been sent."""
         case.settled = True
         self._had.setdefault(case.question.subject, set()).add(password)
 
     def failed(self, case: Case, now: float, *, hopeless: bool) -> None:
-        """The password could not be sent; after TRYING seconds or when hopeless it is given up."""
+        """Note a failure to send; give up after TRYING seconds, or at once when hopeless."""
         if case.first_try is None:
             case.first_try = now
         case.due = now + case.pause

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An answer on its way: one datagram, a plus sign and the password, to the asker's socket."""
+"""Sends an answer to the asker's socket: one datagram of a plus sign and the password."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _LOST = _GONE | inotify.UNMOUNT | inotify.OVERFLOW | inotify.IGNORED
 
 
 class Directory:
-    """A watched directory: its descriptor can be read when there may be something new."""
+    """A watched directory: its descriptor is readable when questions may have changed."""
 
     __slots__ = ("_complete", "_inotify", "path")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""mandos-client at work: started, read, ended; its output goes straight into a vault's buffer."""
+"""Runs mandos-client: starts, reads and ends it; its output goes into a vault's buffer."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class Messages:
         return self._reading
 
     def begin(self, now: float) -> None:
-        """A client has been started."""
+        """Note that a client has been started."""
         self._board.begin(now)
 
     def end(self) -> None:
-        """It had the password."""
+        """Note that the client had the password."""
         self._board.end()
 
     @property

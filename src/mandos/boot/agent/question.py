@@ -46,7 +46,7 @@ class Question:
         if self.pid <= 0:
             raise QuestionError("it does not say which process asks (PID=)")
         self.socket = _socket_path(fields.get(b"Socket", b""))
-        # Without a number that can be read it never ends, as for the original.
+        # Without a readable number the question never expires, as in the original.
         self.not_after = max(_number(fields.get(b"NotAfter", b"")), 0)
         identity = fields.get(b"Id", b"")
         self.message = fields.get(b"Message", b"")
@@ -74,7 +74,7 @@ class Question:
 
 
 def parse(data: bytes) -> Question:
-    """Read a question.  Unknown keys, sections and lines are passed over; the last value counts."""
+    """Read a question.  Unknown keys, sections and lines are ignored; the last value counts."""
     return Question(_fields(data[:LIMIT]))
 
 

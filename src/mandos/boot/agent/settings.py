@@ -60,7 +60,7 @@ class AgentSettings:
         self.client = given.operands or [_CLIENT]
 
     def environment(self) -> dict[str, str]:
-        """The client's: ours, and where its helpers are."""
+        """The client's environment: ours, and the directory of its helpers."""
         return {**os.environ, "MANDOSPLUGINHELPERDIR": self.helpers}
 
 

@@ -66,7 +66,7 @@ class RunnerProcess:
         return not piece or len(self._output) > passwords.LIMIT
 
     def result(self) -> bytes | None:
-        """End it, unless it ends by itself; the password, if it succeeded with one."""
+        """Wait for its end, or force it; return the password, if it succeeded with one."""
         if len(self._output) > passwords.LIMIT:
             self.problem = f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
             self.end()
@@ -75,7 +75,7 @@ class RunnerProcess:
         return bytes(self._output) or None if status == 0 else None
 
     def end(self) -> None:
-        """End it now: it ends its plugins, and they leave the network as it was."""
+        """End plugin-runner now: it ends its plugins, which restore the network."""
         os.kill(self._process, signal.SIGTERM)
         self._reap()
 

@@ -96,7 +96,7 @@ class _Work:
         return begin
 
     def _give(self, password: bytes, prompt: Prompt) -> bool:
-        """Write it to the prompt, whose question on a boot screen must not stay there."""
+        """Write the password to the prompt, and take its question off the boot screen."""
         question = screen.question_of(prompt.process)
         try:
             if question is not None:
@@ -149,7 +149,7 @@ class _Work:
             self._show([f"{_PROGRAM}: {text}; asking again, or type it here"])
 
     def _show(self, lines: Sequence[str]) -> None:
-        """Show lines on the console, where a prompt stands without a line's end: then it again."""
+        """Show lines on the console, then the prompt again, which has no line's end."""
         if lines:
             questions = map(handover_prompts.question, handover_prompts.waiting())
             sys.stderr.write("\n".join(("", *lines, "")) + "\n".join(questions))
@@ -189,4 +189,4 @@ def _listen_for_signals() -> int:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    """Nothing: that the signal came stands in the pipe."""
+    """Do nothing: the pipe already shows that the signal came."""

@@ -39,14 +39,14 @@ class Handover:
 
     def __init__(self) -> None:
         self._password: bytes | None = None
-        #: Until when a password counts as wrong for a disk, and how long that was.
+        #: Time until which a password counts as wrong for a disk, and the length of that period.
         self._given: dict[tuple[str, bytes], tuple[float, float]] = {}
         self._served: set[int] = set()  # prompts that have their answer and are about to end
         self._begin = 0.0
         self._pause = FIRST_PAUSE
 
     def fetched(self, password: bytes | None, now: float) -> None:
-        """A fetch has ended, with or without a password."""
+        """Note that a fetch has ended, with or without a password."""
         if password and password != self._password:
             self._password = password
             self._pause = FIRST_PAUSE
@@ -61,7 +61,7 @@ class Handover:
         return self._password
 
     def gave(self, prompt: Prompt, password: bytes, now: float) -> None:
-        """The prompt has taken its answer."""
+        """Note that the prompt has taken its answer."""
         _until, pause = self._given.get((prompt.disk, password), (0.0, FIRST_RESPITE / 2))
         self._given[prompt.disk, password] = (now + 2 * pause, 2 * pause)
         self._served.add(prompt.process)

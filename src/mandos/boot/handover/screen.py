@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The question that the prompt has put on the boot screen, withdrawn when we answer the prompt.
+"""Withdraws the prompt's question from the boot screen when we answer the prompt.
 
 Where plymouthd runs, askpass starts plymouth(8) to ask there too, takes the first answer of FIFO,
 console and screen, and kills plymouth(8) then (observed with cryptsetup 2.6.1).  The question would
@@ -59,7 +59,7 @@ class Question:
             say(str(error))
 
     def close(self) -> None:
-        """Let the prompt end it, which has its answer; one that is not ended goes on."""
+        """Let the prompt, which has its answer, end plymouth(8); else plymouth(8) goes on."""
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
         if not poll.poll(_PATIENCE * 1000):

@@ -96,7 +96,7 @@ def _copy_named(tree: Tree, file: Path, hook: Path) -> None:
 
 
 def _ask(hook: Path, mode: str, device: str) -> list[str]:
-    """The lines that a network hook prints in this mode; none, with a warning, if it fails."""
+    """The lines that a network hook prints in this mode; if it fails, none and a warning."""
     env = {
         "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         "MANDOSNETHOOKDIR": str(hook.parent),

@@ -121,7 +121,7 @@ def build(places: Places) -> list[str]:
 
 
 def _programs(places: Places) -> dict[Path, Path]:
-    """Every program of the image and its source; the administrator's win over ours."""
+    """Every program of the image and its source; the administrator's replace ours."""
     chosen: dict[Path, Path] = {}
     for folder in ("plugins.d", "plugin-helpers", "."):
         sources = [places.config / folder, places.programs / folder]

@@ -66,7 +66,7 @@ def byte_code(source: Path) -> bytes:
 
 
 def closure(programs: Iterable[Path]) -> set[str]:
-    """Every module that the programs and our rooms name, directly or through each other."""
+    """Every module that the programs and our package import, directly or indirectly."""
     found: set[str] = set()
     waiting = [name for program in programs for name in _imports("", program)]
     while waiting:

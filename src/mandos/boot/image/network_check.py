@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of the network that cannot work at boot, found on the machine that makes the image.
+"""Finds network settings that cannot work at boot, on the machine that makes the image.
 
 Network interfaces are named in three places: DEVICE of initramfs.conf, options of mandos-client in
 plugin-runner.conf, and the kernel command line.  A name is reported when this machine has no such
