@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_network(settings: ClientOptions) -> int:
-    """Have the network up while the password is fetched and written, and down afterwards."""
+    """Bring the network up, fetch and write the password, and take the network down."""
     files = {path: read_key_file(path) for path in settings.key_files}
     _warn(settings)
     reports = (_say, _say if settings.debug else _keep_quiet)
@@ -97,7 +97,7 @@ def _warn(settings: ClientOptions) -> None:
 
 
 def _write_all(password: bytes) -> int:
-    """Print the password whole; exit status 0 promises that."""
+    """Print the whole password, which exit status 0 promises."""
     try:
         return print_password(password)
     except OutputError as error:

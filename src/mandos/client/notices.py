@@ -79,7 +79,7 @@ class Board:
         self._begin = 0.0
 
     def begin(self, now: float) -> None:
-        """A client has been started; the pending notices of a failed one are still to be shown."""
+        """Note that a client has started; pending notices of a failed one remain to be shown."""
         if not self._pending:
             self._begin = now + HELD_BACK
 

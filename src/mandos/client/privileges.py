@@ -23,7 +23,7 @@ def has_root() -> bool:
 
 def everybody_can_import() -> bool:
     """Whether modules can be loaded without root, too: from Python's folder and from ours."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in (os.__file__, __file__)}  # noqa: PTH100, PTH120 - pathlib is dear at boot
+    folders = {os.path.dirname(os.path.abspath(path)) for path in (os.__file__, __file__)}  # noqa: PTH100, PTH120 - pathlib is expensive at boot
     while folders:
         if not all(os.stat(folder).st_mode & stat.S_IXOTH for folder in folders):  # noqa: PTH116
             return False

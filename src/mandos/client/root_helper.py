@@ -29,7 +29,7 @@ _ENDING_TIME = 120.0
 def has_hooks(directory: str) -> bool:
     """Whether there may be network hooks, which then have to run before the network is used."""
     try:
-        return bool(os.listdir(directory))  # noqa: PTH208 - pathlib is dear at boot
+        return bool(os.listdir(directory))  # noqa: PTH208 - pathlib is expensive at boot
     except OSError:
         return False
 
@@ -48,7 +48,7 @@ class Companion:
         """Fork it.  ``ready`` is false while hooks may still be making interfaces."""
 
         def work(end: socket.socket) -> None:
-            from mandos.client.root import interface_setup  # noqa: PLC0415 - dear, and of use there only
+            from mandos.client.root import interface_setup  # noqa: PLC0415 - expensive
 
             interface_setup.keep_network(end, settings, selection, reports)
 
@@ -82,7 +82,7 @@ class Companion:
             self._routed.pop(request, None)
 
     def finish(self) -> None:
-        """Have everything undone: hooks stopped, interfaces down, routes gone; wait for that.
+        """Let the root half stop hooks, take interfaces down and remove routes; wait for that.
 
         The wait is bounded: if the work takes longer, it goes on without us.
         """

@@ -65,7 +65,7 @@ class Hooks:
     def paths(self) -> list[str]:
         """The hooks, in order, without those that another user than root could change."""
         try:
-            names = sorted(os.listdir(self._directory))  # noqa: PTH208 - pathlib is dear at boot
+            names = sorted(os.listdir(self._directory))  # noqa: PTH208 - pathlib is expensive
         except OSError as error:
             self._debug(f"no network hooks: {self._directory}: {error.strerror}")
             return []
@@ -105,7 +105,7 @@ def _why_no_hook(name: str, path: str) -> str | None:
     if not _NAME.issuperset(name):
         return "its name has other characters than letters, digits, '_', '.' and '-'"
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - pathlib is dear at boot
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - pathlib is expensive at boot
             return "it is no file"
     except OSError as error:
         return error.strerror

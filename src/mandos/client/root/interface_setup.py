@@ -56,7 +56,7 @@ def keep_network(
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> None:
-    """Do it all, until the other end of the socket is closed."""
+    """Do the work of the root half, until the other end of the socket is closed."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other half decides when to end
     be_root()
@@ -221,7 +221,7 @@ class _Network:
         return not interface or self._make_route(address, interface)
 
     def _make_route(self, address: bytes, interface: int) -> bool:
-        """Make it where there is none; a stranger chose the address, so all is checked here."""
+        """Make a route where there is none; check all, since a stranger chose the address."""
         link = self._links.by_index.get(interface)
         if link is None or not self._selection.uses(link) or not may_be_a_server(address):
             return False
@@ -298,7 +298,7 @@ def _packet_interfaces() -> set[int]:
     A socket that is bound to none (``_ANY``) hears all of them, or is about to be bound.
     """
     try:
-        with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             rows = [line.split() for line in file.read(1 << 16).splitlines()[1:]]
     except OSError:
         return set()

@@ -119,7 +119,7 @@ def _attribute(kind: int, value: bytes) -> bytes:
 def read_setting(path: str) -> bytes:
     """A setting of the kernel's; nothing where there is none."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             return file.read(100)
     except OSError:
         return b""

@@ -194,7 +194,7 @@ class Openers:
 
 
 def _open(end: socket.socket, secret_key: bytes) -> None:
-    """Run in such a process; load the library before root is given up, as only root may read it."""
+    """Run in such a process; load the library first, while root can still read it."""
     try:
         from mandos.openpgp import opening  # noqa: PLC0415 - the parent never needs it
 

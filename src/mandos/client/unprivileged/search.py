@@ -126,7 +126,7 @@ class DirectSearch:
         return min(self._due, lookup, self._narrowing.deadline)
 
     def tick(self, now: float) -> None:
-        """Begin, or look the name up again."""
+        """Begin the search, or look the name up again."""
         if self._lookup and now >= self._lookup.deadline:
             self._lookup.give_up()
         self._look_at_links(now)

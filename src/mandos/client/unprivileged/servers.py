@@ -332,7 +332,7 @@ class Fetcher:
         return self._retry * (1 + _JITTER * _fraction())
 
     def _complain(self, server: _Server, error: Exception, now: float) -> None:
-        """Tell each failure once; that no way leads to a server only when it lasts."""
+        """Report each failure once; report that no way leads to a server only when it lasts."""
         why = " - ".join(error.lines()) if isinstance(error, MandosError) else str(error)
         why = why or "out of memory"
         server.complaint = why
@@ -352,14 +352,14 @@ class Fetcher:
         return any(why in one.told for one in (server, *same))
 
     def _renew(self, server: _Server, now: float) -> None:
-        """It announced itself anew, or the network has changed: by usual ways it may do now."""
+        """Ask a server again by the usual routes: it was announced anew, or the network changed."""
         if server.way and server.idle:
             self._go_over(server, 0)
         else:
             server.begin = min(server.begin, now)  # a new announcement cannot delay it
 
     def _seek_way(self, server: _Server) -> None:
-        """A server on our own link may be one that no route leads to: have one made.
+        """Ask for a route to a server on our own link, if no route leads to it.
 
         After the last interface the server is left to the usual routes, which may come late: one
         of ours would hide them.

@@ -71,7 +71,7 @@ class UsableLinks:
             self._changed()
 
     def close(self) -> None:
-        """End."""
+        """Stop following the links."""
         self._loop.forget(self._links.fileno())
         self._links.close()
 

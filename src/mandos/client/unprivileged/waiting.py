@@ -58,7 +58,7 @@ class Waiting:
         return FOREVER if self._fetcher.knows_a_server else self._due
 
     def tick(self, now: float) -> None:
-        """Tell, if it is time to and no server has been found."""
+        """Report, if the time has come and no server has been found."""
         if now < self._due or self._fetcher.knows_a_server:
             return
         self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
