@@ -41,7 +41,7 @@ def log(text: str) -> None:
 
 
 def _complain(line: bytes) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(_STDERR, line + b"\n")
     except OSError:
         pass  # no other place to report it

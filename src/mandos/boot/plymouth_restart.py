@@ -64,7 +64,7 @@ class Daemon:
 
 def _command_of(found: int) -> list[str]:
     """The program, by its path, and its arguments."""
-    with open(f"/proc/{found}/cmdline", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open(f"/proc/{found}/cmdline", "rb") as file:  # noqa: PTH123 - pathlib is expensive
         words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     program = os.readlink(f"/proc/{found}/exe")  # noqa: PTH115 - the same
     return [program.removesuffix(" (deleted)"), *words[1:]]

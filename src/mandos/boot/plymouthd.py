@@ -25,7 +25,7 @@ def find_plymouthd(pid_file: str = PID_FILE) -> int | None:
 
 def _named_by(pid_file: str) -> list[int]:
     try:
-        with open(pid_file, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(pid_file, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             text = file.read(32).strip()
     except OSError:
         return []

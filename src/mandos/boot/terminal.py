@@ -102,7 +102,7 @@ def _screen(terminal: int) -> int:
 
 
 def _show(screen: int, text: str) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(screen, text.encode(errors="surrogateescape"))
     except OSError:
         pass  # a password can be typed blindly too

@@ -158,7 +158,7 @@ def addresses4(interface: int) -> list[tuple[bytes, bytes]]:
 def addresses6(interface: int) -> list[tuple[bytes, bytes]]:
     """IPv6 addresses of an interface with their netmasks, packed; those not usable yet excepted."""
     try:
-        with open(_IF_INET6, "rb") as table:  # noqa: PTH123 - pathlib is dear at boot
+        with open(_IF_INET6, "rb") as table:  # noqa: PTH123 - pathlib is expensive at boot
             rows = [line.split() for line in table]
     except OSError:
         return []

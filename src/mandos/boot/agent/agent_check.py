@@ -62,7 +62,7 @@ def _directory(path: str) -> Finding:
         Directory(path).close()
     except MandosError as error:
         return Finding(_FAILED, "questions", str(error))
-    if os.path.isdir(path):  # noqa: PTH112 - pathlib is too dear for early boot
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib is too expensive for early boot
         return Finding(_OK, "questions", f"{path} can be watched")
     return Finding(_OK, "questions", f"{path} does not exist yet; it would be waited for")
 

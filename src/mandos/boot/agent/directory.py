@@ -35,7 +35,7 @@ class Directory:
     __slots__ = ("_complete", "_inotify", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100 - pathlib is too dear for early boot
+        self.path = os.path.abspath(path)  # noqa: PTH100 - pathlib is too expensive for early boot
         self._inotify: inotify.Inotify | None = None
         self._complete = False
         self._watch()
@@ -55,7 +55,7 @@ class Directory:
         try:
             names = sorted(
                 name
-                for name in os.listdir(self.path)  # noqa: PTH208 - pathlib is too dear here
+                for name in os.listdir(self.path)  # noqa: PTH208 - pathlib is too expensive here
                 if name.startswith(question.PREFIX)
             )
         except OSError:

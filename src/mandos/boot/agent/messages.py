@@ -84,7 +84,7 @@ class Messages:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(descriptor, data)
     except OSError:
         pass  # standard error is closed: no reader

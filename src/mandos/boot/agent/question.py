@@ -81,7 +81,7 @@ def parse(data: bytes) -> Question:
 def read(directory: str, name: str) -> Question:
     """Read a question's file; it has to be a plain file of at most LIMIT bytes."""
     try:
-        descriptor = os.open(os.path.join(directory, name), _OPENING)  # noqa: PTH118 - too dear
+        descriptor = os.open(os.path.join(directory, name), _OPENING)  # noqa: PTH118 - expensive
     except OSError as error:
         problem = QuestionError(f"cannot open it: {error.strerror}")
         problem.gone = isinstance(error, FileNotFoundError)

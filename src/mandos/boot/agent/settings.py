@@ -48,7 +48,7 @@ class AgentSettings:
 
     def __init__(self, given: ParsedOptions) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
-        if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too dear for early boot
+        if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too expensive for early boot
             raise AdministratorError(f"{self.directory} is not a directory")
         older = given.text("plugin-helper-dir", _HELPERS)
         self.helpers = given.text("helper-directory", older)

@@ -89,7 +89,7 @@ class RunnerProcess:
         os.close(handle)
         _process, status = os.waitpid(self._process, 0)
         os.set_blocking(self.descriptors[1], False)
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             self._lines.feed(os.read(self.descriptors[1], _PIECE))
         except BlockingIOError:
             pass  # a plugin that has lost its runner still holds the other end

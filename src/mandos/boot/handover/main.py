@@ -65,7 +65,7 @@ class _Work:
         # Loading ctypes takes a while, and the fetch is under way.
         from mandos.boot import inotify  # noqa: PLC0415 - as said
 
-        folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is dear at boot
+        folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is expensive at boot
         self._watch = inotify.watch_folder(folder, inotify.OPENED | inotify.CREATED)
         while self._wait(self._serve(time.monotonic())):
             pass

@@ -26,7 +26,7 @@ _NAME = b"CRYPTTAB_NAME="
 
 def waiting() -> Iterator[Prompt]:
     """Every prompt that waits for a password now."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is expensive at boot
         if name.isdigit():
             try:
                 if os.readlink(f"/proc/{name}/exe").endswith(_PROGRAM):  # noqa: PTH115 - likewise
@@ -73,5 +73,5 @@ def _disk(process: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
         return file.read()

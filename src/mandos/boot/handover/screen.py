@@ -27,7 +27,7 @@ _PATIENCE = 5.0
 
 def question_of(asker: int) -> Question | None:
     """The question that the process ``asker`` has put on the boot screen, if it has."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is expensive at boot
         if name.isdigit() and _asks_for(asker, name):
             try:
                 return Question(int(name))
@@ -67,7 +67,7 @@ class Question:
         os.close(self._handle)
 
     def _signal(self, number: int) -> None:
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             signal.pidfd_send_signal(self._handle, number)
         except ProcessLookupError:
             pass  # it has ended
@@ -85,7 +85,7 @@ def _asks_for(asker: int, process: str) -> bool:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             return file.read()
     except OSError:
         return b""  # it has just ended

@@ -86,7 +86,7 @@ def _identity(fifo: str) -> tuple[int, int]:
 def _remove(fifo: str, made: tuple[int, int]) -> None:
     try:
         if _identity(fifo) == made:
-            os.unlink(fifo)  # noqa: PTH108 - pathlib is dear at boot
+            os.unlink(fifo)  # noqa: PTH108 - pathlib is expensive at boot
     except OSError:
         pass  # another program removed it
 

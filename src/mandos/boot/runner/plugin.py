@@ -86,7 +86,7 @@ class Plugin:
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; one that has ended gets none."""
         if self.running and self.process >= 0:
-            try:  # noqa: SIM105 - contextlib is dear at boot
+            try:  # noqa: SIM105 - contextlib is expensive at boot
                 signal.pidfd_send_signal(self.process, number)
             except ProcessLookupError:
                 pass  # it has ended and will be reaped

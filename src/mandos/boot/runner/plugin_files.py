@@ -44,7 +44,7 @@ def is_plugin_name(name: str) -> bool:
 def find_plugins(settings: RunnerSettings, say: Say, debug: Say) -> list[Plugin]:
     """The enabled plugins, by name.  A directory that cannot be read is said, and has none."""
     try:
-        names = sorted(os.listdir(settings.plugin_dir))  # noqa: PTH208 - pathlib is dear at boot
+        names = sorted(os.listdir(settings.plugin_dir))  # noqa: PTH208 - pathlib is expensive
     except OSError as error:
         say(f"cannot read the plugin directory {settings.plugin_dir}: {error.strerror}")
         return []

@@ -117,7 +117,7 @@ def split_config(text: str) -> list[str]:
 
 def _config_words(path: str, say: Say, *, required: bool) -> list[str]:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             data = file.read(_CONFIG_LIMIT + 1)
     except OSError as error:
         if required or not isinstance(error, FileNotFoundError):
