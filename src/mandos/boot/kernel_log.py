@@ -15,12 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The level, syslog(2), that the kernel shows on the console only when it is told to debug.
+#: The level, syslog(2), that the kernel shows on the console only when set to debug.
 _DEBUG = 7
 
 _DEVICE = "/dev/kmsg"
 _STDERR = 2
-#: What one record can hold, with room for its level.
+#: Size of one record, with room for its level.
 _LINE_LIMIT = 900
 
 
@@ -41,14 +41,14 @@ def log(text: str) -> None:
 
 
 def _complain(line: bytes) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(_STDERR, line + b"\n")
     except OSError:
-        pass  # nobody can be told
+        pass  # no other place to report it
 
 
 class Lines:
-    """Takes what a program says in pieces, logs whole lines, and tells them to ``also``."""
+    """Takes a program's messages in pieces, logs whole lines, and calls ``also`` with each."""
 
     __slots__ = ("_also", "_half")
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """plymouthd is ended and started anew: the only way to withdraw a question from the boot screen.
 
-plymouthd cannot be told to forget a question.  Killing plymouth(8), which asked it, leaves the
+plymouthd has no command to forget a question.  Killing plymouth(8), which asked it, leaves the
 question on the screen in front of every later one, and the first line typed is lost to it.
 """
 
@@ -26,7 +26,7 @@ _START_LIMIT = 3.0  # seconds until a new daemon has to answer
 
 
 def be_root() -> None:
-    """Whoever started us: plymouthd answers root only, and so may the new one be started."""
+    """Become root altogether: plymouthd answers root only, and the new one starts as root."""
     if os.geteuid() == 0:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
@@ -43,7 +43,7 @@ class Daemon:
             raise MachineError(f"plymouthd went away: {error.strerror}") from error
 
     def restart(self, say: Callable[[str], None]) -> None:
-        """End it, and start the same command; complaints are said, since we are ending too."""
+        """End it, and start the same command; failures are only reported, since we end too."""
         try:
             self._end()
             _start(self._command)
@@ -64,7 +64,7 @@ class Daemon:
 
 def _command_of(found: int) -> list[str]:
     """The program, by its path, and its arguments."""
-    with open(f"/proc/{found}/cmdline", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open(f"/proc/{found}/cmdline", "rb") as file:  # noqa: PTH123 - pathlib is expensive
         words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     program = os.readlink(f"/proc/{found}/exe")  # noqa: PTH115 - the same
     return [program.removesuffix(" (deleted)"), *words[1:]]

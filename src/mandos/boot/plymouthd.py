@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the boot screen's daemon, plymouthd(8), and watching that it is the same one later."""
+"""Finds the boot screen's daemon, plymouthd(8), and checks later that it is the same one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_plymouthd(pid_file: str = PID_FILE) -> int | None:
 
 def _named_by(pid_file: str) -> list[int]:
     try:
-        with open(pid_file, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(pid_file, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             text = file.read(32).strip()
     except OSError:
         return []

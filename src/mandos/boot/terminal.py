@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking a person for a password on a terminal, and the words of the question.
+"""Asks a person for a password on a terminal, and words the question.
 
-The terminal is left as it was found, whatever ends the question.  What was typed but not yet read
-then is thrown away, so that no half of a password reaches the next reader.
+However the question ends, the terminal is left as it was found.  Typed text that was not yet read
+is then thrown away, so that no half of a password reaches the next reader.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def ask(prompt: str, terminal: int = _STDIN) -> bytes:
     An end of file (Ctrl-D) after some characters ends the line too; without any it is asked again.
     So is it after a line that is longer than a password may be, of which the terminal could have
     cut the end.
-    SIGCONT has the prompt shown again: whoever wrote to the terminal sends it.
+    After SIGCONT, the prompt is shown again: a program that wrote to the terminal sends it.
     Raises MachineError when there is no terminal, or none any more.
     """
     try:
@@ -102,7 +102,7 @@ def _screen(terminal: int) -> int:
 
 
 def _show(screen: int, text: str) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(screen, text.encode(errors="surrogateescape"))
     except OSError:
         pass  # a password can be typed blindly too

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The addresses of this machine's interfaces, listed by the kernel when asked: rtnetlink(7).
+"""Lists the addresses of this machine's interfaces, as the kernel reports them: rtnetlink(7).
 
-Whether the kernel itself has made an address (for the link, or from a router's announcement) is
-its word, too: IFA_PROTO, which Linux has from 5.18 on.  Loaded where it is needed.
+The kernel also reports whether it made an address itself (for the link, or from a router's
+announcement): IFA_PROTO, which Linux has from 5.18 on.  Loaded where it is needed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The program mandos-client: prints the password and exits with 0, or keeps trying for ever.
 
-It exits otherwise only when its own keys or options are unusable, or when a signal ends it.  What
-is imported here is what every start pays for.
+It exits otherwise only when its own keys or options are unusable, or when a signal ends it.  Every
+start pays for the imports of this module.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except MemoryError:
         _say("out of memory")
-        return _EX_TEMPFAIL  # whoever has started us starts us again
+        return _EX_TEMPFAIL  # the program that started us starts us again
     except _Ended as end:
         _say(f"ended by {_ENDING_SIGNALS[end.number]}")
         return 128 + end.number
 
 
 def _with_network(settings: ClientOptions) -> int:
-    """Have the network up while the password is fetched and written, and down afterwards."""
+    """Bring the network up, fetch and write the password, and take the network down."""
     files = {path: read_key_file(path) for path in settings.key_files}
     signed = signed_secret(settings.seckey)
     _warn(settings)
@@ -98,7 +98,7 @@ def _warn(settings: ClientOptions) -> None:
 
 
 def _write_all(password: bytes) -> int:
-    """Print the password whole; exit status 0 promises that."""
+    """Print the whole password, which exit status 0 promises."""
     try:
         return print_password(password)
     except OutputError as error:
@@ -111,7 +111,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _say(message: str) -> None:
-    """Tell a person; nobody has to be there to read it."""
+    """Report to a person, if standard error has a reader."""
     try:
         os.write(_STDERR, f"mandos-client: {message}\n".encode(errors="backslashreplace"))
     except OSError:
@@ -119,7 +119,7 @@ def _say(message: str) -> None:
 
 
 def _say_why(error: MandosError) -> None:
-    """Tell why we cannot work at all: to whoever has started us, or through it to the console."""
+    """Report why we cannot work at all: on a terminal, or as a notice to our starter."""
     if os.isatty(_STDERR):
         for line in error.lines():
             _say(line)

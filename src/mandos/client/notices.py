@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person at the console is told: few lines, each once, however bad the network is.
+"""Notices for the person at the console: few lines, each once, however bad the network is.
 
 A notice is a line of the client that begins with a word (``is_notice``): the programs that run the
 client show it on the console, while everything else goes to the log.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 _MARK = "notice: "
 _PROGRAM = "mandos-client"
-#: Lines that may be told one after the other, and seconds until each further one may.
+#: Lines that may be shown one after the other, and seconds until each further one may.
 BURST, PAUSE = 20, 60.0
 #: Notices on the console, likewise; and seconds until the same text is shown again.
 SHOWN_BURST, SHOWN_PAUSE, SHOWN_AGAIN = 8, 300.0, 600.0
@@ -30,7 +30,7 @@ def is_notice(line: str) -> bool:
 
 
 class Sparing:
-    """Says which texts may be told now; logic only, the caller has the clock.
+    """Decides which texts may be shown now; logic only, the caller has the clock.
 
     At first ``burst`` of them, and one more every ``pause`` seconds; the same one only after
     ``again`` seconds.
@@ -48,7 +48,7 @@ class Sparing:
         self.dropped = 0
 
     def allows(self, text: str, now: float) -> bool:
-        """Whether this may be told; counts those that may not, but for repetitions."""
+        """Whether this may be shown; counts those that may not, but for repetitions."""
         self._left = min(self._burst, self._left + (now - self._since) / self._pause)
         self._since = now
         if now < self._told.get(text, -self._again) + self._again:
@@ -65,10 +65,10 @@ class Sparing:
 
 
 class Board:
-    """The notices of one client after the other, as a console shall show them.
+    """Collects the notices of one client after the other for the console.
 
-    The lines of a client's first seconds are held back: most boots end before, and then nobody
-    needs them.
+    The lines of a client's first seconds are held back: most boots end before, and then the lines
+    are of no use.
     """
 
     __slots__ = ("_begin", "_pending", "_sparing")
@@ -79,12 +79,12 @@ class Board:
         self._begin = 0.0
 
     def begin(self, now: float) -> None:
-        """A client has been started; what an earlier one said in vain is still to be shown."""
+        """Note that a client has started; pending notices of a failed one remain to be shown."""
         if not self._pending:
             self._begin = now + HELD_BACK
 
     def end(self) -> None:
-        """It had the password: what it said before is of no use any more."""
+        """The client had the password: drop its notices, which are of no use any more."""
         self._pending = []
 
     def feed(self, line: str) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports whatever a run of the client may ever come to need.
+"""Imports every module that a run of the client may ever need.
 
 Usually each module is loaded where it is used, most of them never.  Where only root can read them
 (a virtual environment in root's home directory) they have to be there before root is given up.
@@ -17,6 +17,6 @@ from mandos.openpgp import by_session_key, opening  # noqa: F401
 
 
 def load() -> None:
-    """Import what importing this has not imported."""
+    """Import the modules that the import of this one does not load."""
     process.load()
     opening.load()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving root up for good: the parts that read what comes from a network have no rights at all.
+"""Gives root up for good: the parts that read data from a network have no rights at all.
 
 The one part that keeps root is root altogether.
 """
@@ -17,13 +17,13 @@ _NOBODY = 65534
 
 
 def has_root() -> bool:
-    """Whether this process can do what only root may."""
+    """Whether this process has root's rights."""
     return os.geteuid() == 0
 
 
 def everybody_can_import() -> bool:
     """Whether modules can be loaded without root, too: from Python's folder and from ours."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in (os.__file__, __file__)}  # noqa: PTH100, PTH120 - pathlib is dear at boot
+    folders = {os.path.dirname(os.path.abspath(path)) for path in (os.__file__, __file__)}  # noqa: PTH100, PTH120 - pathlib is expensive at boot
     while folders:
         if not all(os.stat(folder).st_mode & stat.S_IXOTH for folder in folders):  # noqa: PTH116
             return False
@@ -32,7 +32,7 @@ def everybody_can_import() -> bool:
 
 
 def be_root() -> None:
-    """Be root altogether, if we are at all: nobody else may then send us signals."""
+    """If we have root's rights, be root altogether: then only root may send us signals."""
     if has_root():
         os.setgroups([])
         os.setresgid(0, 0, 0)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the unprivileged half of the client knows of the root half, and may ask of it."""
+"""The unprivileged half's view of the root half: starts it, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENDING_TIME = 120.0
 def has_hooks(directory: str) -> bool:
     """Whether there may be network hooks, which then have to run before the network is used."""
     try:
-        return bool(os.listdir(directory))  # noqa: PTH208 - pathlib is dear at boot
+        return bool(os.listdir(directory))  # noqa: PTH208 - pathlib is expensive at boot
     except OSError:
         return False
 
@@ -48,7 +48,7 @@ class Companion:
         """Fork it.  ``ready`` is false while hooks may still be making interfaces."""
 
         def work(end: socket.socket) -> None:
-            from mandos.client.root import interface_setup  # noqa: PLC0415 - dear, and of use there only
+            from mandos.client.root import interface_setup  # noqa: PLC0415 - expensive
 
             interface_setup.keep_network(end, settings, selection, reports)
 
@@ -58,7 +58,7 @@ class Companion:
         self._pid, self._socket = process.accompany(work, socket.SOCK_SEQPACKET, errors=_STDERR)
 
     def attach(self, loop: Loop, on_ready: Callable[[], object]) -> None:
-        """Hear what it says; ``on_ready`` is called once the network may be used."""
+        """Read its messages; ``on_ready`` is called once the network may be used."""
         self._loop = loop
         loop.watch(self._socket.fileno(), lambda: self._hear(on_ready))
 
@@ -82,9 +82,9 @@ class Companion:
             self._routed.pop(request, None)
 
     def finish(self) -> None:
-        """Have everything undone: hooks stopped, interfaces down, routes gone; wait for that.
+        """Let the root half stop hooks, take interfaces down and remove routes; wait for that.
 
-        Not for ever: what takes longer goes on without us.
+        The wait is bounded: if the work takes longer, it goes on without us.
         """
         self._forget()
         self._socket.close()
@@ -110,7 +110,7 @@ class Companion:
         except OSError:
             said = b""
         if not said:
-            self._forget()  # it failed, and has said why; what is up can be used
+            self._forget()  # it failed, and has said why; interfaces that are up can be used
         then = self._routed.pop(said, None)
         if then:
             then()
@@ -124,7 +124,7 @@ def begin(
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> Companion | None:
-    """Fork the companion where it could do anything: for root, or for whoever has hooks."""
+    """Fork the companion if it could do anything: with root's rights, or if there are hooks."""
     if has_root() or has_hooks(settings.network_hook_dir):
         return Companion(settings, selection, reports)
     return None

@@ -94,7 +94,7 @@ class Selection(Narrowing):
         return not set(self._brought_up).isdisjoint(link.names)
 
     def why_wide(self, links: Iterable[Link]) -> str:
-        """What to tell a person when the choice has become wide."""
+        """The message to a person when the choice has become wide."""
         links = list(links)
         lacks = [_lack(name, links) for name in self.names]
         others = [link for link in links if self.uses(link) and not self.names_it(link)]

@@ -90,7 +90,7 @@ def _is_numeric(host: str, family: socket.AddressFamily) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it can be looked up: RFC 1123, section 2.1; what is digits and dots is a slip."""
+    """Whether it is a host name: RFC 1123, section 2.1; digits and dots alone are a slip."""
     return (
         0 < len(text) <= _NAME_LIMIT
         and _NAME.issuperset(text)
@@ -106,7 +106,7 @@ def _last_of(given: ParsedOptions, yes: str, no: str) -> bool | None:
 
 
 class ClientOptions:
-    """What one run of the client does; valid once built.  Times are in seconds."""
+    """Settings of one run of the client; valid once built.  Times are in seconds."""
 
     __slots__ = (
         "_connect_text",
@@ -149,7 +149,7 @@ class ClientOptions:
 
     @property
     def key_files(self) -> list[str]:
-        """What has to be read while there are rights to read it."""
+        """Files that have to be read before root is given up."""
         files = [self.tls_pubkey, self.tls_privkey, self.seckey]
         return [*files, self.dh_params] if self.dh_params else files
 
@@ -157,7 +157,7 @@ class ClientOptions:
         return [Address.parse(text, option) for text in given.all(option) if text]
 
     def hook_variables(self) -> dict[str, str]:
-        """What network hooks find in their environment; manual page, "NETWORK HOOKS"."""
+        """Environment variables for network hooks; manual page, "NETWORK HOOKS"."""
         connect = {"CONNECT": self._connect_text} if self._connect_text else {}
         return {
             "DEVICE": self._device,

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Announcing the server: by Avahi while it runs, else by ourselves.
+"""Announces the server: by Avahi while Avahi runs, else by ourselves.
 
 :class:`Announcer` follows the system bus: Avahi may be restarted, stopped, or start after us, and
-the bus itself may be missing.  Whatever fails is logged and tried again; the server goes on.
+the bus itself may be missing.  Failed steps are logged and tried again; the server goes on.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Announcer:
             await self._embedded.stop()
 
     async def _follow(self, avahi: Avahi) -> None:
-        """Announce by whatever is there, until the bus goes away."""
+        """Announce by Avahi or by ourselves, until the bus goes away."""
         seen = False
         while True:
             if avahi.present:
@@ -111,7 +111,7 @@ class Announcer:
             await avahi.wait(patience)
 
     async def _by_avahi(self, avahi: Avahi) -> float | None:
-        """Do what Avahi's state asks for; return after how many seconds to look again."""
+        """Publish or rename as Avahi's state requires; return the seconds until the next look."""
         try:
             if avahi.taken:
                 await avahi.withdraw()

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Announcing by Avahi, over the system bus (states and flags: avahi-common/defs.h).
+"""Announces by Avahi, over the system bus (states and flags: avahi-common/defs.h).
 
-:class:`Avahi` mirrors what Avahi says about itself and about our entry group; its caller looks at
-that after every change and does what is needed, so no order of events can confuse it.
+:class:`Avahi` mirrors the states of Avahi itself and of our entry group; its caller looks at both
+after every change and takes the needed steps, so no order of events can confuse it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Announcing without Avahi: the ``zeroconf`` library, one responder for each interface.
+"""Announces without Avahi: by the ``zeroconf`` library, one responder for each interface.
 
 So each interface announces its own addresses only.  Interfaces and addresses may come, change and
-go: they are looked at every few seconds, or when :meth:`Embedded.look_again` says so, and what has
-changed is announced anew.
+go: this module looks at them every few seconds, or when :meth:`Embedded.look_again` is called, and
+announces changes.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class _Responder:
 
 
 class Embedded:
-    """Announces from :meth:`start` to :meth:`stop`, on whatever interfaces there are meanwhile.
+    """Announces from :meth:`start` to :meth:`stop`, on all interfaces that exist meanwhile.
 
-    ``established`` is told the name in force and who announces it; ``taken`` returns a new name.
+    ``established`` gets the name in force and its announcer; ``taken`` returns a new name.
     """
 
     def __init__(
@@ -243,6 +243,6 @@ def _transports(interface: int, addresses: frozenset[bytes]) -> list[str | int]:
 
 
 def _host_label() -> str:
-    """First label of the host's name, made of what a host name may hold (RFC 952)."""
+    """First label of the host's name, with only the characters of a host name (RFC 952)."""
     label = socket.gethostname().partition(".")[0]
     return re.sub("[^A-Za-z0-9-]", "-", label)[:63].strip("-") or "mandos"

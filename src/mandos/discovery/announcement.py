@@ -11,7 +11,7 @@ from mandos.wire import grammar
 
 @dataclass(frozen=True)
 class Announcement:
-    """What to announce, on which interfaces (indexes; none means all), for which families."""
+    """The service to announce, its interfaces (indexes; none means all) and address families."""
 
     port: int
     name: str = grammar.SERVICE_NAME

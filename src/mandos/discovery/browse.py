@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Browsing for servers: packets and the time in, endpoints and queries out (RFC 6763).
+"""Browses for servers: packets and the time in, endpoints and queries out (RFC 6763).
 
-A server is known once its SRV record and an address of the target are; whatever is missing is asked
-for at once.  What was heard stays known until it is taken back (a goodbye) or pushed out by
-newer records: a machine that waits at boot has nothing to lose by trying an old address.
+A server is known once its SRV record and an address of the target are; missing records are asked
+for at once.  A record stays known until a goodbye takes it back or newer records push it
+out: a machine that waits at boot has nothing to lose by trying an old address.
 All memory is bounded.  No socket and no clock; early boot uses it, so it imports almost nothing.
 """
 
@@ -39,7 +39,7 @@ INSTANCE = grammar.SERVICE_NAME
 
 #: Seconds from one query to the next; the last one repeats for ever.
 INTERVALS = (0.05, 0.1, 0.25, 0.6, 1.0, 2.0, 4.0, 8.0, 10.0)
-#: Questions about what a packet left out are asked at once, but no oftener than this.
+#: Questions about records missing in a packet are asked at once, but no oftener than this.
 FOLLOW_UP_INTERVAL = 0.02
 
 MAX_SERVERS = 64
@@ -50,7 +50,7 @@ MAX_QUERY = 1200  # bytes; fits every link without fragments
 class Endpoint:
     """Where a server listens; ``interface`` is 0 unless the address is link-local IPv6.
 
-    ``heard_on`` is the interface that this was heard on, whatever the address.
+    ``heard_on`` is the interface that this was heard on, for every kind of address.
     """
 
     __slots__ = ("address", "heard_on", "interface", "name", "port")
@@ -71,7 +71,7 @@ class Endpoint:
 
     @property
     def sockaddr(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """What ``connect`` of such a socket takes."""
+        """The address for ``connect`` of such a socket."""
         if self.family == socket.AF_INET6:
             return (self.address, self.port, 0, self.interface)
         return (self.address, self.port)
@@ -102,13 +102,13 @@ class _ServiceInstance:
         self.instance = instance
         self.target = target
         self.port = port
-        #: Who has told about it first.
+        #: The first sender of a record about it.
         self.source = source
         self.addresses: dict[bytes, None] = {}
         self.key = (interface, instance.lower(), target.lower(), port)
 
     def missing(self) -> Iterator[Question]:
-        """What to ask so that it can be reached; over IPv6 too where only IPv4 is known."""
+        """Questions for the missing records; for IPv6 too where only IPv4 is known."""
         if not self.target:
             yield Question(self.instance, SRV)
             return
@@ -191,8 +191,8 @@ class Browser:
     def receive(self, packet: bytes, interface: int, source: tuple[str, int]) -> list[Endpoint]:
         """Take a packet from ``source`` (address, port); return the endpoints that it adds.
 
-        What is no response of a responder (RFC 6762 section 6: from port 5353), is malformed or
-        tells nothing about the service is ignored.
+        A packet is ignored if it is no response of a responder (RFC 6762 section 6: from port
+        5353), is malformed or holds nothing about the service.
         """
         if source[1] != PORT:
             return []
@@ -261,7 +261,7 @@ class Browser:
     def _add(self, server: _ServiceInstance) -> None:
         """Remember a server, in place of another when there are too many; ask about it.
 
-        That is the oldest one of the source that has told about most.
+        That is the oldest one of the source with the most servers.
         """
         if len(self._servers) == MAX_SERVERS:
             counts: dict[str, int] = {}
@@ -283,7 +283,7 @@ def _query(questions: list[Question]) -> bytes:
 
 
 def _missing(servers: Collection[_ServiceInstance]) -> list[Question]:
-    """What to ask about these servers, the newest first, as far as it fits into a query."""
+    """Questions about these servers, the newest first, as far as they fit into a query."""
     chosen: dict[tuple[bytes, int], Question] = {}
     size = 0
     for server in reversed(list(servers)):

@@ -4,7 +4,7 @@
 
 Register ``sockets`` for reading; call :meth:`Finder.readable` for each that is, and
 :meth:`Finder.tick` whenever :meth:`Finder.deadline` has come.  Interfaces and families that are
-missing, not ready or gone never raise: they are told to ``debug``, and asked again.
+missing, not ready or gone never raise: they are reported to ``debug``, and asked again.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Finder:
             return None
 
     def _send(self, query: bytes, channel: Channel, interface: int) -> bool:
-        """Send on one interface; tell whether it has gone out, or never will."""
+        """Send on one interface; return whether it has gone out, or never will."""
         try:
             channel.send(query, interface, publicly=self._queries > DIRECT_QUERIES)
         except OSError as error:

@@ -97,13 +97,13 @@ def encode_name(*labels: str) -> bytes:
 
 
 def first_label(name: bytes) -> str:
-    """Text of the first label, fit for a log: what cannot be printed is replaced."""
+    """Text of the first label, fit for a log: unprintable characters are replaced."""
     text = name[1 : 1 + name[0]].decode("utf-8", "replace")
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def write_query(questions: Iterable[Question], identifier: int = 0) -> bytes:
-    """Return a query with these questions; who answers it directly repeats the identifier."""
+    """Return a query with these questions; a direct answer repeats the identifier."""
     body = [
         question.name
         + _QUESTION.pack(question.type, _CLASS_IN | (_TOP_BIT if question.unicast else 0))

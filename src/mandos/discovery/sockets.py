@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sockets of multicast DNS on Linux, and what the kernel tells about interfaces.
+"""The sockets of multicast DNS on Linux, and the kernel's news about interfaces.
 
 Per address family there are two sockets for all interfaces.  One *asks*: it sends from a port of
 its own, so a responder answers it directly and without delay (RFC 6762 section 6.7).  One *hears*
@@ -158,7 +158,7 @@ def addresses4(interface: int) -> list[tuple[bytes, bytes]]:
 def addresses6(interface: int) -> list[tuple[bytes, bytes]]:
     """IPv6 addresses of an interface with their netmasks, packed; those not usable yet excepted."""
     try:
-        with open(_IF_INET6, "rb") as table:  # noqa: PTH123 - pathlib is dear at boot
+        with open(_IF_INET6, "rb") as table:  # noqa: PTH123 - pathlib is expensive at boot
             rows = [line.split() for line in table]
     except OSError:
         return []

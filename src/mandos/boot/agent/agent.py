@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's loop: looks what is asked, has the password fetched, answers, and waits for more."""
+"""The agent's loop: reads the questions, starts the fetch, answers, and waits for more."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 #: Seconds between the end of a client that failed and the next: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: The directory is looked at this often without any event: an asker may die and leave its file.
+#: The agent reads the directory this often without an event: an asker may die and leave its file.
 _LOOK_TIME = 10.0
 _SIGNALS = 256  # read at once; each is a byte
 
 
 class Agent:
-    """One run.  ``start`` starts the client, which happens when something is asked, not before.
+    """One run of the agent.  It calls ``start`` to start the client once there is a question.
 
-    Times in seconds: ``linger`` is how long to wait when nothing is asked any longer, ``retry``
-    how long until a password that was wrong is fetched again.
+    Times in seconds: ``linger`` is how long to wait after the last question has gone, ``retry``
+    how long until the password is fetched again after a wrong one.
     """
 
     __slots__ = (

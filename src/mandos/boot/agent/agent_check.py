@@ -22,7 +22,7 @@ _OK, _WARNING, _FAILED = "ok", "warning", "failed"
 
 
 class Finding:
-    """One thing that was looked at: ``ok``, ``warning`` or ``failed``, what, and how it is."""
+    """Result of one check: ``ok``, ``warning`` or ``failed``, the thing checked, and its state."""
 
     __slots__ = ("outcome", "said", "what")
 
@@ -36,7 +36,7 @@ class Finding:
 
 
 def findings(settings: AgentSettings) -> list[Finding]:
-    """Look at everything; changes nothing, and does not start the client."""
+    """Run all checks; they change nothing, and do not start the client."""
     return [
         _user(),
         _directory(settings.directory),
@@ -47,7 +47,7 @@ def findings(settings: AgentSettings) -> list[Finding]:
 
 
 def exit_status(found: list[Finding]) -> int:
-    """0 when nothing failed, else 1."""
+    """The exit status: 0 when nothing failed, else 1."""
     return 1 if any(finding.outcome == _FAILED for finding in found) else 0
 
 
@@ -62,7 +62,7 @@ def _directory(path: str) -> Finding:
         Directory(path).close()
     except MandosError as error:
         return Finding(_FAILED, "questions", str(error))
-    if os.path.isdir(path):  # noqa: PTH112 - pathlib is too dear for early boot
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib is too expensive for early boot
         return Finding(_OK, "questions", f"{path} can be watched")
     return Finding(_OK, "questions", f"{path} does not exist yet; it would be waited for")
 
@@ -84,7 +84,7 @@ def _helpers(path: str) -> Finding:
 
 
 def _keys(client: list[str]) -> Iterator[Finding]:
-    """Our client's options are known; another program's are its own affair."""
+    """Check the options of our own client; those of another program are unknown."""
     program, *arguments = client
     if os.path.basename(program) != _OURS:  # noqa: PTH119 - likewise
         yield Finding(_WARNING, "keys", f"not looked at: {program} may have other options")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to answer, with which password, and when: without input or output, told the time.
+"""Decides which question gets which password, and when; no input or output, no clock of its own.
 
 A program that gets a wrong password asks again, in a new file about the same subject, and often
 only three times.  No subject therefore gets the same password twice; a question that cannot be
@@ -24,7 +24,7 @@ FOREVER = float("inf")
 
 
 class Case:
-    """A question whose file is there, and how far its answer has come."""
+    """A question whose file exists, and the state of its answer."""
 
     __slots__ = ("due", "first_try", "name", "pause", "question", "settled")
 
@@ -51,9 +51,9 @@ class Agenda:
         return key in self._cases
 
     def update(self, questions: Mapping[Key, Question | None]) -> None:
-        """Take in what the directory holds now: None for a question that is known already.
+        """Take the questions that the directory holds now; None for a question known already.
 
-        What is not among them has been answered by somebody else, removed or renamed.
+        Another program has answered, removed or renamed each question that is missing.
         """
         cases = {}
         for key, question in questions.items():
@@ -68,7 +68,7 @@ class Agenda:
         return [case for case in self._cases.values() if _waits(case.question, now)]
 
     def due(self, password: int, now: float) -> Iterator[Case]:
-        """The questions to answer now, each decided when its turn comes: the one before counts."""
+        """The questions to answer now; each is decided after the answer to the one before."""
         for case in self._unsettled(now):
             if case.due <= now and not self._has_had(case, password):
                 yield case
@@ -94,12 +94,12 @@ class Agenda:
         return min(times, default=FOREVER)
 
     def answered(self, case: Case, password: int) -> None:
-        """The password has been sent."""
+        """Note that the password has been sent."""
         case.settled = True
         self._had.setdefault(case.question.subject, set()).add(password)
 
     def failed(self, case: Case, now: float, *, hopeless: bool) -> None:
-        """The password could not be sent; after TRYING seconds or when hopeless it is given up."""
+        """Note a failure to send; give up after TRYING seconds, or at once when hopeless."""
         if case.first_try is None:
             case.first_try = now
         case.due = now + case.pause

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An answer on its way: one datagram, a plus sign and the password, to the asker's socket."""
+"""Sends an answer to the asker's socket: one datagram of a plus sign and the password."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import errno
 from mandos.errors import PeerError
 from mandos.lean_stdlib import socket
 
-#: The first byte of an answer; a minus sign would say that a person refuses to give one.
+#: The first byte of an answer; a minus sign would mean that a person refuses to give one.
 _HERE_IT_IS = b"+"
 
 

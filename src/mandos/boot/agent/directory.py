@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory of the questions, watched: inotify(7).
+"""Watches the directory of the questions, with inotify(7).
 
-It may not exist yet, and may be removed and made again: then what exists of its path is watched
-until the rest appears.  The kernel's events only say that there is something to see; what there is
-tells the listing, so that no lost event leads to a lost question.
+The directory may not exist yet, and may be removed and made again: then the existing part of its
+path is watched until the rest appears.  The kernel's events only say that something changed; a
+directory listing shows the questions, so that no lost event leads to a lost question.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _LOST = _GONE | inotify.UNMOUNT | inotify.OVERFLOW | inotify.IGNORED
 
 
 class Directory:
-    """A watched directory: its descriptor can be read when there may be something new."""
+    """A watched directory: its descriptor is readable when questions may have changed."""
 
     __slots__ = ("_complete", "_inotify", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100 - pathlib is too dear for early boot
+        self.path = os.path.abspath(path)  # noqa: PTH100 - pathlib is too expensive for early boot
         self._inotify: inotify.Inotify | None = None
         self._complete = False
         self._watch()
 
     def fileno(self) -> int:
-        """What to wait for; it may be another one after each call of the other methods."""
+        """The descriptor to wait for; each call of another method may replace it."""
         return -1 if self._inotify is None else self._inotify.fileno()
 
     def read_events(self) -> None:
-        """Read what the kernel tells, and watch anew when what is watched has gone."""
+        """Read the kernel's events; when a watched directory has gone, watch anew."""
         events = 0 if self._inotify is None else self._inotify.drain()
         if events & _LOST or not self._complete:
             self._watch()
@@ -55,7 +55,7 @@ class Directory:
         try:
             names = sorted(
                 name
-                for name in os.listdir(self.path)  # noqa: PTH208 - pathlib is too dear here
+                for name in os.listdir(self.path)  # noqa: PTH208 - pathlib is too expensive here
                 if name.startswith(question.PREFIX)
             )
         except OSError:

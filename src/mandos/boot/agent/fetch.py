@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""mandos-client at work: started, read, ended; its output goes straight into a vault's buffer."""
+"""Runs mandos-client: starts, reads and ends it; its output goes into a vault's buffer."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class ClientProcess:
         self._password = Buffer()
 
     def descriptors(self) -> list[int]:
-        """What to wait for: output while there may be more, and the end."""
+        """The descriptors to wait for: output while there may be more, and the client's end."""
         return [self._pidfd] if self._output < 0 else [self._pidfd, self._output]
 
     def read(self) -> None:
-        """Take what has been printed; what is more than a password may have is not kept."""
+        """Read the output; bytes beyond the greatest length of a password are not kept."""
         while self._output >= 0 and not self._password.full:
             try:
                 with self._password.room as room:
@@ -87,7 +87,7 @@ class ClientProcess:
 
     def result(self) -> Buffer:
         """The password of a client that has ended.  Raises FetchError when it failed."""
-        self.read()  # what it printed is there, even when a child of its own keeps the pipe open
+        self.read()  # its output is complete, even when a child of its own keeps the pipe open
         status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
         self._close_output()
         os.close(self._pidfd)
@@ -98,7 +98,7 @@ class ClientProcess:
         return self._password
 
     def stop(self) -> None:
-        """End the client, kindly at first, and what it left; forget what it said."""
+        """End the client, by SIGTERM first, and its children; overwrite its output."""
         os.kill(self._child, signal.SIGTERM)
         _readable(self._pidfd, _ENDING)
         # The client is not reaped yet: its number cannot be another's.

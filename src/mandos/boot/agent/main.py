@@ -101,7 +101,7 @@ def _test(settings: AgentSettings) -> int:
 
     findings = agent_check.findings(settings)
     for finding in findings:
-        print(finding)  # noqa: T201 - the report is what was asked for
+        print(finding)  # noqa: T201 - the report is the output of --check
     return agent_check.exit_status(findings)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the client says on standard error: passed on to ours, and its notices to the console too.
+"""Passes the client's standard error on to ours, and its notices to the console too.
 
 systemd asks on the console, and its question stands there without a line's end.  So a notice begins
 on a fresh line, and the question follows it again.
@@ -39,11 +39,11 @@ class Messages:
         return self._reading
 
     def begin(self, now: float) -> None:
-        """A client has been started."""
+        """Note that a client has been started."""
         self._board.begin(now)
 
     def end(self) -> None:
-        """It had the password."""
+        """Note that the client had the password."""
         self._board.end()
 
     @property
@@ -52,7 +52,7 @@ class Messages:
         return self._board.deadline
 
     def read(self) -> None:
-        """Pass on what there is."""
+        """Pass on the messages that have arrived."""
         try:
             piece = os.read(self._reading, _PIECE)
         except BlockingIOError:
@@ -64,7 +64,7 @@ class Messages:
             self._board.feed(line.decode(errors="replace"))
 
     def show(self, now: float, questions: Iterable[str]) -> None:
-        """Show on the console what is due, and the open questions again."""
+        """Show the notices that are due on the console, and the open questions again."""
         lines = self._board.due(now)
         if not lines:
             return
@@ -77,14 +77,14 @@ class Messages:
         os.close(console)
 
     def close(self) -> None:
-        """Pass on what is left, and end."""
+        """Pass on the remaining messages, and end."""
         self.read()
         os.close(self._reading)
         os.close(self.writing)
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    try:  # noqa: SIM105 - contextlib is dear at boot
+    try:  # noqa: SIM105 - contextlib is expensive at boot
         os.write(descriptor, data)
     except OSError:
-        pass  # nobody is there to be told
+        pass  # standard error is closed: no reader

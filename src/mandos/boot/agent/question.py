@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A question file ``ask.XXXX``: what it says, https://systemd.io/PASSWORD_AGENTS/.
+"""Reads a question file ``ask.XXXX``, see https://systemd.io/PASSWORD_AGENTS/.
 
 Only privileged programs can write such files; they are bounded and distrusted all the same.
-QuestionError is the one error that leaves this room.
+QuestionError is the only error that this module raises.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mandos.errors import PeerError
 
 #: Bytes of a question file; systemd's have a few hundred.
 LIMIT = 1 << 16
-#: What the names of question files begin with.
+#: Beginning of the names of question files.
 PREFIX = "ask."
 _SECTION = b"[Ask]"
 _PATH_LIMIT = 107  # bytes of a socket's path, unix(7)
 _DIGITS = 19  # of a number that the kernel can have
 _COMMENTS = (b"#", b";")
-#: A link is nobody's question, and a FIFO must not hold us up.
+#: A symbolic link is no question, and opening a FIFO must not block us.
 _OPENING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -32,11 +32,11 @@ class QuestionError(PeerError):
 
 
 class Question:
-    """Who asks (a process ID), what for, where the answer goes, and until when.
+    """A question: the asking process (its ID), the message, the socket for the answer, the end.
 
     ``not_after`` is in microseconds of the monotonic clock, 0 for no end.  ``subject`` is equal in
-    two questions that are about the same thing: they have the same ``Id``, or without one they are
-    the same process's with the same message.
+    two questions about the same thing: they have the same ``Id``, or, without an ``Id``, the same
+    process and the same message.
     """
 
     __slots__ = ("message", "not_after", "pid", "socket", "subject")
@@ -46,7 +46,7 @@ class Question:
         if self.pid <= 0:
             raise QuestionError("it does not say which process asks (PID=)")
         self.socket = _socket_path(fields.get(b"Socket", b""))
-        # Without a number that can be read it never ends, as for the original.
+        # Without a readable number the question never expires, as in the original.
         self.not_after = max(_number(fields.get(b"NotAfter", b"")), 0)
         identity = fields.get(b"Id", b"")
         self.message = fields.get(b"Message", b"")
@@ -74,14 +74,14 @@ class Question:
 
 
 def parse(data: bytes) -> Question:
-    """Read a question.  Unknown keys, sections and lines are passed over; the last value counts."""
+    """Read a question.  Unknown keys, sections and lines are ignored; the last value counts."""
     return Question(_fields(data[:LIMIT]))
 
 
 def read(directory: str, name: str) -> Question:
     """Read a question's file; it has to be a plain file of at most LIMIT bytes."""
     try:
-        descriptor = os.open(os.path.join(directory, name), _OPENING)  # noqa: PTH118 - too dear
+        descriptor = os.open(os.path.join(directory, name), _OPENING)  # noqa: PTH118 - expensive
     except OSError as error:
         problem = QuestionError(f"cannot open it: {error.strerror}")
         problem.gone = isinstance(error, FileNotFoundError)

@@ -42,13 +42,13 @@ COMMAND_LINE = CommandLine(
 
 
 class AgentSettings:
-    """What one run of the agent does; valid once built.  Times are in seconds."""
+    """Settings of one run of the agent; valid once built.  Times are in seconds."""
 
     __slots__ = ("client", "console", "directory", "group", "helpers", "linger", "retry", "user")
 
     def __init__(self, given: ParsedOptions) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
-        if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too dear for early boot
+        if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too expensive for early boot
             raise AdministratorError(f"{self.directory} is not a directory")
         older = given.text("plugin-helper-dir", _HELPERS)
         self.helpers = given.text("helper-directory", older)
@@ -60,7 +60,7 @@ class AgentSettings:
         self.client = given.operands or [_CLIENT]
 
     def environment(self) -> dict[str, str]:
-        """The client's: ours, and where its helpers are."""
+        """The client's environment: ours, and the directory of its helpers."""
         return {**os.environ, "MANDOSPLUGINHELPERDIR": self.helpers}
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The passwords of one run: in memory that is never written to disk, and numbered.
+"""Holds the passwords of one run, numbered, in memory that is never written to disk.
 
 A number stands for a password everywhere else, so that nothing else can print one.
 """
@@ -16,12 +16,12 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 class Buffer:
-    """Room for one password: locked in memory when that is allowed, in no core dump, no child's."""
+    """Buffer for one password: locked in memory if allowed; in no core dump and no child."""
 
     __slots__ = ("_map", "size")
 
     def __init__(self) -> None:
-        # One byte more shows that there was more.
+        # A byte in this extra place shows that the password is too long.
         try:
             self._map = mmap.mmap(-1, LIMIT + 1, flags=_PRIVATE | _LOCKED)
         except OSError:
@@ -37,7 +37,7 @@ class Buffer:
 
     @property
     def full(self) -> bool:
-        """Whether there was more than a password may have."""
+        """Whether the password is longer than allowed."""
         return self.size > LIMIT
 
     def content(self) -> memoryview:
@@ -45,7 +45,7 @@ class Buffer:
         return memoryview(self._map)[: self.size]
 
     def has_nul(self) -> bool:
-        """Whether there is a byte in it where a string of C would end."""
+        """Whether the password contains a null byte, where a string of C ends."""
         return self._map.find(b"\0", 0, self.size) >= 0
 
     def same_as(self, other: Buffer) -> bool:
@@ -60,7 +60,7 @@ class Buffer:
 
 
 class Vault:
-    """Every different password that was fetched; ``current`` is the number of the newest."""
+    """All different passwords that were fetched; ``current`` is the number of the newest."""
 
     __slots__ = ("_passwords", "current")
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""plugin-runner at work for the hand-over: what it prints is the password, what it says is logged.
+"""Runs plugin-runner for the hand-over: takes its output as the password, and logs its messages.
 
-The plugins that ask at the console are left out, since the prompt does that.  plugin-runner has no
-terminal here, so it cannot ask there either when all plugins have failed.
+The plugins that ask at the console are not started, since the prompt does that.  plugin-runner has
+no terminal here, so it cannot ask there either when all plugins have failed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-#: These would ask where askpass already asks, or read what we write for it.
+#: These would ask where askpass already asks, or read the password that we write for it.
 _LEFT_TO_ASKPASS = ("password-prompt", "askpass-fifo", "plymouth")
 #: Seconds for plugin-runner to end its plugins, and they the network.
 _ENDING_TIME = 10.0
@@ -28,9 +28,9 @@ _PIECE = 1 << 16
 
 
 class RunnerProcess:
-    """One run of plugin-runner.  ``descriptors`` are what to wait for: output, then messages.
+    """One run of plugin-runner.  ``descriptors`` are to be waited for: output, then messages.
 
-    ``hear`` is told every line of the messages; ``problem`` says why a password is of no use.
+    ``hear`` is called with every line of the messages; ``problem`` says why a password is useless.
     """
 
     __slots__ = ("_lines", "_output", "_process", "descriptors", "problem")
@@ -55,7 +55,7 @@ class RunnerProcess:
             os.close(messages[1])
 
     def read(self, ready: Container[int]) -> bool:
-        """Take what there is at the descriptors that are ready; whether the output is complete."""
+        """Read from the descriptors that are ready; return whether the output is complete."""
         output, messages = self.descriptors
         if messages in ready:
             self._lines.feed(os.read(messages, _PIECE))
@@ -66,7 +66,7 @@ class RunnerProcess:
         return not piece or len(self._output) > passwords.LIMIT
 
     def result(self) -> bytes | None:
-        """End it, unless it ends by itself; the password, if it succeeded with one."""
+        """Wait for its end, or force it; return the password, if it succeeded with one."""
         if len(self._output) > passwords.LIMIT:
             self.problem = f"{passwords.too_long()}; {passwords.LONGER_KEYS}"
             self.end()
@@ -75,7 +75,7 @@ class RunnerProcess:
         return bytes(self._output) or None if status == 0 else None
 
     def end(self) -> None:
-        """End it now: it ends its plugins, and they leave the network as it was."""
+        """End plugin-runner now: it ends its plugins, which restore the network."""
         os.kill(self._process, signal.SIGTERM)
         self._reap()
 
@@ -89,7 +89,7 @@ class RunnerProcess:
         os.close(handle)
         _process, status = os.waitpid(self._process, 0)
         os.set_blocking(self.descriptors[1], False)
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             self._lines.feed(os.read(self.descriptors[1], _PIECE))
         except BlockingIOError:
             pass  # a plugin that has lost its runner still holds the other end

@@ -4,8 +4,8 @@
 
 For initramfs-tools with cryptsetup-initramfs.  It starts plugin-runner at once, while the machine
 still looks for its disks; when the prompt opens its FIFO, the password is there already.  It runs
-until SIGTERM, since another disk may ask, or the same one again after a wrong password.  What
-happens is told to the kernel's log, from where the journal takes it.
+until SIGTERM, since another disk may ask, or the same one again after a wrong password.  It writes
+its messages to the kernel's log, from where the journal takes them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Work:
         # Loading ctypes takes a while, and the fetch is under way.
         from mandos.boot import inotify  # noqa: PLC0415 - as said
 
-        folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is dear at boot
+        folder = os.path.dirname(self._fifo)  # noqa: PTH120 - pathlib is expensive at boot
         self._watch = inotify.watch_folder(folder, inotify.OPENED | inotify.CREATED)
         while self._wait(self._serve(time.monotonic())):
             pass
@@ -79,7 +79,7 @@ class _Work:
             self._watch.close()
 
     def _serve(self, now: float) -> float | None:
-        """Answer those who wait; returns when to come back at the latest."""
+        """Answer the waiting prompts; return the latest time for the next call."""
         prompts = list(handover_prompts.waiting())
         for prompt in prompts:
             password = self._rules.answer(prompt, now)
@@ -96,7 +96,7 @@ class _Work:
         return begin
 
     def _give(self, password: bytes, prompt: Prompt) -> bool:
-        """Write it to the prompt, whose question on a boot screen must not stay there."""
+        """Write the password to the prompt, and take its question off the boot screen."""
         question = screen.question_of(prompt.process)
         try:
             if question is not None:
@@ -142,14 +142,14 @@ class _Work:
             self._tell_once(fetch.problem)
 
     def _tell_once(self, text: str) -> None:
-        """Log it, and tell whoever sits at the console."""
+        """Log the text, and show it to the person at the console."""
         if text not in self._told:
             self._told.add(text)
             log(text)
             self._show([f"{_PROGRAM}: {text}; asking again, or type it here"])
 
     def _show(self, lines: Sequence[str]) -> None:
-        """Show lines on the console, where a prompt stands without a line's end: then it again."""
+        """Show lines on the console, then the prompt again, which has no line's end."""
         if lines:
             questions = map(handover_prompts.question, handover_prompts.waiting())
             sys.stderr.write("\n".join(("", *lines, "")) + "\n".join(questions))
@@ -189,4 +189,4 @@ def _listen_for_signals() -> int:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    """Nothing: that the signal came stands in the pipe."""
+    """Do nothing: the pipe already shows that the signal came."""

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The prompt of Debian's cryptsetup-initramfs: who waits, and how to answer.
+"""Finds the waiting prompts of Debian's cryptsetup-initramfs, and answers them.
 
-Its program askpass reads from the console and from a FIFO, and takes what comes first.  It makes
+Its program askpass reads from the console and from a FIFO, and takes the first answer.  It makes
 the FIFO when it starts to wait, opens it for reading, and takes everything up to the end of file
 as the password (observed with cryptsetup 2.6.1).  The disk's name is in its environment:
 crypttab(5), "CRYPTTAB_NAME".
@@ -26,7 +26,7 @@ _NAME = b"CRYPTTAB_NAME="
 
 def waiting() -> Iterator[Prompt]:
     """Every prompt that waits for a password now."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is expensive at boot
         if name.isdigit():
             try:
                 if os.readlink(f"/proc/{name}/exe").endswith(_PROGRAM):  # noqa: PTH115 - likewise
@@ -36,7 +36,7 @@ def waiting() -> Iterator[Prompt]:
 
 
 def question(prompt: Prompt) -> str:
-    """What the prompt shows; nothing when it has gone."""
+    """The text that the prompt shows; empty when the prompt has gone."""
     try:
         words = _read(f"/proc/{prompt.process}/cmdline").split(b"\0")
     except OSError:
@@ -45,7 +45,7 @@ def question(prompt: Prompt) -> str:
 
 
 def give(password: bytes, fifo: str) -> bool:
-    """Write a password to whoever reads the FIFO; False when nobody does (yet, or any more)."""
+    """Write a password to the FIFO; False when no process reads it (yet, or any more)."""
     try:
         writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -73,5 +73,5 @@ def _disk(process: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
         return file.read()

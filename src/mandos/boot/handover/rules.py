@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which password goes to which prompt, and when to fetch: without input, output or a clock.
+"""Decides which password goes to which prompt, and when to fetch; no input, output or clock.
 
-A password is given to each disk once: cryptsetup drops a disk after a few wrong ones, and whoever
-types at the console must not be interrupted by what is known to be wrong.  When the disk asks
+A password is given to each disk once: cryptsetup drops a disk after a few wrong ones, and a wrong
+password must not interrupt the person who types at the console.  When the disk asks
 again, the servers are asked again too, less and less often, and another password is given at once.
 The same one is tried again only after minutes, in case something else had gone wrong.
 """
@@ -33,20 +33,20 @@ class Prompt:
 
 
 class Handover:
-    """What was fetched and given so far."""
+    """The passwords that were fetched and given so far."""
 
     __slots__ = ("_begin", "_given", "_password", "_pause", "_served")
 
     def __init__(self) -> None:
         self._password: bytes | None = None
-        #: Until when a password counts as wrong for a disk, and how long that was.
+        #: Time until which a password counts as wrong for a disk, and the length of that period.
         self._given: dict[tuple[str, bytes], tuple[float, float]] = {}
         self._served: set[int] = set()  # prompts that have their answer and are about to end
         self._begin = 0.0
         self._pause = FIRST_PAUSE
 
     def fetched(self, password: bytes | None, now: float) -> None:
-        """A fetch has ended, with or without a password."""
+        """Note that a fetch has ended, with or without a password."""
         if password and password != self._password:
             self._password = password
             self._pause = FIRST_PAUSE
@@ -61,7 +61,7 @@ class Handover:
         return self._password
 
     def gave(self, prompt: Prompt, password: bytes, now: float) -> None:
-        """The prompt has taken its answer."""
+        """Note that the prompt has taken its answer."""
         _until, pause = self._given.get((prompt.disk, password), (0.0, FIRST_RESPITE / 2))
         self._given[prompt.disk, password] = (now + 2 * pause, 2 * pause)
         self._served.add(prompt.process)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The question that the prompt has put on the boot screen, withdrawn when we answer the prompt.
+"""Withdraws the prompt's question from the boot screen when we answer the prompt.
 
 Where plymouthd runs, askpass starts plymouth(8) to ask there too, takes the first answer of FIFO,
 console and screen, and kills plymouth(8) then (observed with cryptsetup 2.6.1).  The question would
@@ -27,7 +27,7 @@ _PATIENCE = 5.0
 
 def question_of(asker: int) -> Question | None:
     """The question that the process ``asker`` has put on the boot screen, if it has."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is expensive at boot
         if name.isdigit() and _asks_for(asker, name):
             try:
                 return Question(int(name))
@@ -59,7 +59,7 @@ class Question:
             say(str(error))
 
     def close(self) -> None:
-        """Let the prompt end it, which has its answer; one that is not ended goes on."""
+        """Let the prompt, which has its answer, end plymouth(8); else plymouth(8) goes on."""
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
         if not poll.poll(_PATIENCE * 1000):
@@ -67,7 +67,7 @@ class Question:
         os.close(self._handle)
 
     def _signal(self, number: int) -> None:
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             signal.pidfd_send_signal(self._handle, number)
         except ProcessLookupError:
             pass  # it has ended
@@ -85,7 +85,7 @@ def _asks_for(asker: int, process: str) -> bool:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             return file.read()
     except OSError:
         return b""  # it has just ended

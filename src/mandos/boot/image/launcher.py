@@ -40,7 +40,7 @@ _exit(status)
 
 
 def launcher(module: str, folders: Sequence[str], python: str = "/usr/bin/python3") -> str:
-    """The text of an executable script that runs ``module.main()`` and exits with what it returns.
+    """The text of an executable script that runs ``module.main()`` and exits with its result.
 
     ``folders`` hold our package and the OpenPGP extension; they come before the standard library,
     and nothing else is searched.  All paths are absolute.  ``sys.argv`` is the program's own.

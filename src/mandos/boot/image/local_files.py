@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the administrator adds to an image: keys, configuration, plugins, helpers, network hooks.
+"""Copies the administrator's keys, configuration, plugins, helpers and network hooks to an image.
 
-Keys and configuration are root's alone, in the tree while it grows and in the image: the client
-reads them before it gives root's rights up.  Network hooks say themselves which files and
-kernel modules they need: manual page mandos-client(8mandos), "NETWORK HOOKS".
+Only root can read the keys and the configuration, in the tree while it grows and in the
+image: the client reads them before it gives root's rights up.  Network hooks say themselves which
+files and kernel modules they need: manual page mandos-client(8mandos), "NETWORK HOOKS".
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 
 def warn(text: str) -> None:
-    """Tell the person who makes an image."""
+    """Report a warning on standard error."""
     sys.stderr.write(f"mandos-image: warning: {text}\n")
 
 
 def hint(text: str) -> None:
-    """Say how to mend what a warning was about."""
+    """Report how to solve the problem of the last warning."""
     sys.stderr.write(f"mandos-image: hint: {text}\n")
 
 
@@ -103,7 +103,7 @@ def _copy_named(tree: Tree, file: Path, hook: Path) -> None:
 
 
 def _ask(hook: Path, mode: str, device: str) -> list[str]:
-    """The lines that a network hook prints in this mode; none, with a warning, if it fails."""
+    """The lines that a network hook prints in this mode; if it fails, none and a warning."""
     env = {
         "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         "MANDOSNETHOOKDIR": str(hook.parent),
@@ -120,7 +120,7 @@ def _ask(hook: Path, mode: str, device: str) -> list[str]:
 
 
 def _copy_libraries(tree: Tree, program: Path) -> None:
-    """Copy what a compiled program is linked with, as ldd(1) finds it."""
+    """Copy the libraries of a compiled program, as ldd(1) finds them."""
     with program.open("rb") as file:
         if file.read(len(_ELF)) != _ELF:
             return

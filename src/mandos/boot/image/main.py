@@ -4,7 +4,7 @@
 
 The hooks of initramfs-tools and dracut call it with the tree that they build; it prints the kernel
 modules that the network hooks need, one a line, for them to add, and warns of a set-up that cannot
-work at boot.  It runs on a whole system, never at boot, so it may import what it likes.  Nothing is
+work at boot.  It runs on a whole system, never at boot, so imports may be expensive.  Nothing is
 copied before everything has been found: a failure leaves the tree as it was.
 """
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mandos.boot.image.modules import Loaded
     from mandos.options import ParsedOptions
 
-#: What programs' first lines name.
+#: The interpreters that the first lines of programs name.
 _PYTHON = Path("/usr/bin/python3")
-#: Where a plugin may find programs and names, whoever has put them there.
+#: Where a plugin may find programs and names, from this package or from any other.
 _FOR_PLUGINS = (Path("/bin"), Path("/sbin"), Path("/usr/sbin"), Path("/etc"))
 _BUILDER = "mandos-image"
 _KEYS = ("seckey.txt", "tls-privkey.pem", "tls-pubkey.pem")
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answer = "\n".join(build(places))
             _report_problems(places)
         if answer:
-            print(answer)  # noqa: T201 - its output is what it is for
+            print(answer)  # noqa: T201 - printing is its purpose
     except MandosError as error:
         for line in error.lines():
             sys.stderr.write(f"{_BUILDER}: {line}\n")
@@ -121,7 +121,7 @@ def build(places: Places) -> list[str]:
 
 
 def _programs(places: Places) -> dict[Path, Path]:
-    """Every program of the image and its source; the administrator's win over ours."""
+    """Every program of the image and its source; the administrator's replace ours."""
     chosen: dict[Path, Path] = {}
     for folder in ("plugins.d", "plugin-helpers", "."):
         sources = [places.config / folder, places.programs / folder]

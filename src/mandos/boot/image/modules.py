@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which modules and libraries the programs of an image load: found out, not listed by hand.
+"""Finds the modules and libraries that the programs of an image load; no list is kept by hand.
 
-The programs' imports are followed through our own rooms, those inside functions included, since
-nobody may find out at boot that a module is missing.  What they name outside our rooms is then
-really imported, in a process of its own, by the interpreter that the image will hold; whatever
-that loads is needed.  Byte code is made here too: without docstrings, without source, the same
-bytes each time.
+The programs' imports are followed through our own package, those inside functions included, since
+a missing module must not show up only at boot.  Imports from outside our package are then really
+imported, in a process of its own, by the interpreter that the image will hold; every module and
+library that this loads is needed.  Byte code is made here too: without docstrings, without source,
+the same bytes each time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
 
 
 def load(programs: Iterable[Path]) -> Loaded:
-    """What these Python programs load.  Raises MachineError when one of their imports fails."""
+    """The files that these programs load.  Raises MachineError when one of their imports fails."""
     names = sorted(closure(programs))
     folders = ":".join(dict.fromkeys(str(_folder_of(name)) for name in (_OURS, "openpgp")))
     command = [sys.executable, "-IS", str(_PROBE), folders, *names]
@@ -66,7 +66,7 @@ def byte_code(source: Path) -> bytes:
 
 
 def closure(programs: Iterable[Path]) -> set[str]:
-    """Every module that the programs and our rooms name, directly or through each other."""
+    """Every module that the programs and our package import, directly or indirectly."""
     found: set[str] = set()
     waiting = [name for program in programs for name in _imports("", program)]
     while waiting:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of the network that cannot work at boot, found on the machine that makes the image.
+"""Finds network settings that cannot work at boot, on the machine that makes the image.
 
 Network interfaces are named in three places: DEVICE of initramfs.conf, options of mandos-client in
 plugin-runner.conf, and the kernel command line.  A name is reported when this machine has no such
@@ -73,7 +73,7 @@ class Machine:
         return found
 
     def configured_command_lines(self) -> dict[str, list[str]]:
-        """The same without those that somebody may have typed for this one boot."""
+        """The same words without those that may have been typed for this one boot."""
         return {place: words for place, words in self._configured() if words}
 
     def _configured(self) -> Iterator[tuple[str, list[str]]]:
@@ -169,7 +169,7 @@ def named_by_client_options(arguments: list[str], place: str) -> Iterator[Named]
 
 
 def _shell_value(text: str, variables: dict[str, str]) -> str:
-    """What a shell makes of the right side of an assignment, as far as boot loaders use it."""
+    """Evaluate the right side of a shell assignment, as far as boot loaders use the syntax."""
     text = _GRUB_VARIABLE.sub(lambda match: variables.get(match[1], ""), text)
     try:
         return " ".join(shlex.split(text, comments=True))

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run in a process of its own: imports what it is told to, then says what that loaded.
+"""Imports the given modules in a process of its own, and prints the files that this loaded.
 
 ``modules.py`` starts it with the interpreter that the image will hold: the first argument is
 the folders to search, the others are modules.  It prints lines of two fields, separated by a tab:
 ``module`` and its file, or ``library`` and its path as the dynamic loader found it, which is the
-name that has to exist in the image.  What only this program needs must not be loaded here.
+name that has to exist in the image.  This program must load no module that only it needs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     modules = sorted(set(_module_files()))
     lines = [f"module\t{file}" for file in modules]
     lines += [f"library\t{path}" for path in _libraries() if path not in modules]
-    print("\n".join(lines))  # noqa: T201 - its output is what it is for
+    print("\n".join(lines))  # noqa: T201 - printing is its purpose
 
 
 if __name__ == "__main__":

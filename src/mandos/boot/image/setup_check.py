@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set-ups that cannot work at boot, reported while there is still a person to mend them.
+"""Reports set-ups that cannot work at boot, while a person can still correct them.
 
 ``mandos-image`` prints each as a warning and a hint; the image is made all the same, since it
 still asks at the console.  Each rule reports only facts that are certain on this machine.
@@ -26,7 +26,7 @@ from mandos.tls import keys as tls_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Who may make an image, and says so by --generator.
+#: The programs that make images; they name themselves with --generator.
 INITRAMFS_TOOLS, DRACUT, DRACUT_SYSTEMD = GENERATORS = (
     "initramfs-tools",
     "dracut",
@@ -55,7 +55,7 @@ _ROOT = Path("/")
 
 
 class Problem(NamedTuple):
-    """What is wrong, with its consequence at boot; and how to mend it."""
+    """A problem with its consequence at boot, and its solution."""
 
     text: str
     hint: str
@@ -126,7 +126,7 @@ def systemd_problems(root: Path) -> Iterator[Problem]:
 
 
 def umask_problems() -> Iterator[Problem]:
-    """Images that others may read; those of dracut have mode 0600 whatever the umask is."""
+    """Images that other users may read; dracut's have mode 0600 under every umask."""
     umask = os.umask(_NOT_FOR_OTHERS)
     os.umask(umask)
     if umask & _NOT_FOR_OTHERS != _NOT_FOR_OTHERS:

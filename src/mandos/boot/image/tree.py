@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A growing root tree of an image: files stand where they stand on this machine.
 
-What another hook has put there already is left alone, so nothing is there twice; folders that are
+Files of other hooks are left alone, so nothing is there twice; folders that are
 symbolic links here (/lib, /lib64) become the same links there, unless the tree has them.
 """
 
@@ -68,10 +68,10 @@ class Tree:
             self.inside(path).symlink_to(os.path.relpath(end, start))
 
     def folder(self, path: Path) -> None:
-        """Have a folder, made as it is on this machine, that plugins can enter.
+        """Make a folder as it is on this machine, with permission for plugins to enter.
 
         mkinitramfs makes folders that only root can enter, for it works with the umask of the
-        image; plugins run as another user, and need what is in there.
+        image; plugins run as another user, and need the files in the folder.
         """
         if self.inside(path).is_dir():
             self.open(path)

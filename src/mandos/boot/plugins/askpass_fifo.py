@@ -68,7 +68,7 @@ def _as_user(user: int, act: Callable[[], _Result]) -> _Result:
 
 
 def _make(fifo: str) -> tuple[int, int] | None:
-    """Make the FIFO; returns what tells it from others, None when it was there already."""
+    """Make the FIFO; return its identity, or None when it existed already."""
     try:
         os.mkfifo(fifo, 0o600)
         return _identity(fifo)
@@ -86,9 +86,9 @@ def _identity(fifo: str) -> tuple[int, int]:
 def _remove(fifo: str, made: tuple[int, int]) -> None:
     try:
         if _identity(fifo) == made:
-            os.unlink(fifo)  # noqa: PTH108 - pathlib is dear at boot
+            os.unlink(fifo)  # noqa: PTH108 - pathlib is expensive at boot
     except OSError:
-        pass  # somebody else removed it
+        pass  # another program removed it
 
 
 def _open(fifo: str) -> int:
@@ -104,7 +104,7 @@ def _open(fifo: str) -> int:
 
 
 def _read_password(opened: Callable[[], int]) -> bytes:
-    """What the first writer that writes anything writes, to its end."""
+    """All bytes of the first writer that writes anything, to its end."""
     password = b""
     while not password:
         # After a writer that wrote nothing, only a new descriptor waits for the next one.

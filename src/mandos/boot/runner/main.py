@@ -94,7 +94,7 @@ def _race(settings: RunnerSettings, wakeup: int, relay: Relay, say: Say) -> int:
 
 
 def _require_standard_descriptors() -> None:
-    """Whatever is opened later must not be taken for standard input, output or errors."""
+    """Make sure that no file opened later gets the number of a standard descriptor."""
     try:
         os.fstat(_STDOUT)
     except OSError as error:
@@ -152,7 +152,7 @@ def _write(password: bytearray, wakeup: int) -> None:
 
 
 def _close_output() -> None:
-    """Close it, which may tell a late error, and keep its number from being used again."""
+    """Close it, which may report a late error, and keep its number from being used again."""
     null = os.open(os.devnull, os.O_WRONLY)
     last = os.dup(_STDOUT)
     os.dup2(null, _STDOUT)

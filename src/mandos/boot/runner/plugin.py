@@ -26,7 +26,7 @@ class Plugin:
 
     ``start`` of the constructor starts it with these three descriptors and returns its process ID.
     While it runs, ``output`` and ``errors`` can be read without blocking, and ``process`` is
-    readable once it has ended.  What it printed is kept only until somebody has taken it.
+    readable once it has ended.  Its output is kept only until the caller has taken it.
     """
 
     __slots__ = (
@@ -70,7 +70,7 @@ class Plugin:
         os.set_blocking(self.errors, False)
 
     def read_output(self) -> bool:
-        """Take in what it has printed; False at the end.  Raises MachineError at too much."""
+        """Read its output; False at the end.  Raises MachineError when it is too long."""
         while piece := _read(self.output):
             self._printed += piece
             if len(self._printed) > self._limit:
@@ -80,13 +80,13 @@ class Plugin:
         return piece is None
 
     def read_errors(self) -> bytes | None:
-        """Some of what it complained about; None when there is nothing now, empty at the end."""
+        """Read a part of its messages; None when there is nothing now, empty at the end."""
         return _read(self.errors)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; one that has ended gets none."""
         if self.running and self.process >= 0:
-            try:  # noqa: SIM105 - contextlib is dear at boot
+            try:  # noqa: SIM105 - contextlib is expensive at boot
                 signal.pidfd_send_signal(self.process, number)
             except ProcessLookupError:
                 pass  # it has ended and will be reaped
@@ -101,12 +101,12 @@ class Plugin:
         return _TOO_MUCH if self._too_much else status
 
     def take(self) -> bytearray:
-        """What it printed; from then on only the caller has it."""
+        """Return its output; from then on only the caller has it."""
         printed, self._printed = self._printed, bytearray()
         return printed
 
     def forget(self) -> None:
-        """Overwrite what it printed."""
+        """Overwrite its output."""
         wipe(self._printed)
         self._printed = bytearray()
 
@@ -122,7 +122,7 @@ class Plugin:
 
 
 def wipe(secret: bytearray) -> None:
-    """Overwrite what nobody needs any more."""
+    """Overwrite a secret that is no longer needed."""
     secret[:] = bytes(len(secret))
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of the plugin directory are plugins, and how each is to be started.
+"""Finds the plugins in the plugin directory, and how each is to be started.
 
 A set-user-ID *script* runs as its caller: the kernel ignores the bit, execve(2).  The plugins of
 this family are scripts, so the runner gives them what the kernel would give to a binary: the real
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mandos.boot.runner.settings import RunnerSettings
     from mandos.program import Say
 
-#: What editors and package managers leave behind, by the end of the name.
+#: Ends of the names of files that editors and package managers leave behind.
 _LEFTOVERS = (
     "~",
     *(".dpkg-bak", ".dpkg-dist", ".dpkg-divert", ".dpkg-new", ".dpkg-old", ".dpkg-remove"),
@@ -36,7 +36,7 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def is_plugin_name(name: str) -> bool:
-    """False for hidden files and for what editors and package managers leave behind."""
+    """False for hidden files and for leftovers of editors and package managers."""
     autosaved = name.startswith("#") and name.endswith("#")
     return not (name.startswith(".") or autosaved or name.endswith(_LEFTOVERS))
 
@@ -44,7 +44,7 @@ def is_plugin_name(name: str) -> bool:
 def find_plugins(settings: RunnerSettings, say: Say, debug: Say) -> list[Plugin]:
     """The enabled plugins, by name.  A directory that cannot be read is said, and has none."""
     try:
-        names = sorted(os.listdir(settings.plugin_dir))  # noqa: PTH208 - pathlib is dear at boot
+        names = sorted(os.listdir(settings.plugin_dir))  # noqa: PTH208 - pathlib is expensive
     except OSError as error:
         say(f"cannot read the plugin directory {settings.plugin_dir}: {error.strerror}")
         return []
@@ -77,10 +77,10 @@ def _plugin(settings: RunnerSettings, name: str, debug: Say) -> Plugin:
 
 
 def script_owners(path: str) -> tuple[int | None, int | None] | None:
-    """User and group whose rights a set-ID script shall have; None when it has no such bit.
+    """User and group whose rights a set-ID script gets; None when it has no such bit.
 
-    As for binaries: not on a file system mounted nosuid.  And only where nobody but the owner, or
-    root, can put another file in the script's place before it runs.
+    As for binaries: not on a file system mounted nosuid.  And only where the owner and root
+    alone can put another file in the script's place before it runs.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - the same
@@ -106,7 +106,7 @@ def _is_kept(directory: str, owner: int) -> bool:
 def _dropping(
     user: int, group: int, owners: tuple[int | None, int | None] | None
 ) -> Callable[[], None]:
-    """Return what gives up root's rights in a new process; without them, it does nothing."""
+    """Return the function by which a new process gives root up; without root, it does nothing."""
     effective_user, effective_group = owners or (None, None)
 
     def drop() -> None:

@@ -3,7 +3,7 @@
 """The race of the plugins: all start at once, the first that exits with 0 has the password.
 
 One loop over poll(2) sees everything: outputs, errors, ends of processes (by pidfd), signals to us,
-and the next time something is due.  Nobody's hang can hold up anybody.  Logic takes no wall clock.
+and the next time something is due.  A plugin that hangs delays no other.  No wall clock is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mandos.program import Say
 
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL
-#: Signals that nobody sends on purpose: a plugin that one of them ended is started again.
+#: Signals of a crash, not sent on purpose: a plugin that one of them ended is started again.
 _MISHAPS = frozenset(
     -number
     for number in (
@@ -39,7 +39,7 @@ _LONGEST_PAUSE = 60.0
 PATIENT_TRIES = 3
 #: Those that ask on the terminal themselves, and do so again on SIGCONT.
 ASKING = ("password-prompt", "console")
-#: As much as a pipe holds; more comes from what the plugin left behind, perhaps without end.
+#: Size of a pipe; more comes from processes that the plugin left behind, perhaps without end.
 _LAST_PIECES = 16
 
 
@@ -78,9 +78,9 @@ class Race:
         self._watched: dict[int, Plugin] = {}
 
     def run(self) -> bytearray:
-        """Return what the first successful plugin printed; the others have been told to end.
+        """Return the output of the first successful plugin, after asking the others to end.
 
-        Raises Ended on a signal, MachineError when nobody has a password.
+        Raises Ended on a signal, MachineError when no plugin has a password.
         """
         while True:
             self._start_due()
@@ -186,7 +186,7 @@ class Race:
             self._forget(plugin.errors)
 
     def _relay_beside_prompts(self, plugin: Plugin, data: bytes) -> None:
-        """What one plugin says does not stand in another's prompt, which is then shown again."""
+        """Keep one plugin's messages out of another's prompt, which is then shown again."""
         asking = [one for one in self._running if one is not plugin and one.name in ASKING]
         if asking:
             self._relay.begin_line()
@@ -205,7 +205,7 @@ class Race:
             plugin.signal(signal.SIGKILL)
 
     def _finish(self, plugin: Plugin) -> int:
-        """Reap a plugin that has ended; what it wrote is in its pipes, so nothing is waited for."""
+        """Reap a plugin that has ended; its output is in its pipes, so there is no wait."""
         if plugin.output in self._watched:
             self._take_output(plugin)
         for _ in range(_LAST_PIECES):

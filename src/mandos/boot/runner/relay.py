@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plugins' standard errors, put together into one: whole lines, each with its plugin's name.
+"""Joins the plugins' standard errors into one: whole lines, each with its plugin's name.
 
-A prompt is a line without an end: it is shown as it is after a moment of silence.  Whoever reads us
-may be slow or stopped (Ctrl-S on a console): we write only what is taken at once, keep a bounded
-rest, and drop what is beyond it.
+A prompt is a line without an end: it is shown as it is after a moment of silence.  Our reader may
+be slow or stopped (Ctrl-S on a console): we write only as much as it takes at once, keep a bounded
+rest, and drop the text beyond it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHUNK = 256  # bytes; a terminal that poll(2) calls writable takes these withou
 
 
 class Relay:
-    """Writes to one descriptor what many sources say; never blocks and never fails."""
+    """Writes the messages of many sources to one descriptor; never blocks and never fails."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -37,7 +37,7 @@ class Relay:
         return bool(self._rest)
 
     def feed(self, name: str, data: bytes, now: float) -> None:
-        """Take what a source said; complete lines are written."""
+        """Take text from a source; write its complete lines."""
         half, _since = self._halves.pop(name, (b"", now))
         *lines, half = (half + data).split(b"\n")
         for line in lines:
@@ -60,7 +60,7 @@ class Relay:
             self._write(b"\n", None)
 
     def end(self, name: str) -> None:
-        """A source says no more: what it said last gets its end."""
+        """Close a source: end its last line."""
         half, _since = self._halves.pop(name, (b"", 0.0))
         if half:
             self._say(name, half)
@@ -68,14 +68,14 @@ class Relay:
             self._write(b"\n", None)
 
     def flush(self, seconds: float = 0.0) -> None:
-        """Write what waits, as far as it is taken; wait at most so long for each piece."""
+        """Write the waiting text, as far as it is taken; wait at most so long for each piece."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         while self._rest and poll.poll(seconds * 1000):
             try:
                 written = os.write(self._descriptor, self._rest[:_CHUNK])
             except OSError:
-                written = len(self._rest)  # nobody will ever read it
+                written = len(self._rest)  # the reader has gone for good
             del self._rest[:written]
 
     def _say(self, name: str, text: bytes) -> None:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What plugin-runner was told: its command line and its configuration file.
+"""Settings of plugin-runner, from its command line and its configuration file.
 
 Manual page plugin-runner(8mandos), "OPTIONS" and "FILES".  A mistake on the command line ends the
-program, as everywhere.  A mistake in the file is told and left out: nobody is there to mend it, and
-the machine shall come up.
+program, as everywhere.  Invalid lines of the file are reported and skipped: no one can correct them
+at boot, and the machine must come up.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ COMMAND_LINE = CommandLine(
 
 
 class RunnerSettings:
-    """What one run of plugin-runner does; valid once built."""
+    """Settings of one run of plugin-runner; valid once built."""
 
     __slots__ = (
         "_disabled", "_environments", "_global_environment", "_global_options", "_options",
@@ -80,7 +80,7 @@ class RunnerSettings:
         return [word for words in own + self._global_options if words for word in words.split(",")]
 
     def environment(self, plugin: str, inherited: Mapping[str, str]) -> dict[str, str]:
-        """What the plugin finds in its environment: the more particular setting counts."""
+        """The plugin's environment: a setting for this plugin overrides one for all plugins."""
         own = [variable for name, variable in self._environments if name == plugin]
         helpers = (HELPER_VARIABLE, self.helper_dir)
         return {**inherited, **dict([*self._global_environment, helpers, *own])}
@@ -94,7 +94,7 @@ class RunnerSettings:
 def read_settings(given: ParsedOptions, say: Say) -> RunnerSettings:
     """Put the configuration file's options before those of the command line.
 
-    What is wrong in the file is said; what is wrong on the command line raises UsageError.  One
+    Errors in the file are reported; an error on the command line raises UsageError.  One
     word there may be no option: a keyscript gets the third field of crypttab(5), such as "none".
     """
     for word in given.operands[1:]:
@@ -117,7 +117,7 @@ def split_config(text: str) -> list[str]:
 
 def _config_words(path: str, say: Say, *, required: bool) -> list[str]:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             data = file.read(_CONFIG_LIMIT + 1)
     except OSError as error:
         if required or not isinstance(error, FileNotFoundError):

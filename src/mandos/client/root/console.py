@@ -12,12 +12,12 @@ from __future__ import annotations
 from mandos.client.root.kernel import read_setting, write_setting
 
 _LEVELS = "/proc/sys/kernel/printk"
-#: Only what announces the end of the system; klogctl's "console off" is the same.
+#: Only messages of the system's end (KERN_EMERG); klogctl's "console off" is the same.
 _QUIET = b"1\n"
 
 
 class QuietConsole:
-    """Lowers the console's log level; ``restore`` puts it back, unless someone else changed it."""
+    """Lowers the console's log level; ``restore`` puts it back if it is unchanged."""
 
     __slots__ = ("_former",)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Network hooks: programs that make and unmake interfaces, manual page mandos-client(8mandos).
 
-A hook runs as root, in a process group of its own, with nothing to read; what it prints goes to
+A hook runs as root, in a process group of its own, with nothing to read; its output goes to
 our standard error, since our standard output is for the password.
 """
 
@@ -33,8 +33,8 @@ _STDERR = 2
 class Hooks:
     """The hooks of a directory.
 
-    ``variables`` are what a hook finds in its environment beside ours and MODE.  ``say`` tells a
-    person, ``debug`` only one who asked.
+    ``variables`` are added to the hook's environment, beside ours and MODE.  ``reports`` are two
+    functions: the first reports to a person, the second only with ``--debug``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Hooks:
         """Run all of them, one after the other in the order of their names.
 
         When the descriptor ``interrupt`` becomes readable, the one that runs is ended, and no
-        other is begun.  Failures are told, and otherwise make no difference.
+        other is begun.  Failures are reported, and otherwise make no difference.
         """
         for path in self.paths():
             if _is_readable(interrupt):
@@ -63,9 +63,9 @@ class Hooks:
                 self._say(str(error))
 
     def paths(self) -> list[str]:
-        """The hooks, in order; whoever could change one is not let near root's rights."""
+        """The hooks, in order, without those that another user than root could change."""
         try:
-            names = sorted(os.listdir(self._directory))  # noqa: PTH208 - pathlib is dear at boot
+            names = sorted(os.listdir(self._directory))  # noqa: PTH208 - pathlib is expensive
         except OSError as error:
             self._debug(f"no network hooks: {self._directory}: {error.strerror}")
             return []
@@ -105,7 +105,7 @@ def _why_no_hook(name: str, path: str) -> str | None:
     if not _NAME.issuperset(name):
         return "its name has other characters than letters, digits, '_', '.' and '-'"
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - pathlib is dear at boot
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - pathlib is expensive at boot
             return "it is no file"
     except OSError as error:
         return error.strerror
@@ -113,7 +113,7 @@ def _why_no_hook(name: str, path: str) -> str | None:
 
 
 def _is_unsafe(status: os.stat_result) -> str | None:
-    """Why someone else than root, or than ourselves, decides what this is."""
+    """Why another user than root, or than ourselves, controls the content of this file."""
     if status.st_uid not in (0, os.geteuid()):
         return "belongs to another user than root"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -124,7 +124,7 @@ def _is_unsafe(status: os.stat_result) -> str | None:
 def _prepare() -> None:
     os.setsid()
     os.chdir("/")
-    be_root()  # a shell would drop what it has by half
+    be_root()  # a shell drops root when only the effective user is root
 
 
 def _await_end(pid: int, interrupt: int, seconds: float) -> str | None:

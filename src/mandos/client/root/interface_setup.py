@@ -56,7 +56,7 @@ def keep_network(
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> None:
-    """Do it all, until the other end of the socket is closed."""
+    """Do the work of the root half, until the other end of the socket is closed."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other half decides when to end
     be_root()
@@ -221,7 +221,7 @@ class _Network:
         return not interface or self._make_route(address, interface)
 
     def _make_route(self, address: bytes, interface: int) -> bool:
-        """Make it where there is none; a stranger chose the address, so all is checked here."""
+        """Make a route where there is none; check all, since a stranger chose the address."""
         link = self._links.by_index.get(interface)
         if link is None or not self._selection.uses(link) or not may_be_a_server(address):
             return False
@@ -256,7 +256,7 @@ class _Network:
         self._links.close()
 
     def _why_stays(self, index: int) -> str:
-        """Why an interface is left up: somebody else uses it by now, or is about to."""
+        """Why an interface is left up: another program uses it by now, or is about to."""
         if _foreign_addresses(index) - self._former.get(index, set()):
             return "it has an address that is not ours"
         if {index, _ANY}.intersection(_packet_interfaces()):
@@ -264,7 +264,7 @@ class _Network:
         return ""
 
     def _quietly(self, undo: Callable[..., None], *arguments: bytes | int) -> None:
-        """Undo what may be undone already, by whoever removed the interface."""
+        """Undo a step; the removal of the interface may have undone it already."""
         try:
             undo(*arguments)
         except OSError as error:
@@ -298,7 +298,7 @@ def _packet_interfaces() -> set[int]:
     A socket that is bound to none (``_ANY``) hears all of them, or is about to be bound.
     """
     try:
-        with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open("/proc/net/packet", "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             rows = [line.split() for line in file.read(1 << 16).splitlines()[1:]]
     except OSError:
         return set()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What root asks of the kernel: interfaces on and off, routes (rtnetlink(7)), settings in /proc.
+"""Root's requests to the kernel: interfaces on and off, routes (rtnetlink(7)), settings in /proc.
 
 Interfaces are meant by their index, so that a rename in between does no harm.
 """
@@ -72,11 +72,11 @@ class Kernel:
         self._request(_DELETE_ROUTE, 0, _host_route(address, interface))
 
     def close(self) -> None:
-        """End; what was set stays."""
+        """Close the socket; the settings stay."""
         self._socket.close()
 
     def _request(self, kind: int, flags: int, body: bytes) -> bytes:
-        """Returns what the kernel told before it acknowledged the request, if anything."""
+        """Return the kernel's message before its acknowledgement of the request; empty if none."""
         self._sequence += 1
         length = _HEADER.size + len(body)
         flags |= _REQUEST | _ACKNOWLEDGE
@@ -119,7 +119,7 @@ def _attribute(kind: int, value: bytes) -> bytes:
 def read_setting(path: str) -> bytes:
     """A setting of the kernel's; nothing where there is none."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
             return file.read(100)
     except OSError:
         return b""

@@ -35,7 +35,7 @@ _TCP_OPTIONS = (
 )
 
 
-#: What connect(2) says before there is a network, or where no route leads to the server.
+#: Errors of connect(2) before there is a network, or where no route leads to the server.
 _NO_WAY = frozenset(
     (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENODEV, errno.EHOSTUNREACH)
 )
@@ -153,7 +153,7 @@ class Attempt:
         return self._conversation.receive(self._by_tls(session, session.receive), now)
 
     def _by_tls(self, session: Session, step: Callable[[], _Result]) -> _Result:
-        """Do a step; know afterwards what to wait for."""
+        """Do a step, and set the event to wait for next."""
         try:
             return step()
         except BlockingIOError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opening what servers send, in processes of their own that can be slow, grow or die at no cost.
+"""Opens servers' messages in processes of their own, which can be slow, grow or die at no cost.
 
 The first such process is started before anything is heard from the network, so that it loads the
 OpenPGP library and the key while servers answer, on another core where there is one.  Each opens
@@ -158,7 +158,7 @@ class Openers:
         except BlockingIOError:
             self._loop.change(opener.socket.fileno(), READ | WRITE)
         except OSError:
-            opener.message = memoryview(b"")  # it has died; reading tells the rest
+            opener.message = memoryview(b"")  # it has died; reading shows the reason
         else:
             self._loop.change(opener.socket.fileno(), READ)
 
@@ -175,7 +175,7 @@ class Openers:
         self._finish(opener, _verdict(bytes(opener.answer), self._path))
 
     def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
-        """Hand on what became of the message; a key that cannot be used ends the program."""
+        """Pass the result for the message on; a key that cannot be used ends the program."""
         self._drop(opener)
         if opener is self._spare:
             self._spare = None
@@ -194,7 +194,7 @@ class Openers:
 
 
 def _open(end: socket.socket, secret_key: bytes) -> None:
-    """What such a process does; the library is loaded while root can still read it."""
+    """Run in such a process; load the library first, while root can still read it."""
     try:
         from mandos.openpgp import opening  # noqa: PLC0415 - the parent never needs it
 

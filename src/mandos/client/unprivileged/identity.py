@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who this client is: its raw key pair and priority string, ready for sessions.
+"""The client's identity: its raw key pair and priority string, ready for sessions.
 
 Importing this loads GnuTLS, which is why nothing imports it at the top.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Identity:
     """Made from the contents of the key files; raises AdministratorError naming the bad one.
 
-    ``key_id`` is what servers know this client by.
+    Servers know this client by its ``key_id``.
     """
 
     __slots__ = ("_credentials", "_priority", "key_id")
@@ -52,7 +52,7 @@ def _credentials(settings: ClientOptions, files: Mapping[str, bytes]) -> Credent
 
 
 def _check_pair(settings: ClientOptions, files: Mapping[str, bytes]) -> str:
-    """A pair that does not match fails in every handshake: better to say it at once."""
+    """Raise at once for a pair that does not match, since it fails in every handshake."""
     public, private = settings.tls_pubkey, settings.tls_privkey
     shown = _naming(public, keys.key_id_of_public_pem, files[public])
     proved = _naming(private, keys.key_id_of_private_pem, files[private])

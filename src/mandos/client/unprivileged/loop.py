@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One loop for everything that waits: descriptors with what to do when they are ready.
+"""One loop for everything that waits: descriptors, and functions to call when they are ready.
 
 Asyncio and selectors do this too, at a price that early boot does not pay (docs/design.md).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
             """When to call ``tick`` at the latest."""
 
         def tick(self, now: float) -> object:
-            """Do what is due."""
+            """Do the work that is due."""
 
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -31,7 +31,7 @@ FOREVER = float("inf")
 
 
 class Loop:
-    """Descriptors under watch; whoever watches one forgets it before it is closed."""
+    """Descriptors under watch; the caller of ``watch`` calls ``forget`` before it closes one."""
 
     __slots__ = ("_callbacks", "_epoll")
 
@@ -54,7 +54,7 @@ class Loop:
             self._epoll.unregister(descriptor)
 
     def wait(self, seconds: float) -> None:
-        """Wait until something is ready, for ``seconds`` at most, and do what has to be done."""
+        """Wait until something is ready, for ``seconds`` at most, and call its function."""
         for descriptor, _events in self._epoll.poll(max(0.0, min(seconds, _LONGEST_WAIT))):
             callback = self._callbacks.get(descriptor)
             if callback is not None:  # an earlier one may have forgotten it

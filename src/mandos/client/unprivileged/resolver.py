@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TIME = 15.0
 _ADDRESS_LIMIT = 16
 _ANSWER_LIMIT = 1 << 12
-#: What begins an answer that is no list of addresses but the reason why there is none.
+#: Beginning of an answer that is no list of addresses but the reason why there is none.
 _WHY = "!"
 
 
@@ -81,6 +81,6 @@ def _answer(host: str) -> bytes:
 
 def _look_up(host: str) -> list[str]:
     """All addresses of a host, the preferred first (getaddrinfo(3), gai.conf(5))."""
-    # As bytes: the codec for other than ASCII names is dear, and such names are refused before.
+    # As bytes: the codec for non-ASCII names is expensive, and such names are refused before.
     found = socket.getaddrinfo(host.encode(), None, socket.AF_UNSPEC, socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))

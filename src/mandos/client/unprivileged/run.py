@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of the client's unprivileged half: what it consists of, and the order of its start.
+"""One run of the client's unprivileged half: its parts, and the order of their start.
 
-The order is chosen so that everybody works at once: the opener loads the OpenPGP library while
+The order is chosen so that all processes work at once: the opener loads the OpenPGP library while
 this process asks the network, and this process loads GnuTLS while servers answer.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mandos.tls.session import Session
 
     class Network(Protocol):
-        """What a half with root's rights does for the network."""
+        """Network services of a half with root's rights."""
 
         #: False while network hooks may still be making interfaces.
         ready: bool
@@ -109,7 +109,7 @@ class Run:
         if self._network is None or self._network.ready:
             self._begin()
             self._turn(_NEAR)
-        self._load_identity()  # it may be unusable, which is to be told at once
+        self._load_identity()  # it may be unusable, which is reported at once
         if self._searches:
             self._network_watch()
         while self._fetcher.password is None:
@@ -120,7 +120,7 @@ class Run:
         found = [part for part in (self._watch, self._waiting) if part]
         parts: list[Part] = [self._openers, *found, *self._searches, self._fetcher]
         for part in parts:
-            part.tick(time.monotonic())  # what one of them did may have taken a while
+            part.tick(time.monotonic())  # the part before may have taken a while
         if self._fetcher.password is None:
             now = time.monotonic()
             pause = next_deadline(parts, now) - now
@@ -170,7 +170,7 @@ class Run:
             search.network_changed()
 
     def _say(self, text: str) -> None:
-        """Tell a person, but never flood the console, whatever a network is full of."""
+        """Report to a person; the number of lines is bounded, so no network floods the console."""
         left_out = self._sparing.dropped
         if self._sparing.allows(text, time.monotonic()):
             self._sparing.dropped = 0

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the addresses of servers come from: the command line, or Zeroconf.
 
-Both searches are parts of the loop, and tell ``found`` the servers that should be asked now; they
-are told of every change of the network by ``network_changed``.
+Both searches are parts of the loop, and call ``found`` with the servers that should be asked now;
+``network_changed`` is called at every change of the network.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     Found = Callable[[Iterable["Target"]], None]
 
     class Search(Protocol):
-        """What both searches are."""
+        """Interface of both searches."""
 
         def deadline(self, now: float) -> float:
             """When to call ``tick``."""
 
         def tick(self, now: float) -> object:
-            """Do what is due."""
+            """Do the work that is due."""
 
         def network_changed(self) -> None:
             """Take new interfaces and addresses in."""
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _RENEWAL = 60.0
 #: Seconds until servers that were forgotten for others are named again.
 _REMINDER = 5.0
-#: Seconds from the beginning after which a person is told that a name cannot be looked up: the
+#: Seconds from the beginning after which the client reports that a name cannot be looked up: the
 #: network may still be coming up.
 _LOOK_UP_TIME = 8.0
 _NO_NAME_SERVER = (
@@ -126,7 +126,7 @@ class DirectSearch:
         return min(self._due, lookup, self._narrowing.deadline)
 
     def tick(self, now: float) -> None:
-        """Begin, or look the name up again."""
+        """Begin the search, or look the name up again."""
         if self._lookup and now >= self._lookup.deadline:
             self._lookup.give_up()
         self._look_at_links(now)
@@ -139,7 +139,7 @@ class DirectSearch:
             self._look_up()
 
     def network_changed(self) -> None:
-        """What was impossible may be possible now."""
+        """Try again: an impossible search may be possible now."""
         self._look_at_links(time.monotonic())
         if self._hosts:
             self._tell()

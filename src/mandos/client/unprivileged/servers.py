@@ -4,7 +4,7 @@
 
 A server that hangs, lies or refuses costs the others nothing: each has its own connection and its
 own deadlines, and is asked again after the retry time, for ever.  Where there are more servers than
-connections, or than memory for them, ``turns`` says whose turn it is.
+connections, or than memory for them, ``turns`` decides whose turn it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mandos.client.unprivileged.loop import Loop
     from mandos.client.unprivileged.search import Target
 
-    #: Opens what a server sent; later calls back with the password, or why there is none.  The
+    #: Opens a server's message; later calls back with the password, or why there is none.  The
     #: number says how many messages from the same host were opened before.
     Open = Callable[[bytes, Callable[[Opened | MandosError], None], int], None]
     #: Asks for a route to an address over an interface (0: for none), in place of an earlier one;
@@ -47,7 +47,7 @@ _HOST_LIMIT = 256
 _NEXT_ADDRESS = 0.25
 #: The retry time varies by this part of it, so that a room full of machines does not ask in step.
 _JITTER = 0.1
-#: Seconds from the first failure after which a person is told that there is no way to a server: the
+#: Seconds from the first failure after which the client reports that no way leads to a server: the
 #: network may still be coming up.
 _NO_WAY_TIME = 9.0
 #: Seconds in which a signed password may come after the first that is not signed; and how many of
@@ -56,14 +56,14 @@ UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 _NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
 _SIGN = "mandos-keygen --password seals and signs"
-#: Different complaints that are told about one server.
+#: Different complaints that are reported about one server.
 _COMPLAINT_LIMIT = 8
 
 
 class _Server:
     """A server, the attempt under way, when to begin the next one, and what went wrong so far.
 
-    ``complaint`` is the last failure, ``told`` are those that a person has been told.
+    ``complaint`` is the last failure, ``told`` are the failures already reported to a person.
     """
 
     __slots__ = (
@@ -112,7 +112,7 @@ class Fetcher:
 
     ``learn`` takes the servers that a search finds, and ``password`` is set once one of them has
     given it.  The reports are for a person at the console, and for ``--debug``; ``retry`` is in
-    seconds.  ``on_refusal``, if set, returns what a person can do about a server that refuses.
+    seconds.  ``on_refusal``, if set, returns advice for a person about a server that refuses.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class Fetcher:
         for target in targets:
             server = self._servers.get(target.address)
             if server is not None:
-                if server.host or not target.name:  # what the administrator named stays so
+                if server.host or not target.name:  # the administrator's own target stays
                     server.target = target
                 self._renew(server, now)
             else:
@@ -236,7 +236,7 @@ class Fetcher:
         return turns.next_to_ask(self._waiting(now), self._busy())
 
     def _room(self, now: float) -> tuple[float, _Server | None]:
-        """When there is a connection for the next who waits, and who gives it up for that."""
+        """When the next waiting server can have a connection, and the server that gives it up."""
         busy = self._busy()
         if len(busy) < _AT_ONCE:
             return now, None
@@ -303,7 +303,7 @@ class Fetcher:
             self._keep_unsigned(server, result.password, time.monotonic())
 
     def _keep_unsigned(self, server: _Server, password: bytes, now: float) -> None:
-        """Who has the client's public key can have sealed it: look for a signed one first."""
+        """Keep a password that any holder of our public key may have sealed; seek a signed one."""
         server.begin = now + self._wait()
         if not self._unsigned:
             self._unsigned_from = now + UNSIGNED_AFTER
@@ -334,7 +334,7 @@ class Fetcher:
         return self._retry * (1 + _JITTER * _fraction())
 
     def _complain(self, server: _Server, error: Exception, now: float) -> None:
-        """Tell each failure once; that no way leads to a server only when it lasts."""
+        """Report each failure once; report that no way leads to a server only when it lasts."""
         why = " - ".join(error.lines()) if isinstance(error, MandosError) else str(error)
         why = why or "out of memory"
         server.complaint = why
@@ -354,14 +354,14 @@ class Fetcher:
         return any(why in one.told for one in (server, *same))
 
     def _renew(self, server: _Server, now: float) -> None:
-        """It announced itself anew, or the network has changed: by usual ways it may do now."""
+        """Ask a server again by the usual routes: it was announced anew, or the network changed."""
         if server.way and server.idle:
             self._go_over(server, 0)
         else:
-            server.begin = min(server.begin, now)  # who announces it anew cannot put it off
+            server.begin = min(server.begin, now)  # a new announcement cannot delay it
 
     def _seek_way(self, server: _Server) -> None:
-        """A server on our own link may be one that no route leads to: have one made.
+        """Ask for a route to a server on our own link, if no route leads to it.
 
         After the last interface the server is left to the usual routes, which may come late: one
         of ours would hide them.
@@ -384,5 +384,5 @@ class Fetcher:
 
 
 def _fraction() -> float:
-    """A random number from -1 to 1; the random module is dear at boot."""
+    """A random number from -1 to 1; the random module is expensive at boot."""
     return int.from_bytes(os.urandom(2)) / 0x7FFF - 1

@@ -3,7 +3,7 @@
 """Fair turns: which server is asked next, and which gives its connection up for it.
 
 A stranger can announce a thousand servers, so servers are counted by the host that they are on: a
-connection proves that its other end has that address, while anybody can claim a name or a port.
+connection proves that its other end has that address, while any machine can claim a name or a port.
 The host that has the fewest connections is next; within a host, and between hosts that have equally
 many, the server that has waited longest.
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol, TypeVar
 
     class Turn(Protocol):
-        """What this needs to know of a server.
+        """The attributes of a server that decide about turns.
 
         ``begin`` is when it came to wait, ``asked`` when it was last asked, ``turn`` how long it
         may then keep its connection, and ``opening`` says that its answer is being opened.
@@ -49,7 +49,7 @@ _NEVER = float("inf")
 
 
 def next_to_ask(waiting: Iterable[_Server], busy: Iterable[_Server]) -> _Server:
-    """Of those who wait, the one whose turn it is."""
+    """The waiting server whose turn it is."""
     counts = _counts(busy)
     return min(waiting, key=lambda one: (_share(one, counts), one.begin))
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interfaces in use that can carry packets now, as the kernel tells of them."""
+"""The interfaces in use that can carry packets now, as the kernel reports them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class UsableLinks:
 
     @property
     def selected(self) -> list[Link]:
-        """The links in use, whatever their state."""
+        """The links in use, in any state."""
         return [link for link in self.all if self._selection.uses(link)]
 
     def exists(self, name: str) -> bool:
@@ -71,7 +71,7 @@ class UsableLinks:
             self._changed()
 
     def close(self) -> None:
-        """End."""
+        """Stop following the links."""
         self._loop.forget(self._links.fileno())
         self._links.close()
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells a person, who sees nothing happen, that the client waits for a server, and where.
+"""Reports to a waiting person that the client waits for a server, and on which interfaces.
 
-That is after ten seconds, then less and less often.
+The first report comes after ten seconds, the next ones less and less often.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mandos.links import Link
 
     class Knowing(Protocol):
-        """Who knows the servers."""
+        """The part that knows the servers."""
 
         @property
         def knows_a_server(self) -> bool:
@@ -50,7 +50,7 @@ class Waiting:
         self._due = time.monotonic() + FIRST_PAUSE
 
     def put_off(self) -> None:
-        """A person has just been told something else of the kind: begin anew."""
+        """Begin anew: another message of this kind has just been reported."""
         self._due = time.monotonic() + self._pause
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
@@ -58,7 +58,7 @@ class Waiting:
         return FOREVER if self._fetcher.knows_a_server else self._due
 
     def tick(self, now: float) -> None:
-        """Tell, if it is time to and no server has been found."""
+        """Report, if the time has come and no server has been found."""
         if now < self._due or self._fetcher.knows_a_server:
             return
         self._pause = min(self._pause * GROWTH, LONGEST_PAUSE)
