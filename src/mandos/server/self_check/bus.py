@@ -37,7 +37,7 @@ _POLICY = (
 
 
 class Facts(TypedDict):
-    """What the bus said; a problem is empty when there was none."""
+    """The answer of the bus; a problem is empty when there was none."""
 
     problem: str
     owner: int | None

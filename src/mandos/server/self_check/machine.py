@@ -28,7 +28,7 @@ _MAKE_USER = (
     "run: adduser --system --group --no-create-home --home /nonexistent _mandos"
     " (or systemd-sysusers)"
 )
-#: Files that the server opens whatever its clients do: logs, state, bus, discovery.
+#: Files that the server opens independently of its clients: logs, state, bus, discovery.
 _OWN_FILES = 64
 
 

@@ -41,7 +41,7 @@ def user_name(uid: int) -> str:
 
 
 def is_mandos(process: int) -> bool:
-    """Whether the process is a Mandos server, by what it was started as."""
+    """Whether the process is a Mandos server, judged by the command that started it."""
     try:
         words = (_PROC / str(process) / "cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -169,7 +169,7 @@ def _problem_of_list(path: Path) -> str:
 
 
 class _Verdict(NamedTuple):
-    """The schema's version, or else what is wrong; a database that cannot be read may be sound."""
+    """The schema's version, or else the problem; a database that cannot be read may be sound."""
 
     version: int
     damage: str = ""
