@@ -79,7 +79,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mandos-load-")))
         folder.chmod(0o755)
-        _compile(folder)
+        compile_programs(folder)
         maker = stack.enter_context(Host("maker"))
         keys = make_credentials(maker, ours(), "bench", b"password of the benchmark")
         limit = _limit(stack, folder, keys)
@@ -135,7 +135,8 @@ def _silent(figures: Figures, rounds: int, server: Loaded) -> None:
     figures.hold("requests that failed", [sum(answer.failed for answer in beside)], 0)
 
 
-def _compile(folder: Path) -> None:
+def compile_programs(folder: Path) -> None:
+    """Compile what stands in ``load/`` into a folder."""
     for name in ("limit", "askers"):
         source, program = str(_PROGRAMS / f"{name}.c"), str(folder / name)
         flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=c17", "-D_GNU_SOURCE")
@@ -150,29 +151,38 @@ def _limit(stack: ExitStack, folder: Path, keys: Credentials) -> Loaded:
     words = (str(PORT), grammar.PRIORITY, keys.key_id, str(secret))
     server = host.start(str(folder / "limit"), *words)
     server.wait_for("^listening$")
-    return Loaded("the limit, in C", _asking(host, folder, keys))
+    return Loaded("the limit, in C", asking(host, folder, keys))
 
 
 def _family(stack: ExitStack, folder: Path, keys: Credentials, family: Family) -> Loaded:
     running = stack.enter_context(fleet(family, f"[DEFAULT]\nchecker = true\n\n{keys.section}"))
     running.start()
-    return Loaded(family.name, _asking(running.host, folder, keys))
+    return Loaded(family.name, asking(running.host, folder, keys))
 
 
-def _asking(host: Host, folder: Path, keys: Credentials) -> Callable[[int, int, int], Answer]:
-    files = [f"{keys.install(host)}/{name}" for name in ("tls-pubkey.pem", "tls-privkey.pem")]
+def asking(
+    host: Host, folder: Path, keys: Credentials, seconds: float = 0
+) -> Callable[[int, int, int], Answer]:
+    """Return a function that asks a server on ``host``: requests, at once, silent connections."""
+    words = asker(host, folder, keys)
 
     def ask(requests: int, at_once: int, silent: int) -> Answer:
-        where = ("::1", str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
-        how_much = (str(at_once), str(requests), str(silent))
-        process = host.start("prlimit", "--nofile=8192", str(folder / "askers"), *where, *how_much)
+        how_much = (str(at_once), str(requests), str(silent), str(seconds))
+        process = host.start(*words, *how_much)
         status = process.wait(seconds=_PATIENCE)
         if status != 0:
             sys.exit(process.report(f"exit status {status}"))
-        served, failed, *seconds = process.stdout.decode().split()
-        return Answer(int(served), int(failed), *(float(word) for word in seconds))
+        served, failed, *times = process.stdout.decode().split()
+        return Answer(int(served), int(failed), *(float(word) for word in times))
 
     return ask
+
+
+def asker(host: Host, folder: Path, keys: Credentials) -> tuple[str, ...]:
+    """The command that asks a server on ``host`` with these keys, without how often."""
+    files = [f"{keys.install(host)}/{name}" for name in ("tls-pubkey.pem", "tls-privkey.pem")]
+    where = ("::1", str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
+    return ("prlimit", "--nofile=8192", str(folder / "askers"), *where)
 
 
 if __name__ == "__main__":

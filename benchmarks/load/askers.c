@@ -1,9 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
  * SPDX-License-Identifier: GPL-3.0-or-later
  * Many clients at once: each asks again as soon as it has its secret, until so many requests have
- * been made.  Before that, so many connections are opened that say nothing, and are held open.
+ * been made or so many seconds are over (0: without end).  Before that, so many connections are
+ * opened that say nothing, and are held open.
  *
- *   askers ADDRESS PORT PRIORITY PUBLIC-KEY PRIVATE-KEY SIZE AT-ONCE REQUESTS SILENT
+ *   askers ADDRESS PORT PRIORITY PUBLIC-KEY PRIVATE-KEY SIZE AT-ONCE REQUESTS SILENT SECONDS
  *
  * SIZE is that of the secret.  Prints: requests served, failed, seconds, and the seconds of one
  * request: median, 99th percentile, maximum. */
@@ -16,6 +17,7 @@ static size_t size;
 static long requests;
 static atomic_long next, served, failed;
 static double *took;
+static double end;
 static pthread_barrier_t gate;
 
 static double now(void) {
@@ -58,8 +60,8 @@ static int asked(void) {
 
 static void *ask(void *unused) {
   pthread_barrier_wait(&gate);
-  while (atomic_fetch_add(&next, 1) < requests) {
-    double begin = now();
+  double begin;
+  while ((begin = now()) < end && atomic_fetch_add(&next, 1) < requests) {
     if (asked())
       took[atomic_fetch_add(&served, 1)] = now() - begin;
     else
@@ -74,8 +76,8 @@ static int compare(const void *one, const void *other) {
 }
 
 int main(int count, char **words) {
-  if (count != 10)
-    die("usage: askers ADDRESS PORT PRIORITY PUBLIC PRIVATE SIZE AT-ONCE REQUESTS SILENT");
+  if (count != 11)
+    die("usage: askers ADDRESS PORT PRIORITY PUBLIC PRIVATE SIZE AT-ONCE REQUESTS SILENT SECONDS");
   size = (size_t)atol(words[6]);
   long at_once = atol(words[7]), silent = atol(words[9]);
   requests = atol(words[8]);
@@ -99,8 +101,9 @@ int main(int count, char **words) {
   for (long i = 0; i < at_once; i++)
     if (pthread_create(&threads[i], &small, ask, NULL) != 0)
       die("cannot start so many threads");
+  double begin = now(), limit = atof(words[10]);
+  end = begin + (limit > 0 ? limit : 1e9);
   pthread_barrier_wait(&gate);
-  double begin = now();
   for (long i = 0; i < at_once; i++)
     pthread_join(threads[i], NULL);
   double seconds = now() - begin;

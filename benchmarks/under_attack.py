@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests of honest clients that a server answers in a second, and the worst wait, under attack.
+
+``under_attack.py [ROUNDS]``.  In each round the same server is asked without an attack, then beside
+each kind.  The attackers are processes of their own on the same processors: part of the loss is
+the work that they do themselves.  The exit status says whether every honest request was answered.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "service"))
+
+from harness.families import ours
+from harness.figures import Figures, spread
+from harness.fleet import PORT, fleet
+from harness.host import Host, why_impossible
+from harness.keys import TLS_KEY_TYPES, make_credentials
+from mandos.tls.limits import RSA_BITS
+from server_load import asker, asking, compile_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from harness.keys import Credentials
+    from server_load import Answer
+
+    Ask = Callable[[int, int, int], Answer]
+
+ROUNDS = 3
+SECONDS = 3.0
+#: Honest clients at once; connections of an attacker, who has more of them when they are silent.
+HONEST, HOSTILE, SILENT = 8, 64, 2000
+#: Different keys of the attacker who floods the server with unknown ones.
+UNKNOWN = 4
+#: More requests than anybody makes in the time.
+_ENDLESS = 1_000_000
+_STRANGERS = Path(__file__).with_name("load") / "strangers.py"
+_ALONE = "without an attack"
+
+
+class Attack(NamedTuple):
+    """What attacks: programs that run until they are killed, and whether they say "ready"."""
+
+    name: str
+    programs: Sequence[Sequence[str]]
+    announced: bool = False
+
+
+def main() -> int:
+    """Print the table; returns the exit status."""
+    if reason := why_impossible():
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    figures = Figures()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mandos-attack-")))
+        folder.chmod(0o755)
+        compile_programs(folder)
+        maker = stack.enter_context(Host("maker"))
+        honest, holder = (_credentials(maker, name) for name in ("honest", "holder"))
+        clients = f"[DEFAULT]\nchecker = true\n\n{honest.section}\n{holder.section}"
+        running = stack.enter_context(fleet(ours(), clients))
+        running.start()
+        attacks = _attacks(running.host, folder, holder)
+        ask = asking(running.host, folder, honest, SECONDS)
+        _show(figures, _measure(running.host, ask, attacks, rounds))
+        figures.show("memory of the server: MB, share, peak", str(running.memory))
+    return 0 if figures.met else 1
+
+
+def _credentials(maker: Host, name: str) -> Credentials:
+    return make_credentials(maker, ours(), name, b"password of the benchmark")
+
+
+def _attacks(host: Host, folder: Path, holder: Credentials) -> list[Attack]:
+    def strangers(kind: str, count: int) -> list[Sequence[str]]:
+        limit = ("prlimit", "--nofile=8192", sys.executable, "-I", str(_STRANGERS))
+        return [(*limit, kind, "::1", str(PORT), str(count))]
+
+    def askers(at_once: int, *keys: Credentials) -> list[Sequence[str]]:
+        how_much = (str(at_once), str(_ENDLESS), "0", "0")
+        return [(*asker(host, folder, key), *how_much) for key in keys]
+
+    largest = _largest(holder)
+    unknown = [_credentials(holder.maker, f"unknown-{number}") for number in range(UNKNOWN)]
+    return [
+        Attack(f"{SILENT} silent connections", strangers("silent", SILENT), announced=True),
+        Attack(f"{HOSTILE} that send garbage", strangers("garbage", HOSTILE), announced=True),
+        Attack(f"{HOSTILE} with unknown keys", askers(HOSTILE // UNKNOWN, *unknown)),
+        Attack(f"{HOSTILE} with a live client's key", askers(HOSTILE, holder)),
+        Attack(f"{HOSTILE} with RSA keys of {RSA_BITS} bits", askers(HOSTILE, largest)),
+    ]
+
+
+def _largest(holder: Credentials) -> Credentials:
+    """The same client with the largest TLS key that is permitted, which no server knows."""
+    TLS_KEY_TYPES["largest"] = ("--key-type", "rsa", "--bits", str(RSA_BITS))
+    return holder.with_tls_key("largest")
+
+
+def _measure(
+    host: Host, ask: Ask, attacks: Sequence[Attack], rounds: int
+) -> dict[str, list[Answer]]:
+    taken: dict[str, list[Answer]] = {name: [] for name in (_ALONE, *(a.name for a in attacks))}
+    for _round in range(rounds):
+        taken[_ALONE].append(ask(_ENDLESS, HONEST, 0))
+        for attack in attacks:
+            with _under(host, attack):
+                taken[attack.name].append(ask(_ENDLESS, HONEST, 0))
+    return taken
+
+
+@contextmanager
+def _under(host: Host, attack: Attack) -> Iterator[None]:
+    with ExitStack() as stack:
+        processes = [stack.enter_context(host.start(*program)) for program in attack.programs]
+        for process in processes if attack.announced else ():
+            process.wait_for("^ready$")
+        yield
+        for process in processes:
+            if not process.running:
+                sys.exit(process.report("the attacker has ended"))
+
+
+def _show(figures: Figures, taken: dict[str, list[Answer]]) -> None:
+    alone = [answer.rate for answer in taken[_ALONE]]
+    title = f"{HONEST} honest clients at once, {len(alone)} times {SECONDS:g} s beside each attack"
+    figures.title(title)
+    for name, answers in taken.items():
+        rates = [answer.rate for answer in answers]
+        figures.show(f"{name}: requests in a second", spread(rates))
+        if name != _ALONE:
+            shares = [rate / before for rate, before in zip(rates, alone, strict=True)]
+            figures.show("  share of the rate without an attack", spread(shares))
+        figures.show("  worst wait in seconds", spread([answer.worst for answer in answers]))
+        figures.hold("  requests that failed", [sum(answer.failed for answer in answers)], 0)
+
+
+if __name__ == "__main__":
+    if missing := [name for name in ("gcc", "prlimit", "certtool") if not shutil.which(name)]:
+        sys.exit(f"bench: not installed: {', '.join(missing)}")
+    sys.exit(main())
