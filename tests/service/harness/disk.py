@@ -48,6 +48,8 @@ class Disk:
     records: list[Record] = field(default_factory=list)
     enabled: dict[str, bool] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Clients that were overdue at any time: enabling them is on record, although they are enabled.
+    overdue: set[str] = field(default_factory=set)
 
 
 def read_disk(state: Path, after: int = 0) -> Disk:
@@ -67,6 +69,8 @@ def _fill(disk: Disk, connection: sqlite3.Connection, after: int) -> None:
         (after,),
     )
     disk.records = [Record(*row) for row in records]
+    overdue = connection.execute("SELECT DISTINCT client FROM audit WHERE kind = 'overdue'")
+    disk.overdue = {name for (name,) in overdue}
     present = "name IN (SELECT name FROM client WHERE absent IS NULL)"
     for name, enabled in connection.execute(f"SELECT name, enabled FROM life WHERE {present}"):  # noqa: S608
         disk.enabled[name] = bool(enabled)
