@@ -50,7 +50,7 @@ test-setup:
 	@tools/test-setup
 
 lint: $(VENV)/.dev
-	$(BIN)/python -m pytest -q tests/unit/test_linters.py
+	$(BIN)/python -m pytest -q tests/unit/house/test_linters.py
 
 bench: $(VENV)/.dev test-setup
 	tools/bench

@@ -17,7 +17,7 @@ from mandos.client import settings
 from mandos.client.root.hooks import TIMES
 from mandos.options import CommandLine
 
-MAN = Path(__file__).parents[2] / "man"
+MAN = Path(__file__).parents[3] / "man"
 PROGRAMS = [
     COMMAND_LINE, password_prompt.COMMAND_LINE, askpass_fifo.COMMAND_LINE, plymouth.COMMAND_LINE,
     settings.COMMAND_LINE, IMAGE, HANDOVER,

@@ -15,7 +15,7 @@ from mandos import passwords
 from mandos.boot.runner import race
 from mandos.boot.runner.settings import COMMAND_LINE, RunnerSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 TEMPLATE = ROOT / "examples/plugin-template"
 RUNNER = [
     sys.executable,

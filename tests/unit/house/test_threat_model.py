@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMED = re.findall(
-    r"`(\w+/\w+\.py)::(\w+)`", (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
+    r"`((?:\w+/)+\w+\.py)::(\w+)`", (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
 )
 
 

@@ -21,7 +21,7 @@ from mandos.boot.image import modules
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SOURCE = ROOT / "src"
 #: Functions that take an encoding: the position and the name of that argument.
 TAKES_ENCODING = {

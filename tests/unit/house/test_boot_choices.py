@@ -13,7 +13,7 @@ import pytest
 from harness.vm.choices import machines
 from harness.vm.images import SUITES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 #: A boot takes about a minute.
 MOST = 16
 

@@ -13,7 +13,7 @@ import pytest
 
 import mandos
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MAN = sorted((ROOT / "man").iterdir())
 HEADER = (
     "# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors\n"

@@ -8,7 +8,7 @@ import re
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "src" / "mandos"
 PAGE = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 #: An entry: two spaces for each level, then the name of a folder or a module.

@@ -17,7 +17,7 @@ from mandos.server.config.clients_conf import READERS, RUNTIME_NAMES, load_clien
 from mandos.server.config.server_conf import ROWS, ServerSettings, load
 from mandos.server.life.settings import ClientSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SERVER_EXAMPLE = ROOT / "conf/mandos.conf"
 CLIENTS_EXAMPLE = ROOT / "conf/clients.conf"
 PAGES = [ROOT / "man/mandos.conf.5", ROOT / "man/mandos-clients.conf.5"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: The modules of a small package, with one function of 12 lines that has a statement in 4 blocks.
 SMALL = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDS = Path(__file__).parents[2] / "tools" / "needs"
+NEEDS = Path(__file__).parents[3] / "tools" / "needs"
 
 
 def _lines(*arguments: str, user: int | None = None) -> list[str]:

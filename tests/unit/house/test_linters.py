@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 #: The first line of a script for a shell, or what tells shellcheck that a file is sourced by one.
 SHELL = re.compile(rb"#!\s*/(usr/)?bin/(env +)?(ba|da)?sh\b|(#.*\n)*# shellcheck shell=")

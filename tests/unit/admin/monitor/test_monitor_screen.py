@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from mandos.admin.signals import Event
     from mandos.errors import MandosError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SNAPSHOTS = ROOT / "tests" / "snapshots"
 MANUAL = (ROOT / "man" / "mandos-monitor.8").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)

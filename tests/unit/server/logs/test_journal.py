@@ -20,7 +20,7 @@ from mandos.server.audit.records import Kind, Record
 from mandos.server.logs import journal
 from mandos.server.logs.message_ids import MESSAGE_IDS
 
-CATALOG = Path(__file__).parents[2] / "systemd" / "mandos.catalog"
+CATALOG = Path(__file__).parents[4] / "systemd" / "mandos.catalog"
 
 fields = st.lists(st.tuples(st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True), st.text()))
 
