@@ -453,7 +453,7 @@ def test_a_secret_that_is_corrected_on_the_server(link: Link, workshop: Host) ->
     right = keys.with_secret(seal_with_gnupg(keys, b"right"))
     link.client.path(QUESTIONS).mkdir(parents=True, exist_ok=True)
     with start_server(link.server, OURS, keys.section) as running:
-        command = client_command(link.client, OURS, keys, running.address)
+        command = client_command(link.client, OURS, right, running.address)
         agent = start_agent(link.client, OURS, "--retry=0.1", "--", *command)
         first = ask(link.client, "disk")
         assert first.wait() == 0, agent.report("unanswered")

@@ -60,6 +60,7 @@ PERMITTED_FILES = {
     r"/etc/(ld\.so\.preload|suid-debug)": "the loader's settings, which no system needs to have",
     r"/etc/localtime|/usr/share/zoneinfo/.*": "without it the time zone is UTC; no time is shown",
     r"/etc/gnutls/config": "GnuTLS then has no restrictions of the administrator's",
+    r"/conf/conf\.d/mandos/signed-secret": "only there if mandos-keygen has signed the secret",
     r"/etc/(host\.conf|gai\.conf|nsswitch\.conf)": "the resolver has defaults for all of these",
     r"/etc/(hosts|resolv\.conf)": "images have none; who knows names or a name server adds it",
     r"/(usr/)?lib/locale/.*|/usr/share/locale/.*": "without locales Python reads and writes UTF-8",
