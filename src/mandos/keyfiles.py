@@ -57,16 +57,18 @@ def signed_secret(key_file: str) -> tuple[str, str]:
     The key ID is empty when there is no readable note.
     """
     path = os.path.join(os.path.dirname(key_file), SIGNED_SECRET)  # noqa: PTH118, PTH120 - as above
+    return path, read_note(path).get("key_id", "").lower()
+
+
+def read_note(path: str) -> dict[str, str]:
+    """The values in a note beside the keys, by their names; none when it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
             lines = file.read(_NOTE_LIMIT).splitlines()
     except OSError:
-        return path, ""
-    for line in lines:
-        name, _equals, value = line.partition("=")
-        if name.strip() == "key_id":
-            return path, value.strip().lower()
-    return path, ""
+        return {}
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _equals, value in pairs}
 
 
 def _remedy(path: str, error: OSError) -> str:

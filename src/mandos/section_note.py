@@ -30,7 +30,6 @@ _COMMENTS = {
     "# --no-signed-only.  For a change, make the image anew: mandos-client(8mandos).",
 }
 _MODE = 0o600
-_LIMIT = 4096
 
 
 class Note(NamedTuple):
@@ -54,13 +53,7 @@ def write(folder: Path, note: Note, name: str = NAME) -> None:
 
 def read(folder: Path, name: str = NAME) -> Note | None:
     """The keys that the note of this name is about; None when there is no readable note."""
-    try:
-        with (folder / name).open(encoding="utf-8", errors="replace") as file:
-            lines = file.read(_LIMIT).splitlines()
-    except OSError:
-        return None
-    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    found = {name.strip(): value.strip() for name, _equals, value in pairs}
+    found = keyfiles.read_note(str(folder / name))
     if not (found.get("key_id") and found.get("fingerprint")):
         return None
     return Note(found["key_id"].lower(), found["fingerprint"].upper())
