@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import FrozenInstanceError, fields, replace
@@ -14,7 +15,7 @@ import pytest
 
 from mandos import bus_names
 from mandos.server.bus import properties
-from mandos.server.life.client import Client
+from mandos.server.life.client import Client, exit_code
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.server.life.settings import ClientSettings
@@ -140,3 +141,11 @@ def test_a_life_cannot_be_changed() -> None:
     """So that a value that was taken for the disk stays as it was."""
     with pytest.raises(FrozenInstanceError):
         FULL.enabled = False  # type: ignore[misc]
+
+
+def test_exit_code_is_that_of_the_standard_library() -> None:
+    """For each end of a process: all statuses, and all signals, with or without core."""
+    exits = [status << 8 for status in range(256)]
+    signals = [number | core for number in range(1, 65) for core in (0, 0x80)]
+    for wait_status in exits + signals:
+        assert exit_code(wait_status) == os.waitstatus_to_exitcode(wait_status)
