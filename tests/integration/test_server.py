@@ -12,19 +12,17 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 from asking import ask
+from programs import MANDOS, Program
 
 from mandos.errors import PeerError
 from mandos.tls.keys import generate_tls_key
 
-MANDOS = Path(sys.executable).parent / "mandos"
 CAP_NET_RAW = 13  # capabilities(7)
 SECTION = f"[foo]\nkey_id = {'ab' * 32}\nsecret = {base64.b64encode(b'sealed').decode()}\n"
 
@@ -39,36 +37,6 @@ def folder() -> Iterator[Path]:
         conf.write_text(SECTION)
         conf.chmod(0o600)
         yield folder
-
-
-class Program:
-    """A running server whose log lines are read one by one."""
-
-    def __init__(self, folder: Path, *options: str, descriptors: tuple[int, ...] = ()) -> None:
-        where = ("--configdir", str(folder), "--statedir", str(folder / "state"), "--foreground")
-        self.process: subprocess.Popen[str] = subprocess.Popen(
-            [MANDOS, *where, *options], stderr=subprocess.PIPE, text=True, pass_fds=descriptors
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self.process:
-            self.process.kill()
-
-    def wait_for(self, text: str) -> str:
-        """The first line from here on that holds this text."""
-        assert self.process.stderr
-        for line in self.process.stderr:
-            if text in line:
-                return line
-        raise AssertionError(f"the server ended without saying {text!r}")
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end; returns the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(30)
 
 
 def _fails(folder: Path, *options: str) -> tuple[int, str]:

@@ -60,6 +60,30 @@ async def main():
     await announcer.stop()
 asyncio.run(main())
 """
+#: Sends 200 packets a second until it is killed: expensive names, questions without end, garbage.
+FLOOD = """
+import itertools, os, socket, struct, sys, time
+link = socket.if_nametoindex(sys.argv[1])
+sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+sock.bind(("", 5353))
+service = b"".join(bytes([len(part)]) + part for part in (b"_mandos", b"_tcp", b"local")) + bytes(1)
+names = service + struct.pack("!HHIH", 12, 1, 1, 2) + struct.pack("!H", 0xC000 | 12)
+long = b"\\x01a" * 126 + bytes(1) + struct.pack("!HHIH", 16, 1, 1, 0)
+pointer = struct.pack("!H", 0xC000 | 12)
+packets = (
+    struct.pack("!6H", 0, 0x8400, 0, 501, 0, 0)
+    + long + (pointer + struct.pack("!HHIH", 12, 1, 1, 2) + pointer) * 500,
+    struct.pack("!6H", 0, 0, 80, 0, 0, 0) + (service + struct.pack("!HH", 12, 1)) * 80,
+    struct.pack("!6H", 0, 0x8400, 0, 300, 0, 0) + names * 30,
+    os.urandom(1400),
+)
+print("flooding", flush=True)
+for packet in itertools.cycle(packets):
+    sock.sendto(packet, ("ff02::fb", 5353, 0, link))
+    time.sleep(1 / 200)
+"""
 PROGRAMS = ("dbus-daemon", "avahi-daemon", "avahi-publish", "avahi-browse")
 BROWSE = ("avahi-browse", "--resolve", "--parsable", "_mandos._tcp")
 
@@ -140,6 +164,20 @@ def test_server_that_comes_later_is_found(hosts: tuple[Host, Host]) -> None:
     assert first.terminate() == 0
     announce(server)
     finder.wait_for("^found Mandos fe80::", after=seen)
+
+
+def test_announcer_and_finder_outlive_a_flood(hosts: tuple[Host, Host]) -> None:
+    """A stranger's 200 hostile packets a second keep no server from being found."""
+    server, client = hosts
+    with client.start(sys.executable, "-c", FLOOD, "eth0") as stranger:
+        stranger.wait_for("^flooding$")
+        announcer = announce(server)
+        announcer.wait_for("^named Mandos$")
+        for _search in range(3):
+            with find(client, "eth0") as finder:
+                finder.wait_for(found_at(server))
+        assert announcer.running
+        assert stranger.running
 
 
 def test_second_embedded_server_renames_itself(hosts: tuple[Host, Host]) -> None:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import shlex
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -161,6 +163,23 @@ def test_every_name_can_be_expanded() -> None:
         "name": "foo.bar-1",
         "timeout": "1 day, 0:05:00",
     }
+
+
+#: Characters that mean something to a shell, to "%" or to a terminal.
+HOSTILE = "'\"\\`$;&|<>(){}[]*?!#~%- \t\n\x1bä"
+
+
+def test_no_host_escapes_from_its_word() -> None:
+    """A real shell sees each of 300 hostile hosts as one argument, and runs nothing else."""
+    chance = random.Random(1)  # noqa: S311 - the same hosts each time
+    for _number in range(300):
+        host = "".join(chance.choices(HOSTILE + "touch/x", k=chance.randint(1, 40)))
+        client = _client(checker="printf '%%s\\0' %(host)s", host=host)
+        done = subprocess.run(
+            ["/bin/sh", "-c", expanded(client, lambda moment: moment)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == (f"{host}\0", "")
 
 
 @pytest.mark.parametrize(
