@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Walks the chain of one boot: boot loader, image, keys, disks, network, servers, secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mandos.boot.image import setup_check
+from mandos.boot.image.local_files import CONFIGURATION, runner_options
+from mandos.check import archive, disks, image, kernels, private_root, rehearsal, servers
+from mandos.check.findings import Finding, Link, Verdict
+from mandos.errors import MachineError, MandosError
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mandos.check.kernels import Boot
+    from mandos.check.servers import Server
+
+#: Seconds that a server has to give the password in a rehearsal.
+FETCH_TIME = 15.0
+_OFF = "mandos=off"
+_CONNECT = "mandos=connect:"
+
+
+class Chain:
+    """The chain of the machine below ``root``; images are unpacked below ``folder``."""
+
+    def __init__(self, root: Path, keys: Path, folder: Path) -> None:
+        self._root = root
+        self._keys = keys
+        self._folder = folder
+
+    def walk(self, *, fetch: bool) -> Iterator[Finding]:
+        """Yield the findings in the order of the chain.
+
+        Without ``fetch`` no server is asked for the password, and the last links are not sure.
+        """
+        boots = kernels.boots(self._root)
+        yield from boots.findings
+        yield from self._key_files()
+        if boots.next is not None:
+            yield from self._boot(boots.next, fetch=fetch)
+
+    def _key_files(self) -> Iterator[Finding]:
+        problems = list(setup_check.key_problems(self._keys))
+        for problem in problems:
+            meaning = "the next image that is made has these keys"
+            yield Finding(
+                Link.KEYS, Verdict.BROKEN, problem.text, meaning=meaning, cure=problem.hint
+            )
+        if not problems:
+            yield Finding(Link.KEYS, Verdict.OK, f"the keys in {self._keys} are pairs")
+
+    def _boot(self, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
+        if boot.words is not None and _OFF in boot.words:
+            yield Finding(
+                Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
+                "no Mandos server is asked at boot",
+                "remove the word in /etc/default/grub, then run update-grub",
+            )  # fmt: skip
+        if boot.image is None or not boot.image.exists():
+            yield Finding(
+                Link.IMAGE, Verdict.BROKEN, "this kernel has no initial RAM disk", boot.name,
+                "the encrypted disks cannot be opened",
+                f"run update-initramfs -c -k {boot.name}",
+            )  # fmt: skip
+            return
+        tree = self._folder / boot.name
+        tree.mkdir()
+        try:
+            archive.unpack(boot.image, tree)
+        except MandosError as error:
+            yield Finding(
+                Link.IMAGE, Verdict.BROKEN, str(error), boot.name,
+                "the kernel may not be able to unpack it either",
+                f"run update-initramfs -u -k {boot.name}",
+            )  # fmt: skip
+            return
+        yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
+        sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
+        yield from image.outside(boot.image, boot.name, sources)
+        yield from image.inside(tree, boot.name, self._keys)
+        yield from self._disks_and_servers(tree, boot, fetch=fetch)
+
+    def _disks_and_servers(self, tree: Path, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
+        table = disks.in_image(tree, boot.words or ())
+        yield from self._table(table, boot)
+        found = list(self._servers(tree, boot))
+        yield from (item for item in found if isinstance(item, Finding))
+        reached = [item for item in found if not isinstance(item, Finding)]
+        if not fetch:
+            yield Finding(
+                Link.SECRET, Verdict.NOT_SURE, "no server was asked for the password", boot.name,
+                cure="run mandos-check without --no-fetch",
+            )  # fmt: skip
+            return
+        private_root.furnish(tree)
+        for server in reached:
+            yield from self._secret(tree, boot, server, table)
+
+    def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
+        if not table:
+            yield Finding(
+                Link.DISKS, Verdict.BROKEN, "the image has no disk to open", boot.name,
+                "nothing opens the root file system",
+                "add the option initramfs to the disk's line in /etc/crypttab, then run"
+                f" update-initramfs -u -k {boot.name}",
+            )  # fmt: skip
+        for name, uuid in disks.needed_now():
+            sources = {disks.without_dashes(disk.source.partition("=")[2]) for disk in table}
+            if uuid not in sources and name not in {disk.name for disk in table}:
+                yield Finding(
+                    Link.DISKS, Verdict.BROKEN,
+                    f"the image does not open {name}, which the root file system needs", boot.name,
+                    "the root file system is not found",
+                    "correct the disk's line in /etc/crypttab, then run"
+                    f" update-initramfs -u -k {boot.name}",
+                )  # fmt: skip
+        for disk in table:
+            if disks.device_of(disk.source) is None:
+                yield Finding(
+                    Link.DISKS, Verdict.BROKEN,
+                    f"{disk.name}: this machine has no disk {disk.source}", boot.name,
+                    "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
+                )  # fmt: skip
+
+    def _servers(self, tree: Path, boot: Boot) -> Iterator[Finding | Server]:
+        conf = tree / CONFIGURATION.relative_to("/") / "plugin-runner.conf"
+        arguments = runner_options(conf, "mandos-client")
+        words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
+        try:
+            options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
+        except MandosError as error:
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
+                "the client ends at once", f"correct {conf.name}, and renew the image",
+            )  # fmt: skip
+            return
+        found: list[Server] = []
+        for address in (*options.connect, *options.servers):
+            try:
+                found.append(servers.given(address))
+            except MandosError as error:
+                yield Finding(Link.SERVER, Verdict.WARNING, str(error), boot.name)
+        if not options.connect:
+            found += servers.search(options.interfaces)
+        if not found:
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, "no server was found", boot.name,
+                "the next boot waits for a server, and for a typed password",
+                "start a server, or look whether the network lets multicast to port 5353 through",
+            )  # fmt: skip
+        yield from found
+
+    def _secret(
+        self, tree: Path, boot: Boot, server: Server, table: list[disks.CryptDisk]
+    ) -> Iterator[Finding]:
+        conf = tree / CONFIGURATION.relative_to("/") / "plugin-runner.conf"
+        options = runner_options(conf, "mandos-client")
+        outcome = rehearsal.fetch(tree, options, server.way, grammar.GREETING, FETCH_TIME)
+        if outcome.unreachable:
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"{server.title}: {outcome.unreachable}", boot.name,
+                "this server does not answer", "look at mandos on the server",
+            )  # fmt: skip
+            return
+        if not outcome.password:
+            said = outcome.said.strip().splitlines()
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN,
+                f"{server.title} gave no password: {said[0] if said else 'no answer'}", boot.name,
+                "the next boot gets no password from this server",
+                "mandos-ctl on the server says why",
+            )  # fmt: skip
+            return
+        yield Finding(
+            Link.SERVER, Verdict.OK,
+            f"{server.title} gave the password in {outcome.seconds:.1f} s", boot.name,
+        )  # fmt: skip
+        for disk in table:
+            device = disks.device_of(disk.source)
+            if device is not None and disk.asks:
+                yield self._opened(disk, device, outcome.password, server, boot)
+
+    def _opened(
+        self, disk: disks.CryptDisk, device: Path, password: bytes, server: Server, boot: Boot
+    ) -> Finding:
+        try:
+            opened = disks.opens(device, password)
+        except MachineError as error:
+            return Finding(
+                Link.SECRET, Verdict.NOT_SURE, f"{disk.name} could not be tried: {error}", boot.name
+            )
+        if opened:
+            text = f"the password from {server.title} opens {disk.name}"
+            return Finding(Link.SECRET, Verdict.OK, text, boot.name)
+        return Finding(
+            Link.SECRET, Verdict.BROKEN,
+            f"the password from {server.title} does not open {disk.name}", boot.name,
+            "the disk stays closed until the right password is typed",
+            "run mandos-keygen --password with the right one, and put the section on the server",
+        )  # fmt: skip
