@@ -33,6 +33,8 @@ _FIELDS = 13
 _TRAILER = "TRAILER!!!"
 _NAME_LIMIT = 4096
 _CHUNK = 1 << 20
+#: Links that are followed for one name: path_resolution(7).
+_LINK_LIMIT = 40
 
 
 class ArchiveError(MandosError):
@@ -153,39 +155,34 @@ def _write(folder: Path, member: Member, linked: dict[tuple[int, int, int], Path
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """The place of a member below the folder; None for the folder itself and for outside."""
+    """The place of a member below the folder; None for the folder itself and for outside.
+
+    Links on the way are followed as seen from inside of the image; missing folders are made.
+    """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in parts:
         return None
     parent = folder
-    for part in parts[:-1]:
-        parent = parent / part
-        if parent.is_symlink():
-            target = _resolved(folder, parent)
-            if target is None:
-                return None
-            parent = target
-        parent.mkdir(exist_ok=True)
-    return parent / parts[-1]
-
-
-def _resolved(folder: Path, link: Path, depth: int = 8) -> Path | None:
-    """Where a symbolic link to a folder leads, as seen from inside of the image."""
-    for _step in range(depth):
-        target = link.readlink()
-        base = folder if target.is_absolute() else link.parent
-        path = base
-        for part in target.parts:
-            if part == "..":
-                path = path.parent if path != folder else folder
-            elif part != "/":
-                path = path / part
-        if not path.is_relative_to(folder):
-            return None
+    links = 0
+    waiting = parts[:-1]
+    while waiting:
+        part = waiting.pop(0)
+        if part == "..":
+            parent = parent if parent == folder else parent.parent
+            continue
+        path = parent / part
         if not path.is_symlink():
-            return path
-        link = path
-    return None
+            path.mkdir(exist_ok=True)
+            parent = path
+            continue
+        target = path.readlink()
+        links += 1
+        if links > _LINK_LIMIT:
+            return None
+        if target.is_absolute():
+            parent = folder
+        waiting[:0] = [step for step in target.parts if step != "/"]
+    return parent / parts[-1]
 
 
 def _decompress(data: memoryview) -> tuple[bytes, memoryview]:

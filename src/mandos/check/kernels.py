@@ -90,9 +90,12 @@ def _from_entry(root: Path, entry: BootEntry) -> Boot:
 
 
 def _place(root: Path, path: str) -> Path:
-    """A boot loader's path on this machine: /boot may be a file system of its own."""
+    """A boot loader's path on this machine, where /boot may be a file system of its own."""
     inside = path.lstrip("/")
     places = [root / inside, root / "boot" / inside]
+    subvolume, slash, rest = inside.partition("/")
+    if slash and subvolume.startswith("@"):  # the usual names of btrfs subvolumes
+        places += [root / rest, root / "boot" / rest]
     return next((place for place in places if place.exists()), places[0])
 
 
