@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION, runner_options
-from mandos.check import archive, disks, image, kernels, private_root, rehearsal, servers
+from mandos.check import archive, asking, disks, image, kernels, private_root, servers
+from mandos.check.asking import Image
 from mandos.check.findings import Finding, Link, Verdict
-from mandos.errors import MachineError, MandosError
-from mandos.wire import grammar
+from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from mandos.check.kernels import Boot
     from mandos.check.servers import Server
 
-#: Seconds that a server has to give the password in a rehearsal.
-FETCH_TIME = 15.0
 _OFF = "mandos=off"
 _CONNECT = "mandos=connect:"
+_CONF = "plugin-runner.conf"
 
 
 class Chain:
@@ -89,7 +88,8 @@ class Chain:
     def _disks_and_servers(self, tree: Path, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
         table = disks.in_image(tree, boot.words or ())
         yield from self._table(table, boot)
-        found = list(self._servers(tree, boot))
+        options = runner_options(tree / CONFIGURATION.relative_to("/") / _CONF, "mandos-client")
+        found = list(self._servers(options, boot))
         yield from (item for item in found if isinstance(item, Finding))
         reached = [item for item in found if not isinstance(item, Finding)]
         if not fetch:
@@ -99,8 +99,7 @@ class Chain:
             )  # fmt: skip
             return
         private_root.furnish(tree)
-        for server in reached:
-            yield from self._secret(tree, boot, server, table)
+        yield from asking.ask_all(Image(boot.name, tree, options), reached, table)
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:
@@ -128,16 +127,14 @@ class Chain:
                     "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
                 )  # fmt: skip
 
-    def _servers(self, tree: Path, boot: Boot) -> Iterator[Finding | Server]:
-        conf = tree / CONFIGURATION.relative_to("/") / "plugin-runner.conf"
-        arguments = runner_options(conf, "mandos-client")
+    def _servers(self, arguments: list[str], boot: Boot) -> Iterator[Finding | Server]:
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
         try:
             options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
         except MandosError as error:
             yield Finding(
                 Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
-                "the client ends at once", f"correct {conf.name}, and renew the image",
+                "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
             )  # fmt: skip
             return
         found: list[Server] = []
@@ -155,52 +152,3 @@ class Chain:
                 "start a server, or look whether the network lets multicast to port 5353 through",
             )  # fmt: skip
         yield from found
-
-    def _secret(
-        self, tree: Path, boot: Boot, server: Server, table: list[disks.CryptDisk]
-    ) -> Iterator[Finding]:
-        conf = tree / CONFIGURATION.relative_to("/") / "plugin-runner.conf"
-        options = runner_options(conf, "mandos-client")
-        outcome = rehearsal.fetch(tree, options, server.way, grammar.GREETING, FETCH_TIME)
-        if outcome.unreachable:
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{server.title}: {outcome.unreachable}", boot.name,
-                "this server does not answer", "look at mandos on the server",
-            )  # fmt: skip
-            return
-        if not outcome.password:
-            said = outcome.said.strip().splitlines()
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN,
-                f"{server.title} gave no password: {said[0] if said else 'no answer'}", boot.name,
-                "the next boot gets no password from this server",
-                "mandos-ctl on the server says why",
-            )  # fmt: skip
-            return
-        yield Finding(
-            Link.SERVER, Verdict.OK,
-            f"{server.title} gave the password in {outcome.seconds:.1f} s", boot.name,
-        )  # fmt: skip
-        for disk in table:
-            device = disks.device_of(disk.source)
-            if device is not None and disk.asks:
-                yield self._opened(disk, device, outcome.password, server, boot)
-
-    def _opened(
-        self, disk: disks.CryptDisk, device: Path, password: bytes, server: Server, boot: Boot
-    ) -> Finding:
-        try:
-            opened = disks.opens(device, password)
-        except MachineError as error:
-            return Finding(
-                Link.SECRET, Verdict.NOT_SURE, f"{disk.name} could not be tried: {error}", boot.name
-            )
-        if opened:
-            text = f"the password from {server.title} opens {disk.name}"
-            return Finding(Link.SECRET, Verdict.OK, text, boot.name)
-        return Finding(
-            Link.SECRET, Verdict.BROKEN,
-            f"the password from {server.title} does not open {disk.name}", boot.name,
-            "the disk stays closed until the right password is typed",
-            "run mandos-keygen --password with the right one, and put the section on the server",
-        )  # fmt: skip
