@@ -71,7 +71,7 @@ class Checked:
         self.machine.run("sh", "-ec", f"""
             install -m 600 {SAVED}/initrd {IMAGE}
             rm -rf {KEYS} && cp -a {SAVED}/keys {KEYS} && cp {SAVED}/disk {DISK}
-            rm -f /etc/mandos/plugin-runner.conf
+            ip link set eth0 up
         """)  # fmt: skip
         self.boot_with(words)
 
@@ -139,7 +139,8 @@ def test_healthy_machine_passes(checked: Checked) -> None:
     assert status == 0, findings
     assert {finding["verdict"] for finding in findings} == {"ok"}, findings
     assert {finding["link"] for finding in findings} >= {
-        "boot loader", "initial RAM disk", "keys", "programs in the image", "server", "secret",
+        "boot loader", "initial RAM disk", "keys", "programs in the image", "network", "server",
+        "secret",
     }  # fmt: skip
 
 
@@ -172,6 +173,20 @@ def _public_key_of_another(checked: Checked) -> None:
 def _image_cut_off(checked: Checked) -> None:
     path = checked.machine.file(IMAGE)
     path.write_bytes(path.read_bytes()[:1_000_000])
+
+
+def _conf(line: str) -> Callable[[Checked], None]:
+    """A line of plugin-runner.conf in the image."""
+
+    def change(checked: Checked) -> None:
+        checked.change_image(f"echo '{line}' >conf/conf.d/mandos/plugin-runner.conf")
+
+    return change
+
+
+def _wrong_port(checked: Checked) -> None:
+    address = checked.server_host.link_local()
+    _conf(f"--options-for=mandos-client:--connect=[{address}%eth0]:4712")(checked)
 
 
 def _other_password(checked: Checked) -> None:
@@ -210,6 +225,13 @@ BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
         "disks in the image",
     ),
     "disk has another password": (_other_password, "secret"),
+    "plugin is disabled": (_conf("--disable=mandos-client"), "programs in the image"),
+    "name does not resolve": (
+        _conf("--options-for=mandos-client:--connect=nosuch.invalid:4711"), "server",
+    ),
+    "wrong port": (_wrong_port, "server"),
+    "the client's option is none": (_conf("--options-for=mandos-client:--retry=x"), "server"),
+    "interface is down": (lambda c: c.machine.run("ip", "link", "set", "eth0", "down"), "network"),
 }  # fmt: skip
 
 
@@ -217,8 +239,8 @@ BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
 def test_broken_link_is_named(checked: Checked, name: str) -> None:
     """Exactly this link is broken, and the exit status says that the machine stays down."""
     breaks, link = BREAKS[name]
-    breaks(checked)
     with checked.serve():
+        breaks(checked)
         status, findings = checked.check()
     assert status == 1, findings
     assert set(_links(findings, "broken")) == {link}, findings

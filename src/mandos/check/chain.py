@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mandos.boot.image import setup_check
-from mandos.boot.image.local_files import CONFIGURATION, runner_options
-from mandos.check import archive, asking, disks, image, kernels, private_root, servers
+from mandos.boot.image.local_files import CONFIGURATION
+from mandos.boot.runner import settings
+from mandos.check import archive, asking, disks, image, kernels, network, private_root, servers
 from mandos.check.asking import Image
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.errors import MandosError
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from mandos.check.kernels import Boot
     from mandos.check.servers import Server
+    from mandos.client.settings import ClientOptions
 
 _OFF = "mandos=off"
 _CONNECT = "mandos=connect:"
 _CONF = "plugin-runner.conf"
+_CLIENT = "mandos-client"
 
 
 class Chain:
@@ -88,10 +91,17 @@ class Chain:
     def _disks_and_servers(self, tree: Path, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
         table = disks.in_image(tree, boot.words or ())
         yield from self._table(table, boot)
-        options = runner_options(tree / CONFIGURATION.relative_to("/") / _CONF, "mandos-client")
-        found = list(self._servers(options, boot))
+        conf = tree / CONFIGURATION.relative_to("/") / _CONF
+        problems: list[str] = []
+        given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
+        runner = settings.read_settings(given, problems.append)
+        yield from _of_runner(runner, problems, boot)
+        options = runner.arguments(_CLIENT)
+        found = list(self._servers(tree, options, boot))
         yield from (item for item in found if isinstance(item, Finding))
         reached = [item for item in found if not isinstance(item, Finding)]
+        if not reached:
+            return
         if not fetch:
             yield Finding(
                 Link.SECRET, Verdict.NOT_SURE, "no server was asked for the password", boot.name,
@@ -127,7 +137,7 @@ class Chain:
                     "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
                 )  # fmt: skip
 
-    def _servers(self, arguments: list[str], boot: Boot) -> Iterator[Finding | Server]:
+    def _servers(self, tree: Path, arguments: list[str], boot: Boot) -> Iterator[Finding | Server]:
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
         try:
             options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
@@ -137,18 +147,53 @@ class Chain:
                 "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
             )  # fmt: skip
             return
-        found: list[Server] = []
-        for address in (*options.connect, *options.servers):
-            try:
-                found.append(servers.given(address))
-            except MandosError as error:
-                yield Finding(Link.SERVER, Verdict.WARNING, str(error), boot.name)
-        if not options.connect:
-            found += servers.search(options.interfaces)
-        if not found:
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, "no server was found", boot.name,
-                "the next boot waits for a server, and for a typed password",
-                "start a server, or look whether the network lets multicast to port 5353 through",
-            )  # fmt: skip
+        found = list(network.check(self._root, tree, boot.name, options.interfaces, boot.name))
         yield from found
+        if any(finding.verdict is Verdict.BROKEN for finding in found):
+            return  # no server can be found either
+        yield from _found_servers(options, boot)
+
+
+def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Server]:
+    """The servers that the options name, and those that a search finds."""
+    found: list[Server] = []
+    failures: list[str] = []
+    for address in (*options.connect, *options.servers):
+        try:
+            found.append(servers.given(address))
+        except MandosError as error:
+            failures.append(str(error))
+    if not options.connect:
+        found += servers.search(options.interfaces)
+    verdict = Verdict.WARNING if found else Verdict.BROKEN
+    for failure in failures:
+        yield Finding(
+            Link.SERVER, verdict, f"no address is known of {failure}", boot.name,
+            "the client does not reach this server at boot",
+            f"correct the name in /etc/mandos/{_CONF} or on the kernel command line, or give an"
+            " address",
+        )  # fmt: skip
+    if not found and not failures:
+        yield Finding(
+            Link.SERVER, Verdict.BROKEN, "no server was found", boot.name,
+            "the next boot waits for a server, and for a typed password",
+            "start a server, or look whether the network lets multicast to port 5353 through",
+        )  # fmt: skip
+    yield from found
+
+
+def _of_runner(
+    runner: settings.RunnerSettings, problems: list[str], boot: Boot
+) -> Iterator[Finding]:
+    """Whether plugin-runner starts the client, and mistakes in its configuration."""
+    for problem in problems:
+        yield Finding(
+            Link.PROGRAMS, Verdict.WARNING, problem, boot.name, "plugin-runner skips this",
+            f"correct /etc/mandos/{_CONF}, and renew the image",
+        )  # fmt: skip
+    if not runner.starts(_CLIENT):
+        yield Finding(
+            Link.PROGRAMS, Verdict.BROKEN, f"plugin-runner does not start {_CLIENT}", boot.name,
+            "no Mandos server is asked at boot",
+            f"remove --disable={_CLIENT} in /etc/mandos/{_CONF}, and renew the image",
+        )  # fmt: skip
