@@ -43,6 +43,7 @@ menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simpl
 }
 """
 PREPARE = f"""
+mount -t sysfs sysfs /sys  # that of this host's own network
 mkdir -p /boot/grub {SAVED}
 : >/boot/vmlinuz-{VERSION}
 mkinitramfs -o {SAVED}/initrd {VERSION} 2>/dev/null
