@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -43,8 +44,6 @@ _REST = 0.004
 _RETRY = 5.0
 #: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
-#: What whoever has a client's key can cause as often as he connects.
-_PROVOKING = (events.ApprovalNeeded, events.SecretSent)
 #: What changes nothing that is kept.
 _PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
@@ -80,6 +79,8 @@ class Keeper:
         self.on_trouble: Callable[[], None] = _nothing
         self._crowded = False
         self._written = -_PROVOKED_REST
+        #: When a client's extended timeout was last written at once, in the loop's time.
+        self._extended: dict[str, float] = {}
         self._rests_until = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
@@ -156,6 +157,7 @@ class Keeper:
             self._removed.add(event.client)
             self._lives.discard(event.client)
             self._settings.discard(event.client)
+            self._extended.pop(event.client, None)
         if isinstance(event, events.Left):
             self._settings.add(event.client)
             self._removed.discard(event.client)
@@ -169,7 +171,9 @@ class Keeper:
         record = record_of(event, client.settings.key_id if client else "")
         if record is not None:
             self.note(record)
-        elif isinstance(event, _PROVOKING):
+        elif isinstance(event, events.SecretSent):
+            self._write_extension(event.client)
+        elif isinstance(event, events.ApprovalNeeded):
             self._write_within_a_second()
         elif not isinstance(event, _ROUTINE):
             self._urgent.set()
@@ -183,6 +187,18 @@ class Keeper:
         if kind is not Kind.SECRET_SENT or len(self._records) < _PATIENCE // 4:
             return True
         return sum(record.kind is kind for record in self._records) < _PATIENCE // 4
+
+    def _write_extension(self, client: str) -> None:
+        """Write a client's extended timeout at once, but no more than once a second.
+
+        A client that boots while the server crashes then still has that time after the restart.
+        """
+        now = self._loop.time()
+        if now - self._extended.get(client, -math.inf) < _PROVOKED_REST:
+            self._write_within_a_second()
+            return
+        self._extended[client] = now
+        self._urgent.set()
 
     def _write_within_a_second(self) -> None:
         """Write at once after a pause, so that a single request is seen soon."""

@@ -333,10 +333,11 @@ async def test_strangers_records_are_written_within_a_second(
 async def test_holder_of_a_key_cannot_keep_the_disk_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Secrets sent, and what that does to a client's timeout, wait for the next write."""
+    """After the first secret, others and the timeouts that they extend wait for the next write."""
     monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
     async with world(tmp_path) as here:
         here.keeper.begin(["alpha"], [])
+        here.client.secret_sent(here.clock.now())
         await here.keeper.durable()
         writes: list[Changes] = []
         write = here.store.write
@@ -360,6 +361,29 @@ async def test_holder_of_a_key_cannot_keep_the_disk_busy(
         assert here.saved().saved["alpha"].life == here.client.life
         (entry,) = here.store.records()
         assert entry.times == 1000
+
+
+async def test_extended_timeout_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that crashes while a client boots leaves the client its extended timeout."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+        written = asyncio.Event()
+        write, loop = here.store.write, asyncio.get_running_loop()
+
+        def count(changes: Changes) -> None:
+            write(changes)
+            loop.call_soon_threadsafe(written.set)
+
+        monkeypatch.setattr(here.store, "write", count)
+        here.client.secret_sent(here.clock.now())
+        await written.wait()
+        assert here.saved().saved["alpha"].life == here.client.life
+        here.registry.remove("alpha", here.clock.now())
+        assert not here.keeper._extended
 
 
 async def test_unhurried_write_comes_within_a_second(
