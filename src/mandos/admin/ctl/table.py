@@ -39,6 +39,8 @@ HEADINGS = {
     "Expires": "Expires",
     "LastCheckerStatus": "Last Checker Status",
 }
+#: Characters to which a column is filled up at most: one endless name does not fill every line.
+_WIDEST = 1000
 SHORT = ("Name", "Enabled", "Timeout", "LastCheckedOK")
 VERBOSE = tuple(HEADINGS)
 _DURATIONS = frozenset(
@@ -54,7 +56,7 @@ def table(clients: Sequence[Client], names: Iterable[str]) -> str:
 
 def _column(clients: Sequence[Client], name: str) -> list[str]:
     texts = [HEADINGS[name], *(_text(name, client.values.get(name, "")) for client in clients)]
-    width = max(map(len, texts))
+    width = min(max(map(len, texts)), _WIDEST)
     return [text.ljust(width) for text in texts]
 
 

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.bus_names import CLIENT_NAME_LIMIT
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
 from mandos.openpgp.secret_check import warning_about
@@ -488,6 +489,9 @@ class _SectionReader:
         """Note where a name and a key ID are used; each may be used once in all files."""
         if not section.name.isprintable():
             self._problem(section, section.line, "expected a name without control characters")
+        if (size := len(section.name.encode(errors="replace"))) > CLIENT_NAME_LIMIT:
+            what = f"the name has {size} bytes, more than {CLIENT_NAME_LIMIT}: choose a shorter one"
+            self._problem(section, section.line, what)
         place = (self._where, section.line)
         first = self._findings.places.setdefault(section.name, place)
         if first is not place:
