@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from asking import ask
-from test_server import Program
+from programs import Program
 
 from mandos.server.state.database import DATABASE, SQLiteStore
 from mandos.tls.keys import generate_tls_key, key_id_of_public_pem

@@ -38,6 +38,12 @@ class Server(NamedTuple):
     seconds: float
 
     @property
+    def scope(self) -> int:
+        """The interface of a link-local address; 0 for all others."""
+        *_rest, scope = self.address
+        return scope if self.family == socket.AF_INET6 else 0
+
+    @property
     def way(self) -> tuple[int, Address]:
         """What a socket needs to connect."""
         return self.family, self.address

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     DISABLED = "disabled"
     OVERDUE = "overdue"
     SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
+    REHEARSED = "rehearsed"
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
@@ -38,7 +39,9 @@ class Kind(StrEnum):
 
 
 #: Kinds of records that a peer can cause with each connection.
-ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+ASKED = frozenset(
+    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.REHEARSED)
+)
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
 #: Why a client is removed that no administrator has removed.
