@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.families import ours
+from harness.bus import start_system_bus
+from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
 from harness.keys import SMALL_RSA, make_credentials
-from harness.peers import start_server
+from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,7 +137,7 @@ def test_healthy_machine_passes(checked: Checked) -> None:
     """No link is broken or unknown, the exit status is 0, and every link was looked at."""
     with checked.serve() as server:
         status, findings = checked.check()
-        server.wait_for("sent the secret of client")
+        server.wait_for("sent the secret of client checked .* for a rehearsal")
     assert status == 0, findings
     assert {finding["verdict"] for finding in findings} == {"ok"}, findings
     assert {finding["link"] for finding in findings} >= {
@@ -261,7 +262,42 @@ def test_server_that_does_not_know_the_machine(checked: Checked) -> None:
     with checked.serve(other.section):
         status, findings = checked.check()
     assert (status, _links(findings, "broken")) == (1, ["server"])
-    assert any("gave no password" in finding["text"] for finding in findings)
+    assert any("no client with this machine's key" in finding["text"] for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("enabled = no", "is disabled"),
+        ("approved_by_default = no\napproval_delay = PT1H", "needs an approval for each request"),
+    ],
+)
+def test_server_that_would_not_give_it(checked: Checked, setting: str, said: str) -> None:
+    """The server's own view is shown, and no secret is asked for."""
+    with checked.serve(f"{checked.keys.section}\n{setting}\n") as server:
+        seen = len(server.host.syslog.lines)
+        status, findings = checked.check()
+        assert not any("sent the secret" in line for line in server.host.syslog.lines[seen:])
+    assert (status, _links(findings, "broken")) == (1, ["server"])
+    assert any(said in finding["text"] for finding in findings)
+
+
+@pytest.mark.parametrize("options", [(), ("--count-as-boot",)], ids=["rehearsal", "as-boot"])
+def test_server_of_the_original(
+    checked: Checked, stack: ExitStack, options: tuple[str, ...]
+) -> None:
+    """It knows no rehearsals: without a word it is not asked, and nothing is sent."""
+    host = stack.enter_context(Host("original"))
+    checked.machine.connect(host, "eth2")
+    start_system_bus(host)
+    _conf(f"--options-for=mandos-client:--connect=[{host.link_local('eth2')}%eth2]:{PORT}")(checked)
+    with start_server(host, reference(), checked.keys.section) as server:
+        status, findings = checked.check(*options)
+        sent = any("Sending secret to checked" in line for line in server.host.syslog.lines)
+    if options:
+        assert (status, sent) == (0, True), findings
+    else:
+        assert (status, sent, _links(findings, "not sure")) == (2, False, ["server"]), findings
 
 
 def test_one_good_server_is_enough(checked: Checked, stack: ExitStack) -> None:

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION
 from mandos.boot.runner import settings
-from mandos.check import archive, asking, disks, image, kernels, network, private_root, servers
-from mandos.check.asking import Image
+from mandos.check import archive, disks, image, kernels, network, private_root, servers
+from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.errors import MandosError
 
@@ -28,24 +28,33 @@ _CONF = "plugin-runner.conf"
 _CLIENT = "mandos-client"
 
 
+class Wanted(NamedTuple):
+    """How far a check goes.
+
+    Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
+    that know no rehearsals, which start the extended timeout then.
+    """
+
+    fetch: bool = True
+    count_as_boot: bool = False
+
+
 class Chain:
     """The chain of the machine below ``root``; images are unpacked below ``folder``."""
 
-    def __init__(self, root: Path, keys: Path, folder: Path) -> None:
+    def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
         self._root = root
         self._keys = keys
         self._folder = folder
+        self._wanted = wanted
 
-    def walk(self, *, fetch: bool) -> Iterator[Finding]:
-        """Yield the findings in the order of the chain.
-
-        Without ``fetch`` no server is asked for the password, and the last links are not sure.
-        """
+    def walk(self) -> Iterator[Finding]:
+        """Yield the findings in the order of the chain."""
         boots = kernels.boots(self._root)
         yield from boots.findings
         yield from self._key_files()
         if boots.next is not None:
-            yield from self._boot(boots.next, fetch=fetch)
+            yield from self._boot(boots.next)
 
     def _key_files(self) -> Iterator[Finding]:
         problems = list(setup_check.key_problems(self._keys))
@@ -57,7 +66,7 @@ class Chain:
         if not problems:
             yield Finding(Link.KEYS, Verdict.OK, f"the keys in {self._keys} are pairs")
 
-    def _boot(self, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
+    def _boot(self, boot: Boot) -> Iterator[Finding]:
         if boot.words is not None and _OFF in boot.words:
             yield Finding(
                 Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
@@ -86,9 +95,9 @@ class Chain:
         sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
         yield from image.outside(boot.image, boot.name, sources)
         yield from image.inside(tree, boot.name, self._keys)
-        yield from self._disks_and_servers(tree, boot, fetch=fetch)
+        yield from self._disks_and_servers(tree, boot)
 
-    def _disks_and_servers(self, tree: Path, boot: Boot, *, fetch: bool) -> Iterator[Finding]:
+    def _disks_and_servers(self, tree: Path, boot: Boot) -> Iterator[Finding]:
         table = disks.in_image(tree, boot.words or ())
         yield from self._table(table, boot)
         conf = tree / CONFIGURATION.relative_to("/") / _CONF
@@ -96,20 +105,31 @@ class Chain:
         given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
         runner = settings.read_settings(given, problems.append)
         yield from _of_runner(runner, problems, boot)
-        options = runner.arguments(_CLIENT)
+        arguments = runner.arguments(_CLIENT)
+        words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
+        try:
+            options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
+        except MandosError as error:
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
+                "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
+            )  # fmt: skip
+            return
         found = list(self._servers(tree, options, boot))
         yield from (item for item in found if isinstance(item, Finding))
         reached = [item for item in found if not isinstance(item, Finding)]
         if not reached:
             return
-        if not fetch:
+        if not self._wanted.fetch:
             yield Finding(
                 Link.SECRET, Verdict.NOT_SURE, "no server was asked for the password", boot.name,
                 cure="run mandos-check without --no-fetch",
             )  # fmt: skip
             return
         private_root.furnish(tree)
-        yield from asking.ask_all(Image(boot.name, tree, options), reached, table)
+        image = Image(boot.name, tree, arguments, options.priority, conf.parent)
+        asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
+        yield from asker.ask_all(reached)
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:
@@ -137,16 +157,9 @@ class Chain:
                     "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
                 )  # fmt: skip
 
-    def _servers(self, tree: Path, arguments: list[str], boot: Boot) -> Iterator[Finding | Server]:
-        words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
-        try:
-            options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
-        except MandosError as error:
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
-                "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
-            )  # fmt: skip
-            return
+    def _servers(
+        self, tree: Path, options: ClientOptions, boot: Boot
+    ) -> Iterator[Finding | Server]:
         found = list(network.check(self._root, tree, boot.name, options.interfaces, boot.name))
         yield from found
         if any(finding.verdict is Verdict.BROKEN for finding in found):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos.check import findings, private_root
-from mandos.check.chain import Chain
+from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Verdict, exit_status
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
@@ -27,6 +27,7 @@ COMMAND_LINE = CommandLine(
     (
         Option("json", "", None, "print the findings as JSON"),
         Option("no-fetch", "", None, "ask no server for the password"),
+        Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
     ),
 )
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise MachineError("only root can read the keys and the images", "run it as root")
         folder = private_root.enter()
         keys = Path(given.text("keys", "/etc/keys/mandos"))
-        found = list(Chain(Path("/"), keys, folder).walk(fetch="no-fetch" not in given))
+        wanted = Wanted(fetch="no-fetch" not in given, count_as_boot="count-as-boot" in given)
+        found = list(Chain(Path("/"), keys, folder, wanted).walk())
     except MandosError as error:
         for line in error.lines():
             sys.stderr.write(f"mandos-check: {line}\n")

@@ -89,8 +89,8 @@ LINES = [
         "the saved state is lost: file is not a database",
     ),
     (
-        Kind.REHEARSED, ASKED, "INFO",
-        "sent the secret of client alpha to fe80::1 on eth0 for a rehearsal of its boot",
+        Kind.REHEARSED, ALPHA | THERE, "INFO",
+        "sent the secret of client alpha to [fe80::1]:4711 on eth0 for a rehearsal of its boot",
     ),
     (Kind.STATE_LOST, ALPHA, "ERROR", "the saved state of client alpha is lost"),
 ]  # fmt: skip
