@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mandos.check import findings, private_root
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import COMES_BACK, STAYS_DOWN, Verdict, exit_status
+from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
 
@@ -36,7 +36,8 @@ _SUMMARY = {
     STAYS_DOWN: "This machine would not come back by itself.",
     findings.UNSURE: "It is not sure that this machine comes back by itself.",
 }
-_INDENT = 26
+_LINK_WIDTH = max(len(link.value) for link in Link) + 2
+_INDENT = _LINK_WIDTH + 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +84,7 @@ def _as_text(found: Sequence[Finding]) -> str:
         subject = f"{finding.subject}: " if finding.subject else ""
         verdict = finding.verdict.value
         shown = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
-        lines.append(f"{finding.link.value:<17}{shown:<9}{subject}{finding.text}")
+        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{shown:<9}{subject}{finding.text}")
         for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
             if text:
                 lines.append(f"{'':<{_INDENT}}{word}{text}")
