@@ -326,6 +326,37 @@ def test_image_that_others_can_read(checked: Checked) -> None:
     assert (status, _links(findings, "warning")) == (0, ["initial RAM disk"])
 
 
+def test_other_kernels_are_warnings(checked: Checked) -> None:
+    """The next boot is not affected; the kernel is named, and can be checked by its version."""
+    other = "6.1.0-0"
+    checked.machine.file(f"/boot/vmlinuz-{other}").touch()
+    checked.machine.file(f"/boot/initrd.img-{other}").write_bytes(b"no image")
+    try:
+        with checked.serve():
+            status, findings = checked.check("--quiet")
+            assert (status, _links(findings, "warning")) == (0, ["initial RAM disk"]), findings
+            assert {finding["subject"] for finding in findings} == {other}
+            status, findings = checked.check(f"--kernel={other}")
+            assert (status, _links(findings, "broken")) == (1, ["initial RAM disk"]), findings
+    finally:
+        for name in ("vmlinuz-", "initrd.img-"):
+            checked.machine.file(f"/boot/{name}{other}").unlink()
+
+
+def test_unknown_kernel(checked: Checked) -> None:
+    """The message names those that there are."""
+    process = checked.machine.start(CHECK, "--kernel=5.10.0-1")
+    assert process.wait() == 64
+    assert f"installed: {VERSION}" in process.log
+
+
+def test_quiet_says_nothing_of_a_healthy_machine(checked: Checked) -> None:
+    """As a timer or a hook wants it."""
+    with checked.serve():
+        process = checked.machine.start(CHECK, "--quiet")
+        assert (process.wait(), process.log) == (0, "")
+
+
 def test_machine_stays_as_it_is(checked: Checked) -> None:
     """No interface, route, mount, file or process is different afterwards."""
     with checked.serve():

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.boot.image import setup_check
@@ -32,11 +33,13 @@ class Wanted(NamedTuple):
     """How far a check goes.
 
     Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
-    that know no rehearsals, which start the extended timeout then.
+    that know no rehearsals, which start the extended timeout then.  ``kernel`` is the version of
+    the only kernel to check; empty for the one that is booted next, and the images of all others.
     """
 
     fetch: bool = True
     count_as_boot: bool = False
+    kernel: str = ""
 
 
 class Chain:
@@ -51,10 +54,22 @@ class Chain:
     def walk(self) -> Iterator[Finding]:
         """Yield the findings in the order of the chain."""
         boots = kernels.boots(self._root)
-        yield from boots.findings
+        chosen, others = boots.next, boots.others
+        if self._wanted.kernel:
+            chosen, others = boots.named(self._wanted.kernel), []
+        else:
+            yield from boots.findings
         yield from self._key_files()
-        if boots.next is not None:
-            yield from self._boot(boots.next)
+        if chosen is not None:
+            yield from self._boot(chosen)
+        for boot in others:
+            for finding in self._image(boot):
+                if finding.verdict is Verdict.BROKEN:
+                    meaning = f"if you boot this kernel: {finding.meaning}"
+                    yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
+                elif finding.verdict is not Verdict.OK:
+                    yield finding
+            shutil.rmtree(self._tree(boot), ignore_errors=True)  # it is in memory
 
     def _key_files(self) -> Iterator[Finding]:
         problems = list(setup_check.key_problems(self._keys))
@@ -67,6 +82,18 @@ class Chain:
             yield Finding(Link.KEYS, Verdict.OK, f"the keys in {self._keys} are pairs")
 
     def _boot(self, boot: Boot) -> Iterator[Finding]:
+        """The whole chain of one kernel."""
+        yield from self._image(boot)
+        tree = self._tree(boot)
+        if tree.exists():
+            yield from self._servers_and_secret(tree, boot)
+
+    def _tree(self, boot: Boot) -> Path:
+        """Where the image of a kernel is unpacked."""
+        return self._folder / boot.name
+
+    def _image(self, boot: Boot) -> Iterator[Finding]:
+        """The part of the chain that needs no network; unpacks the image if that is possible."""
         if boot.words is not None and _OFF in boot.words:
             yield Finding(
                 Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
@@ -80,11 +107,12 @@ class Chain:
                 f"run update-initramfs -c -k {boot.name}",
             )  # fmt: skip
             return
-        tree = self._folder / boot.name
+        tree = self._tree(boot)
         tree.mkdir()
         try:
             archive.unpack(boot.image, tree)
         except MandosError as error:
+            shutil.rmtree(tree)
             yield Finding(
                 Link.IMAGE, Verdict.BROKEN, str(error), boot.name,
                 "the kernel may not be able to unpack it either",
@@ -95,16 +123,13 @@ class Chain:
         sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
         yield from image.outside(boot.image, boot.name, sources)
         yield from image.inside(tree, boot.name, self._keys)
-        yield from self._disks_and_servers(tree, boot)
-
-    def _disks_and_servers(self, tree: Path, boot: Boot) -> Iterator[Finding]:
-        table = disks.in_image(tree, boot.words or ())
-        yield from self._table(table, boot)
-        conf = tree / CONFIGURATION.relative_to("/") / _CONF
-        problems: list[str] = []
-        given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
-        runner = settings.read_settings(given, problems.append)
+        yield from self._table(disks.in_image(tree, boot.words or ()), boot)
+        runner, problems = _runner_settings(tree)
         yield from _of_runner(runner, problems, boot)
+
+    def _servers_and_secret(self, tree: Path, boot: Boot) -> Iterator[Finding]:
+        """The part of the chain that needs the network."""
+        runner, _problems = _runner_settings(tree)
         arguments = runner.arguments(_CLIENT)
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
         try:
@@ -127,7 +152,9 @@ class Chain:
             )  # fmt: skip
             return
         private_root.furnish(tree)
-        image = Image(boot.name, tree, arguments, options.priority, conf.parent)
+        keys = tree / CONFIGURATION.relative_to("/")
+        image = Image(boot.name, tree, arguments, options.priority, keys)
+        table = disks.in_image(tree, boot.words or ())
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
 
@@ -193,6 +220,14 @@ def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Ser
             "start a server, or look whether the network lets multicast to port 5353 through",
         )  # fmt: skip
     yield from found
+
+
+def _runner_settings(tree: Path) -> tuple[settings.RunnerSettings, list[str]]:
+    """The settings of the image's plugin-runner, and the mistakes in its configuration."""
+    conf = tree / CONFIGURATION.relative_to("/") / _CONF
+    problems: list[str] = []
+    given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
+    return settings.read_settings(given, problems.append), problems
 
 
 def _of_runner(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos.check import grub
 from mandos.check.boot_entry import UnknownBootError
 from mandos.check.findings import Finding, Link, Verdict
+from mandos.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,16 @@ class Boots(NamedTuple):
     next: Boot | None
     others: list[Boot]
     findings: list[Finding]
+
+    def named(self, version: str) -> Boot:
+        """The kernel of this version; raises UsageError."""
+        known = [*([self.next] if self.next else []), *self.others]
+        for boot in known:
+            if boot.name == version:
+                return boot
+        names = ", ".join(boot.name for boot in known) or "none"
+        raise UsageError(f"--kernel takes the version of an installed kernel, not {version!r}",
+                         f"installed: {names}")  # fmt: skip
 
 
 def boots(root: Path) -> Boots:

@@ -26,6 +26,8 @@ COMMAND_LINE = CommandLine(
     "Says before a reboot whether this machine will come back by itself.",
     (
         Option("json", "", None, "print the findings as JSON"),
+        Option("quiet", "q", None, "print only what is not ok"),
+        Option("kernel", "", "VERSION", "check this kernel instead of the next one"),
         Option("no-fetch", "", None, "ask no server for the password"),
         Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
@@ -52,17 +54,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise MachineError("only root can read the keys and the images", "run it as root")
         folder = private_root.enter()
         keys = Path(given.text("keys", "/etc/keys/mandos"))
-        wanted = Wanted(fetch="no-fetch" not in given, count_as_boot="count-as-boot" in given)
+        wanted = Wanted(
+            fetch="no-fetch" not in given,
+            count_as_boot="count-as-boot" in given,
+            kernel=given.text("kernel", ""),
+        )
         found = list(Chain(Path("/"), keys, folder, wanted).walk())
     except MandosError as error:
         for line in error.lines():
             sys.stderr.write(f"mandos-check: {line}\n")
         return error.exit_code
-    print(_as_json(found) if "json" in given else _as_text(found))  # noqa: T201 - its purpose
-    return exit_status(found)
+    shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
+    status = exit_status(found)
+    if "json" in given:
+        print(_as_json(shown, status))  # noqa: T201 - printing is its purpose
+    elif shown or "quiet" not in given:
+        print(_as_text(shown, status))  # noqa: T201 - printing is its purpose
+    return status
 
 
-def _as_json(found: Sequence[Finding]) -> str:
+def _as_json(found: Sequence[Finding], status: int) -> str:
     rows = [
         {
             "link": finding.link.value,
@@ -74,11 +85,10 @@ def _as_json(found: Sequence[Finding]) -> str:
         }
         for finding in found
     ]
-    status = exit_status(found)
     return json.dumps({"status": status, "summary": _SUMMARY[status], "findings": rows}, indent=2)
 
 
-def _as_text(found: Sequence[Finding]) -> str:
+def _as_text(found: Sequence[Finding], status: int) -> str:
     lines: list[str] = []
     for finding in found:
         subject = f"{finding.subject}: " if finding.subject else ""
@@ -88,4 +98,4 @@ def _as_text(found: Sequence[Finding]) -> str:
         for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
             if text:
                 lines.append(f"{'':<{_INDENT}}{word}{text}")
-    return "\n".join([*lines, "", _SUMMARY[exit_status(found)]])
+    return "\n".join([*lines, "", _SUMMARY[status]])
