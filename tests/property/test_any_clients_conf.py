@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mandos.client_settings import ClientSettings
 from mandos.durations import format_duration
 from mandos.errors import AdministratorError
 from mandos.server.config.clients_conf import READERS, load_clients
 from mandos.server.config.inifile import expand, read_ini
 from mandos.server.config.server_conf import ROWS, load
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     import random

@@ -38,6 +38,7 @@ CASES = [
     Forbidden("rooms", "mandos.errors", "mandos.process"),
     Forbidden("rooms", "mandos.lean_stdlib", "mandos.options"),
     Forbidden("rooms", "mandos.process", "mandos.durations"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.bus_names"),
     Forbidden("rooms", "mandos.links", "mandos.program"),
     Forbidden("rooms", "mandos.wire.grammar", "mandos.tls.keys"),
     Forbidden("rooms", "mandos.tls.session", "mandos.openpgp.opening"),

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.client_settings import ClientSettings
 from mandos.durations import DurationError, parse_duration
 from mandos.errors import AdministratorError
 from mandos.openpgp.secret_check import warning_about
@@ -38,7 +39,6 @@ from mandos.server.config.inifile import (
     parse_ini,
     plain_name,
 )
-from mandos.server.life.settings import ClientSettings
 from mandos.wire import grammar
 from mandos.wire.key_id import parse_key_id
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.client_settings import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.approval import Approval, Request
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.lateness import NOTHING, SLACK, Lateness
 from mandos.server.life.life import NEVER_COMPLETED, SIGNALLED, Life
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,9 +24,9 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
 from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.durations import format_duration
 from mandos.server.config.clients_conf import READERS, RUNTIME_NAMES, load_clients
 from mandos.server.config.server_conf import ROWS, ServerSettings, load
-from mandos.server.life.settings import ClientSettings
 
 ROOT = Path(__file__).parents[4]
 SERVER_EXAMPLE = ROOT / "conf/mandos.conf"

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, schema
 from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 from mandos.server.state.rescue import Copy, Names
