@@ -18,7 +18,7 @@ from mandos.bus_names import client_path
 from mandos.client_settings import ClientSettings
 from mandos.server.audit.records import NEVER_CHECKED_OK
 from mandos.server.checking.supervision import Supervision, expanded
-from mandos.server.config.clients_conf import RUNTIME_NAMES
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client

@@ -13,11 +13,8 @@ import pytest
 
 from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
-from mandos.server.config.clients_conf import (
-    RUNTIME_NAMES,
-    load_clients,
-    read_clients,
-)
+from mandos.server.config.clients_conf import load_clients, read_clients
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.wire import key_id
 
 KEY = "f90c7a81d72d1ea69a51031a91ff8885f36c8b46d155c8c58709a4c99ae9e361"

@@ -14,7 +14,8 @@ import pytest
 
 from mandos.client_settings import ClientSettings
 from mandos.durations import format_duration
-from mandos.server.config.clients_conf import READERS, RUNTIME_NAMES, load_clients
+from mandos.server.config.clients_conf import READERS, load_clients
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.server.config.server_conf import ROWS, ServerSettings, load
 
 ROOT = Path(__file__).parents[4]
