@@ -26,11 +26,14 @@ class Kind(Enum):
     TEXT = auto()
     COMMAND = auto()  # a checker's command line
     KEY_ID = auto()  # hexadecimal digits, lower case
-    FINGERPRINT = auto()  # the same
+    FINGERPRINT = auto()  # hexadecimal digits, lower case
     SECRET = auto()  # bytes that are never shown
     DURATION = auto()
     PERIOD = auto()  # a duration of more than no time
     BOOLEAN = auto()
+
+
+DURATIONS: Final = frozenset((Kind.DURATION, Kind.PERIOD))
 
 
 class Restart(Enum):
@@ -225,13 +228,8 @@ def _named(row: Setting, name: str) -> Setting:
 SETTINGS: Final = tuple(
     _named(one.metadata[_ROW], one.name) for one in fields(ClientSettings) if _ROW in one.metadata
 )
+BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 #: The rows of the settings with a D-Bus property, by its name.
 BY_PROPERTY: Final = {
     setting.property_name: setting for setting in SETTINGS if setting.property_name
 }
-
-
-def arranged(*first: str) -> tuple[Setting, ...]:
-    """All rows: first those of these names, in this order, then the others."""
-    by_name = {setting.name: setting for setting in SETTINGS}
-    return (*(by_name.pop(name) for name in first), *by_name.values())

@@ -81,7 +81,7 @@ async def _list(command: Command) -> int:
     if command.json:
         _print([table.dump(clients)])
     elif not sys.stdout.isatty():
-        columns = table.VERBOSE if command.verbose else table.SHORT
+        columns = table.verbose(clients) if command.verbose else table.SHORT
         sys.stdout.write(table.table(clients, columns))
     else:
         show = screen.details if command.verbose else screen.summary

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dbus_fast import Variant
 
 from mandos import bus_names
-from mandos.client_settings import BY_PROPERTY, Kind, Restart, Setting
+from mandos.client_settings import BY_PROPERTY, DURATIONS, Kind, Restart, Setting
 from mandos.durations import LONGEST
 from mandos.errors import AdministratorError
 from mandos.server.bus.errors import CallError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _MILLISECOND = timedelta(milliseconds=1)
 _INTEGERS = frozenset("nqiuxty")
-_DURATIONS = frozenset((Kind.DURATION, Kind.PERIOD))
 #: Characters of a text.  The longest are checkers; execve(2) takes eight times as many.
 _TEXT_LIMIT = 16384
 
@@ -76,7 +75,7 @@ def _of_life(value: Callable[[Client], object], client: Client, _path: str, date
 def _of_setting(setting: Setting) -> Callable[[Client, str, Date], object]:
     """Reads a setting as D-Bus has it."""
     value: Callable[[Client], Any] = attrgetter(f"settings.{setting.name}")
-    if setting.kind in _DURATIONS:
+    if setting.kind in DURATIONS:
         return lambda client, _path, _date: milliseconds(value(client))
     if setting.kind in {Kind.KEY_ID, Kind.FINGERPRINT}:
         return lambda client, _path, _date: value(client).upper()
@@ -142,7 +141,7 @@ def _change(name: str, client: Client, value: Variant, now: datetime, by: str) -
 
 def _value_of(name: str, kind: Kind, value: Variant) -> object:
     """The value of a setting; raises CallError, or an error of the parser of its kind."""
-    if kind in _DURATIONS:
+    if kind in DURATIONS:
         return _duration(name, value)
     if kind is Kind.SECRET:
         return _secret(name, value)

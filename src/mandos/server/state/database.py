@@ -23,7 +23,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mandos.client_settings import SETTINGS, ClientSettings, Kind
+from mandos.client_settings import DURATIONS, SETTINGS, ClientSettings, Kind
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
@@ -45,9 +45,7 @@ DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 
 #: Origin of a client: the files, or an administrator's order; or an administrator removed it.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
-_DURATIONS = frozenset(
-    setting.name for setting in SETTINGS if setting.kind in {Kind.DURATION, Kind.PERIOD}
-)
+_DURATIONS = frozenset(setting.name for setting in SETTINGS if setting.kind in DURATIONS)
 _IN_JSON = sorted(
     (setting for setting in SETTINGS if setting.kind is not Kind.SECRET),
     key=lambda setting: not setting.own,
