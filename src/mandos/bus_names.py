@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mandos.client_settings import BY_PROPERTY, Kind, Restart, Setting
+from mandos.client_settings import BY_PROPERTY, Restart, Setting, ValueKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,12 +88,17 @@ def _arguments(*pairs: str) -> tuple[Argument, ...]:
 
 
 #: D-Bus types of settings; those of the other kinds are texts.
-_SIGNATURES = {Kind.SECRET: "ay", Kind.DURATION: "t", Kind.PERIOD: "t", Kind.BOOLEAN: "b"}
+_SIGNATURES = {
+    ValueKind.SECRET: "ay",
+    ValueKind.DURATION: "t",
+    ValueKind.PERIOD: "t",
+    ValueKind.BOOLEAN: "b",
+}
 
 
 def _property(setting: Setting) -> Property:
     signature = _SIGNATURES.get(setting.kind, "s")
-    if setting.kind is Kind.SECRET:
+    if setting.kind is ValueKind.SECRET:
         return Property(signature, WRITE, INVALIDATES)
     if setting.restart is Restart.FILES:
         return Property(signature, emits=CONST)

@@ -4,7 +4,7 @@
 
 The reader of clients.conf, the saved state, the D-Bus interface, mandos-ctl and mandos-monitor take
 the setting's name, kind and texts from its row.  The manual page mandos-clients.conf(5) describes
-each setting; ``tests/unit/test_client_settings.py`` compares rows, pages and programs.
+each setting; ``tests/integration/test_client_settings.py`` sends each one through all programs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mandos.errors import AdministratorError
 _ROW: Final = "row"
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """The kind of a setting's value: it decides how the value is read, sent and shown."""
 
     TEXT = auto()
@@ -33,7 +33,7 @@ class Kind(Enum):
     BOOLEAN = auto()
 
 
-DURATIONS: Final = frozenset((Kind.DURATION, Kind.PERIOD))
+DURATIONS: Final = frozenset((ValueKind.DURATION, ValueKind.PERIOD))
 
 
 class Restart(Enum):
@@ -47,7 +47,7 @@ class Restart(Enum):
     BEGINNING = auto()  # the files say how a new client begins; then its ``Life`` has the value
 
 
-class Option(NamedTuple):
+class CtlOption(NamedTuple):
     """An option of mandos-ctl that changes a setting.
 
     ``metavar`` is the name of its value in --help.  Without one the option takes no value, and
@@ -73,8 +73,8 @@ class Setting(NamedTuple):
     """
 
     name: str
-    kind: Kind
-    options: tuple[Option, ...]
+    kind: ValueKind
+    options: tuple[CtlOption, ...]
     restart: Restart
     label: str
     own: bool
@@ -95,8 +95,8 @@ class Setting(NamedTuple):
 
 
 def _row(
-    kind: Kind,
-    *options: Option,
+    kind: ValueKind,
+    *options: CtlOption,
     restart: Restart = Restart.SAVED,
     label: str = "",
     own: bool = False,
@@ -115,8 +115,8 @@ class ClientSettings:
     secret: bytes = field(
         repr=False,
         metadata=_row(
-            Kind.SECRET,
-            Option(("-s", "--secret"), "FILE", "encrypted password, or - for stdin"),
+            ValueKind.SECRET,
+            CtlOption(("-s", "--secret"), "FILE", "encrypted password, or - for stdin"),
             own=True,
             original=True,
         ),
@@ -124,7 +124,7 @@ class ClientSettings:
     key_id: str = field(
         default="",
         metadata=_row(
-            Kind.KEY_ID,
+            ValueKind.KEY_ID,
             restart=Restart.FILES,
             label="key ID",
             own=True,
@@ -135,14 +135,14 @@ class ClientSettings:
     fingerprint: str = field(
         default="",
         metadata=_row(
-            Kind.FINGERPRINT, restart=Restart.FILES, own=True, original=True, for_checkers=True
+            ValueKind.FINGERPRINT, restart=Restart.FILES, own=True, original=True, for_checkers=True
         ),
     )
     host: str = field(
         default="",
         metadata=_row(
-            Kind.TEXT,
-            Option(("-H", "--host"), "STRING", "the host that the checker checks"),
+            ValueKind.TEXT,
+            CtlOption(("-H", "--host"), "STRING", "the host that the checker checks"),
             own=True,
             original=True,
             for_checkers=True,
@@ -151,16 +151,16 @@ class ClientSettings:
     checker: str = field(
         default="fping -q -- %(host)s",
         metadata=_row(
-            Kind.COMMAND,
-            Option(("-c", "--checker"), "COMMAND", "the checker's command"),
+            ValueKind.COMMAND,
+            CtlOption(("-c", "--checker"), "COMMAND", "the checker's command"),
             original=True,
         ),
     )
     timeout: timedelta = field(
         default=timedelta(minutes=5),
         metadata=_row(
-            Kind.DURATION,
-            Option(("-t", "--timeout"), "TIME", "time without success"),
+            ValueKind.DURATION,
+            CtlOption(("-t", "--timeout"), "TIME", "time without success"),
             original=True,
             for_checkers=True,
         ),
@@ -168,16 +168,16 @@ class ClientSettings:
     extended_timeout: timedelta = field(
         default=timedelta(minutes=15),
         metadata=_row(
-            Kind.DURATION,
-            Option(("--extended-timeout",), "TIME", "... after its secret"),
+            ValueKind.DURATION,
+            CtlOption(("--extended-timeout",), "TIME", "... after its secret"),
             original=True,
         ),
     )
     interval: timedelta = field(
         default=timedelta(minutes=2),
         metadata=_row(
-            Kind.PERIOD,
-            Option(("-i", "--interval"), "TIME", "time between checks"),
+            ValueKind.PERIOD,
+            CtlOption(("-i", "--interval"), "TIME", "time between checks"),
             original=True,
             for_checkers=True,
         ),
@@ -185,8 +185,8 @@ class ClientSettings:
     approval_delay: timedelta = field(
         default=timedelta(0),
         metadata=_row(
-            Kind.DURATION,
-            Option(("--approval-delay",), "TIME", "wait for a decision"),
+            ValueKind.DURATION,
+            CtlOption(("--approval-delay",), "TIME", "wait for a decision"),
             original=True,
             for_checkers=True,
         ),
@@ -194,8 +194,8 @@ class ClientSettings:
     approval_duration: timedelta = field(
         default=timedelta(seconds=1),
         metadata=_row(
-            Kind.DURATION,
-            Option(("--approval-duration",), "TIME", "decisions hold for"),
+            ValueKind.DURATION,
+            CtlOption(("--approval-duration",), "TIME", "decisions hold for"),
             original=True,
             for_checkers=True,
         ),
@@ -203,15 +203,15 @@ class ClientSettings:
     approved_by_default: bool = field(
         default=True,
         metadata=_row(
-            Kind.BOOLEAN,
-            Option(("--approve-by-default",), "", "undecided: allow", value=True),
-            Option(("--deny-by-default",), "", "undecided: refuse", value=False),
+            ValueKind.BOOLEAN,
+            CtlOption(("--approve-by-default",), "", "undecided: allow", value=True),
+            CtlOption(("--deny-by-default",), "", "undecided: refuse", value=False),
             original=True,
         ),
     )
     enabled: bool = field(
         default=True,
-        metadata=_row(Kind.BOOLEAN, restart=Restart.BEGINNING, for_checkers=True),
+        metadata=_row(ValueKind.BOOLEAN, restart=Restart.BEGINNING, for_checkers=True),
     )
 
     def __post_init__(self) -> None:

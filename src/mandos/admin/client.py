@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mandos import bus_names
-from mandos.client_settings import BY_PROPERTY, DURATIONS, Kind
+from mandos.client_settings import BY_PROPERTY, DURATIONS, ValueKind
 from mandos.errors import AdministratorError
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Client:
         """The value of a setting; a server that lacks it leaves it empty, off or zero."""
         if setting.kind in DURATIONS:
             return self._duration(setting.property_name)
-        if setting.kind is Kind.BOOLEAN:
+        if setting.kind is ValueKind.BOOLEAN:
             return self._flag(setting.property_name)
         return self._text(setting.property_name)
 

@@ -18,13 +18,13 @@ import mandos
 from mandos.admin.ctl.acts import Act, Decide, Remove, SetProperty, SetSecret
 from mandos.admin.ctl.acts import read_duration as duration
 from mandos.admin.ctl.acts import read_text as text
-from mandos.client_settings import BY_NAME, DURATIONS, Kind
+from mandos.client_settings import BY_NAME, DURATIONS, ValueKind
 from mandos.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mandos.client_settings import Option, Setting
+    from mandos.client_settings import CtlOption, Setting
 
 SHELLS = ("bash", "zsh", "fish")
 _RECORDS = 1000
@@ -145,10 +145,10 @@ def _setting_acts() -> Iterator[_Row]:
             yield option.strings, _act_on(setting, option), option.metavar, option.help
 
 
-def _act_on(setting: Setting, option: Option) -> Callable[[str, Any], Act]:
+def _act_on(setting: Setting, option: CtlOption) -> Callable[[str, Any], Act]:
     if not option.metavar:
         return _property(setting.property_name, option.value)
-    if setting.kind is Kind.SECRET:
+    if setting.kind is ValueKind.SECRET:
         return SetSecret
     return _given(setting.property_name, duration if setting.kind in DURATIONS else text)
 

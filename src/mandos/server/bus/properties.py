@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dbus_fast import Variant
 
 from mandos import bus_names
-from mandos.client_settings import BY_PROPERTY, DURATIONS, Kind, Restart, Setting
+from mandos.client_settings import BY_PROPERTY, DURATIONS, Restart, Setting, ValueKind
 from mandos.durations import LONGEST
 from mandos.errors import AdministratorError
 from mandos.server.bus.errors import CallError
@@ -77,7 +77,7 @@ def _of_setting(setting: Setting) -> Callable[[Client, str, Date], object]:
     value: Callable[[Client], Any] = attrgetter(f"settings.{setting.name}")
     if setting.kind in DURATIONS:
         return lambda client, _path, _date: milliseconds(value(client))
-    if setting.kind in {Kind.KEY_ID, Kind.FINGERPRINT}:
+    if setting.kind in {ValueKind.KEY_ID, ValueKind.FINGERPRINT}:
         return lambda client, _path, _date: value(client).upper()
     return lambda client, _path, _date: value(client)
 
@@ -88,7 +88,7 @@ _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
     **{
         name: _of_setting(setting)
         for name, setting in BY_PROPERTY.items()
-        if setting.kind is not Kind.SECRET
+        if setting.kind is not ValueKind.SECRET
     },
     **{name: partial(_of_life, value) for name, value in LIFE.items()},
 }
@@ -139,13 +139,13 @@ def _change(name: str, client: Client, value: Variant, now: datetime, by: str) -
         raise CallError(bus_names.INVALID_ARGS, f"{name}: {error}") from error
 
 
-def _value_of(name: str, kind: Kind, value: Variant) -> object:
+def _value_of(name: str, kind: ValueKind, value: Variant) -> object:
     """The value of a setting; raises CallError, or an error of the parser of its kind."""
     if kind in DURATIONS:
         return _duration(name, value)
-    if kind is Kind.SECRET:
+    if kind is ValueKind.SECRET:
         return _secret(name, value)
-    if kind is Kind.BOOLEAN:
+    if kind is ValueKind.BOOLEAN:
         return _of_type(name, value, "b")
     return PARSERS[kind](_text_of(name, value))
 

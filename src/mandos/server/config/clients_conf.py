@@ -20,7 +20,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.client_settings import SETTINGS, ClientSettings, Kind
+from mandos.client_settings import SETTINGS, ClientSettings, ValueKind
 from mandos.durations import DurationError
 from mandos.errors import AdministratorError
 from mandos.openpgp.secret_check import warning_about
@@ -70,16 +70,18 @@ _Defaults = dict[str, _Default]
 
 #: The parsers of all options but those of the secret.
 READERS: Mapping[str, Callable[[str], object]] = {
-    setting.name: PARSERS[setting.kind] for setting in SETTINGS if setting.kind is not Kind.SECRET
+    setting.name: PARSERS[setting.kind]
+    for setting in SETTINGS
+    if setting.kind is not ValueKind.SECRET
 }
 _KNOWN = frozenset(READERS) | {"secret", "secfile"}
 #: Options of texts, which take a comment behind the value as a part of it.
-_TEXTS = {setting.name for setting in SETTINGS if setting.kind is Kind.TEXT}
+_TEXTS = {setting.name for setting in SETTINGS if setting.kind is ValueKind.TEXT}
 #: Options whose errors never quote the whole value: it may be a misplaced secret.
 _DISCREET = {"secfile"} | {
     setting.name
     for setting in SETTINGS
-    if setting.kind in {Kind.SECRET, Kind.KEY_ID, Kind.FINGERPRINT}
+    if setting.kind in {ValueKind.SECRET, ValueKind.KEY_ID, ValueKind.FINGERPRINT}
 }
 #: Options that each client has for itself.  When one of them stands before the first section, a
 #: header is missing; otherwise the options there are meant for all clients.
@@ -410,7 +412,7 @@ class _SectionReader:
         return None
 
     def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
-        readers = {"secret": PARSERS[Kind.SECRET], "secfile": self._findings.read_secret}
+        readers = {"secret": PARSERS[ValueKind.SECRET], "secfile": self._findings.read_secret}
         for name, read in readers.items():
             if name in options:
                 return self._value(section, name, read, options)

@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mandos.client_settings import SETTINGS, Kind
+from mandos.client_settings import SETTINGS, ValueKind
 from mandos.durations import parse_duration
 from mandos.errors import AdministratorError
 from mandos.server.config.inifile import parse_boolean
@@ -103,13 +103,13 @@ def _secret(value: str) -> bytes:
     return secret
 
 
-PARSERS: Mapping[Kind, Callable[[str], object]] = {
-    Kind.TEXT: _text,
-    Kind.COMMAND: _command,
-    Kind.KEY_ID: _key_id,
-    Kind.FINGERPRINT: _fingerprint,
-    Kind.SECRET: _secret,
-    Kind.DURATION: _duration,
-    Kind.PERIOD: _period,
-    Kind.BOOLEAN: parse_boolean,
+PARSERS: Mapping[ValueKind, Callable[[str], object]] = {
+    ValueKind.TEXT: _text,
+    ValueKind.COMMAND: _command,
+    ValueKind.KEY_ID: _key_id,
+    ValueKind.FINGERPRINT: _fingerprint,
+    ValueKind.SECRET: _secret,
+    ValueKind.DURATION: _duration,
+    ValueKind.PERIOD: _period,
+    ValueKind.BOOLEAN: parse_boolean,
 }

@@ -23,7 +23,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mandos.client_settings import DURATIONS, SETTINGS, ClientSettings, Kind
+from mandos.client_settings import DURATIONS, SETTINGS, ClientSettings, ValueKind
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
@@ -47,7 +47,7 @@ DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
 _DURATIONS = frozenset(setting.name for setting in SETTINGS if setting.kind in DURATIONS)
 _IN_JSON = sorted(
-    (setting for setting in SETTINGS if setting.kind is not Kind.SECRET),
+    (setting for setting in SETTINGS if setting.kind is not ValueKind.SECRET),
     key=lambda setting: not setting.own,
 )
 _NAMES = tuple(setting.name for setting in _IN_JSON)
