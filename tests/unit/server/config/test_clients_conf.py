@@ -422,7 +422,7 @@ def test_empty_option_below_a_secret_is_no_data(
 ) -> None:
     """Words are options, known or not; what could be either is remarked without its name."""
     caplog.set_level(logging.INFO)
-    assert _one(tmp_path, "location=\nhost=").host == ""
+    assert _one(tmp_path, "whereabouts=\nhost=").host == ""
     assert _remarks(caplog) == [
         (
             f"{tmp_path}/clients.conf: line 4: unknown option is ignored; "
