@@ -36,6 +36,7 @@ from mandos.client_settings import (
     ValueKind,
 )
 from mandos.server.bus.calls import Calls, Server
+from mandos.server.bus.errors import CallError
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.signals import Signals
 from mandos.server.checking.supervision import expanded
@@ -43,6 +44,7 @@ from mandos.server.config.clients_conf import parse_client
 from mandos.server.config.parsers import PARSERS
 from mandos.server.life import events
 from mandos.server.life.client import Client
+from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.restore import restore
@@ -259,6 +261,33 @@ async def test_mandos_ctl_changes_it(
         await acts.perform(desk.server, await desk.server.clients(), ready)
         assert desk.client.settings == replace(before, **changed) != before
         assert desk.client.configured == before
+
+
+@each_property
+async def test_only_files_set_what_is_theirs(setting: Setting) -> None:
+    """D-Bus refuses to set a setting that only the files may set, and sets the others."""
+    desk = Desk(PLAIN)
+    (client,) = await desk.server.clients()
+    value = _example(setting)[1]
+    if setting.restart is Restart.FILES:
+        with pytest.raises(CallError, match="cannot be written") as refused:
+            await desk.server.set(client, setting.property_name, value)
+        assert refused.value.name == bus_names.PROPERTY_READ_ONLY
+    else:
+        await desk.server.set(client, setting.property_name, value)
+        assert desk.client.settings == _changed(setting)
+
+
+def test_reason_is_reported_alone() -> None:
+    """When a client is disabled, the signal of our interface does not repeat its settings."""
+    desk = Desk(PLAIN)
+    desk.client.disable(NOW, Why.ADMINISTRATOR)
+    (values,) = (
+        body[1]
+        for _, member, body in desk.told
+        if member == "PropertiesChanged" and body[0] == bus_names.CLIENT1
+    )
+    assert set(values) == {"DisabledAt", "DisabledReason"}
 
 
 @each
