@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mandos.client_settings import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client, Decision, Give, Refuse
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 SECRET = b"sealed"

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mandos.client_settings import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.client import Client, Give
 from mandos.server.life.clock import BEAT, BLIND, Clock
 from mandos.server.life.life import Life
 from mandos.server.life.registry import Registry
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state.restore import restore
 from mandos.server.state.store import State
 

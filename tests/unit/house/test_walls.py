@@ -38,6 +38,9 @@ CASES = [
     Forbidden("rooms", "mandos.errors", "mandos.process"),
     Forbidden("rooms", "mandos.lean_stdlib", "mandos.options"),
     Forbidden("rooms", "mandos.process", "mandos.durations"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.bus_names"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.server.daemon"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.admin.proxy"),
     Forbidden("rooms", "mandos.links", "mandos.program"),
     Forbidden("rooms", "mandos.wire.grammar", "mandos.tls.keys"),
     Forbidden("rooms", "mandos.tls.session", "mandos.openpgp.opening"),
@@ -60,6 +63,13 @@ CASES = [
         Forbidden("pure-life", "mandos.server.life.approval", module)
         for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading")
     ),
+    *(
+        Forbidden("pure-life", "mandos.client_settings", module)
+        for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading")
+    ),
+    Forbidden("client-settings", "mandos.client.settings", "mandos.client_settings"),
+    Forbidden("client-settings", "mandos.boot.runner.settings", "mandos.client_settings"),
+    Forbidden("client-settings", "mandos.discovery.announce", "mandos.client_settings"),
     *(
         Forbidden("pure-protocol", importer, module)
         for importer in ("mandos.wire.conversation", "mandos.discovery.messages")

@@ -17,6 +17,7 @@ from mandos.admin.client import Client, no_such_client
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
 from mandos.admin.ctl.words import quoted, rough, shown
+from mandos.client_settings import BY_PROPERTY, DURATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +28,7 @@ _DERIVED = frozenset({
     "ApprovalPending", "CheckerRunning", "DisabledAt", "DisabledReason", "Expires",
     "LastApprovalRequest", "LastCheckedOK", "LastCheckerStatus", "LastEnabled",
 })  # fmt: skip
-_DURATIONS = frozenset(
-    {"ApprovalDelay", "ApprovalDuration", "ExtendedTimeout", "Interval", "Timeout"}
-)
+_DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
 #: Records that say more than the server's signals do, or that have no signal.
 _TOLD_BY_RECORD = {
     "enabled": Grade.WELL,

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from mandos.bus_names import Interface, Method
+    from mandos.client_settings import ClientSettings
     from mandos.server.bus.objects import Objects
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.state.store import Entry
 
 _RECORD_LIMIT = 1000

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
 
 
 class Absence:

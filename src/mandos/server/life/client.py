@@ -15,16 +15,16 @@ disables no healthy client, and gives no secret to a stolen one.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.client_settings import SETTINGS, ClientSettings, Restart
 from mandos.server.life import events
 from mandos.server.life.approval import Approval, Request
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.lateness import NOTHING, SLACK, Lateness
 from mandos.server.life.life import NEVER_COMPLETED, SIGNALLED, Life
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 #: What the check of an overdue client may take at least: a machine that was slow may still be.
 _LEAST_GRACE = timedelta(seconds=10)
 
-#: The settings that can change at run time; ``enabled`` is only where a new client begins.
-_NAMES = tuple(
-    field.name for field in fields(ClientSettings) if field.name not in ("name", "enabled")
-)
+#: The settings that have a value in force; the others say how a new client begins.
+_NAMES = tuple(setting.name for setting in SETTINGS if setting.restart is not Restart.BEGINNING)
 
 
 @dataclass(frozen=True, slots=True)

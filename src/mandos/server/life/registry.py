@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.events import Event
-    from mandos.server.life.settings import ClientSettings
 
 
 class Registry:

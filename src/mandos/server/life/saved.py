@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
 
 #: How long a client is remembered after its section was last seen.
 MEMORY = timedelta(days=90)

@@ -30,8 +30,8 @@ from mandos.server.system.privileges import server_user
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.life.settings import ClientSettings
 
 __all__ = ["Finding", "Outcome", "report", "run"]
 

@@ -14,7 +14,7 @@ from mandos.server.self_check.findings import failed, not_checked, ok
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.system.privileges import ServerUser
 

@@ -24,8 +24,8 @@ from mandos.server.self_check.findings import failed, failures, not_checked, ok,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.system.privileges import ServerUser
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.state.obstacles import Obstacle
     from mandos.server.system.privileges import ServerUser

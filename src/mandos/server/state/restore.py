@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.saved import Saved
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.state.store import State
 
 

@@ -219,7 +219,9 @@ def test_json_is_what_the_library_makes() -> None:
     assert table.dump(clients) == json.dumps(
         {
             client.name: {
-                name: client.values[name] for name in table.VERBOSE if name in client.values
+                name: client.values[name]
+                for name in table.verbose(clients)
+                if name in client.values
             }
             for client in clients
         },

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dbus_fast import Message
 
+from mandos.client_settings import ClientSettings
 from mandos.server.audit.records import Kind, Record
 from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
@@ -20,7 +21,6 @@ from mandos.server.life import events
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 
 
 def _signal() -> Message:

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from mandos.bus_names import client_path
+from mandos.client_settings import ClientSettings
 from mandos.server.audit.records import NEVER_CHECKED_OK
 from mandos.server.checking.supervision import Supervision, expanded
-from mandos.server.config.clients_conf import RUNTIME_NAMES
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 from mandos.server.life.timer import Pacemaker
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)

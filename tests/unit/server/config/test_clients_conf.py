@@ -11,13 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
-from mandos.server.config.clients_conf import (
-    RUNTIME_NAMES,
-    load_clients,
-    read_clients,
-)
-from mandos.server.life.settings import ClientSettings
+from mandos.server.config.clients_conf import load_clients, read_clients
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.wire import key_id
 
 KEY = "f90c7a81d72d1ea69a51031a91ff8885f36c8b46d155c8c58709a4c99ae9e361"
@@ -425,7 +422,7 @@ def test_empty_option_below_a_secret_is_no_data(
 ) -> None:
     """Words are options, known or not; what could be either is remarked without its name."""
     caplog.set_level(logging.INFO)
-    assert _one(tmp_path, "location=\nhost=").host == ""
+    assert _one(tmp_path, "whereabouts=\nhost=").host == ""
     assert _remarks(caplog) == [
         (
             f"{tmp_path}/clients.conf: line 4: unknown option is ignored; "

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client, Give, Refuse
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.life import Life
-from mandos.server.life.settings import ClientSettings
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.client import Client
@@ -20,7 +21,6 @@ from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.sealed_secret import SealedSecret
-from mandos.server.life.settings import ClientSettings
 from mandos.server.requests import judge as vault_module
 from mandos.server.requests.judge import ClientVault
 from mandos.server.requests.peer_identity import PeerIdentity

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mandos.client_settings import ClientSettings
 from mandos.server.audit.records import Kind
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.server.life.saved import BACK, MEMORY, STILL_DISABLED, Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state.restore import restore
 from mandos.server.state.store import State
 

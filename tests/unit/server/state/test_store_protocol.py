@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mandos
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore

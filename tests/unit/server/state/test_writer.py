@@ -15,13 +15,13 @@ from typing import NoReturn
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import writer as keeper_module
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.store import Changes, State
