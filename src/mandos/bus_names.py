@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 BUS_NAME = "se.recompile.Mandos"
 ROOT_PATH = "/"
 CLIENT_PATHS = "/clients/"
+#: Bytes in UTF-8 that a client's name may have: as many as a host name (RFC 1035 section 2.3.4)
+#: and as a name on D-Bus or in a folder.  The name is part of paths, log lines and tables.
+CLIENT_NAME_LIMIT = 255
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PROPERTIES = "org.freedesktop.DBus.Properties"

@@ -104,6 +104,7 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
     yield running
     await running.listener.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not running.listener._turns._queue
     assert "internal error" not in caplog.text
 
 

@@ -67,6 +67,11 @@ class Client:
         return str(self.values.get("Name") or self.path.rpartition("/")[2])
 
     @property
+    def short_name(self) -> str:
+        """The name for people; cut if it is longer than the server's limit, as of old servers."""
+        return shortened(self.name)
+
+    @property
     def key_id(self) -> str:
         """SHA-256 of the TLS key, upper-case hexadecimal."""
         return self._text("KeyID")
@@ -273,17 +278,26 @@ def find_clients(clients: Iterable[Client], names: Sequence[str]) -> list[Client
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
+def shortened(name: str) -> str:
+    """A client's name of at most 255 characters; three dots replace the end of a longer one."""
+    limit = bus_names.CLIENT_NAME_LIMIT
+    return name if len(name) <= limit else f"{name[: limit - 3]}..."
+
+
 def no_such_client(missing: Sequence[str], names: Iterable[str]) -> NoSuchClientError:
     """The error about names that no client has."""
     known = list(names)
     noun = "client" if len(missing) == 1 else "clients"
-    message = f"the server has no {noun} {', '.join(map(repr, missing))}"
+    wanted = ", ".join(repr(shortened(name)) for name in missing)
+    message = f"the server has no {noun} {wanted}"
     if not known:
         return NoSuchClientError(message, "it has no clients at all")
     near = [name for one in missing for name in nearest(one, known)]
     if not near:
         return NoSuchClientError(message, "mandos-ctl lists those that it has")
-    return NoSuchClientError(message, f"did you mean {' or '.join(dict.fromkeys(near))}?")
+    return NoSuchClientError(
+        message, f"did you mean {' or '.join(dict.fromkeys(map(shortened, near)))}?"
+    )
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

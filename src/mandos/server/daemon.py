@@ -122,6 +122,7 @@ class Daemon:
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
         vault = ClientVault(registry, clock, self._keeper)
+        ending.callback(vault.close)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
         self._listener = Listener(parts.listening, tls, vault)
         self._listener.on_useless = self._note_useless

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Files of the server are its user's alone.
 _UMASK = 0o077
-#: Names of skipped clients that one line of the log may have.
-_NAMES_SHOWN = 100
+#: Names of skipped clients that one line of the log may have, and characters of each.
+_NAMES_SHOWN, _NAME_SHOWN = 100, 80
 
 
 def start(settings: ServerSettings, complain: Callable[[MandosError], int]) -> None:
@@ -91,10 +91,11 @@ def _sound_clients(settings: ServerSettings) -> Reading:
     for problem in reading.problems:
         log.error("%s", problem)
     if reading.problems:
+        names = ", ".join(f"{name:.{_NAME_SHOWN}}" for name in reading.skipped[:_NAMES_SHOWN])
         log.error(
             "skipped because of mistakes in the configuration: %s; mend them, then reload"
             " (systemctl reload mandos); what is known of these clients is kept",
-            ", ".join(reading.skipped[:_NAMES_SHOWN]) or "clients that cannot be read",
+            names or "clients that cannot be read",
         )
     elif not reading.clients:
         log.warning("there are no clients in %s", settings.configdir)

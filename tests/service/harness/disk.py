@@ -65,7 +65,7 @@ def read_disk(state: Path, after: int = 0) -> Disk:
 
 def _fill(disk: Disk, connection: sqlite3.Connection, after: int) -> None:
     records = connection.execute(
-        "SELECT id, kind, client, detail FROM audit WHERE NOT provoked AND id > ? ORDER BY id",
+        "SELECT id, kind, client, detail FROM audit WHERE provoked <> 1 AND id > ? ORDER BY id",
         (after,),
     )
     disk.records = [Record(*row) for row in records]

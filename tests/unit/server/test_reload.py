@@ -36,7 +36,7 @@ class Disk:
     def note(self, record: Record) -> None:
         """Not used here."""
 
-    async def durable(self) -> None:
+    async def durable(self, *, hurry: bool = True) -> None:  # noqa: ARG002
         """Succeed or fail."""
         if self.error:
             raise self.error

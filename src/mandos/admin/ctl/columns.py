@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _GAP = "  "
+_DOTS = "..."
+#: Columns that a name may take on a narrow terminal; on a wide one it may take half of them.
+_NAME_ROOM = 40
 #: A last column narrower than this is not worth folding.
 _NARROWEST = 20
 
@@ -45,6 +48,17 @@ def layout(rows: Sequence[Sequence[Cell]], medium: Medium) -> Iterator[str]:
         yield _line(cells, widths, medium)
         for text in more:
             yield " " * indent + medium.paint(text, row[-1].style)
+
+
+def cut(text: str, medium: Medium) -> str:
+    """A name that leaves room for other columns; three dots replace the end of a longer one."""
+    room = max(_NAME_ROOM, medium.columns // 2)
+    if not medium.columns or medium.width(text) <= room:
+        return text
+    text = text[: room - len(_DOTS)]
+    while medium.width(text) > room - len(_DOTS):
+        text = text[:-1]
+    return text + _DOTS
 
 
 def _fold(text: str, room: int, medium: Medium) -> list[str]:

@@ -91,7 +91,7 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
-    name, command = shown(client.name), f"mandos-ctl --approve {quoted(client.name)}"
+    name, command = shown(client.short_name), f"mandos-ctl --approve {quoted(client.name)}"
     delay = rough(client.approval_delay)
     if client.approval_pending:
         asked = client.last_approval_request
@@ -151,7 +151,7 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
     because = _REASONS.get(reason, ("", f"({shown(reason)})" if reason else ""))[1]
     when = f" {ago(since, now)} ({local(since)})" if since else ""
     was = "was disabled" if when or because else "is disabled"
-    yield f"No: {shown(client.name)} {was}{when}{' ' if because else ''}{because}."
+    yield f"No: {shown(client.short_name)} {was}{when}{' ' if because else ''}{because}."
     if client.last_enabled is None:
         yield "It was never enabled: its section in clients.conf may say enabled = no."
     else:

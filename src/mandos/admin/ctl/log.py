@@ -8,7 +8,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mandos.admin.ctl.columns import Cell, Medium, layout
+from mandos.admin.client import shortened
+from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.words import local, shown
 
@@ -63,14 +64,14 @@ async def _fetch(server: ServerProxy, name: str, lines: int) -> list[AuditRecord
 def show(records: Sequence[AuditRecord], medium: Medium) -> Iterator[str]:
     """A line for each record: time, client, event."""
     rows = [[Cell(text, "heading") for text in ("When", "Client", "What")]]
-    rows += [_row(record) for record in records]
+    rows += [_row(record, medium) for record in records]
     yield from layout(rows, medium)
 
 
-def _row(record: AuditRecord) -> list[Cell]:
+def _row(record: AuditRecord, medium: Medium) -> list[Cell]:
     grade = _KINDS.get(record.kind, ("", None))[1]
     when = local(record.last) if record.last else ""
-    client = shown(record.client) or "-"
+    client = cut(shown(shortened(record.client)), medium) or "-"
     return [Cell(when), Cell(client), Cell(describe(record), grade.value if grade else "")]
 
 

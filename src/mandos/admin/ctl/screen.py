@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
-from mandos.admin.ctl.columns import Cell, Medium, layout
+from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade, trouble
 from mandos.admin.ctl.words import ago, local, rough, shown
 from mandos.client_settings import BY_NAME
@@ -67,7 +67,7 @@ def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterato
     """A line for each client: enabled, time left, last check, problem; then a count."""
     headings = ("Name", "Enabled", "Time left", "Last check", "What is wrong")
     rows = [[Cell(text, "heading") for text in headings]]
-    rows += [_row(client, now) for client in clients]
+    rows += [_row(client, now, cut(shown(client.short_name), medium)) for client in clients]
     yield from layout(rows, medium)
     wrong = sum(bool(row[-1].text) for row in rows[1:])
     number = f"{len(clients)} client{'' if len(clients) == 1 else 's'}"
@@ -75,10 +75,10 @@ def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterato
     yield medium.paint(f"{number}; {verdict}" if clients else "no clients", "label")
 
 
-def _row(client: Client, now: datetime) -> list[Cell]:
+def _row(client: Client, now: datetime, name: str) -> list[Cell]:
     grade, wrong = trouble(client, now)
     return [
-        Cell(shown(client.name)),
+        Cell(name),
         Cell("yes", Grade.WELL.value) if client.enabled else Cell("no", Grade.BAD.value),
         Cell(_time_left(client, now)),
         Cell(ago(client.last_checked_ok, now) if client.last_checked_ok else "never"),
@@ -97,7 +97,7 @@ def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterato
     for number, client in enumerate(clients):
         if number:
             yield ""
-        yield medium.paint(shown(client.name), "heading")
+        yield medium.paint(shown(client.short_name), "heading")
         grade, wrong = trouble(client, now)
         rows = [[Cell("  what is wrong", "label"), Cell(wrong, grade.value)]] if wrong else []
         rows += [

@@ -44,6 +44,8 @@ HEADINGS = {
     **{name: setting.heading for name, setting in BY_PROPERTY.items()},
 }
 _DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
+#: Characters to which a column is filled up at most: one endless name does not fill every line.
+_WIDEST = 1000
 
 
 def verbose(clients: Iterable[Client]) -> tuple[str, ...]:
@@ -60,7 +62,7 @@ def table(clients: Sequence[Client], names: Iterable[str]) -> str:
 
 def _column(clients: Sequence[Client], name: str) -> list[str]:
     texts = [HEADINGS[name], *(_text(name, client.values.get(name, "")) for client in clients)]
-    width = max(map(len, texts))
+    width = min(max(map(len, texts)), _WIDEST)
     return [text.ljust(width) for text in texts]
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mandos.admin import signals
-from mandos.admin.client import Client, no_such_client
+from mandos.admin.client import Client, no_such_client, shortened
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
 from mandos.admin.ctl.words import quoted, rough, shown
@@ -139,12 +139,12 @@ class SignalWatch:
     def _record(self, event: signals.RecordAdded) -> Line | None:
         record = event.record
         grade = _TOLD_BY_RECORD.get(record.kind)
-        whose = shown(record.client) or "all clients"
+        whose = shown(shortened(record.client)) or "all clients"
         return Line(f"{whose}: {describe(record)}", grade) if grade else None
 
     def _added(self, event: signals.ClientAdded) -> Line | None:
         is_new = self._listed and event.client.path not in self._clients
-        return Line(f"{shown(event.client.name)}: added") if is_new else None
+        return Line(f"{shown(event.client.short_name)}: added") if is_new else None
 
     def _removed(self, event: signals.ClientRemoved) -> Line | None:
         return (
@@ -193,7 +193,7 @@ class SignalWatch:
         return self._about(event, text, grade)
 
     def _about(self, event: signals.ClientEvent, text: str, grade: Grade | None = None) -> Line:
-        return Line(f"{shown(self._name(event.path))}: {shown(text)}", grade)
+        return Line(f"{shown(shortened(self._name(event.path)))}: {shown(text)}", grade)
 
     def _object(self, event: signals.Event, now: datetime) -> dict[str, Any]:
         time = now.astimezone(UTC).replace(tzinfo=None).isoformat()

@@ -9,6 +9,8 @@ import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mandos.bus_names import CLIENT_NAME_LIMIT
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -52,5 +54,10 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as a shell takes it, after options: ``-- -x`` when it begins with a dash."""
+    """A name as a shell takes it, after options: ``-- -x`` when it begins with a dash.
+
+    A name beyond the server's limit, as of old servers, is left to the reader.
+    """
+    if len(name) > CLIENT_NAME_LIMIT:  # no shell takes one of 128 KiB: execve(2)
+        return "NAME"
     return f"{'-- ' if name.startswith('-') else ''}{shlex.quote(shown(name))}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from mandos.bus_names import CLIENT_NAME_LIMIT
 from mandos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ def check_name(name: str) -> None:
     """Refuse names that cannot head a section.  Raises UsageError."""
     if not name or name != name.strip() or not name.isprintable() or set("[]").intersection(name):
         raise UsageError(f"{name!r} cannot be a client's name", "--name gives another one")
+    if len(name.encode(errors="replace")) > CLIENT_NAME_LIMIT:
+        raise UsageError(
+            f"a client's name has at most {CLIENT_NAME_LIMIT} bytes, not {name[:40]}...",
+            "--name gives another one",
+        )
     if name == "DEFAULT":
         raise UsageError("the section DEFAULT is for the settings of all clients")
 

@@ -30,8 +30,8 @@ class Act:
         """The message after success; ``client`` is in its state before the action."""
         if self.answers and not client.approval_pending:
             held = span(client.approval_duration)
-            return f"{client.name} does not ask now; {self.done} for {held} should it ask"
-        return f"{client.name}: {self.done}"
+            return f"{client.short_name} does not ask now; {self.done} for {held} should it ask"
+        return f"{client.short_name}: {self.done}"
 
 
 def _approve(*, approved: bool) -> Call:

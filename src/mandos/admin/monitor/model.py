@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from mandos.admin.client import shortened
 from mandos.admin.monitor.messages import Messages, Weight, said
 from mandos.admin.monitor.row import ClientRow
 from mandos.admin.monitor.view import View
@@ -112,7 +113,8 @@ class Model:
 
     def _name(self, path: str) -> str:
         """The name of this path's client; the path's end when it is not known yet."""
-        return self._rows[path].client.name if path in self._rows else path.rpartition("/")[2]
+        row = self._rows.get(path)
+        return row.client.short_name if row else shortened(path.rpartition("/")[2])
 
     def _change(self, event: Changed, now: datetime) -> None:
         row = self._rows.get(event.path)
@@ -125,12 +127,12 @@ class Model:
         if row.client.enabled != new.client.enabled:
             what = "enabled" if new.client.enabled else "DISABLED"
             weight = Weight.NORMAL if new.client.enabled else Weight.ALERT
-            self.note(f"{new.client.name}: is {what} now", now, weight)
+            self.note(f"{new.client.short_name}: is {what} now", now, weight)
 
     def _add(self, event: ClientAdded, now: datetime) -> None:
         client = event.client
         if client.path not in self._rows and not self.obstacle:
-            self._gather(_NEW, client.name, now)
+            self._gather(_NEW, client.short_name, now)
         self._rows[client.path] = ClientRow.of(client)
         self._sorted = False
         self.changed = True
@@ -139,7 +141,7 @@ class Model:
         row = self._rows.pop(event.path, None)
         if row is not None:
             self.changed = True
-            self._gather(_REMOVED, row.client.name, now)
+            self._gather(_REMOVED, row.client.short_name, now)
 
     def _gather(self, what: str, name: str, now: datetime) -> None:
         """Tell of a client later, together with others."""

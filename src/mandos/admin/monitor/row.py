@@ -67,7 +67,7 @@ class ClientRow:
         pieces = _DIGITS.split(client.name.casefold())
         return cls(
             path=client.path,
-            name=printable(client.name),
+            name=printable(client.short_name),
             sort_name=tuple((0, int(one)) if one.isdecimal() else (1, one) for one in pieces),
             text=f"{client.name}\n{client.host}".casefold(),
             **_live(client),

@@ -4,10 +4,11 @@
 
 (The level DEBUG has them all, for an administrator who searches for a fault.)
 
-A request of a known client is a repetition if the client, the kind and the reason are the same; of
-an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
-tells of all unknown keys together.  What an administrator does to a client begins anew: the next
-refusal is logged at once.  Memory is bounded by the number of clients.  Pure.
+A refused request of a known client is a repetition if the client, the kind and the reason are the
+same; a secret sent, if the client and the address are; a request of an unknown key, if the key is.
+Every minute one line says how often each was repeated, and one line reports all unknown keys
+together.  An administrator's change of a client begins anew: the next refusal is logged at once.
+Memory is bounded by the number of clients.  Pure.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mandos.server.audit.records import ASKED, Kind
-from mandos.server.audit.text import describe_record, unknown_keys
+from mandos.server.audit.text import describe_record, other_addresses, unknown_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mandos.server.audit.records import Record
 
@@ -28,8 +29,10 @@ _Key = TypeVar("_Key")
 
 #: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
+#: Addresses of each client to which a secret sent has a line of its own in a minute.
+SENT_ADDRESSES = 5
 #: A peer can cause these too, but each is logged; they change nothing that was said before.
-_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE)
+_ROUTINE = (Kind.CHECK_FAILED, Kind.OVERDUE)
 
 
 class Line(NamedTuple):
@@ -53,11 +56,43 @@ class _Repeated:
         self.times += 1
 
 
+class _Sent:
+    """The secrets sent to one client, by address."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[tuple[str, str], _Repeated] = {}
+        self._others: _Repeated | None = None
+
+    def repeats(self, record: Record) -> bool:
+        """Whether the address had a line, or too many others had one."""
+        where = (record.address, record.interface)
+        if where in self._addresses or len(self._addresses) < SENT_ADDRESSES:
+            return _repeats(self._addresses, where, record)
+        if self._others is None:
+            self._others = _Repeated(record)
+        self._others.again(record)
+        return True
+
+    def summaries(self) -> Iterator[Line]:
+        """Sum up what had no line of its own."""
+        yield from _summaries(self._addresses)
+        if self._others is not None:
+            last, times = self._others.last, self._others.times
+            yield Line(logging.INFO, other_addresses(times, last), last)
+
+    def minute_over(self) -> bool:
+        """Begin to count anew; other addresses get a chance.  False if nothing is left."""
+        self._addresses = {} if self._others is not None else _kept(self._addresses)
+        self._others = None
+        return bool(self._addresses)
+
+
 class Repeats:
     """Turns records into log lines."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[tuple[str, str], _Repeated]] = {}
+        self._sent: dict[str, _Sent] = {}
         self._keys: dict[str, _Repeated] = {}
         self._others: _Repeated | None = None
 
@@ -65,6 +100,8 @@ class Repeats:
         """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
+        elif record.kind is Kind.SECRET_SENT:
+            repeated = self._sent.setdefault(record.client, _Sent()).repeats(record)
         elif record.kind in ASKED:
             about = self._known.setdefault(record.client, {})
             repeated = _repeats(about, (record.kind, record.detail), record)
@@ -72,6 +109,7 @@ class Repeats:
             repeated = False
             if record.kind not in _ROUTINE:
                 yield from _summaries(self._known.pop(record.client, {}))
+                yield from self._sent.pop(record.client, _Sent()).summaries()
         level, text = describe_record(record)
         yield Line(logging.DEBUG if repeated else level, text, record)
 
@@ -82,6 +120,9 @@ class Repeats:
         self._known = {
             client: kept for client, about in self._known.items() if (kept := _kept(about))
         }
+        for sent in self._sent.values():
+            yield from sent.summaries()
+        self._sent = {client: sent for client, sent in self._sent.items() if sent.minute_over()}
         yield from self._unknown_keys()
 
     def _unknown(self, record: Record) -> bool:
@@ -115,7 +156,7 @@ def _repeats(about: dict[_Key, _Repeated], key: _Key, record: Record) -> bool:
     return True
 
 
-def _summaries(about: dict[tuple[str, str], _Repeated]) -> Iterator[Line]:
+def _summaries(about: Mapping[tuple[str, str], _Repeated]) -> Iterator[Line]:
     for one in about.values():
         if one.times:
             level, text = describe_record(one.last)

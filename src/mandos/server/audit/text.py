@@ -41,6 +41,15 @@ def unknown_keys(times: int, last: Record) -> str:
     )
 
 
+def other_addresses(times: int, last: Record) -> str:
+    """The text of the log line about secrets sent to addresses without a line of their own."""
+    more = "1 more time" if times == 1 else f"{times} more times"
+    return (
+        f"sent the secret of client {last.client} {more} in a minute, to other addresses;"
+        f" the last was {last.address}{_on(last)}"
+    )
+
+
 def _enabled(record: Record) -> str:
     return f"client {record.client} is enabled{_why(record)}{_by(record)}"
 
@@ -57,7 +66,8 @@ def _overdue(record: Record) -> str:
 
 
 def _secret_sent(record: Record) -> str:
-    return f"sent the secret of client {record.client} to {record.address}{_on(record)}"
+    others = f" and {record.detail}" if record.detail else ""
+    return f"sent the secret of client {record.client} to {record.address}{_on(record)}{others}"
 
 
 def _undelivered(record: Record) -> str:

@@ -20,6 +20,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.bus_names import CLIENT_NAME_LIMIT
 from mandos.client_settings import SETTINGS, ClientSettings, ValueKind
 from mandos.durations import DurationError
 from mandos.errors import AdministratorError
@@ -423,6 +424,9 @@ class _SectionReader:
         """Note where a name and a key ID are used; each may be used once in all files."""
         if not section.name.isprintable():
             self._problem(section, section.line, "expected a name without control characters")
+        if (size := len(section.name.encode(errors="replace"))) > CLIENT_NAME_LIMIT:
+            what = f"the name has {size} bytes, more than {CLIENT_NAME_LIMIT}: choose a shorter one"
+            self._problem(section, section.line, what)
         place = (self._where, section.line)
         first = self._findings.places.setdefault(section.name, place)
         if first is not place:

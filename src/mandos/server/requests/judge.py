@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides which peer gets which secret: one request in, one answer out, at least one record.
 
-No secret leaves before the audit trail says so on disk; but a disk that fails or hangs keeps no
-machine from booting.
+No secret leaves before the audit trail says so on disk, except to an address that got it within the
+last second; but a disk that fails or hangs keeps no machine from booting.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from mandos.server.life.approval import Request
 from mandos.server.life.client import Give, Refuse
 from mandos.server.life.events import Rejection
 from mandos.server.life.sealed_secret import SealedSecret
+from mandos.server.logs.tally import Tally
+from mandos.server.requests.recently_sent import RecentlySent
 
 if TYPE_CHECKING:
     from mandos.server.life.client import Client
@@ -38,7 +40,7 @@ class Trail(Protocol):
     def note(self, record: Record) -> None:
         """Add a record."""
 
-    async def durable(self) -> None:
+    async def durable(self, *, hurry: bool = True) -> None:
         """Return when all records are on disk; raises MachineError when that fails."""
 
 
@@ -49,6 +51,14 @@ class ClientVault:
         self._registry = registry
         self._clock = clock
         self._trail = trail
+        self._recent = RecentlySent()
+        self._slow = Tally(_report_slow)
+        self._unrecorded = Tally(_report_unrecorded)
+
+    def close(self) -> None:
+        """Report the secrets sent without a record that have no line yet."""
+        self._slow.close()
+        self._unrecorded.close()
 
     async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
         """The secret for the peer of this identity, or None to refuse."""
@@ -68,7 +78,7 @@ class ClientVault:
             return None
         self._note(Kind.SECRET_SENT, identity, peer, client.name)
         try:
-            await self._recorded()
+            await self._recorded(identity, client, peer)
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
@@ -114,14 +124,23 @@ class ClientVault:
             )
         )
 
-    async def _recorded(self) -> None:
+    async def _recorded(self, identity: PeerIdentity, client: Client, peer: Peer) -> None:
+        # That the client was enabled has to be on disk, too.
+        where = (peer.address, peer.interface, str(client.life.last_enabled))
+        key_id = identity.key_id
+        if self._recent.has(key_id, where, self._clock.now()):
+            return
         try:
             async with asyncio.timeout(_DISK_TIME):
-                await self._trail.durable()
+                await self._trail.durable(hurry=not self._recent.is_full(key_id))
         except TimeoutError:
-            log.error("the disk takes more than %g s to record a secret sent", _DISK_TIME)  # noqa: TRY400
+            if self._slow.passes(""):
+                log.error("the disk takes more than %g s to record a secret sent", _DISK_TIME)  # noqa: TRY400
         except MachineError as error:
-            log.error("a secret is sent without a record: %s", error)  # noqa: TRY400
+            if self._unrecorded.passes(str(error)):
+                log.error("a secret is sent without a record: %s", error)  # noqa: TRY400
+        else:
+            self._recent.add(key_id, where, self._clock.now())
 
     async def _answered(self, client: Client, request: Request) -> Give | Refuse:
         """Wait until it is settled, at the latest by the timer; forget it when no peer waits."""
@@ -134,3 +153,11 @@ class ClientVault:
         finally:
             client.withdraw(request, self._clock.now())
         return decision
+
+
+def _report_slow(times: int, _cause: str) -> None:
+    log.error("the disk took more than %g s to record %d more secrets sent", _DISK_TIME, times)
+
+
+def _report_unrecorded(times: int, cause: str) -> None:
+    log.error("%d more secrets were sent without a record, most: %s", times, cause)

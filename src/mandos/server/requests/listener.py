@@ -17,6 +17,7 @@ from mandos.server.logs.tally import Tally
 from mandos.server.requests.attack import Useless
 from mandos.server.requests.connection import Connection
 from mandos.server.requests.sockets import peer_of
+from mandos.server.requests.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ class Listener:
         self._tls = tls
         self._vault = vault
         self._room = room_for_connections() if room is None else room
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         # Both in the order in which they came; the second have proved their identity.
         self._open: dict[asyncio.Task[None], Connection] = {}
@@ -149,7 +151,7 @@ class Listener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if len(self._open) + len(self._proved) >= self._room:
             self._make_room(peer)
-        connection = Connection(sock, peer, self._tls, self._vault)
+        connection = Connection(sock, peer, self._tls, self._vault, self._turns)
         task = asyncio.create_task(self._serve(connection, peer))
         self._tasks.add(task)
         self._open[task] = connection

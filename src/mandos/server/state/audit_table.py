@@ -3,13 +3,16 @@
 """The audit trail in the database, bounded in size against floods from the network.
 
 What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
-counted instead of repeated, and may fill at most half of the trail: nobody can flush out what
-administrators did.
+counted instead of repeated, and may fill at most half of the trail.  Secrets sent are counted for
+each client, address and hour, and may fill a quarter.  So strangers can flush out neither them nor
+the acts of administrators, and the holder of one client's key only older secrets sent.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from enum import IntEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +31,12 @@ PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE}
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.
 _OPEN_LIMIT = 512
+#: How long secrets sent to one address go into one record.
+_SENT_REPEATS = timedelta(hours=1)
+#: To how many addresses of each client secrets sent have a record of their own at the same time.
+SENT_ADDRESSES = 8
+#: What the record of the other addresses says; its address is the first of them.
+OTHER_ADDRESSES = "other addresses"
 
 _ADD = (
     "INSERT INTO audit (kind, provoked, client, key_id, address, interface, detail, by_whom,"
@@ -42,6 +51,14 @@ _READ = (
     "SELECT id, kind, client, key_id, address, interface, detail, by_whom, first, last, times"
     " FROM audit WHERE id < ?"
 )
+
+
+class _Origin(IntEnum):
+    """Who can cause a record; the number in the database's column ``provoked``."""
+
+    ADMINISTRATOR = 0
+    STRANGER = 1
+    KEY_HOLDER = 2
 
 
 class _Open(NamedTuple):
@@ -62,57 +79,89 @@ class AuditTable:
     def recount(self) -> None:
         """Forget the counted records: the last additions may be missing in the database."""
         self._open: dict[str, dict[tuple[str, ...], _Open]] = {}
+        self._sent: dict[str, dict[tuple[str, ...], _Open]] = {}
         self._counts = {
-            provoked: int(self._connection.execute(_COUNT, (provoked,)).fetchone()[0])
-            for provoked in (False, True)
+            origin: int(self._connection.execute(_COUNT, (origin,)).fetchone()[0])
+            for origin in _Origin
         }
 
     def add(self, cursor: sqlite3.Cursor, records: Iterable[Record]) -> None:
         """Add records, oldest first, and drop what is too much."""
-        for provoked, some in groupby(records, lambda record: record.kind in PROVOKED):
-            if provoked:
-                for record in some:
-                    self._count_up(cursor, record)
-            else:
-                self._insert_all(cursor, list(some))
-        self._drop(cursor, provoked=True, allowed=self._limit // 2)
-        self._drop(cursor, provoked=False, allowed=self._limit - self._counts[True])
+        for origin, some in groupby(records, _origin):
+            match origin:
+                case _Origin.STRANGER:
+                    for record in some:
+                        self._count_up(cursor, record)
+                case _Origin.KEY_HOLDER:
+                    for record in some:
+                        self._count_sent(cursor, record)
+                case _Origin.ADMINISTRATOR:
+                    self._insert_all(cursor, list(some))
+        self._drop(cursor, _Origin.STRANGER, self._limit // 2)
+        self._drop(cursor, _Origin.KEY_HOLDER, self._limit // 4)
+        others = self._counts[_Origin.STRANGER] + self._counts[_Origin.KEY_HOLDER]
+        self._drop(cursor, _Origin.ADMINISTRATOR, self._limit - others)
 
-    def _drop(self, cursor: sqlite3.Cursor, *, provoked: bool, allowed: int) -> None:
+    def _drop(self, cursor: sqlite3.Cursor, origin: _Origin, allowed: int) -> None:
         """Drop the oldest; not one by one, which would cost a search each time."""
-        if self._counts[provoked] > allowed + self._limit // 20:
-            cursor.execute(_DROP, (provoked, self._counts[provoked] - allowed))
-            self._counts[provoked] = allowed
+        if self._counts[origin] > allowed + self._limit // 20:
+            cursor.execute(_DROP, (origin, self._counts[origin] - allowed))
+            self._counts[origin] = allowed
 
     def _count_up(self, cursor: sqlite3.Cursor, record: Record) -> None:
         key = (record.kind, record.key_id, record.address, record.interface, record.detail)
         repeated = self._open.setdefault(record.client, {})
         known = repeated.get(key)
-        if known is not None and record.at - known.first < _REPEATS:
-            cursor.execute(_REPEAT, (to_number(record.at), known.number))
-            if cursor.rowcount:
-                return
+        recent = known is not None and record.at - known.first < _REPEATS
+        if known is not None and recent and self._repeat(cursor, record, known):
+            return
         repeated[key] = _Open(self._insert(cursor, record), record.at)
         if len(repeated) > _OPEN_LIMIT:
             del repeated[next(iter(repeated))]
 
+    def _count_sent(self, cursor: sqlite3.Cursor, record: Record) -> None:
+        """Count a secret sent; beyond some addresses of a client, in one record for the others."""
+        sent = {
+            key: one
+            for key, one in self._sent.get(record.client, {}).items()
+            if record.at - one.first < _SENT_REPEATS
+        }
+        self._sent[record.client] = sent
+        key: tuple[str, ...] = (record.key_id, record.address, record.interface)
+        if key not in sent and len(sent) >= SENT_ADDRESSES:
+            key, record = (), replace(record, detail=OTHER_ADDRESSES)
+        if key not in sent or not self._repeat(cursor, record, sent[key]):
+            sent[key] = _Open(self._insert(cursor, record), record.at)
+
+    def _repeat(self, cursor: sqlite3.Cursor, record: Record, known: _Open) -> bool:
+        """Count up a record, unless it was dropped."""
+        cursor.execute(_REPEAT, (to_number(record.at), known.number))
+        return cursor.rowcount > 0
+
     def _insert(self, cursor: sqlite3.Cursor, record: Record) -> int:
         cursor.execute(_ADD, _row(record))
-        self._counts[record.kind in PROVOKED] += 1
+        self._counts[_origin(record)] += 1
         return cursor.lastrowid or 0
 
     def _insert_all(self, cursor: sqlite3.Cursor, records: Sequence[Record]) -> None:
         """Add many unprovoked records, as at the first start; earlier ones are not counted up."""
         for record in records:
             self._open.pop(record.client, None)
+            self._sent.pop(record.client, None)
         cursor.executemany(_ADD, map(_row, records))
-        self._counts[False] += len(records)
+        self._counts[_Origin.ADMINISTRATOR] += len(records)
+
+
+def _origin(record: Record) -> _Origin:
+    if record.kind is Kind.SECRET_SENT:
+        return _Origin.KEY_HOLDER
+    return _Origin.STRANGER if record.kind in PROVOKED else _Origin.ADMINISTRATOR
 
 
 def _row(record: Record) -> tuple[object, ...]:
     at = to_number(record.at)
     return (
-        *(record.kind, record.kind in PROVOKED, record.client, record.key_id, record.address),
+        *(record.kind, _origin(record), record.client, record.key_id, record.address),
         *(record.interface, record.detail, record.by, at, at),
     )
 

@@ -42,7 +42,7 @@ MIGRATIONS: Sequence[str] = (
     CREATE TABLE audit (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL,
-        provoked INTEGER NOT NULL,  -- whether anybody on the network can cause it
+        provoked INTEGER NOT NULL,  -- by 0 administrators, 1 anybody, 2 the key's holder
         client TEXT NOT NULL,
         key_id TEXT NOT NULL,
         address TEXT NOT NULL,

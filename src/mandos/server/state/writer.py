@@ -3,26 +3,28 @@
 """Saves changes of the clients to disk, and lets callers wait until they are saved.
 
 What changes is collected and written by a thread, many changes in one go.  What checkers find may
-wait for a second; what strangers provoke is written at most once a second, so that they cannot keep
-the disk busy; everything else is written at once, and whoever must not speak before it is
-safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
+wait for a second; what strangers and holders of keys provoke is written at most once a second, so
+that they cannot keep the disk busy; everything else is written at once, and whoever must not speak
+before it is safe waits in ``durable``.  A record is logged once it is on disk: what the log says
+will last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
-from mandos.server.audit.records import ASKED, record_of
+from mandos.server.audit.records import ASKED, Kind, record_of
 from mandos.server.life import events
 from mandos.server.state.store import Changes, Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Set
 
     from mandos.server.audit.records import Record
     from mandos.server.life.clock import Clock
@@ -42,8 +44,6 @@ _REST = 0.004
 _RETRY = 5.0
 #: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
-#: What whoever has a client's key can cause as often as he connects.
-_PROVOKING = (events.ApprovalNeeded,)
 #: What changes nothing that is kept.
 _PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
@@ -79,6 +79,8 @@ class Keeper:
         self.on_trouble: Callable[[], None] = _nothing
         self._crowded = False
         self._written = -_PROVOKED_REST
+        #: When a client's extended timeout was last written at once, in the loop's time.
+        self._extended: dict[str, float] = {}
         self._rests_until = 0.0
         self._task = asyncio.create_task(self._run(), name="keeper")
         registry.listen(self._heard)
@@ -86,20 +88,19 @@ class Keeper:
     def note(self, record: Record, *, tell: bool = True) -> None:
         """Add a record to the audit trail.
 
-        What strangers provoke is only told when too much of it waits for the disk.
+        What others provoke is only told when too much of it waits for the disk.
         """
         date = self._clock.date(record.at)
         if date != record.at:
             record = replace(record, at=date)
-        provoked = record.kind in ASKED
-        if provoked and len(self._records) >= _PATIENCE // 2:
+        if not self._has_room(record.kind):
             if tell:
                 self._tell(record)
             return
         self._records.append(record)
         if tell:
             self._untold.append(record)
-        if provoked:
+        if record.kind in ASKED or record.kind is Kind.SECRET_SENT:
             self._write_within_a_second()
         else:
             self._urgent.set()
@@ -116,11 +117,17 @@ class Keeper:
         self._lives.update(client.name for client in self._registry)
         self._urgent.set()
 
-    async def durable(self) -> None:
-        """Return when all that has happened so far is on disk; raises MachineError if it fails."""
+    async def durable(self, *, hurry: bool = True) -> None:
+        """Return when all that has happened so far is on disk; raises MachineError if it fails.
+
+        Without hurry this causes no more than one write a second.
+        """
         written = self._loop.create_future()
         self._waiters.append(written)
-        self._urgent.set()
+        if hurry:
+            self._urgent.set()
+        else:
+            self._write_within_a_second()
         await written
 
     async def trail(self, client: str | None, limit: int, before: int | None) -> list[Entry]:
@@ -150,6 +157,7 @@ class Keeper:
             self._removed.add(event.client)
             self._lives.discard(event.client)
             self._settings.discard(event.client)
+            self._extended.pop(event.client, None)
         if isinstance(event, events.Left):
             self._settings.add(event.client)
             self._removed.discard(event.client)
@@ -163,12 +171,34 @@ class Keeper:
         record = record_of(event, client.settings.key_id if client else "")
         if record is not None:
             self.note(record)
-        elif isinstance(event, _PROVOKING):
+        elif isinstance(event, events.SecretSent):
+            self._write_extension(event.client)
+        elif isinstance(event, events.ApprovalNeeded):
             self._write_within_a_second()
         elif not isinstance(event, _ROUTINE):
             self._urgent.set()
         else:
             self._write_by(self._loop.time() + _LAZY)
+
+    def _has_room(self, kind: Kind) -> bool:
+        """Whether a record of this kind may wait for the disk."""
+        if kind in ASKED:
+            return len(self._records) < _PATIENCE // 2
+        if kind is not Kind.SECRET_SENT or len(self._records) < _PATIENCE // 4:
+            return True
+        return sum(record.kind is kind for record in self._records) < _PATIENCE // 4
+
+    def _write_extension(self, client: str) -> None:
+        """Write a client's extended timeout at once, but no more than once a second.
+
+        A client that boots while the server crashes then still has that time after the restart.
+        """
+        now = self._loop.time()
+        if now - self._extended.get(client, -math.inf) < _PROVOKED_REST:
+            self._write_within_a_second()
+            return
+        self._extended[client] = now
+        self._urgent.set()
 
     def _write_within_a_second(self) -> None:
         """Write at once after a pause, so that a single request is seen soon."""
@@ -272,15 +302,21 @@ def _nothing() -> None:
 
 
 def _patient(records: list[Record]) -> list[Record]:
-    """The records that may wait for a disk to recover: of those that strangers provoke, half."""
-    surplus = sum(record.kind in ASKED for record in records) - _PATIENCE // 2
+    """The records that may wait for a disk to recover; strangers have half, secrets a quarter."""
+    records = _without_surplus(records, ASKED, _PATIENCE // 2)
+    return _without_surplus(records, {Kind.SECRET_SENT}, _PATIENCE // 4)[-_PATIENCE:]
+
+
+def _without_surplus(records: list[Record], kinds: Set[Kind], room: int) -> list[Record]:
+    """The records without the oldest of these kinds for which there is no room."""
+    surplus = sum(record.kind in kinds for record in records) - room
     kept = []
     for record in records:
-        if record.kind in ASKED and surplus > 0:
+        if record.kind in kinds and surplus > 0:
             surplus -= 1
         else:
             kept.append(record)
-    return kept[-_PATIENCE:]
+    return kept
 
 
 def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:

@@ -201,6 +201,38 @@ def test_columns() -> None:
     assert list(layout(rows, Medium())) == ["a     one two three four five six", "long"]
 
 
+LONG = "x" * 200_000
+
+
+def test_long_name_leaves_room_for_the_others() -> None:
+    """As an old server may have one: on a terminal it is cut, and no line is endless."""
+    clients = [_client(), _client(Name=LONG, ApprovalPending=True)]
+    first, alpha, other, _count = screen.summary(clients, NOW, Medium(80))
+    assert first.index("Enabled") == alpha.index("yes") == 42
+    assert other.startswith("x" * 37 + "...  yes")
+    assert max(len(line) for line in (first, alpha, other)) <= 150
+    wide = list(screen.summary([_client(Name="x" * 60)], NOW, Medium(160)))
+    assert wide[1].startswith("x" * 60 + "  yes")
+    details = list(screen.details(clients, NOW, Medium(80)))
+    assert max(len(line) for line in details) <= 255
+    assert len(why(clients[1], NOW, ours=True)) < 2000
+    record = AuditRecord(number=1, kind="enabled", client=LONG)
+    assert all(len(line) < 100 for line in log.show([record], Medium(80)))
+    assert all(len(line) < 400 for line in log.show([record], Medium()))
+    watch = SignalWatch([], verbose=True)
+    watch.as_line(signals.Listed((replace(clients[1], path="/clients/x"),)))
+    line = watch.as_line(signals.NeedApproval("/clients/x", 1000, default=True))
+    assert line is not None
+    assert len(line.text) < 1000
+
+
+def test_scripts_get_a_long_name_whole() -> None:
+    """It fills no other line of the table with blanks."""
+    lines = table.table([_client(), _client(Name=LONG)], table.SHORT).splitlines()
+    assert [len(line) < 1100 for line in lines] == [True, True, False]
+    assert lines[2].startswith(LONG + " Yes")
+
+
 def test_clock_times() -> None:
     """Durations for scripts are as the reference writes them."""
     times = {0: "00:00:00", 1999: "00:00:01", 3_605_000: "01:00:05", 31_449_600_000: "364T00:00:00"}

@@ -680,3 +680,16 @@ def test_the_terminal_asks_twice(keys: Path, first: bytes, second: bytes, status
     assert running.returncode == status
     assert first not in seen
     assert (_opened(section.decode(), keys) if section else b"") == (b"" if status else first)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("ä" * 128, True), ("ä" * 127, False)])
+def test_name_is_no_longer_than_a_server_takes(
+    keys: Path, passfile: Path, capsys: Output, name: str, *, bad: bool
+) -> None:
+    """It is refused before anything is made of it."""
+    capsys.readouterr()
+    command = ["--dir", str(keys), "--name", name, "--passfile", str(passfile)]
+    assert main(command) == (64 if bad else 0)
+    output = capsys.readouterr()
+    assert ("a client's name has at most 255 bytes" in output.err) is bad
+    assert (f"[{name}]" in output.out) is not bad

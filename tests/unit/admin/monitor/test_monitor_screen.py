@@ -428,6 +428,19 @@ async def test_the_log_can_be_hidden(key: str) -> None:
         assert "db: was sent its secret" in on.screen()
 
 
+async def test_long_names_are_cut() -> None:
+    """As an old server may have them: in the list, in titles, in the log and in questions."""
+    long = client("x" * 200_000, **WAITS)
+    async with stage(client("alpha"), long) as on:
+        assert on.line(r"x\.\.\. +ASKS ")
+        await on.hear(GotSecret(long.path))
+        assert on.screen().count("x") < 1000
+        await on.press("r", "enter", "d")
+        assert on.desk.done == [("deny", long.name)]
+        await on.press("R")
+        assert "Remove xxx" in on.screen()
+
+
 @pytest.mark.parametrize("key", ["w", "i"])
 async def test_long_lines_are_wrapped_or_cut(key: str) -> None:
     """At first they are wrapped."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mandos.server.audit.records import Kind, Record
-from mandos.server.audit.repeats import UNKNOWN_KEYS, Repeats
+from mandos.server.audit.repeats import SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -125,10 +125,10 @@ def test_act_of_an_administrator_begins_anew() -> None:
 
 
 def test_all_that_strangers_do_not_cause_is_logged() -> None:
-    """However often: each secret that was sent, each change."""
+    """However often: each change, each check that failed."""
     repeats = Repeats()
     others = [kind for kind in Kind if kind.value not in (
-        "unknown-key", "rejected", "approval-needed", "undelivered")]  # fmt: skip
+        "unknown-key", "rejected", "approval-needed", "undelivered", "secret-sent")]  # fmt: skip
     for kind in others:
         assert len(_texts(repeats, *[_record(kind, client="alpha")] * 3)) == 3
     assert _sums(repeats) == []
@@ -139,4 +139,53 @@ def test_secrets_that_are_sent_begin_nothing_anew() -> None:
     repeats = Repeats()
     asked = _record(Kind.APPROVAL_NEEDED, client="alpha")
     sent = _record(Kind.SECRET_SENT, client="alpha")
-    assert len(_texts(repeats, *[asked, sent] * 10)) == 11
+    assert len(_texts(repeats, *[asked, sent] * 10)) == 2
+    assert len(_sums(repeats)) == 2
+
+
+def _sent(number: int, client: str = "alpha", address: str = "fe80::1") -> Record:
+    return _record(Kind.SECRET_SENT, number, client=client, address=address)
+
+
+def test_secrets_sent_are_counted_by_address() -> None:
+    """The holder of a live key has one line at once and one a minute; other clients their own."""
+    repeats = Repeats()
+    assert _texts(repeats, *map(_sent, range(1000)), _sent(0, "beta")) == [
+        f"sent the secret of client {name} to fe80::1 on eth0" for name in ("alpha", "beta")
+    ]
+    (line,) = repeats.minute_over()
+    assert line.text == (
+        "sent the secret of client alpha to fe80::1 on eth0"
+        " (999 more times since the last line about this)"
+    )
+    assert (line.level, line.record) == (logging.INFO, _sent(999))
+    assert not _texts(repeats, _sent(1000))
+    assert len(_sums(repeats)) == 1
+    assert _sums(repeats) == []
+    assert not repeats._sent
+    assert len(_texts(repeats, _sent(1001))) == 1
+
+
+def test_few_addresses_of_a_client_have_a_line() -> None:
+    """The others are counted, and get their chance in the next minute."""
+    repeats = Repeats()
+    asked = [_sent(number, address=f"fe80::{number:x}") for number in range(1000)]
+    assert len(_texts(repeats, *asked)) == SENT_ADDRESSES
+    assert len(repeats._sent["alpha"]._addresses) == SENT_ADDRESSES
+    (text,) = _sums(repeats)
+    assert text == (
+        f"sent the secret of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
+        " to other addresses; the last was fe80::3e7 on eth0"
+    )
+    assert not repeats._sent
+    assert len(_texts(repeats, asked[-1])) == 1
+
+
+def test_act_of_an_administrator_sums_up_the_secrets_sent() -> None:
+    """The next secret has a line again."""
+    repeats = Repeats()
+    _texts(repeats, _sent(0), _sent(1))
+    sums, enabled = _texts(repeats, _record(Kind.ENABLED, client="alpha"))
+    assert sums.endswith("on eth0 (1 more time since the last line about this)")
+    assert enabled == "client alpha is enabled"
+    assert len(_texts(repeats, _sent(2))) == 1

@@ -562,6 +562,26 @@ def test_mistake_costs_its_own_section(tmp_path: Path, mistake: str, said: str) 
     assert problems == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "size"), [("b" * 256, 256), ("ä" * 128, 256), ("b" * 200_000, 200_000)]
+)
+def test_name_that_is_too_long_costs_its_section(tmp_path: Path, name: str, size: int) -> None:
+    """The problem names the section by its beginning, the limit, and the way out."""
+    text = _section("alpha", "a") + _section(name, "b")
+    served, problems, skipped = _start(tmp_path, text)
+    assert (served, skipped) == ({"alpha"}, {name})
+    assert problems.endswith(
+        f"clients.conf: line {text.count(chr(10), 0, text.index(name)) + 1}: [{name[:80]}] the name"
+        f" has {size} bytes, more than 255: choose a shorter one"
+    )
+
+
+@pytest.mark.parametrize("name", ["b" * 255, "ä" * 127])
+def test_longest_name(tmp_path: Path, name: str) -> None:
+    """As long as a host name may be, and a little longer."""
+    assert _start(tmp_path, _section(name, "b")) == ({name}, "", set())
+
+
 def test_line_that_is_no_text_costs_its_section(tmp_path: Path) -> None:
     """Wherever it stands there: a value, a continuation line, the header; a comment is free."""
     alpha, omega = _section("alpha", "a").encode(), _section("omega", "e").encode()

@@ -24,6 +24,7 @@ from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests import judge as vault_module
 from mandos.server.requests.judge import ClientVault
 from mandos.server.requests.peer_identity import PeerIdentity
+from mandos.server.requests.recently_sent import ADDRESSES, RecentlySent
 from mandos.server.requests.sockets import Peer
 
 KEY = "ab" * 32
@@ -38,6 +39,7 @@ class Trail:
         self.records: list[Record] = []
         self.noted = asyncio.Event()
         self.on_disk = 0
+        self.waits: list[bool] = []
         self.disk = asyncio.Event()
         self.disk.set()
         self.error: MachineError | None = None
@@ -52,8 +54,9 @@ class Trail:
         self.records.append(record)
         self.noted.set()
 
-    async def durable(self) -> None:
+    async def durable(self, *, hurry: bool = True) -> None:
         """Wait for the disk."""
+        self.waits.append(hurry)
         await self.disk.wait()
         if self.error:
             raise self.error
@@ -94,6 +97,83 @@ async def test_known_enabled_client_gets_its_secret() -> None:
     assert (record.kind, record.client, record.key_id) == (Kind.SECRET_SENT, "foo", KEY)
     assert (record.address, record.interface) == ("fe80::1", "eth0")
     assert world.trail.on_disk == 1
+
+
+def _peers(number: int) -> list[Peer]:
+    return [Peer(f"fe80::{place:x}", 4711, "eth0") for place in range(1, number + 1)]
+
+
+def _stop(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+
+
+async def test_repeated_request_needs_no_write_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a second of one on disk, for the same address; the record is noted all the same."""
+    world = _world()
+    _stop(world.clock, monkeypatch)
+    for _turn in range(3):
+        assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert world.trail.waits == [True]
+    assert world.trail.kinds == [Kind.SECRET_SENT] * 3
+    await world.vault.judge(IDENTITY, Peer("fe80::2", 4711, "eth0"))
+    assert world.trail.waits == [True, True]
+
+
+async def test_repeated_request_of_a_disabled_client_gets_nothing() -> None:
+    """What was sent a moment ago allows nothing."""
+    world = _world()
+    await world.vault.judge(IDENTITY, PEER)
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    assert await world.vault.judge(IDENTITY, PEER) is None
+
+
+async def test_client_that_was_enabled_anew_waits_for_the_disk() -> None:
+    """The first secret after that leaves when both are on disk."""
+    world = _world()
+    await world.vault.judge(IDENTITY, PEER)
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    world.client.enable(world.clock.now(), Why.ADMINISTRATOR)
+    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert world.trail.waits == [True, True]
+
+
+async def test_failed_write_is_not_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    """The next request waits again; the errors have one line at once and one sum."""
+    world = _world()
+    world.trail.error = MachineError("no space left on device")
+    for _turn in range(10):
+        await world.vault.judge(IDENTITY, PEER)
+    assert world.trail.waits == [True] * 10
+    assert caplog.messages == ["a secret is sent without a record: no space left on device"]
+    world.vault.close()
+    assert caplog.messages[1:] == [
+        "9 more secrets were sent without a record, most: no space left on device"
+    ]
+
+
+async def test_key_at_many_addresses_hurries_no_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond eight in a second each is on disk before its secret leaves, but causes no write."""
+    world = _world()
+    _stop(world.clock, monkeypatch)
+    for peer in _peers(20):
+        await world.vault.judge(IDENTITY, peer)
+    assert world.trail.waits == [True] * ADDRESSES + [False] * (20 - ADDRESSES)
+
+
+def test_addresses_are_forgotten_after_a_second() -> None:
+    """Each key has its own; memory is bounded."""
+    recent, start = RecentlySent(), Clock().now()
+    second = timedelta(seconds=1)
+    for number in range(20):
+        recent.add(KEY, (f"fe80::{number:x}", "eth0", ""), start)
+    assert len(recent._keys[KEY]) == ADDRESSES
+    assert recent.has(KEY, ("fe80::0", "eth0", ""), start + 0.9 * second)
+    assert not recent.has(KEY, ("fe80::0", "eth1", ""), start + 0.9 * second)
+    assert not recent.has("cd" * 32, ("fe80::0", "eth0", ""), start)
+    assert not recent.has(KEY, ("fe80::0", "eth0", ""), start + second)
+    assert not recent.is_full(KEY)
+    assert not recent._keys
 
 
 async def test_unknown_key_gets_nothing() -> None:

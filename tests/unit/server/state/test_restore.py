@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +17,9 @@ from mandos.server.audit.records import Kind
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.server.life.saved import BACK, MEMORY, STILL_DISABLED, Saved
+from mandos.server.state.database import SQLiteStore
 from mandos.server.state.restore import restore
-from mandos.server.state.store import State
+from mandos.server.state.store import Changes, Kept, State
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -120,6 +123,22 @@ def test_disabled_client_under_another_name_stays_disabled() -> None:
     assert client.life.enabled
     (client,), _records, *_rest = restore([replace(beta, key_id="cd" * 32)], _state(DISABLED), NOW)
     assert client.life.enabled
+
+
+def test_name_that_became_too_long_loses_nothing(tmp_path: Path) -> None:
+    """Its section is skipped; what an older server knew of it stays, and goes to a shorter name."""
+    old = replace(ALPHA, name="a" * 200_000)
+    with closing(SQLiteStore(tmp_path)) as store:
+        lives, settings = {old.name: DISABLED}, {old.name: Kept(old, old)}
+        store.write(Changes(lives=lives, settings=settings))
+    with closing(SQLiteStore(tmp_path)) as store:
+        state = store.load()
+    assert state.saved[old.name].life == DISABLED
+    assert state.disabled == {old.name}
+    begin = restore([], state, NOW)
+    assert begin.absent == {old.name: Saved(old, old, DISABLED, absent=NOW)}
+    begin = restore([ALPHA], State(begin.absent), NOW)
+    assert not begin.clients[0].life.enabled
 
 
 def test_client_without_a_key_is_no_other_one() -> None:

@@ -282,6 +282,11 @@ def _unknown(here: World, number: int) -> Record:
     return Record(kind=Kind.UNKNOWN_KEY, at=here.clock.now(), key_id=f"{number:064x}")
 
 
+def _sent(here: World) -> Record:
+    at = here.clock.now()
+    return Record(kind=Kind.SECRET_SENT, at=at, client="alpha", address="fe80::1")
+
+
 async def test_strangers_cannot_keep_the_disk_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +328,97 @@ async def test_strangers_records_are_written_within_a_second(
             here.keeper.note(_unknown(here, number))
         await here.on_tell.wait()
         assert len(here.store.records()) == 5
+
+
+async def test_holder_of_a_key_cannot_keep_the_disk_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first secret, others and the timeouts that they extend wait for the next write."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        here.client.secret_sent(here.clock.now())
+        await here.keeper.durable()
+        writes: list[Changes] = []
+        write = here.store.write
+
+        def count(changes: Changes) -> None:
+            writes.append(changes)
+            write(changes)
+
+        monkeypatch.setattr(here.store, "write", count)
+        for _number in range(1000):
+            here.keeper.note(_sent(here))
+            here.client.secret_sent(here.clock.now())
+            await asyncio.sleep(0)
+        unhurried = asyncio.create_task(here.keeper.durable(hurry=False))
+        await asyncio.sleep(0)
+        await asyncio.wrap_future(here.keeper._thread.submit(bool))
+        assert (writes, unhurried.done()) == ([], False)
+        await here.keeper.durable()
+        await unhurried
+        assert [len(changes.records) for changes in writes] == [1000]
+        assert here.saved().saved["alpha"].life == here.client.life
+        (entry,) = here.store.records()
+        assert entry.times == 1000
+
+
+async def test_extended_timeout_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that crashes while a client boots leaves the client its extended timeout."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+        written = asyncio.Event()
+        write, loop = here.store.write, asyncio.get_running_loop()
+
+        def count(changes: Changes) -> None:
+            write(changes)
+            loop.call_soon_threadsafe(written.set)
+
+        monkeypatch.setattr(here.store, "write", count)
+        here.client.secret_sent(here.clock.now())
+        await written.wait()
+        assert here.saved().saved["alpha"].life == here.client.life
+        here.registry.remove("alpha", here.clock.now())
+        assert not here.keeper._extended
+
+
+async def test_unhurried_write_comes_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another reason to write."""
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 0.05)
+    async with world(tmp_path) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+        here.keeper.note(_sent(here))
+        await here.keeper.durable(hurry=False)
+        assert len(here.store.records()) == 1
+
+
+async def test_secrets_that_wait_for_the_disk_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs or fails: they displace nothing, and are told without a record."""
+    monkeypatch.setattr(keeper_module, "_PATIENCE", 100)
+    monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
+    async with world(tmp_path) as here:
+        write = here.store.write
+        monkeypatch.setattr(here.store, "write", _fail)
+        here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
+        for _turn in range(5):
+            for _number in range(200):
+                here.keeper.note(_sent(here))
+            with pytest.raises(MachineError):
+                await here.keeper.durable()
+        assert len(here.told) == 1001
+        monkeypatch.setattr(here.store, "write", write)
+        await here.keeper.durable()
+        newest, oldest = here.store.records()
+        assert (oldest.record.kind, newest.times) == (Kind.CHANGED, 25)
 
 
 async def test_what_waits_for_the_disk_is_bounded(
