@@ -270,25 +270,33 @@ class Client:
         self.checker_running = False
         self._lateness.end()
         status = max(exit_code(wait_status), SIGNALLED)
-        self.life = self.life.checked(status)
-        self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
+        completed = events.CheckerCompleted(self.name, now, run, wait_status, command)
         if status == 0:
-            self._found_alive(now, self._lateness.unheard)
+            self._found_alive(now, self._lateness.unheard, completed)
+        else:
+            self.life = self.life.checked(status)
+            self.tell(completed)
 
     def _runs(self, run: int) -> bool:
         return self.checker_running and run == self._run
 
     def checked_ok(self, now: datetime, by: str = "") -> None:
         """The client is alive."""
-        self._found_alive(now, NOTHING, by)
-
-    def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
-        """The client was alive so long ago; where that is too long it is checked again at once."""
         self.advance(now)
+        self._found_alive(now, NOTHING, by=by)
+
+    def _found_alive(
+        self, now: datetime, ago: timedelta, *completed: events.CheckerCompleted, by: str = ""
+    ) -> None:
+        """The client was alive so long ago; where that is too long it is checked again at once.
+
+        One replacement of its life, then the events, that of a completed checker first.
+        """
         self.life = self.life.found_alive(now - ago, self.settings.timeout)
         if self.life.expires is not None:
             self._overdue_until = None
-        self.tell(events.CheckedOK(self.name, now, by))
+        for event in (*completed, events.CheckedOK(self.name, now, by)):
+            self.tell(event)
         expires = self.life.expires
         if expires is not None and expires <= now and ago > SLACK:
             self._wait_for_check(ago, now)
