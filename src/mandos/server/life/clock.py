@@ -11,12 +11,12 @@ not be checked.  :meth:`Clock.date` gives the date that people would call a time
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 #: Seconds between two looks at the clock; whoever drives the server keeps to it.
 BEAT = 1.0
@@ -26,12 +26,10 @@ BLIND = 2.0
 _TOLERANCE = timedelta(seconds=1)
 
 
-def _date() -> datetime:
-    return datetime.now(UTC)
-
-
 class Clock:
     """Counts the time during which the machine runs and the clock is not held.
+
+    ``monotonic`` reads CLOCK_MONOTONIC in seconds, ``date`` the machine's date.
 
     ``on_shift`` is told the seconds for which it stood still, or by how many the machine's date was
     set: dates that were written down before are then no longer right.  ``on_stall`` is told the
@@ -39,9 +37,7 @@ class Clock:
     returns: so much later the server hears of things that may have happened in between.
     """
 
-    def __init__(
-        self, monotonic: Callable[[], float] = time.monotonic, date: Callable[[], datetime] = _date
-    ) -> None:
+    def __init__(self, monotonic: Callable[[], float], date: Callable[[], datetime]) -> None:
         self._monotonic = monotonic
         self._date = date
         self._start = date()

@@ -21,11 +21,11 @@ from mandos.server.config.clients_conf import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client
-from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.settings import ClientSettings
 from mandos.server.life.timer import Pacemaker
+from mandos.server.system.machine_clock import machine_clock
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ class World:
     """Clients under supervision, and what happens to them."""
 
     def __init__(self, *clients: Client) -> None:
-        self.clock = Clock()
+        self.clock = machine_clock()
         self.registry = Registry(clients)
         self.told: list[events.Event] = []
         self.news = asyncio.Event()

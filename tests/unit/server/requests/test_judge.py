@@ -25,6 +25,7 @@ from mandos.server.requests import judge as vault_module
 from mandos.server.requests.judge import ClientVault
 from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.sockets import Peer
+from mandos.server.system.machine_clock import machine_clock
 
 KEY = "ab" * 32
 IDENTITY = PeerIdentity(KEY)
@@ -79,7 +80,7 @@ class World(NamedTuple):
 
 
 def _world(delay: timedelta = timedelta(0)) -> World:
-    clock, trail = Clock(), Trail()
+    clock, trail = machine_clock(), Trail()
     settings = ClientSettings(name="foo", key_id=KEY, secret=b"sealed", approval_delay=delay)
     client = Client(settings, clock.now())
     registry = Registry([client])

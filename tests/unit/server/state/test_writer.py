@@ -18,7 +18,6 @@ import pytest
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.client import Client
-from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.settings import ClientSettings
@@ -26,6 +25,7 @@ from mandos.server.state import writer as keeper_module
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.store import Changes, State
 from mandos.server.state.writer import Keeper
+from mandos.server.system.machine_clock import machine_clock
 
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
 BETA = ClientSettings(name="beta", key_id="cd" * 32, secret=b"sealed")
@@ -36,7 +36,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock = Clock()
+        self.clock = machine_clock()
         self.client = Client(ALPHA, self.clock.now())
         self.registry = Registry([self.client])
         self.store = SQLiteStore(folder)
