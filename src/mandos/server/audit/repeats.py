@@ -29,7 +29,7 @@ _Key = TypeVar("_Key")
 #: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
 #: A peer can cause these too, but each is logged; they change nothing that was said before.
-_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE)
+_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE, Kind.FORGIVEN)
 
 
 class Line(NamedTuple):

@@ -56,6 +56,11 @@ def _overdue(record: Record) -> str:
     return f"{text}; it gets nothing until a check succeeds; without one it will be disabled"
 
 
+def _forgiven(record: Record) -> str:
+    text = f"client {record.client} stays enabled though it was not checked in time{_why(record)}"
+    return f"{text}{_by(record)}"
+
+
 def _secret_sent(record: Record) -> str:
     return f"sent the secret of client {record.client} to {record.address}{_on(record)}"
 
@@ -113,6 +118,7 @@ _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.ENABLED: (logging.INFO, _enabled),
     Kind.DISABLED: (logging.WARNING, _disabled),
     Kind.OVERDUE: (logging.WARNING, _overdue),
+    Kind.FORGIVEN: (logging.INFO, _forgiven),
     Kind.SECRET_SENT: (logging.INFO, _secret_sent),
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),
     Kind.REJECTED: (logging.WARNING, _rejected),

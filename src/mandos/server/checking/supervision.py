@@ -48,6 +48,8 @@ class Supervision:
         self._unrunnable: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         self._stalls = Tally(_report_stalls)
+        self._refused_since: datetime | None = None
+        self._holds: dict[Run, int] = {}
         clock.on_stall = self._heard_nothing
         registry.listen(self._heard)
 
@@ -64,14 +66,33 @@ class Supervision:
     def began(self, run: Run, command: str) -> None:
         """Tell the client that its checker runs."""
         log.debug("checker of client %s: %s", run.client, command)
+        if self._refused_since is not None:
+            self.refused()
+            self._refused_since = None
+        self._holds[run] = -1 if self._clock.held else self._clock.holds
         if client := self._registry.named(run.client):
             client.checker_began(run.number, self._clock.now(), command)
 
+    def refused(self) -> None:
+        """No client loses by the time in which this machine could start no checker."""
+        now = self._clock.now()
+        if self._refused_since is not None:
+            for client in self._registry:
+                client.no_checker_started(now - self._refused_since)
+        self._refused_since = now
+
     def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
-        """Tell the client what its checker found."""
+        """Tell the client what its checker found.
+
+        A failure says nothing where the link was away meanwhile (``link_loss = hold``).
+        """
         code = os.waitstatus_to_exitcode(wait_status)
         self._warn_of_unrunnable(run.client, code)
-        if client := self._registry.named(run.client):
+        without_link = self._holds.pop(run, self._clock.holds) != self._clock.holds
+        client = self._registry.named(run.client)
+        if client is not None and code != 0 and (without_link or self._clock.held):
+            client.checker_voided(run.number, self._clock.now())
+        elif client is not None:
             self._note_failure(client, code, words)
             client.checker_completed(run.number, wait_status, self._clock.now(), command)
 
@@ -79,7 +100,8 @@ class Supervision:
         if isinstance(event, events.CheckerWanted):
             self._checkers.want(Run(event.client, event.run), self._judged_at(event.client))
         elif isinstance(event, events.CheckerStopped):
-            self._checkers.stop(Run(event.client, event.run))
+            self._holds.pop(run := Run(event.client, event.run), None)
+            self._checkers.stop(run)
         elif isinstance(event, events.Removed):
             self._failures.pop(event.client, None)
         elif isinstance(event, events.Disabled) and event.why is Why.TIMEOUT:
@@ -108,8 +130,11 @@ class Supervision:
 
     def _heard_nothing(self, seconds: float) -> None:
         """The server did nothing for so long: checkers that ran may have ended meanwhile."""
+        time = timedelta(seconds=seconds)
         for client in self._registry:
-            client.server_stalled(timedelta(seconds=seconds))
+            client.server_stalled(time)
+        if self._refused_since is not None:
+            self._refused_since += time
         if self._stalls.passes(""):
             log.warning(
                 "the server could do nothing for %.1f s: it was stopped, its machine has too much"

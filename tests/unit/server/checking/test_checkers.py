@@ -29,6 +29,7 @@ class Supervisor:
         self.words: list[str] = []
         self.news = asyncio.Event()
         self.most = 0
+        self.refusals = 0
 
     def command(self, run: Run) -> str:
         """What to run."""
@@ -39,6 +40,11 @@ class Supervisor:
         assert command == self.commands[run.client]
         self.begun.append(run)
         self.most = max(self.most, len(self.begun) - len(self.ended))
+        self.news.set()
+
+    def refused(self) -> None:
+        """None could be started."""
+        self.refusals += 1
         self.news.set()
 
     def completed(self, run: Run, _command: str, wait_status: int, words: str) -> None:
