@@ -12,7 +12,7 @@ import math
 import os
 import shlex
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mandos.bus_names import client_path
 from mandos.process import keep_descriptors
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from mandos.server.checking.processes import Supervisor
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
@@ -37,14 +38,33 @@ log = logging.getLogger(__name__)
 _NOT_RUN = {126: "cannot be executed", 127: "was not found"}
 
 
+class Runner(Protocol):
+    """Runs checkers: ``Checkers`` for one."""
+
+    def want(self, run: Run, urgency: float = 0.0) -> None:
+        """Start this run as soon as there is room; those with a lower ``urgency`` go first."""
+
+    def stop(self, run: Run) -> None:
+        """End a run."""
+
+    async def close(self) -> None:
+        """End all runs and return when they are gone."""
+
+
 class Supervision:
     """Has the clients of a registry checked, ``limit`` at once; needs a running event loop."""
 
-    def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        limit: int,
+        runner: Callable[[Supervisor, int], Runner] = Checkers,
+    ) -> None:
         self._registry = registry
         self._clock = clock
         keep_descriptors()
-        self._checkers = Checkers(self, limit)
+        self._checkers = runner(self, limit)
         self._unrunnable: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         self._stalls = Tally(_report_stalls)
