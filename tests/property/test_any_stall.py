@@ -124,7 +124,7 @@ class Site:
         self, chance: float = 0.0, stolen: float = float("inf"), silence: float = SILENCE
     ) -> None:
         self.chance, self.stolen, self.silence = chance, stolen, silence
-        self.time = self.counted = self.hindered = 0.0
+        self.time = self.counted = self.hindered = self.held = 0.0
         self.ahead = 0.0
         self.link, self.full, self.busy, self.slow = True, False, False, False
         self.served: list[float] = []
@@ -190,7 +190,9 @@ class Site:
     def pass_time(self, seconds: float, *, hindered: bool = False) -> None:
         """Let time pass on a machine that is awake."""
         self.time += seconds
-        if not self.clock.held:
+        if self.clock.held:
+            self.held += seconds
+        else:
             self.counted += seconds
             self.hindered += seconds if hindered else 0.0
 
@@ -255,6 +257,8 @@ class Site:
         await self.supervision.close()
         self.clock = Clock(lambda: self.time, self.date)
         self.pass_time(seconds, hindered=True)
+        self.hindered += self.held  # dates on disk do not know how long the clock was held
+        self.held = 0.0
         self.clock = Clock(lambda: self.time, self.date)
         state = State({"alpha": Saved(ALPHA, ALPHA, self.life)}, rebooted=rebooted)
         (client,), records, *_rest = restore([ALPHA], state, self.clock.now())

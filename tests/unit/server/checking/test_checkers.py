@@ -192,6 +192,7 @@ async def test_machine_without_processes_is_tried_again(monkeypatch: pytest.Monk
         checkers.want(Run("a", 1))
         checkers.want(Run("b", 1))
         await supervisor.until(ended=2)
+        assert supervisor.refusals == 3
     assert left == -2
 
 
