@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mandos.server.audit.records import Kind, Record, record_of
@@ -49,6 +49,7 @@ ALPHA = ClientSettings(
 )  # fmt: skip
 #: What the adversary does, and for how many seconds; then what happens on any machine.
 ADVERSARY = ["stall", "starve", "crash", "blink", "slow disk"]
+HINDERING = [*ADVERSARY, "busy"]
 ACCIDENTS = ["run", "run", "boot", "suspend", "unplug", "plug", "date", "reboot"]
 LENGTHS = st.one_of(st.floats(0.1, 5), st.floats(0.1, 300))
 ACTS = st.lists(st.tuples(st.sampled_from(ADVERSARY + ACCIDENTS), LENGTHS), max_size=12)
@@ -248,7 +249,7 @@ class Site:
         self.link = act != "unplug" and (self.link or act == "plug")
         end = self.time + seconds
         while self.time < end:
-            self.pass_time(BLIND - 0.01 if act == "blink" else TURN, hindered=act in ADVERSARY)
+            self.pass_time(BLIND - 0.01 if act == "blink" else TURN, hindered=act in HINDERING)
             self.turn()
         self.full = self.busy = self.slow = False
 
@@ -336,6 +337,24 @@ def test_no_stolen_client_is_served_because_the_server_was_slow(
         await site.act("run", max(site.left, 0) + GRACE + RETRY + 2 * TURN)
         assert not site.client.life.enabled
         assert not site.owing
+        await site.end()
+
+    play(story())
+
+
+@settings(max_examples=100, deadline=None)
+@given(chance=CHANCES, before=st.floats(0, 100), part=st.floats(0, 1))
+@example(chance=0.5, before=40.0, part=1.0)
+def test_healthy_client_may_wait_for_its_turn(chance: float, before: float, part: float) -> None:
+    """While other checkers have all the room it has a timeout beyond the end of its own."""
+
+    async def story() -> None:
+        site = Site(chance)
+        await site.act("run", before)
+        await site.act("busy", site.left + part * (PATIENCE - 2 * TURN))
+        await site.act("run", INTERVAL)
+        assert site.disabled_at == []
+        assert isinstance(site.client.ask(site.clock.now()), Give)
         await site.end()
 
     play(story())
