@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Tries to start a checker come every second while they fail; after a longer time none was wanted.
+_LULL = timedelta(seconds=5)
 #: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
 _NOT_RUN = {126: "cannot be executed", 127: "was not found"}
 
@@ -96,7 +98,7 @@ class Supervision:
     def refused(self) -> None:
         """No client loses by the time in which this machine could start no checker."""
         now = self._clock.now()
-        if self._refused_since is not None:
+        if self._refused_since is not None and now - self._refused_since <= _LULL:
             for client in self._registry:
                 client.no_checker_started(now - self._refused_since)
         self._refused_since = now

@@ -249,3 +249,24 @@ async def test_no_client_loses_by_time_without_processes(monkeypatch: pytest.Mon
     assert client.overdue
     monkeypatch.undo()
     await supervision.close()
+
+
+async def test_time_in_which_no_checker_was_wanted_is_not_time_without_processes() -> None:
+    """Two tries that fail, an hour apart, do not add an hour to a wait."""
+    passed = [0.0]
+    clock = Clock(lambda: passed[0], lambda: START + timedelta(seconds=passed[0]))
+    client = Client(
+        ClientSettings(name="foo", key_id="ab" * 32, secret=b"x"), clock.now(), chance=lambda: 0.0
+    )
+    registry = Registry([client])
+    supervision = Supervision(registry, clock, 0)
+    supervision.refused()
+    for _second in range(599):
+        passed[0] += 1.0
+        registry.advance(clock.beat())
+    assert client.overdue
+    supervision.refused()
+    passed[0] += 1.0
+    registry.advance(clock.beat())
+    assert not client.life.enabled
+    await supervision.close()
