@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,15 +56,8 @@ log = logging.getLogger(__name__)
 _STATUS_TIME = 1.0
 #: Seconds between two sums of what strangers did.
 _MINUTE = 60.0
-#: More clients than these are not named in the log one by one at a start, which would flood it.
+#: More new clients than these are not told one by one, which would flood the log.
 _MANY = 100
-_START = {
-    Kind.ADDED: "%d clients are new",
-    Kind.OVERDUE: "the time of %d clients ended while the server was not running: they get nothing"
-    " until a check succeeds",
-    Kind.FORGIVEN: "the time of %d clients ended while the machine was off: they have a whole"
-    " timeout",
-}
 
 
 class Parts(NamedTuple):
@@ -169,12 +161,11 @@ class Daemon:
     async def _persist_restored_state(self) -> None:
         """Nobody is served before it is on disk who may be."""
         past = self._parts.begin.records
-        number = Counter(record.kind for record in past)
-        many = {kind for kind in _START if number[kind] > _MANY}
-        for kind in many:
-            log.info(_START[kind], number[kind])
+        new = sum(record.kind is Kind.ADDED for record in past)
+        if new > _MANY:
+            log.info("%d clients are new", new)
         for record in past:
-            self._keeper.note(record, tell=record.kind not in many)
+            self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
         self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
         with contextlib.suppress(MachineError):  # the keeper logs it and goes on trying
             await self._keeper.durable()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mandos.server.audit.records import ASKED, Kind
-from mandos.server.audit.text import describe_record, unknown_keys
+from mandos.server.audit.text import describe_record, late_checks, unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,10 @@ _Key = TypeVar("_Key")
 
 #: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
+#: Clients that the server was late to check: so many lines of each kind in a minute.
+LATE = {Kind.OVERDUE: 100, Kind.FORGIVEN: 100}
 #: A peer can cause these too, but each is logged; they change nothing that was said before.
-_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED, Kind.OVERDUE, Kind.FORGIVEN)
+_ROUTINE = (Kind.SECRET_SENT, Kind.CHECK_FAILED)
 
 
 class Line(NamedTuple):
@@ -60,11 +62,14 @@ class Repeats:
         self._known: dict[str, dict[tuple[str, str], _Repeated]] = {}
         self._keys: dict[str, _Repeated] = {}
         self._others: _Repeated | None = None
+        self._late: dict[Kind, _Repeated] = {}
 
     def lines(self, record: Record) -> Iterator[Line]:
         """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
+        elif record.kind in LATE:
+            repeated = self._many_late(record)
         elif record.kind in ASKED:
             about = self._known.setdefault(record.client, {})
             repeated = _repeats(about, (record.kind, record.detail), record)
@@ -83,6 +88,16 @@ class Repeats:
             client: kept for client, about in self._known.items() if (kept := _kept(about))
         }
         yield from self._unknown_keys()
+        for kind, one in self._late.items():
+            if one.times > LATE[kind]:
+                yield Line(logging.WARNING, late_checks(kind, one.times - LATE[kind]), one.last)
+        self._late.clear()
+
+    def _many_late(self, record: Record) -> bool:
+        """Whether so many clients were not checked in time that this one is only counted."""
+        one = self._late.setdefault(record.kind, _Repeated(record))
+        one.again(record)
+        return one.times > LATE[record.kind]
 
     def _unknown(self, record: Record) -> bool:
         """Whether the key was named before, or too many others were."""

@@ -41,6 +41,14 @@ def unknown_keys(times: int, last: Record) -> str:
     )
 
 
+def late_checks(kind: Kind, times: int) -> str:
+    """The text of the log line about late checks that had no line of their own."""
+    clients = "1 more client" if times == 1 else f"{times} more clients"
+    if kind is Kind.OVERDUE:
+        return f"the time of {clients} is over without a check; no secret before one succeeds"
+    return f"{clients} found alive late: still enabled"
+
+
 def _enabled(record: Record) -> str:
     return f"client {record.client} is enabled{_why(record)}{_by(record)}"
 
