@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from asking import ask
-from hostile_keys import expensive_key
 
+from harness.hostile_keys import expensive_key
 from mandos.errors import PeerError
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.attack import Useless

@@ -15,7 +15,6 @@ from mandos.errors import MachineError, MandosError
 from mandos.server import daemon
 from mandos.server.config.clients_conf import read_clients
 from mandos.server.life.absence import Absence
-from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
 from mandos.server.state.boot_id import LastBoot
@@ -23,6 +22,7 @@ from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
 from mandos.server.system.background import Background
+from mandos.server.system.machine_clock import machine_clock
 from mandos.server.system.service_manager import ServiceManager
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _parts(
     listening: socket.socket,
     manager: ServiceManager,
 ) -> daemon.Parts:
-    clock = Clock()
+    clock = machine_clock()
     if not settings.restore:
         _forget(store)
     boot = LastBoot(settings.statedir)

@@ -26,6 +26,7 @@ _KINDS = {
     "enabled": ("enabled", Grade.WELL),
     "disabled": ("disabled", Grade.BAD),
     "overdue": ("not checked in time", Grade.DOUBTFUL),
+    "forgiven": ("stays enabled", Grade.WELL),
     "secret-sent": ("got its secret", Grade.WELL),
     "undelivered": ("its secret did not arrive", Grade.DOUBTFUL),
     "rejected": ("refused", Grade.BAD),

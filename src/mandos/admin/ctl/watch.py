@@ -38,6 +38,7 @@ _TOLD_BY_RECORD = {
     "undelivered": Grade.DOUBTFUL,
     "check-failed": Grade.DOUBTFUL,
     "overdue": Grade.DOUBTFUL,
+    "forgiven": Grade.WELL,
     "state-lost": Grade.BAD,
 }
 

@@ -58,6 +58,9 @@ class Supervisor(Protocol):
     def began(self, run: Run, command: str) -> None:
         """The run's process has been started."""
 
+    def refused(self) -> None:
+        """This machine cannot start a process at present; called at each try that fails."""
+
     def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
         """The run's process has ended, with this wait(2) status and these last words."""
 
@@ -155,6 +158,7 @@ class Checkers:
                 return
             run = self._next()
             if not self._begin(run, self._supervisor.command(run)):
+                self._supervisor.refused()
                 self._starting = self._loop.call_later(_RETRY, self._start)
                 return
             heapq.heappop(self._queue)

@@ -12,7 +12,7 @@ import math
 import os
 import shlex
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mandos.bus_names import client_path
 from mandos.process import keep_descriptors
@@ -27,27 +27,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from mandos.server.checking.processes import Supervisor
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
 
 log = logging.getLogger(__name__)
 
+#: Tries to start a checker come every second while they fail; after a longer time none was wanted.
+_LULL = timedelta(seconds=5)
 #: What a shell says of a command that cannot be executed, or is not there: sh(1), EXIT STATUS.
 _NOT_RUN = {126: "cannot be executed", 127: "was not found"}
+
+
+class Runner(Protocol):
+    """Runs checkers: ``Checkers`` for one."""
+
+    def want(self, run: Run, urgency: float = 0.0) -> None:
+        """Start this run as soon as there is room; those with a lower ``urgency`` go first."""
+
+    def stop(self, run: Run) -> None:
+        """End a run."""
+
+    async def close(self) -> None:
+        """End all runs and return when they are gone."""
 
 
 class Supervision:
     """Has the clients of a registry checked, ``limit`` at once; needs a running event loop."""
 
-    def __init__(self, registry: Registry, clock: Clock, limit: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        limit: int,
+        runner: Callable[[Supervisor, int], Runner] = Checkers,
+    ) -> None:
         self._registry = registry
         self._clock = clock
         keep_descriptors()
-        self._checkers = Checkers(self, limit)
+        self._checkers = runner(self, limit)
         self._unrunnable: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         self._stalls = Tally(_report_stalls)
+        self._refused_since: datetime | None = None
+        self._holds: dict[Run, int] = {}
         clock.on_stall = self._heard_nothing
         registry.listen(self._heard)
 
@@ -64,14 +88,33 @@ class Supervision:
     def began(self, run: Run, command: str) -> None:
         """Tell the client that its checker runs."""
         log.debug("checker of client %s: %s", run.client, command)
+        if self._refused_since is not None:
+            self.refused()
+            self._refused_since = None
+        self._holds[run] = -1 if self._clock.held else self._clock.holds
         if client := self._registry.named(run.client):
             client.checker_began(run.number, self._clock.now(), command)
 
+    def refused(self) -> None:
+        """No client loses by the time in which this machine could start no checker."""
+        now = self._clock.now()
+        if self._refused_since is not None and now - self._refused_since <= _LULL:
+            for client in self._registry:
+                client.no_checker_started(now - self._refused_since)
+        self._refused_since = now
+
     def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
-        """Tell the client what its checker found."""
+        """Tell the client what its checker found.
+
+        A failure says nothing where the link was away meanwhile (``link_loss = hold``).
+        """
         code = os.waitstatus_to_exitcode(wait_status)
         self._warn_of_unrunnable(run.client, code)
-        if client := self._registry.named(run.client):
+        without_link = self._holds.pop(run, self._clock.holds) != self._clock.holds
+        client = self._registry.named(run.client)
+        if client is not None and code != 0 and (without_link or self._clock.held):
+            client.checker_voided(run.number, self._clock.now())
+        elif client is not None:
             self._note_failure(client, code, words)
             client.checker_completed(run.number, wait_status, self._clock.now(), command)
 
@@ -79,7 +122,8 @@ class Supervision:
         if isinstance(event, events.CheckerWanted):
             self._checkers.want(Run(event.client, event.run), self._judged_at(event.client))
         elif isinstance(event, events.CheckerStopped):
-            self._checkers.stop(Run(event.client, event.run))
+            self._holds.pop(run := Run(event.client, event.run), None)
+            self._checkers.stop(run)
         elif isinstance(event, events.Removed):
             self._failures.pop(event.client, None)
         elif isinstance(event, events.Disabled) and event.why is Why.TIMEOUT:
@@ -108,8 +152,11 @@ class Supervision:
 
     def _heard_nothing(self, seconds: float) -> None:
         """The server did nothing for so long: checkers that ran may have ended meanwhile."""
+        time = timedelta(seconds=seconds)
         for client in self._registry:
-            client.server_stalled(timedelta(seconds=seconds))
+            client.server_stalled(time)
+        if self._refused_since is not None:
+            self._refused_since += time
         if self._stalls.passes(""):
             log.warning(
                 "the server could do nothing for %.1f s: it was stopped, its machine has too much"

@@ -8,8 +8,12 @@ A disabled client never gets its secret, a client that has expired is disabled, 
 
 ``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A client whose
 time is over while the server is late with its check (``lateness.py``) is *overdue*: it gets
-nothing, but it is disabled only if no check succeeds within one interval.  So a slow server
-disables no healthy client, and gives no secret to a stolen one.
+nothing, but it stays enabled until the server has checked it.  So a slow server disables no healthy
+client, and gives no secret to a stolen one.  Two limits hold, by the clock, and the time in which
+the server can do nothing is no part of them:
+
+- the check begins within ``_patience``: the timeout, the interval or 10 s, the longest of them;
+- the check succeeds within ``_grace`` from its begin: the interval, or 10 s if that is longer.
 """
 
 from __future__ import annotations
@@ -62,8 +66,8 @@ class Client:
     """
 
     __slots__ = (
-        "_approval", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run", "added",
-        "checker_running", "configured", "life", "settings", "tell",
+        "_approval", "_awaited", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run",
+        "added", "checker_running", "configured", "life", "settings", "tell",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - each by its name
@@ -85,6 +89,7 @@ class Client:
         self._checker_due: datetime | None = None
         self._lateness = Lateness()
         self._overdue_until: datetime | None = None
+        self._awaited = False
         self._run = 0
         self._approval = Approval()
         self._chance = chance
@@ -134,7 +139,7 @@ class Client:
                 return
             if not rebooted or status == NEVER_COMPLETED:
                 self.life = self.life.until(expires or now)
-                self._overdue_until = now + max(self.settings.timeout, self._grace)
+                self._await_check(now)
                 self._checker_due = now
                 return
             expires = now + self.settings.timeout
@@ -162,7 +167,7 @@ class Client:
         elif self.life.expires is not None and self.life.expires <= now:
             late = self._late(self.life.expires, now)
             if late > SLACK:
-                self._wait_for_check(late, now)
+                self._become_overdue(late, now)
             else:
                 self.disable(now, Why.TIMEOUT)
 
@@ -171,21 +176,38 @@ class Client:
         """How long a check of an overdue client may take."""
         return max(self.settings.interval, _LEAST_GRACE)
 
+    @property
+    def _patience(self) -> timedelta:
+        """How long an overdue client waits for its check to begin."""
+        return max(self.settings.timeout, self._grace)
+
     def _late(self, expires: datetime, now: datetime) -> timedelta:
-        """By how much the server is late with the check that could have saved the client."""
+        """By how much the server is late with the check that could have saved the client.
+
+        A check that still runs when the client is judged too late may have succeeded in time.
+        """
         if self.checker_running:
-            return self._lateness.by(now)
+            return max(self._lateness.by(now), now - expires)
         if self._checker_due is not None and self._checker_due < expires:
             return now - self._checker_due
         return NOTHING
 
-    def _wait_for_check(self, late: timedelta, now: datetime) -> None:
-        """Judge the client an interval after its check begins, or a timeout from now at most."""
-        until = now + self._grace
-        if not self.checker_running or self._lateness.waiting:
-            until = max(until, now + self.settings.timeout)
-        self._overdue_until = until
-        self.tell(events.Overdue(self.name, now, late, until))
+    def _become_overdue(self, late: timedelta, now: datetime) -> None:
+        """Give the client nothing until a check succeeds, and judge it by that check."""
+        if self.checker_running and not self._lateness.waiting:
+            self._overdue_until = now + self._grace
+        else:
+            self._await_check(now)
+        self.tell(events.Overdue(self.name, now, late))
+
+    def _await_check(self, now: datetime) -> None:
+        """Wait for the check that decides about the overdue client to begin."""
+        self._awaited = True
+        self._overdue_until = now + self._patience
+
+    def _end_wait(self) -> None:
+        """The client is no longer overdue."""
+        self._overdue_until, self._awaited = None, False
 
     # Enabled or disabled
 
@@ -198,7 +220,7 @@ class Client:
         if self.life.enabled and not self.overdue:
             return
         self.life = self.life.turned_on(now, self.settings.timeout)
-        self._overdue_until = None
+        self._end_wait()
         self._checker_due = now + self._chance() * self.settings.interval
         self.tell(events.Enabled(self.name, now, why, by))
 
@@ -216,7 +238,8 @@ class Client:
         self._end(now)
 
     def _end(self, now: datetime) -> None:
-        self._overdue_until = self._checker_due = None
+        self._end_wait()
+        self._checker_due = None
         self.stop_checker(now)
         self._reject(self._approval.reset(Rejection.DISABLED), Rejection.DISABLED, now)
 
@@ -238,8 +261,9 @@ class Client:
         """The checker that was wanted runs now."""
         if run == self._run and self._lateness.waiting:
             self._lateness.begin(now)
-            if self._overdue_until is not None:
-                self._overdue_until = min(self._overdue_until, now + self._grace)
+            if self._awaited:
+                self._awaited = False
+                self._overdue_until = now + self._grace
             self.tell(events.CheckerBegan(self.name, now, run, command))
 
     def server_stalled(self, time: timedelta) -> None:
@@ -247,6 +271,26 @@ class Client:
         self._lateness.stall(time)
         if self._overdue_until is not None:
             self._overdue_until += time
+
+    def no_checker_started(self, time: timedelta) -> None:
+        """The machine could start no checker for so long, until now."""
+        if self._awaited and self._overdue_until is not None:
+            self._overdue_until += time
+
+    def checker_voided(self, run: int, now: datetime) -> None:
+        """A checker has failed because the server had no link: as if it had not been made.
+
+        The clock stood still without a link; the next check comes at once when it goes on.
+        """
+        if not self._runs(run):
+            return
+        self.checker_running = False
+        self._lateness.end()
+        if self.life.enabled:
+            self._checker_due = now + SLACK
+        if self._overdue_until is not None:
+            self._await_check(now)
+        self.tell(events.CheckerStopped(self.name, now, run))
 
     def stop_checker(self, now: datetime) -> None:
         """Give up on the checker that runs, if any; its result will not count."""
@@ -268,29 +312,39 @@ class Client:
         self.checker_running = False
         self._lateness.end()
         status = max(exit_code(wait_status), SIGNALLED)
-        self.life = self.life.checked(status)
-        self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
+        completed = events.CheckerCompleted(self.name, now, run, wait_status, command)
         if status == 0:
-            self._found_alive(now, self._lateness.unheard)
+            self._found_alive(now, self._lateness.unheard, completed)
+        else:
+            self.life = self.life.checked(status)
+            self.tell(completed)
 
     def _runs(self, run: int) -> bool:
         return self.checker_running and run == self._run
 
     def checked_ok(self, now: datetime, by: str = "") -> None:
         """The client is alive."""
-        self._found_alive(now, NOTHING, by)
-
-    def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
-        """The client was alive so long ago; where that is too long it is checked again at once."""
         self.advance(now)
+        self._found_alive(now, NOTHING, by=by)
+
+    def _found_alive(
+        self, now: datetime, ago: timedelta, *completed: events.CheckerCompleted, by: str = ""
+    ) -> None:
+        """The client was alive so long ago; where that is too long it is checked again at once.
+
+        One replacement of its life, then the events, that of a completed checker first.
+        """
+        over = self.life.expires if self.overdue else None
         self.life = self.life.found_alive(now - ago, self.settings.timeout)
-        if self.life.expires is not None:
-            self._overdue_until = None
-        self.tell(events.CheckedOK(self.name, now, by))
+        self._end_wait()
+        for event in (*completed, events.CheckedOK(self.name, now, by)):
+            self.tell(event)
         expires = self.life.expires
         if expires is not None and expires <= now and ago > SLACK:
-            self._wait_for_check(ago, now)
+            self._become_overdue(ago, now)
             self.start_checker(now)
+        elif over is not None:
+            self.tell(events.Forgiven(self.name, now, max(now - ago - over, NOTHING), by))
 
     # Requests and approval
 
@@ -397,7 +451,7 @@ class Client:
             return
         self.life = self.life.moved(self.settings.timeout - old.timeout)
         if self.life.expires is not None and self.life.expires > now:
-            self._overdue_until = None
+            self._end_wait()
         if self._checker_due is not None:
             self._checker_due += self.settings.interval - old.interval
         if "key_id" in changed:

@@ -135,11 +135,18 @@ class CheckedOK(Event):
 class Overdue(Event):
     """The client's time is over, but the server is ``late`` with its check.
 
-    The client gets nothing until a check succeeds; without one by ``until`` it is disabled.
+    The client gets nothing until a check succeeds; if the check fails it is disabled.
     """
 
     late: timedelta
-    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forgiven(Event):
+    """An overdue client was found alive, ``time`` after its time was over; all is as before."""
+
+    time: timedelta
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

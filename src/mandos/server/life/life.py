@@ -70,9 +70,21 @@ class Life:
         return replace(self, last_checker_status=status)
 
     def found_alive(self, at: datetime, timeout: timedelta) -> Life:
-        """The client was alive at this moment; its time, if it runs, is a timeout from then."""
-        expires = None if self.expires is None else at + timeout
-        return replace(self, last_checked_ok=at, last_checker_status=0, expires=expires)
+        """The client was alive at this moment; its time, if it runs, is a timeout from then.
+
+        Each check of each client ends here.  ``replace`` takes twice as long as the constructor.
+        """
+        return Life(
+            created=self.created,
+            enabled=self.enabled,
+            last_enabled=self.last_enabled,
+            expires=None if self.expires is None else at + timeout,
+            last_checked_ok=at,
+            last_checker_status=0,
+            last_approval_request=self.last_approval_request,
+            disabled_at=self.disabled_at,
+            disabled_why=self.disabled_why,
+        )
 
     def asked(self, now: datetime) -> Life:
         """A request of the client waits for approval."""

@@ -140,6 +140,8 @@ class Keeper:
         """Write the remaining changes; harmless when repeated."""
         if self._task.done():
             return
+        if self._clock.held:
+            self.save_dates()  # the next run shall know how long the clock stood still
         try:
             await self.durable()
         except MachineError as error:

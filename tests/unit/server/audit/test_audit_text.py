@@ -46,6 +46,10 @@ LINES = [
         f"the time of client alpha is over, but it was not checked: it waited; {UNCHECKED}",
     ),
     (
+        Kind.FORGIVEN, ALPHA | {"detail": "it answered"}, "INFO",
+        "client alpha stays enabled though it was not checked in time: it answered",
+    ),
+    (
         Kind.SECRET_SENT, ALPHA | THERE, "INFO",
         "sent the secret of client alpha to [fe80::1]:4711 on eth0",
     ),

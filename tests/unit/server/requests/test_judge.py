@@ -26,6 +26,7 @@ from mandos.server.requests.judge import ClientVault
 from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.recently_sent import ADDRESSES, RecentlySent
 from mandos.server.requests.sockets import Peer
+from mandos.server.system.machine_clock import machine_clock
 
 KEY = "ab" * 32
 IDENTITY = PeerIdentity(KEY)
@@ -82,7 +83,7 @@ class World(NamedTuple):
 
 
 def _world(delay: timedelta = timedelta(0)) -> World:
-    clock, trail = Clock(), Trail()
+    clock, trail = machine_clock(), Trail()
     settings = ClientSettings(name="foo", key_id=KEY, secret=b"sealed", approval_delay=delay)
     client = Client(settings, clock.now())
     registry = Registry([client])
@@ -163,7 +164,7 @@ async def test_key_at_many_addresses_hurries_no_write(monkeypatch: pytest.Monkey
 
 def test_addresses_are_forgotten_after_a_second() -> None:
     """Each key has its own; memory is bounded."""
-    recent, start = RecentlySent(), Clock().now()
+    recent, start = RecentlySent(), machine_clock().now()
     second = timedelta(seconds=1)
     for number in range(20):
         recent.add(KEY, (f"fe80::{number:x}", "eth0", ""), start)
