@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _TIME = 30.0
 #: Seconds between tries to end a process that has not given root up yet; that takes it 0.1 s.
 _PAUSE = 0.01
-#: How many messages are opened at once, and how many wait for their turn.
-_AT_ONCE, _QUEUE_LIMIT = 2, 16
+#: How many messages are opened at once, and how many wait for their turn: as many as the client has
+#: connections (``turns.AT_ONCE``), so that none is given up for others.
+_AT_ONCE, _QUEUE_LIMIT = 2, 64
 _PIECE = 1 << 16
 _ANSWER_LIMIT = _PIECE  # a password, or why there is none
 _SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
