@@ -107,7 +107,8 @@ def _show(figures: Figures, taken: dict[str, list[Trial]]) -> None:
     before = median(trial.seconds for trial in taken[ALONE])
     for name, trials in taken.items():
         seconds = [trial.seconds for trial in trials]
-        figures.hold(f"seconds to the password, {name}", seconds, SECONDS_BAR)
+        figures.show(f"seconds to the password, {name}", spread(seconds))
+        figures.hold("  the longest", [max(seconds)], SECONDS_BAR)
         figures.show("  ratio of the medians", f"{median(seconds) / before:.1f}")
         figures.hold("  MiB together", _mib([one.memory.together for one in trials]), MEMORY_BAR)
         figures.hold(

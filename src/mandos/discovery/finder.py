@@ -34,11 +34,11 @@ DIRECT_QUERIES = 3
 MAX_PACKETS = 16  # taken from a socket at once, so that a flood cannot starve the caller
 #: Bytes of packets that are read at once, and in each second: of one source, and of all together.
 #: The work for a packet grows with its bytes; each counts for PACKET_COST more than it has.  Others
-#: are dropped unread.  1 000 packets and 1 MB a second of many sources are read whole; one source
-#: has half of that, so that it leaves room for others when it floods, and so that another who takes
-#: its address cannot silence it.
+#: are dropped unread.  1 000 packets and 1 MB a second of many sources are read whole.  One source
+#: has less, so that it leaves room for others when it floods, but enough for 1 000 packets as small
+#: as those of a server: who sends in the name of a server's address does not silence it.
 PACKET_COST = 512
-PACE_OF_EACH, PACE_OF_ALL = (0.8e6, 0.8e6), (1.6e6, 1.6e6)
+PACE_OF_EACH, PACE_OF_ALL = (1.0e6, 1.0e6), (1.6e6, 1.6e6)
 MAX_SOURCES = 2048
 
 _GONE = {errno.ENODEV, errno.ENXIO}
