@@ -25,7 +25,6 @@ of a server leads to its turn with a chance of at least A / (A + R), at any mome
 from __future__ import annotations
 
 from itertools import chain, islice
-from operator import attrgetter
 
 from mandos.client.unprivileged.known_server import lot
 
@@ -46,7 +45,6 @@ LONG_AT_ONCE = 48
 #: Seconds between two looks at the servers that are due later.
 _LOOK = 0.05
 _NEVER = float("inf")
-_by_key = attrgetter("key")
 
 
 class _Host:
@@ -217,11 +215,9 @@ class Turns:
 
     def _candidates(self) -> Iterator[KnownServer]:
         """The next server for a first turn, and that for a longer one; first the host in front."""
-        ready = [
-            (min(hosts, key=_by_key), level) for level, hosts in enumerate(self._ready) if hosts
-        ]
+        ready = [(min(hosts, key=_key), level) for level, hosts in enumerate(self._ready) if hosts]
         for host, level in sorted(ready, key=lambda row: row[0].key):
-            yield min(host.due[level], key=_by_key)
+            yield min(host.due[level], key=_key)
 
     def _room(self, wanted: KnownServer, now: float) -> tuple[float, KnownServer | None]:
         """When a connection is free for a server, and which server gives it up if that is now."""
@@ -260,3 +256,7 @@ def _from_any(items: Collection[_Item]) -> Iterator[_Item]:
     """All of them in their order, but from one on that the lot decides."""
     start = lot() % max(1, len(items))
     return chain(islice(items, start, None), islice(items, start))
+
+
+def _key(one: _Host | KnownServer) -> tuple[float, ...]:
+    return one.key
