@@ -6,7 +6,8 @@
 1 000 packets and 1 MB a second, 1 000 addresses, servers that hang, send 16 MiB or expensive
 messages, or are not there.  In each round the client finds a server that is there before it, then
 one whose program is started a second later; without the strangers, among all of them, and among
-1 000 hosts of one kind.  All share the processors.  The exit status says whether the bars are met.
+1 000 hosts of one kind.  Then there is no server, and the client's processor time is measured.  All
+share the processors.  The exit status says whether the bars are met.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ from harness.figures import Figures, spread
 from harness.host import Host, why_impossible
 from harness.keys import make_credentials
 from harness.peers import start_client, start_server
-from harness.rogues import MEMORY_LIMIT, expensive_message, memory_of, start_mob, told_by_mob
+from harness.rogues import (
+    MEMORY_LIMIT,
+    expensive_message,
+    memory_of,
+    processor_seconds,
+    start_mob,
+    told_by_mob,
+)
 from harness.vm.boot import Site
 
 if TYPE_CHECKING:
@@ -40,6 +48,8 @@ ROUNDS = 5
 SECONDS_BAR = 5.0
 #: Seconds that a server is late, and that are waited for a password.
 LATE, PATIENCE = 1.0, 120.0
+#: Seconds in which the client's work is measured.
+LONG = 10.0
 PASSWORD = b"password of the benchmark"
 MEMORY_BAR = MEMORY_LIMIT / (1 << 20)
 ALONE = "no strangers"
@@ -76,7 +86,25 @@ def main() -> int:
                     taken[crowd].append(_run(keys, ways, late=late))
             figures.title(f"a server that {name}; {rounds} rounds")
             _show(figures, taken)
+        figures.title(f"no server; {rounds} times {LONG:g} s")
+        for crowd, ways in CROWDS.items():
+            shares = [_load(keys, ways) for _round in range(rounds)]
+            figures.show(f"share of one processor, {crowd}", spread(shares))
     return 0 if figures.met else 1
+
+
+def _load(keys: Credentials, ways: Sequence[str] | None) -> float:
+    """The share of one processor that a client uses without a server."""
+    with ExitStack() as stack:
+        site = Site(stack)
+        client = stack.enter_context(Host("client"))
+        site.cable(client)
+        if ways is not None:
+            told_by_mob(start_mob(site, stack, expensive_message(keys, client), *ways))
+        asking = stack.enter_context(start_client(client, ours(), keys))
+        begin = time.perf_counter()
+        time.sleep(LONG)
+        return processor_seconds(asking) / (time.perf_counter() - begin)
 
 
 def _run(keys: Credentials, ways: Sequence[str] | None, *, late: bool) -> Trial:

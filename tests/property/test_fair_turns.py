@@ -128,6 +128,8 @@ class Rogues:
     hosts: int
     ways: tuple[str, ...]
     ever_new: bool
+    #: The address that all claim, if it is not their own.
+    claimed: str = ""
 
     def announce(self, link: Link, step: int) -> list[Target]:
         """The servers of one step."""
@@ -135,7 +137,8 @@ class Rogues:
         targets = []
         for number in range(first, first + self.count):
             port = 1024 + number // self.hosts % 60000
-            target = Target(f"fe80::bad:{number % self.hosts:x}", port, 2, f"x{number}")
+            host = self.claimed or f"fe80::bad:{number % self.hosts:x}"
+            target = Target(host, port, 2, f"x{number}")
             link.ways[target.address] = self.ways[number % len(self.ways)]
             targets.append(target)
         return targets
@@ -231,18 +234,26 @@ def test_late_server_does_not_wait_for_long_turns(monkeypatch: pytest.MonkeyPatc
     assert link.fetcher.password == b"password"
 
 
-@pytest.mark.parametrize("ways", [("hang",), ("refuse",)])
-def test_more_hosts_than_places_leave_a_chance(
-    monkeypatch: pytest.MonkeyPatch, ways: tuple[str, ...]
+@pytest.mark.parametrize(
+    "rogues",
+    [
+        Rogues(250, 10**9, ("hang",), ever_new=True),
+        Rogues(250, 10**9, ("refuse",), ever_new=True),
+        Rogues(250, 1, ("refuse",), ever_new=True, claimed=GOOD.host),
+    ],
+    ids=["hosts hang", "hosts refuse", "ports of its own host refuse"],
+)
+def test_more_than_the_places_leave_a_chance(
+    monkeypatch: pytest.MonkeyPatch, rogues: Rogues
 ) -> None:
-    """Each announcement of a good server has it, at any moment, among a thousand hosts a second."""
+    """Each announcement of a good server has it, at any moment, among 1 000 others a second."""
     monkeypatch.setattr(os, "urandom", random.Random(1).randbytes)  # noqa: S311 - the same each time
     link = _on_simulated_link(monkeypatch, 0.0)
-    rogues = Rogues(250, 10**9, ways, ever_new=True)
     trials, asked, good = 24, 0, GOOD
     for step in range(8 * trials):
         if step % 8 == 0:
-            good = Target(f"fe80::600d:{step:x}", 4711, 2, "Mandos")
+            host = rogues.claimed or f"fe80::600d:{step:x}"
+            good = Target(host, 62000 + step, 2, "Mandos")
             link.ways[good.address] = "memory"
             link.fetcher.learn([good])
         link.fetcher.learn(rogues.announce(link, step))
