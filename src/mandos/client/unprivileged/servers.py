@@ -107,9 +107,9 @@ class Fetcher:
     def deadline(self, now: float) -> float:
         """When to call ``tick``."""
         attempts = (one.attempt.deadline for one in self._turns.busy if one.attempt)
-        turn = self._turns.when(now)
+        turn = self._beginnings.ready_at(now)
         if turn <= now:
-            turn = self._beginnings.ready_at(now)
+            turn = self._turns.when(now)
         return min(turn, self._unsigned_from, min(attempts, default=FOREVER))
 
     def tick(self, now: float) -> None:

@@ -18,8 +18,8 @@ There are more places in memory than hosts and connections of the strangers that
 stand (``HOSTS``).  So among that many there is always a host with two servers of which one is idle,
 and that one is forgotten for a server on a new host, which therefore always finds a place and is
 asked before any host is asked twice.  Where there are more hosts, a new server takes a place by
-lot.  Nobody can foresee the lot: of A servers asked and R announced in a second, each announcement
-of a server leads to its turn with a chance of at least A / (A + R), at any moment.
+lot, which strangers cannot foresee: of A servers asked and R announced in a second, each
+announcement of a server leads to its turn with a chance of at least A / (A + R), at any moment.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class _Host:
 
     def connect(self, change: int, asked: float | None = None) -> None:
         """Count a connection."""
-        connections, before, lot = self.key
-        if connections >= 0:
-            self.connections = connections = connections + change
-        self.key = (connections, before if asked is None else asked, lot)
+        _connections, before, order = self.key
+        if self.connections >= 0:
+            self.connections += change
+        self.key = (self.connections, before if asked is None else asked, order)
 
 
 class Turns:
