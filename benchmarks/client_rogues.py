@@ -70,6 +70,14 @@ class Trial(NamedTuple):
     lines: int
 
 
+class Load(NamedTuple):
+    """The share of one processor that a client uses, and what strangers send in a second."""
+
+    share: float
+    packets: float
+    kilobytes: float
+
+
 def main() -> int:
     """Print the table; returns the exit status."""
     if reason := why_impossible():
@@ -88,23 +96,35 @@ def main() -> int:
             _show(figures, taken)
         figures.title(f"no server; {rounds} times {LONG:g} s")
         for crowd, ways in CROWDS.items():
-            shares = [_load(keys, ways) for _round in range(rounds)]
-            figures.show(f"share of one processor, {crowd}", spread(shares))
+            loads = [_load(keys, ways) for _round in range(rounds)]
+            figures.show(f"share of one processor, {crowd}", spread([one.share for one in loads]))
+            figures.show("  packets in a second", spread([one.packets for one in loads]))
+            figures.show("  kB in a second", spread([one.kilobytes for one in loads]))
     return 0 if figures.met else 1
 
 
-def _load(keys: Credentials, ways: Sequence[str] | None) -> float:
-    """The share of one processor that a client uses without a server."""
+def _load(keys: Credentials, ways: Sequence[str] | None) -> Load:
+    """The work of a client without a server."""
     with ExitStack() as stack:
         site = Site(stack)
         client = stack.enter_context(Host("client"))
         site.cable(client)
+        mob = None
         if ways is not None:
-            told_by_mob(start_mob(site, stack, expensive_message(keys, client), *ways))
+            mob = start_mob(site, stack, expensive_message(keys, client), *ways)
+        before = told_by_mob(mob) if mob else {}
         asking = stack.enter_context(start_client(client, ours(), keys))
         begin = time.perf_counter()
         time.sleep(LONG)
-        return processor_seconds(asking) / (time.perf_counter() - begin)
+        used, seconds = processor_seconds(asking), time.perf_counter() - begin
+        after = told_by_mob(mob) if mob else {}
+        passed = time.perf_counter() - begin
+        sent = {word: after[word] - before[word] for word in before}
+        return Load(
+            used / seconds,
+            sent.get("packets", 0) / passed,
+            sent.get("bytes", 0) / passed / 1000,
+        )
 
 
 def _run(keys: Credentials, ways: Sequence[str] | None, *, late: bool) -> Trial:

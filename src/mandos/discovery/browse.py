@@ -11,7 +11,6 @@ All memory is bounded.  No socket and no clock; early boot uses it, so it import
 from __future__ import annotations
 
 import os
-from itertools import islice
 
 from mandos.discovery.messages import (
     AAAA,
@@ -264,7 +263,9 @@ class Browser:
             for server in self._by_target.get((interface, record.name.lower()), ())
         )
         found: list[Endpoint] = []
-        for record, server in islice(pairs, MAX_MATCHES):
+        for number, (record, server) in enumerate(pairs):
+            if number == MAX_MATCHES:
+                break
             if not record.ttl:
                 server.addresses.pop(record.data, None)
             elif record.data not in server.addresses and len(found) < MAX_NEW_ENDPOINTS:

@@ -24,13 +24,11 @@ announcement of a server leads to its turn with a chance of at least A / (A + R)
 
 from __future__ import annotations
 
-from itertools import chain, islice
-
 from mandos.client.unprivileged.known_server import lot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import TypeVar
 
     from mandos.client.unprivileged.known_server import Host, KnownServer
@@ -246,16 +244,17 @@ class Turns:
         first = min((one for one, _count in able), key=lambda one: one.end)
         return first.end, (first if first.end <= now else None)
 
-    def _by_lot(self, hosts: Collection[_Host]) -> KnownServer | None:
+    def _by_lot(self, hosts: Iterable[_Host]) -> KnownServer | None:
         """An idle server of one of these hosts."""
         servers = (one for host in _from_any(hosts) for one in _from_any(host.servers))
         return next((one for one in servers if one not in self.busy), None)
 
 
-def _from_any(items: Collection[_Item]) -> Iterator[_Item]:
+def _from_any(items: Iterable[_Item]) -> list[_Item]:
     """All of them in their order, but from one on that the lot decides."""
-    start = lot() % max(1, len(items))
-    return chain(islice(items, start, None), islice(items, start))
+    ordered = list(items)
+    start = lot() % max(1, len(ordered))
+    return ordered[start:] + ordered[:start]
 
 
 def _key(one: _Host | KnownServer) -> tuple[float, ...]:
