@@ -370,12 +370,18 @@ def _arrange(standard: tuple[int | None, int | None, int | None]) -> None:
 
 
 def limit_memory(memory: int) -> None:
-    """Let this process have ``memory`` bytes more from now on, and leave no core."""
+    """Let this process have ``memory`` bytes more from now on, and leave no core.
+
+    A limit that it has already cannot be raised.
+    """
     import resource  # noqa: PLC0415 - only such a process needs it
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    address_space = _address_space() + memory
-    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+    most = address_space() + memory
+    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _default_signals() -> None:
@@ -384,7 +390,7 @@ def _default_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
 
 
-def _address_space() -> int:
+def address_space() -> int:
     """Bytes of address space in use, proc_pid_statm(5)."""
     with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
