@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
-from mandos.admin.ctl.words import ago, local, quoted, rough, shown
+from mandos.admin.formatting import ago, local, quoted, rough, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

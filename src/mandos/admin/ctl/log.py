@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade
-from mandos.admin.ctl.words import local, shown
+from mandos.admin.formatting import local, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

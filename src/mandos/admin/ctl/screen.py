@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mandos.admin.client import KILLED, NEVER_CHECKED
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade, trouble
-from mandos.admin.ctl.words import ago, local, rough, shown
+from mandos.admin.formatting import ago, local, rough, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

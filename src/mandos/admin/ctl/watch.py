@@ -16,7 +16,7 @@ from mandos.admin import signals
 from mandos.admin.client import Client, no_such_client
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
-from mandos.admin.ctl.words import quoted, rough, shown
+from mandos.admin.formatting import quoted, rough, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

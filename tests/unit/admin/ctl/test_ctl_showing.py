@@ -19,7 +19,7 @@ from mandos.admin.ctl import log, screen, table
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade, trouble, why
 from mandos.admin.ctl.watch import Line, SignalWatch
-from mandos.admin.ctl.words import ago, quoted, rough, shown
+from mandos.admin.formatting import ago, quoted, rough, shown
 from mandos.errors import MandosError
 from mandos.openpgp.secret_check import warning_about
 
