@@ -277,7 +277,7 @@ async def needs_approval(stage: Stage) -> None:
 @act
 async def is_approved(stage: Stage) -> object:
     """It gets its secret."""
-    return await stage.judge("permitted", approved=True), await stage.served("permitted")
+    return await stage.give_verdict("permitted", approved=True), await stage.served("permitted")
 
 
 @act
@@ -290,7 +290,7 @@ async def needs_approval_too(stage: Stage) -> None:
 @act
 async def is_denied(stage: Stage) -> object:
     """It gets nothing."""
-    return await stage.judge("denied", approved=False)
+    return await stage.give_verdict("denied", approved=False)
 
 
 @act
@@ -336,7 +336,7 @@ async def the_second_comes(stage: Stage) -> None:
 @act
 async def both_are_approved(stage: Stage) -> object:
     """Both get their secret."""
-    answer = await stage.judge("pair", approved=True)
+    answer = await stage.give_verdict("pair", approved=True)
     return answer, await stage.served("pair"), await stage.served("pair", number=2)
 
 

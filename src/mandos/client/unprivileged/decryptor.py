@@ -172,7 +172,7 @@ class Openers:
             return
         except OSError:
             pass  # it died with a part of the message unread
-        self._finish(opener, _verdict(bytes(opener.answer), self._path))
+        self._finish(opener, _result(bytes(opener.answer), self._path))
 
     def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
         """Pass the result for the message on; a key that cannot be used ends the program."""
@@ -225,7 +225,7 @@ def _told(error: MandosError) -> bytes:
     return "\0".join((str(error), error.hint or "")).encode(errors="replace")
 
 
-def _verdict(answer: bytes, path: str) -> Opened | MandosError:
+def _result(answer: bytes, path: str) -> Opened | MandosError:
     kind, rest = answer[:1], answer[1:]
     if kind in {_SIGNED, _UNSIGNED}:
         return Opened(rest, signed=kind == _SIGNED)

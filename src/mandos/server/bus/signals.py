@@ -54,7 +54,7 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.SettingsChanged: ("Expires",),
 }
 #: Events after which requests may have stopped waiting.
-_SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
+_SETTLING = (events.Rejected, events.VerdictGiven, events.SecretSent, events.Withdrawn)
 #: Settings whose properties D-Bus clients take to be constant.
 _CONSTANT = frozenset(("key_id", "fingerprint"))
 #: All properties whose changes are reported.
