@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 #: Their handlers are the parent's, and must not run in a child.
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 #: Python ignores these; a program that expects their default action must find it.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: The agent reads the directory this often without an event: an asker may die and leave its file.
 _LOOK_TIME = 10.0
-_SIGNALS = 256  # read at once; each is a byte
 
 
 class Agent:
@@ -68,12 +66,13 @@ class Agent:
         self._asked = False
         self._quiet_since = FOREVER
 
-    def run(self, wake: int, ended: Callable[[], bool]) -> None:
-        """Work until there was a question and none has been for a while, or until ``ended``.
+    def run(self, ending: int) -> None:
+        """Work until there was a question and none has been for a while, or until a signal.
 
-        ``wake`` is a descriptor that can be read whenever ``ended`` should be looked at.
+        The descriptor ``ending`` becomes readable when a signal asks for the end.
         """
-        while not ended():
+        ended = False
+        while not ended:
             now = time.monotonic()
             self._look(now)
             if now >= self._quiet_since + self._linger:
@@ -82,7 +81,7 @@ class Agent:
             self._answer(now)
             self._start_client(now)
             self._messages.show(now, [one.question.title for one in self._agenda.open(now)])
-            self._wait(wake, self._deadline(now))
+            ended = self._wait(ending, self._deadline(now))
             self._messages.read()
 
     def close(self) -> None:
@@ -185,15 +184,15 @@ class Agent:
             times.append(self._next_fetch)
         return min(times)
 
-    def _wait(self, wake: int, deadline: float) -> None:
+    def _wait(self, ending: int, deadline: float) -> bool:
+        """Wait for something to happen; returns whether a signal asks for the end."""
         poll = select.poll()
         fetching = () if self._fetch is None else self._fetch.descriptors()
-        for descriptor in (wake, self._directory.fileno(), self._messages.fileno(), *fetching):
+        for descriptor in (ending, self._directory.fileno(), self._messages.fileno(), *fetching):
             poll.register(descriptor, select.POLLIN)
         # A millisecond more: a deadline that is nearly reached would make the loop spin.
         milliseconds = max(deadline - time.monotonic(), 0.0) * 1000 + 1
         ready = [descriptor for descriptor, _event in poll.poll(milliseconds)]
         if self._directory.fileno() in ready:
             self._directory.read_events()
-        if wake in ready:
-            os.read(wake, _SIGNALS)
+        return ending in ready
