@@ -3,7 +3,7 @@
 """The same acts on the reference's server and on ours: what is answered, and every signal.
 
 ``DIFFERENCES`` is the whole list of what may differ, with the reasons; anything else fails, and so
-does an entry of the list that nothing needs any more.  ``docs/dbus.md`` tells it to users.
+does an entry of the list that nothing needs any more.  ``docs/original.md`` tells it to users.
 """
 
 from __future__ import annotations
@@ -425,7 +425,7 @@ Rule = Callable[[str, Recorded, Recorded], tuple[Recorded, Recorded]]
 
 
 class Difference(NamedTuple):
-    """What may differ, as docs/dbus.md has it, and both sides without it."""
+    """What may differ, as docs/original.md has it, and both sides without it."""
 
     what: str
     without: Rule
@@ -727,5 +727,5 @@ def test_every_difference_is_one(
 ) -> None:
     """Without any entry of the list the servers differ; and the manual tells of each."""
     assert unexplained(both, but=entry)
-    page = (Path(__file__).parents[2] / "docs" / "dbus.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "original.md").read_text(encoding="utf-8")
     assert entry.what in " ".join(page.split())

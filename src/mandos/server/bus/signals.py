@@ -5,7 +5,7 @@
 Two signals report the change of a property: the deprecated PropertyChanged and PropertiesChanged,
 each property by itself.  The event's own signal stands where the reference has it.
 
-``docs/dbus.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
+``docs/original.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """
 
 from __future__ import annotations
