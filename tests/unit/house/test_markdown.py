@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -119,6 +121,19 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in _anchors(target), link
+
+
+def test_installed_links_lead_somewhere(tmp_path: Path) -> None:
+    """An installation has all pages in one folder, and only the text of links that lead out."""
+    (tmp_path / "libraries").mkdir()
+    options = ("--packages", "common", "--packaging", "--prefix=/usr")
+    places = (f"--destdir={tmp_path}", f"--libraries={tmp_path}/libraries")
+    subprocess.run([sys.executable, ROOT / "tools/install", *options, *places], check=True)
+    pages = sorted((tmp_path / "usr/share/doc/mandos-common").glob("*.md"))
+    assert "installing.md" in _links(pages[[page.name for page in pages].index("index.md")])
+    for page in pages:
+        for link in _links(page):
+            assert (page.parent / link.partition("#")[0]).exists(), (page.name, link)
 
 
 def test_start_page_has_every_page() -> None:
