@@ -8,7 +8,7 @@ import select
 import time
 
 from mandos.boot.agent import question
-from mandos.boot.agent.answer_policy import FOREVER, TRYING, Agenda
+from mandos.boot.agent.answer_policy import FOREVER, TRYING, AnswerPolicy
 from mandos.boot.agent.delivery import DeliveryError, deliver
 from mandos.boot.agent.fetch import FetchError
 from mandos.boot.agent.vault import Vault
@@ -38,8 +38,20 @@ class Agent:
     """
 
     __slots__ = (
-        "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_messages", "_next_fetch",
-        "_pause", "_quiet_since", "_retry", "_say", "_start", "_vault",
+        "_asked",
+        "_bad",
+        "_directory",
+        "_fetch",
+        "_linger",
+        "_messages",
+        "_next_fetch",
+        "_pause",
+        "_policy",
+        "_quiet_since",
+        "_retry",
+        "_say",
+        "_start",
+        "_vault",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +69,7 @@ class Agent:
         self._linger = linger
         self._retry = retry
         self._say = say
-        self._agenda = Agenda()
+        self._policy = AnswerPolicy()
         self._vault = Vault()
         self._fetch: ClientProcess | None = None
         self._next_fetch = 0.0
@@ -80,7 +92,7 @@ class Agent:
             self._take_password(now)
             self._answer(now)
             self._start_client(now)
-            self._messages.show(now, [one.question.title for one in self._agenda.open(now)])
+            self._messages.show(now, [one.question.title for one in self._policy.open(now)])
             ended = self._wait(ending, self._deadline(now))
             self._messages.read()
 
@@ -95,15 +107,15 @@ class Agent:
     def _look(self, now: float) -> None:
         keys = self._directory.listing()
         self._bad.intersection_update(keys)
-        self._agenda.update({key: self._read(key) for key in keys if key not in self._bad})
-        if self._agenda.open(now):
+        self._policy.update({key: self._read(key) for key in keys if key not in self._bad})
+        if self._policy.open(now):
             self._asked = True
             self._quiet_since = FOREVER
         elif self._asked and self._quiet_since == FOREVER:
             self._quiet_since = now
 
     def _read(self, key: Key) -> Question | None:
-        if self._agenda.knows(key):
+        if self._policy.knows(key):
             return None
         try:
             return question.read(self._directory.path, key[0])
@@ -138,19 +150,19 @@ class Agent:
         password = self._vault.current
         if password is None:
             return
-        for case in self._agenda.due(password, now):
+        for case in self._policy.due(password, now):
             try:
                 with self._vault.content(password) as content:
                     deliver(case.question.socket, content)
             except DeliveryError as error:
                 self._delivery_failed(case, error, now)
             else:
-                self._agenda.answered(case, password)
+                self._policy.answered(case, password)
                 self._say(f"answered: {case.question.title}")
 
     def _delivery_failed(self, case: Case, error: DeliveryError, now: float) -> None:
         first = case.first_try is None
-        self._agenda.failed(case, now, hopeless=error.hopeless)
+        self._policy.failed(case, now, hopeless=error.hopeless)
         if case.settled:
             self._say(f"gave up: {case.question.title}: {error}")
         elif first:
@@ -165,7 +177,7 @@ class Agent:
                 self._client_failed(error, now)
 
     def _lacks_password(self, now: float) -> bool:
-        return self._agenda.lacks(self._vault.current, now)
+        return self._policy.lacks(self._vault.current, now)
 
     def _client_failed(self, error: MachineError, now: float) -> None:
         self._say(f"{error}; starting it again in {self._pause:g} s")
@@ -176,7 +188,7 @@ class Agent:
         times = [
             now + _LOOK_TIME,
             self._quiet_since + self._linger,
-            self._agenda.deadline(self._vault.current, now),
+            self._policy.deadline(self._vault.current, now),
         ]
         if self._messages.deadline is not None:
             times.append(self._messages.deadline)
