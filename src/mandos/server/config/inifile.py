@@ -103,7 +103,7 @@ def plain_name(name: str, value: str) -> str:
 
 @lru_cache(maxsize=1024)
 def spelling_hint(name: str, known: frozenset[str]) -> str:
-    """The addition to a remark on an unknown name: the name that was meant, if one is like it."""
+    """Return the suggestion for an unknown name, to end a message; empty if no name is like it."""
     found = nearest(name, known)
     return f"; is it {found}?" if found else ""
 
