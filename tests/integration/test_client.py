@@ -25,7 +25,7 @@ from mandos import passwords
 from mandos.client import privileges
 from mandos.client.unprivileged import decryptor
 from mandos.client.unprivileged.attempt import Attempt
-from mandos.client.unprivileged.decryptor import Decryptors
+from mandos.client.unprivileged.decryptor import Openers
 from mandos.client.unprivileged.loop import FOREVER, Loop, next_deadline
 from mandos.client.unprivileged.search import Target
 from mandos.client.unprivileged.servers import Fetcher
@@ -233,29 +233,27 @@ def _fetch(client_keys: Keys, search: Everybody, said: list[str]) -> bytes:
     )
     priority = Priority(grammar.PRIORITY)
     loop = Loop()
-    decryptors = Decryptors((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
+    openers = Openers((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
     fetcher = Fetcher(
         loop,
         lambda sock: Session(priority, credentials, sock.fileno(), is_server=True),
-        decryptors.open,
+        openers.open,
         (said.append, said.append),
         retry=3600,
     )
-    decryptors.attach(loop)
+    openers.attach(loop)
     try:
         while fetcher.password is None:
             search.tick(fetcher)
-            for part in (decryptors, fetcher):
+            for part in (openers, fetcher):
                 part.tick(time.monotonic())
             now = time.monotonic()
             if fetcher.password is None:
-                loop.wait(
-                    min(search.deadline(now), next_deadline((decryptors, fetcher), now)) - now
-                )
+                loop.wait(min(search.deadline(now), next_deadline((openers, fetcher), now)) - now)
         return fetcher.password
     finally:
         fetcher.close()
-        decryptors.close()
+        openers.close()
         loop.close()
 
 
@@ -535,10 +533,10 @@ def test_missing_interface_is_waited_for(client_keys: Keys) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
-def test_decryptor_that_still_has_root_is_ended(
+def test_opener_that_still_has_root_is_ended(
     client_keys: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A signal can end the client before its first decryptor has given root up: in order, too."""
+    """A signal can end the client before its first opener has given root up: in order, too."""
     may_give_up = tmp_path / "may give root up"
 
     def give_up_root() -> None:
@@ -551,10 +549,10 @@ def test_decryptor_that_still_has_root_is_ended(
     child = os.fork()
     if child == 0:
         try:
-            decryptors = Decryptors((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
+            openers = Openers((client_keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
             privileges.give_up_root()
             os.write(writing, b"ending")
-            decryptors.close()
+            openers.close()
             with pytest.raises(ChildProcessError):
                 os.wait()
             os._exit(0)

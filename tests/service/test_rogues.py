@@ -71,7 +71,7 @@ def _peak(client: Process) -> int:
         try:
             peak = max(peak, _private_memory(pid))
         except (FileNotFoundError, ProcessLookupError):
-            continue  # a decryptor has ended
+            continue  # an opener has ended
         time.sleep(0.05)
     return peak
 

@@ -46,7 +46,7 @@ class Opened:
         self.signed = signed
 
 
-class _Decryptor:
+class _Opener:
     """One process; ``done`` is set once it has a message to open."""
 
     __slots__ = ("answer", "deadline", "done", "message", "pid", "socket")
@@ -78,7 +78,7 @@ class _Decryptor:
                 return
 
 
-class Decryptors:
+class Openers:
     """The processes that open messages with one secret key, read from the file ``path``."""
 
     def __init__(self, secret_key: bytes, path: str) -> None:
@@ -86,8 +86,8 @@ class Decryptors:
         self._secret_key = secret_key
         self._path = path
         self._loop: Loop | None = None
-        self._spare: _Decryptor | None = _Decryptor(secret_key)
-        self._busy: list[_Decryptor] = []
+        self._spare: _Opener | None = _Opener(secret_key)
+        self._busy: list[_Opener] = []
         self._queue: list[tuple[int, bytes, Callable[[Opened | MandosError], None]]] = []
 
     def attach(self, loop: Loop) -> None:
@@ -117,80 +117,80 @@ class Decryptors:
 
     def tick(self, now: float) -> None:
         """End those that took too long."""
-        for decryptor in [one for one in self._busy if one.deadline <= now]:
-            self._finish(decryptor, PeerError("opening the secret took too long"))
+        for opener in [one for one in self._busy if one.deadline <= now]:
+            self._finish(opener, PeerError("opening the secret took too long"))
 
     def close(self) -> None:
         """End all of them."""
-        for decryptor in (*self._busy, *([self._spare] if self._spare else [])):
-            self._drop(decryptor)
+        for opener in (*self._busy, *([self._spare] if self._spare else [])):
+            self._drop(opener)
         self._busy, self._spare = [], None
 
     def _begin(self) -> None:
         while self._queue and len(self._busy) < _AT_ONCE:
-            decryptor = self._spare
-            if decryptor is None:
-                decryptor = _Decryptor(self._secret_key)
-                self._watch(decryptor)
+            opener = self._spare
+            if opener is None:
+                opener = _Opener(self._secret_key)
+                self._watch(opener)
             self._spare = None
-            _before, sealed, decryptor.done = self._queue.pop(0)
-            decryptor.message = memoryview(sealed)
-            decryptor.deadline = time.monotonic() + _TIME
-            self._busy.append(decryptor)
-            self._write(decryptor)
+            _before, sealed, opener.done = self._queue.pop(0)
+            opener.message = memoryview(sealed)
+            opener.deadline = time.monotonic() + _TIME
+            self._busy.append(opener)
+            self._write(opener)
 
-    def _watch(self, decryptor: _Decryptor) -> None:
+    def _watch(self, opener: _Opener) -> None:
         assert self._loop is not None  # noqa: S101 - attach comes first
-        self._loop.watch(decryptor.socket.fileno(), lambda: self._serve(decryptor))
+        self._loop.watch(opener.socket.fileno(), lambda: self._serve(opener))
 
-    def _serve(self, decryptor: _Decryptor) -> None:
-        if decryptor.message:
-            self._write(decryptor)
-        self._read(decryptor)
+    def _serve(self, opener: _Opener) -> None:
+        if opener.message:
+            self._write(opener)
+        self._read(opener)
 
-    def _write(self, decryptor: _Decryptor) -> None:
+    def _write(self, opener: _Opener) -> None:
         """Hand the message over, as far as it goes; its end is the end of the stream."""
         assert self._loop is not None  # noqa: S101 - as above
         try:
-            while decryptor.message:
-                decryptor.message = decryptor.message[decryptor.socket.send(decryptor.message) :]
-            decryptor.socket.shutdown(socket.SHUT_WR)
+            while opener.message:
+                opener.message = opener.message[opener.socket.send(opener.message) :]
+            opener.socket.shutdown(socket.SHUT_WR)
         except BlockingIOError:
-            self._loop.change(decryptor.socket.fileno(), READ | WRITE)
+            self._loop.change(opener.socket.fileno(), READ | WRITE)
         except OSError:
-            decryptor.message = memoryview(b"")  # it has died; reading shows the reason
+            opener.message = memoryview(b"")  # it has died; reading shows the reason
         else:
-            self._loop.change(decryptor.socket.fileno(), READ)
+            self._loop.change(opener.socket.fileno(), READ)
 
-    def _read(self, decryptor: _Decryptor) -> None:
+    def _read(self, opener: _Opener) -> None:
         try:
-            while piece := decryptor.socket.recv(_PIECE):
-                decryptor.answer += piece
-                if len(decryptor.answer) > _ANSWER_LIMIT:
+            while piece := opener.socket.recv(_PIECE):
+                opener.answer += piece
+                if len(opener.answer) > _ANSWER_LIMIT:
                     break
         except BlockingIOError:
             return
         except OSError:
             pass  # it died with a part of the message unread
-        self._finish(decryptor, _result(bytes(decryptor.answer), self._path))
+        self._finish(opener, _verdict(bytes(opener.answer), self._path))
 
-    def _finish(self, decryptor: _Decryptor, result: Opened | MandosError) -> None:
+    def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
         """Pass the result for the message on; a key that cannot be used ends the program."""
-        self._drop(decryptor)
-        if decryptor is self._spare:
+        self._drop(opener)
+        if opener is self._spare:
             self._spare = None
         else:
-            self._busy.remove(decryptor)
+            self._busy.remove(opener)
         if isinstance(result, (AdministratorError, MachineError)):
             raise result
-        if decryptor.done:
-            decryptor.done(result)
+        if opener.done:
+            opener.done(result)
         self._begin()
 
-    def _drop(self, decryptor: _Decryptor) -> None:
+    def _drop(self, opener: _Opener) -> None:
         if self._loop:
-            self._loop.forget(decryptor.socket.fileno())
-        decryptor.end()
+            self._loop.forget(opener.socket.fileno())
+        opener.end()
 
 
 def _open(end: socket.socket, secret_key: bytes) -> None:
@@ -225,7 +225,7 @@ def _told(error: MandosError) -> bytes:
     return "\0".join((str(error), error.hint or "")).encode(errors="replace")
 
 
-def _result(answer: bytes, path: str) -> Opened | MandosError:
+def _verdict(answer: bytes, path: str) -> Opened | MandosError:
     kind, rest = answer[:1], answer[1:]
     if kind in {_SIGNED, _UNSIGNED}:
         return Opened(rest, signed=kind == _SIGNED)

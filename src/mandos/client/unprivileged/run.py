@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run of the client's unprivileged half: its parts, and the order of their start.
 
-The order lets all processes work at once: the decryptor loads the OpenPGP library while this
-process asks the network, and this process loads GnuTLS while servers answer.
+The order is chosen so that all processes work at once: the opener loads the OpenPGP library while
+this process asks the network, and this process loads GnuTLS while servers answer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from mandos.client.notices import BURST, PAUSE, Sparing, notice
-from mandos.client.unprivileged.decryptor import Decryptors
+from mandos.client.unprivileged.decryptor import Openers
 from mandos.client.unprivileged.loop import Loop, next_deadline
 from mandos.client.unprivileged.search import DirectSearch, ZeroconfSearch
 from mandos.client.unprivileged.servers import Fetcher
@@ -64,14 +64,14 @@ class Run:
         reports: tuple[Callable[[str], None], Callable[[str], None]],
         signed: tuple[str, str] = ("", ""),
     ) -> None:
-        """Start the first decryptor; nothing else happens yet."""
+        """Start the first opener; nothing else happens yet."""
         self._settings = settings
         self._files = files
         self._selection = selection
         self._network = network
         self._tell, self._debug = reports
         self._sparing = Sparing(BURST, PAUSE, 0.0)
-        self._decryptors = Decryptors(files[settings.seckey], settings.seckey)
+        self._openers = Openers(files[settings.seckey], settings.seckey)
         self._loop = Loop()
         self._identity: Identity | None = None
         self._watch: UsableLinks | None = None
@@ -80,7 +80,7 @@ class Run:
         self._fetcher = Fetcher(
             self._loop,
             self._make_session,
-            self._decryptors.open,
+            self._openers.open,
             (self._say, self._debug),
             retry=settings.retry,
             ask_route=network.ask_route if network else None,
@@ -99,11 +99,11 @@ class Run:
             search.close()
         if self._watch:
             self._watch.close()
-        self._decryptors.close()
+        self._openers.close()
 
     def fetch(self) -> bytes:
         """Return the password, once some server has given it."""
-        self._decryptors.attach(self._loop)
+        self._openers.attach(self._loop)
         if self._network:
             self._network.attach(self._loop, self._begin)
         if self._network is None or self._network.ready:
@@ -118,7 +118,7 @@ class Run:
 
     def _turn(self, longest: float | None = None) -> None:
         found = [part for part in (self._watch, self._waiting) if part]
-        parts: list[Part] = [self._decryptors, *found, *self._searches, self._fetcher]
+        parts: list[Part] = [self._openers, *found, *self._searches, self._fetcher]
         for part in parts:
             part.tick(time.monotonic())  # the part before may have taken a while
         if self._fetcher.password is None:
