@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 #: Their handlers are the parent's, and must not run in a child.
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 #: Python ignores these; a program that expects their default action must find it.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors
@@ -232,7 +232,7 @@ def accompany(
     try:
         child = _fork()
         if child == 0:
-            _be_the_companion(work, theirs, errors)
+            _be_the_helper(work, theirs, errors)
     except OSError as error:
         ours.close()
         raise MachineError(f"cannot start a process: {error.strerror}") from error
@@ -296,7 +296,7 @@ def _be_the_child(work: Callable[[], bytes], writing: int, memory: int) -> None:
         os._exit(status)
 
 
-def _be_the_companion(
+def _be_the_helper(
     work: Callable[[socket.socket], object], end: socket.socket, errors: int | None
 ) -> None:
     """Never returns; nothing of us may run on in a second process."""

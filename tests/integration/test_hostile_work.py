@@ -164,7 +164,7 @@ async def test_crowd_is_accepted_in_cheap_turns(honest: float) -> None:
 
 
 class Nothing:
-    """A vault without secrets."""
+    """A judge without secrets."""
 
     async def judge(self, _identity: PeerIdentity, _peer: Peer) -> SealedSecret | None:
         """Refuse."""

@@ -159,11 +159,11 @@ class Life(RuleBasedStateMachine):
         self.settle()
 
     @rule(approved=st.booleans())
-    def judge(self, *, approved: bool) -> None:
+    def give_verdict(self, *, approved: bool) -> None:
         """An administrator approves or denies."""
         self.settle()
         waiting, enabled = self.waiting, self.client.life.enabled
-        self.client.judge(self.now, approved=approved)
+        self.client.give_verdict(self.now, approved=approved)
         if enabled:
             self.verdict = (self.now + self.client.settings.approval_duration, approved)
         for request in waiting:

@@ -99,7 +99,7 @@ def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> tuple[bytes, bo
         opened = by_session_key.decrypted
     try:
         content = run(
-            lambda: _judged(opened(message, key), key),
+            lambda: _with_mark(opened(message, key), key),
             memory=_MEMORY,
             size=len(_SIGNED) + _CONTENT_LIMIT,
             timeout=_TIME,
@@ -170,7 +170,7 @@ def _decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage:
     return opened
 
 
-def _judged(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bytes:
+def _with_mark(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bytes:
     return (_SIGNED if _is_signed(opened, key) else _UNSIGNED) + _content(opened)
 
 

@@ -27,7 +27,7 @@ from mandos.server.reload import Reloader
 from mandos.server.requests.attack import AttackWatch, Useless
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.interface_changes import Network, announce, keep_listening
-from mandos.server.requests.judge import ClientVault
+from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.listener import Listener
 from mandos.server.requests.sockets import Peer
 from mandos.server.state.writer import Keeper
@@ -121,10 +121,10 @@ class Daemon:
         self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
-        vault = ClientVault(registry, clock, self._keeper)
-        ending.callback(vault.close)
+        judge = RegistryJudge(registry, clock, self._keeper)
+        ending.callback(judge.close)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
-        self._listener = Listener(parts.listening, tls, vault)
+        self._listener = Listener(parts.listening, tls, judge)
         self._listener.on_useless = self._note_useless
         ending.push_async_callback(self._listener.stop)
         self._network = Network()

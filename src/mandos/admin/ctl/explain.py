@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
-from mandos.admin.ctl.words import ago, local, quoted, rough, shown
+from mandos.admin.formatting import ago, full_date, printable, quoted, two_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ def trouble(client: Client, now: datetime) -> Trouble:
 def _short_reason(client: Client) -> str:
     if client.last_enabled is None:
         return "disabled from the beginning"
-    text = _REASONS.get(client.disabled_reason, (shown(client.disabled_reason), ""))[0]
+    text = _REASONS.get(client.disabled_reason, (printable(client.disabled_reason), ""))[0]
     return f"disabled: {text}" if text else "disabled"
 
 
@@ -91,8 +91,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
-    name, command = shown(client.short_name), f"mandos-ctl --approve {quoted(client.name)}"
-    delay = rough(client.approval_delay)
+    name, command = printable(client.short_name), f"mandos-ctl --approve {quoted(client.name)}"
+    delay = two_units(client.approval_delay)
     if client.approval_pending:
         asked = client.last_approval_request
         since = f" (it asked {ago(asked, now)})" if asked else ""
@@ -129,35 +129,37 @@ def _outlook(client: Client, now: datetime) -> Iterator[str]:
         yield f"{seen}, its time is over, and it is about to be disabled."
     else:
         yield (
-            f"{seen}, and is disabled in {rough(expires - now)} ({local(expires)})"
+            f"{seen}, and is disabled in {two_units(expires - now)} ({full_date(expires)})"
             " unless it is found alive before."
         )
     if failure:
         yield (
-            f"Its last check {failure}: see whether {shown(client.host) or 'its host'} is up, and"
-            f" whether its checker works ({shown(client.checker)})."
+            f"Its last check {failure}: see whether {printable(client.host) or 'its host'} is up,"
+            f" and whether its checker works ({printable(client.checker)})."
         )
     elif client.last_checker_status == NEVER_CHECKED:
         yield "No check of it has ended yet."
     if client.timeout <= client.interval:
         yield (
-            f"Its timeout ({rough(client.timeout)}) is not longer than its checks' interval"
-            f" ({rough(client.interval)}): it will be disabled although it is alive."
+            f"Its timeout ({two_units(client.timeout)}) is not longer than its checks' interval"
+            f" ({two_units(client.interval)}): it will be disabled although it is alive."
         )
 
 
 def _disabled(client: Client, now: datetime) -> Iterator[str]:
     reason, since = client.disabled_reason, client.disabled_at
-    because = _REASONS.get(reason, ("", f"({shown(reason)})" if reason else ""))[1]
-    when = f" {ago(since, now)} ({local(since)})" if since else ""
+    because = _REASONS.get(reason, ("", f"({printable(reason)})" if reason else ""))[1]
+    when = f" {ago(since, now)} ({full_date(since)})" if since else ""
     was = "was disabled" if when or because else "is disabled"
-    yield f"No: {shown(client.short_name)} {was}{when}{' ' if because else ''}{because}."
+    yield f"No: {printable(client.short_name)} {was}{when}{' ' if because else ''}{because}."
     if client.last_enabled is None:
         yield "It was never enabled: its section in clients.conf may say enabled = no."
     else:
         alive = client.last_checked_ok
         found = (
-            f"last found alive {ago(alive, now)} ({local(alive)})" if alive else "never found alive"
+            f"last found alive {ago(alive, now)} ({full_date(alive)})"
+            if alive
+            else "never found alive"
         )
         yield f"It was {found}."
         if not reason:
@@ -179,7 +181,7 @@ def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[st
         return
     for record in records:
         if record.kind == "check-failed":
-            yield f"Its checker ended with: {shown(record.detail)}."
+            yield f"Its checker ended with: {printable(record.detail)}."
             return
 
 
@@ -195,8 +197,8 @@ def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str
     for record in records:
         what = _REQUESTS.get(record.kind)
         if what and record.last:
-            where = f" at {shown(record.address)}" if record.address else ""
-            detail = f": {shown(record.detail.lower())}" if record.detail else ""
-            when = f"{ago(record.last, now)} ({local(record.last)})"
+            where = f" at {printable(record.address)}" if record.address else ""
+            detail = f": {printable(record.detail.lower())}" if record.detail else ""
+            when = f"{ago(record.last, now)} ({full_date(record.last)})"
             yield f"It last asked {when}{where}: {what}{detail}."
             return

@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 from mandos.admin.client import KILLED, NEVER_CHECKED
 from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade, trouble
-from mandos.admin.ctl.words import ago, local, rough, shown
+from mandos.admin.formatting import ago
+from mandos.admin.formatting import full_date as local
+from mandos.admin.formatting import printable as shown
+from mandos.admin.formatting import two_units as rough
 from mandos.client_settings import BY_NAME
 
 if TYPE_CHECKING:

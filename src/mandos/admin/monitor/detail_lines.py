@@ -7,9 +7,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mandos.admin.formatting import all_units as span
+from mandos.admin.formatting import countdown as clock
+from mandos.admin.formatting import one_unit as age
+from mandos.admin.formatting import printable
+from mandos.admin.formatting import short_date as moment
 from mandos.admin.monitor.columns import LABELS
 from mandos.admin.monitor.row import State, checker_result
-from mandos.admin.monitor.words import age, clock, moment, printable, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -95,7 +95,7 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
             kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
         case events.Overdue() | events.Forgiven():
             kind, detail, by = _late(event)
-        case events.Judged():
+        case events.VerdictGiven():
             kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
         case events.SettingsChanged():
             kind, detail, by = Kind.CHANGED, " ".join(event.names), event.by

@@ -194,7 +194,7 @@ class Calls:
         raise CallError(bus_names.UNKNOWN_INTERFACE, f"{interface} is no interface here")
 
     def _approve(self, client: Client, body: list[Any], by: str) -> None:
-        client.judge(self._now(), approved=body[0], by=by)
+        client.give_verdict(self._now(), approved=body[0], by=by)
 
     async def _durable(self, call: Message, signature: str = "", *body: object) -> Message:
         """The reply once all is on disk; if that fails, the call's changes are still in force."""

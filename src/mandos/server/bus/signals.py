@@ -5,7 +5,7 @@
 Two signals report the change of a property: the deprecated PropertyChanged and PropertiesChanged,
 each property by itself.  The event's own signal stands where the reference has it.
 
-``docs/dbus.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
+``docs/original.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.SettingsChanged: ("Expires",),
 }
 #: Events after which requests may have stopped waiting.
-_SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
+_SETTLING = (events.Rejected, events.VerdictGiven, events.SecretSent, events.Withdrawn)
 #: Settings whose properties D-Bus clients take to be constant.
 _CONSTANT = frozenset(setting.name for setting in SETTINGS if setting.restart is Restart.FILES)
 #: The properties that say why a client is disabled, and since when.

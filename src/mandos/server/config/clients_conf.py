@@ -33,9 +33,9 @@ from mandos.server.config.inifile import (
     expand,
     label,
     may_end_base64,
-    nearest,
     parse_ini,
     plain_name,
+    spelling_hint,
 )
 from mandos.server.config.parsers import PARSERS, SEAL
 from mandos.wire import grammar
@@ -245,7 +245,7 @@ def _tell_unknown(
         hint = "; is this a continuation of secret? then indent it" if stray else ""
         plain = plain_name(name, value.text)
         if not hint and name not in references:
-            hint = nearest(plain, _KNOWN)
+            hint = spelling_hint(plain, _KNOWN)
         what = f"unknown option {plain}".rstrip() + f" is ignored{hint}"
         level = logging.WARNING if hint else logging.INFO
         notices.add(level, what, f"{where}: line {value.line}: {what}")

@@ -9,13 +9,13 @@ thousand clients.
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError
 from mandos.server.config.files import read_file, shown
+from mandos.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +30,6 @@ _PROBLEM_LIMIT = 99
 #: Characters that one value may take in by expansion, and how deep expansions may be nested.
 _EXPANSION_LIMIT = 1 << 20
 _EXPANSION_DEPTH = 10
-
-#: How alike a misspelled name is to the one that was meant.
-_ALIKE = 0.75
 
 #: What stands for a byte that is not UTF-8: Python's error handler "surrogateescape".
 _SURROGATE = re.compile("[\udc80-\udcff]")
@@ -105,10 +102,10 @@ def plain_name(name: str, value: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def nearest(name: str, known: frozenset[str]) -> str:
-    """What a remark on an unknown name adds: the name that was meant, if one is like it."""
-    found = difflib.get_close_matches(name, sorted(known), 1, _ALIKE)
-    return f"; is it {found[0]}?" if found else ""
+def spelling_hint(name: str, known: frozenset[str]) -> str:
+    """Return the suggestion for an unknown name, to end a message; empty if no name is like it."""
+    found = nearest(name, known)
+    return f"; is it {found}?" if found else ""
 
 
 def parse_boolean(text: str) -> bool:

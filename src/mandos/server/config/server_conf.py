@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mandos
 from mandos.errors import AdministratorError, UsageError
 from mandos.server.config.files import is_there
-from mandos.server.config.inifile import DEFAULT, nearest, parse_boolean, read_ini
+from mandos.server.config.inifile import DEFAULT, parse_boolean, read_ini, spelling_hint
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ class _File:
             row = _BY_NAME.get(option)
             self._lines[option] = line
             if row is None or not row.in_file:
-                self._notice(line, f"unknown option {option!r}", nearest(option, names))
+                self._notice(line, f"unknown option {option!r}", spelling_hint(option, names))
                 continue
             try:
                 self.values[option] = _read(row, text, self.where(option), AdministratorError)

@@ -74,7 +74,7 @@ class Approval:
         self._waiting.remove(request)
         return True
 
-    def judge(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
+    def give_verdict(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
         """Settle all that wait and keep the verdict for a while; returns how many waited."""
         self._approved = approved
         self._in_force_until = now + duration

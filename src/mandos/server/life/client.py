@@ -403,7 +403,7 @@ class Client:
         if self._approval.withdraw(request):
             self.tell(events.Withdrawn(self.name, now))
 
-    def judge(self, now: datetime, *, approved: bool, by: str = "") -> None:
+    def give_verdict(self, now: datetime, *, approved: bool, by: str = "") -> None:
         """Approve or deny all that wait, and all that ask within the approval duration.
 
         Without effect on a disabled client: enabling it later must not find an old verdict.
@@ -411,8 +411,10 @@ class Client:
         self.advance(now)
         if not self.life.enabled:
             return
-        self.tell(events.Judged(self.name, now, approved, by))
-        waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
+        self.tell(events.VerdictGiven(self.name, now, approved, by))
+        waited = self._approval.give_verdict(
+            now, self.settings.approval_duration, approved=approved
+        )
         self._reject(0 if approved else waited, Rejection.DENIED, now)
 
     def secret_sent(self, now: datetime) -> None:

@@ -175,7 +175,7 @@ class Withdrawn(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged(Event):
+class VerdictGiven(Event):
     """An administrator approved or denied the client."""
 
     approved: bool

@@ -46,7 +46,7 @@ class TLS(NamedTuple):
     authenticator: Authenticator = RawKeyAuthenticator()
 
 
-class Vault(Protocol):
+class Judge(Protocol):
     """The protocol of the judge that decides which peer gets which secret."""
 
     async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
@@ -63,13 +63,13 @@ class Connection:
     """Serves one accepted, non-blocking socket; raises PeerError when the peer is at fault."""
 
     def __init__(
-        self, sock: socket.socket, peer: Peer, tls: TLS, vault: Vault, turns: Turns
+        self, sock: socket.socket, peer: Peer, tls: TLS, judge: Judge, turns: Turns
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._peer = peer
         self._tls = tls
-        self._vault = vault
+        self._judge = judge
         self._turns = turns
         self._source = source_of(peer)
         self._session: Session
@@ -120,13 +120,13 @@ class Connection:
         limits.install(self._session.pointer)
 
     async def _judged(self, identity: PeerIdentity) -> SealedSecret | None:
-        """Wait for the vault, but not longer than the peer does."""
+        """Wait for the judge, but not longer than the peer does."""
         descriptor = self._socket.fileno()
         try:
             async with asyncio.timeout(None) as patience:
                 self._loop.add_reader(descriptor, self._listen, patience)
                 try:
-                    return await self._vault.judge(identity, self._peer)
+                    return await self._judge.judge(identity, self._peer)
                 finally:
                     self._loop.remove_reader(descriptor)
         except TimeoutError as error:
@@ -150,9 +150,9 @@ class Connection:
         try:
             await self._send(secret.data)
         except BaseException:
-            self._vault.undelivered(identity, self._peer)
+            self._judge.undelivered(identity, self._peer)
             raise
-        self._vault.delivered(identity, self._peer)
+        self._judge.delivered(identity, self._peer)
 
     def _identified(self) -> PeerIdentity:
         try:

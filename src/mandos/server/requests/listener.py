@@ -22,7 +22,7 @@ from mandos.server.requests.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mandos.server.requests.connection import TLS, Vault
+    from mandos.server.requests.connection import TLS, Judge
     from mandos.server.requests.sockets import Peer
 
 log = logging.getLogger(__name__)
@@ -63,12 +63,12 @@ class Listener:
     """
 
     def __init__(
-        self, listening: socket.socket, tls: TLS, vault: Vault, room: int | None = None
+        self, listening: socket.socket, tls: TLS, judge: Judge, room: int | None = None
     ) -> None:
         self.on_useless: Callable[[Useless, Peer], object] = _ignore
         self._listening = listening
         self._tls = tls
-        self._vault = vault
+        self._judge = judge
         self._room = room_for_connections() if room is None else room
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,7 +151,7 @@ class Listener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if len(self._open) + len(self._proved) >= self._room:
             self._make_room(peer)
-        connection = Connection(sock, peer, self._tls, self._vault, self._turns)
+        connection = Connection(sock, peer, self._tls, self._judge, self._turns)
         task = asyncio.create_task(self._serve(connection, peer))
         self._tasks.add(task)
         self._open[task] = connection

@@ -144,7 +144,7 @@ def _database(path: Path, user: ServerUser, found: Obstacle | None) -> Iterator[
     if holder is not None:
         yield ok(_DATABASE, f"a server uses it: {title(holder)}")
     if database.exists():
-        yield _judged(database, _inspected(database, user, running=holder is not None))
+        yield _finding(database, _inspected(database, user, running=holder is not None))
     elif list_.exists():
         said = f"{database} is missing, though {list_} is there"
         yield failed(_DATABASE, said, f"restore it, or remove {list_} if this is a new beginning")
@@ -168,7 +168,7 @@ def _problem_of_list(path: Path) -> str:
     return ""
 
 
-class _Verdict(NamedTuple):
+class _Inspection(NamedTuple):
     """The schema's version, or else the problem; a database that cannot be read may be sound."""
 
     version: int
@@ -176,60 +176,60 @@ class _Verdict(NamedTuple):
     unreadable: str = ""
 
 
-def _judged(database: Path, verdict: _Verdict) -> Finding:
+def _finding(database: Path, inspection: _Inspection) -> Finding:
     """Make a finding of what an inspection has shown."""
     aside = "or go on: the server sets it aside, and reports every client that may be disabled"
-    if verdict.unreadable:
-        said = f"{database} cannot be read: {verdict.unreadable}"
+    if inspection.unreadable:
+        said = f"{database} cannot be read: {inspection.unreadable}"
         return failed(_DATABASE, said, f"see: ls -la {database.parent}; dmesg")
-    if verdict.damage:
-        said = f"{database} is damaged: {verdict.damage}"
+    if inspection.damage:
+        said = f"{database} is damaged: {inspection.damage}"
         return failed(_DATABASE, said, f"stop the server and restore a backup, {aside}")
-    if verdict.version > SCHEMA_VERSION:
-        said = f"{database} was written by a newer version of mandos (schema {verdict.version})"
+    if inspection.version > SCHEMA_VERSION:
+        said = f"{database} was written by a newer version of mandos (schema {inspection.version})"
         return failed(_DATABASE, said, f"install that version again, {aside}")
-    return ok(_DATABASE, f"{database} is sound (schema {verdict.version})")
+    return ok(_DATABASE, f"{database} is sound (schema {inspection.version})")
 
 
-def _inspected(database: Path, user: ServerUser, *, running: bool) -> _Verdict:
+def _inspected(database: Path, user: ServerUser, *, running: bool) -> _Inspection:
     """Look into the database without writing anything.
 
     While a server runs, SQLite shares its memory with it.  Otherwise a copy in memory is made, with
     the log that a crash may have left; by us when files are not the user's, as the server does.
     """
     if running:
-        return _Verdict(*as_user(user, lambda: _look_into(database)))
+        return _Inspection(*as_user(user, lambda: _look_into(database)))
     if foreign(database.parent, user.uid):
-        return _Verdict(*in_child(lambda: _look_into_copy(database.parent)))
-    return _Verdict(*as_user(user, lambda: _look_into_copy(database.parent)))
+        return _Inspection(*in_child(lambda: _look_into_copy(database.parent)))
+    return _Inspection(*as_user(user, lambda: _look_into_copy(database.parent)))
 
 
-def _look_into_copy(directory: Path) -> _Verdict:
+def _look_into_copy(directory: Path) -> _Inspection:
     copy = read_copy(directory)
     if copy.database is None:
-        return _Verdict(0, unreadable=copy.problem)
-    return _verdict(copy.database)
+        return _Inspection(0, unreadable=copy.problem)
+    return _inspect(copy.database)
 
 
-def _look_into(database: Path) -> _Verdict:
+def _look_into(database: Path) -> _Inspection:
     uri = f"file:{quote(str(database.absolute()))}?mode=ro"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     except sqlite3.Error as error:
-        return _Verdict(0, unreadable=str(error))
+        return _Inspection(0, unreadable=str(error))
     try:
-        return _verdict(connection)
+        return _inspect(connection)
     finally:
         connection.close()
 
 
-def _verdict(connection: sqlite3.Connection) -> _Verdict:
+def _inspect(connection: sqlite3.Connection) -> _Inspection:
     try:
         connection.execute("PRAGMA trusted_schema = OFF")
         (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except (sqlite3.Error, ValueError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in MACHINE_ERRORS:
-            return _Verdict(0, unreadable=str(error))
-        return _Verdict(0, damage=str(error))
-    return _Verdict(version, damage="" if found == "ok" else " ".join(str(found).split()))
+            return _Inspection(0, unreadable=str(error))
+        return _Inspection(0, damage=str(error))
+    return _Inspection(version, damage="" if found == "ok" else " ".join(str(found).split()))

@@ -19,7 +19,6 @@ from mandos.admin.ctl import log, screen, table
 from mandos.admin.ctl.columns import Cell, Medium, layout
 from mandos.admin.ctl.explain import Grade, trouble, why
 from mandos.admin.ctl.watch import Line, SignalWatch
-from mandos.admin.ctl.words import ago, quoted, rough, shown
 from mandos.errors import MandosError
 from mandos.openpgp.secret_check import warning_about
 
@@ -157,37 +156,6 @@ def _fits(name: str, value: object) -> bool:
     kind = kinds.get(name, str)
     wanted = type(value) is kind and (kind is not int or name == "LastCheckerStatus" or value >= 0)  # type: ignore[operator]
     return wanted and (name != "LastCheckerStatus" or -2 <= value < 2**15)  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(
-    ("duration", "text"),
-    [
-        (timedelta(0), "0 s"),
-        (timedelta(milliseconds=1500), "1 s"),
-        (timedelta(milliseconds=15), "15 ms"),
-        (timedelta(minutes=5), "5 min"),
-        (timedelta(hours=1, seconds=5), "1 h"),
-        (timedelta(days=1, hours=2, minutes=3), "1 day 2 h"),
-        (timedelta(days=400), "400 days"),
-    ],
-)
-def test_rough_durations(duration: timedelta, text: str) -> None:
-    """Two units are enough for people."""
-    assert rough(duration) == text
-
-
-def test_moments() -> None:
-    """What has just happened is not in the future, whatever the clocks say."""
-    assert ago(NOW + timedelta(seconds=30), NOW) == "just now"
-    assert ago(NOW - timedelta(days=1), NOW) == "1 day ago"
-
-
-def test_names_are_harmless() -> None:
-    """A name can neither move the cursor nor run a command when it is pasted."""
-    assert shown("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
-    assert shown("é日本 ~") == "é日本 ~"
-    assert quoted("a b") == "'a b'"
-    assert quoted("-a") == "-- -a"
 
 
 def test_columns() -> None:

@@ -280,7 +280,7 @@ def test_verdict_settles_all_that_wait_and_stays_in_force(
     requests = [_waiting(story), _waiting(story)]
     for number, request in enumerate(requests):
         request.wake = lambda number=number: woken.append(number)  # type: ignore[misc]
-    story.after(SECOND).judge(story.now, approved=approved)
+    story.after(SECOND).give_verdict(story.now, approved=approved)
     assert woken == [0, 1]
     assert [story.client.answer(request, story.now) for request in requests] == [answer, answer]
     assert story.after(9 * SECOND).ask(story.now) == answer
@@ -292,7 +292,7 @@ def test_approved_while_the_loop_was_late_still_counts() -> None:
     """A request that was approved keeps its answer after the approval itself has ended."""
     story = _approval(approved_by_default=False)
     request = _waiting(story)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     assert story.after(MINUTE).answer(request, story.now) == Give()
 
 
@@ -304,7 +304,7 @@ def test_disabled_while_waiting_or_just_approved() -> None:
     assert story.client.answer(waiting, START) == Refuse(Rejection.DISABLED)
     story.client.enable(START)
     approved = _waiting(story)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.disable(START, Why.ADMINISTRATOR)
     assert story.client.answer(approved, START) == Refuse(Rejection.DISABLED)
     story.client.enable(START)
@@ -314,10 +314,10 @@ def test_disabled_while_waiting_or_just_approved() -> None:
 def test_verdict_on_a_disabled_client_has_no_effect() -> None:
     """An approval given while the client was disabled does not wait for it to be enabled."""
     story = _approval(enabled=False)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.enable(START)
     assert isinstance(story.client.ask(START), Request)
-    assert story.told_of(events.Judged) == []
+    assert story.told_of(events.VerdictGiven) == []
 
 
 def test_new_key_ends_what_the_old_one_began() -> None:
@@ -326,7 +326,7 @@ def test_new_key_ends_what_the_old_one_began() -> None:
     waiting = _waiting(story)
     story.client.reconfigure(replace(story.client.configured, key_id="cd" * 32), story.now)
     assert story.client.answer(waiting, START) == Refuse(Rejection.NEW_KEY)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.reconfigure(replace(story.client.configured, key_id="ef" * 32), story.now)
     assert isinstance(story.client.ask(START), Request)
 
@@ -338,7 +338,7 @@ def test_decision_is_reconsidered() -> None:
     story.client.change(START, approval_delay=30 * SECOND)
     assert story.client.reconsider(START, approved=True) == Give()
     assert story.client.reconsider(START, approved=False) == Refuse(Rejection.TIMED_OUT)
-    story.client.judge(START, approved=False)
+    story.client.give_verdict(START, approved=False)
     assert story.client.reconsider(START, approved=True) == Refuse(Rejection.DENIED)
     story.client.disable(START, Why.ADMINISTRATOR)
     assert story.client.reconsider(START, approved=True) == Refuse(Rejection.DISABLED)
