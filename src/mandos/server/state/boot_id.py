@@ -4,7 +4,8 @@
 
 The kernel makes an ID for each boot (proc_sys_kernel(5), random/boot_id); the state directory keeps
 the ID of the boot in which the server last served.  A thief may be able to crash the server from
-the network, but not to start its machine anew, so ``client.py`` forgives more after the latter.
+the network, but not to start its machine anew, so ``life/client.py`` forgives a client more after
+the latter.
 Every doubt counts as "only the server".
 """
 
