@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the programs of the initial RAM disk have in common: signals, messages, exit status.
+"""The common part of the programs of the initial RAM disk: signals, messages, exit status.
 
 A program is a command line and a function.  Signals that end it unwind the function first, so that
 ``finally`` undoes every change: to a terminal, a FIFO, a question on the boot screen.

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Explain to a person whether a client would get its secret now, and what is wrong with it.
+"""Explains to a person whether a client would get its secret now, and the reason if not.
 
 Pure: the server's data about the client and the time go in, text comes out.
 """
@@ -81,7 +81,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
     """One paragraph: will it get its secret now; if not, why not, since when, and the remedy.
 
     ``ours``: the server is not the reference's, which hands the secret out when there is no
-    approval delay, whatever the default.  ``records`` are its newest audit records, newest first.
+    approval delay, even if the default is to deny.  ``records`` are its newest audit records,
+    newest first.
     """
     if client.enabled:
         sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]

@@ -3,8 +3,8 @@
 """Finds the plugins in the plugin directory, and how each is to be started.
 
 A set-user-ID *script* runs as its caller: the kernel ignores the bit, execve(2).  The plugins of
-this family are scripts, so the runner gives them what the kernel would give to a binary: the real
-user stays unprivileged, the effective and saved one is the file's owner.
+this family are scripts, so the runner sets their user IDs as the kernel would for a binary: the
+real user stays unprivileged, the effective and saved one is the file's owner.
 """
 
 from __future__ import annotations

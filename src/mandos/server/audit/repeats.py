@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bounds the log lines about requests: the first of a kind is logged, its repetitions are counted.
 
-(The level DEBUG has them all, for an administrator who searches for a fault.)
+(The level DEBUG logs them all, which helps to find a fault.)
 
 A request of a known client is a repetition if the client, the kind and the reason are the same; of
 an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
-tells of all unknown keys together.  What an administrator does to a client begins anew: the next
+tells of all unknown keys together.  An administrator's act on a client begins anew: the next
 refusal is logged at once.  Memory is bounded by the number of clients.  Pure.
 """
 

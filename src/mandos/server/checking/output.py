@@ -23,7 +23,7 @@ _PAUSE = 0.05
 
 
 class CheckerOutput:
-    """Reads what one checker prints; needs a running event loop.
+    """Reads the output of one checker; needs a running event loop.
 
     ``writing`` is the descriptor for the checker.  It is None when the process has no descriptors
     left: then nothing is read.

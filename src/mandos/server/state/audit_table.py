@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The audit trail in the database, bounded in size against floods from the network.
 
-What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
-counted instead of repeated, and may fill at most half of the trail: nobody can flush out what
-administrators did.
+Records that strangers can provoke (unknown keys, rejections, requests for approval, failed checks)
+are counted instead of repeated, and fill at most half of the trail.  So strangers cannot flush out
+the records of administrators' acts.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class AuditTable:
         }
 
     def add(self, cursor: sqlite3.Cursor, records: Iterable[Record]) -> None:
-        """Add records, oldest first, and drop what is too much."""
+        """Add records, oldest first, and drop the oldest ones above the limit."""
         for provoked, some in groupby(records, lambda record: record.kind in PROVOKED):
             if provoked:
                 for record in some:

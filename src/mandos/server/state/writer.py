@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Saves changes of the clients to disk, and lets callers wait until they are saved.
 
-What changes is collected and written by a thread, many changes in one go.  What checkers find may
-wait for a second; what strangers provoke is written at most once a second, so that they cannot keep
-the disk busy; everything else is written at once, and whoever must not speak before it is
-safe waits in ``durable``.  A record is logged once it is on disk: what the log says will last.
+A thread writes the collected changes, many in one go.  Results of checkers may wait for a second.
+Changes that strangers can provoke are written at most once a second, so that they cannot keep the
+disk busy.  All others are written at once, and ``durable`` waits until they are safe.  A record is
+logged only when it is on disk, so that a crash takes back nothing that the log has said.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _REST = 0.004
 _RETRY = 5.0
 #: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
-#: What whoever has a client's key can cause as often as he connects.
+#: Events that a peer with a client's key can cause as often as it connects.
 _PROVOKING = (events.ApprovalNeeded,)
-#: What changes nothing that is kept.
+#: Events that change nothing on disk.
 _PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
 
 #: Records that wait for a disk to recover.
@@ -86,7 +86,7 @@ class Keeper:
     def note(self, record: Record, *, tell: bool = True) -> None:
         """Add a record to the audit trail.
 
-        What strangers provoke is only told when too much of it waits for the disk.
+        A record that strangers can provoke is only logged when too many of them wait for the disk.
         """
         date = self._clock.date(record.at)
         if date != record.at:

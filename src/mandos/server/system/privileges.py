@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives up root, and makes what needs root first: state directory, PID file (see mandos(8)).
+"""Gives up root, and makes the state directory and the PID file before (see mandos(8)).
 
 The server starts as root so that it can read files that are root's alone.  It then becomes a user
 of its own for good, with one capability left: CAP_NET_RAW, for checkers.

@@ -25,7 +25,7 @@ _VARIABLES = (
     "RUNTIME_DIRECTORY",
 )  # fmt: skip
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-_DIGITS = 19  # what fits into 64 bits
+_DIGITS = 19  # as many fit into 64 bits
 #: Bytes of a status text; the manager reads 4096 of a message.
 _STATUS_LIMIT = 1024
 #: Seconds that a message may wait for a busy manager; then it is dropped.
