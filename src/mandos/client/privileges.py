@@ -40,7 +40,7 @@ def be_root() -> None:
 
 
 def give_up_root() -> None:
-    """Become the user that started us, or "nobody" when that was root; nothing for others.
+    """Become the user that started us, or "nobody" when root did; without effect for others.
 
     Afterwards real, effective and saved IDs are the same, there are no supplementary groups, and
     the kernel has cleared all capabilities (capabilities(7)).  Raises MachineError when it fails.

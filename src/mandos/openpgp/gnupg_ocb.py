@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TAG = 16
 _NONCE = 15
 _TYPE = b"\xd4"  # a new header's first byte, for type 20
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 6, 16  # 64 bytes, as a power of two; and what is added at most
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 6, 16  # 64 bytes, as a power of two; and the most that is added
 _MODE_OCB = 2
 
 

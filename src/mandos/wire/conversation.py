@@ -221,7 +221,7 @@ class ClientConversation(_Conversation):
             self._secret.clear()
             raise self.fail(
                 f"the server sent more than {grammar.MESSAGE_LIMIT} bytes, "
-                "which no sealed password needs"
+                "which no encrypted password needs"
             )
         return None
 

@@ -46,9 +46,9 @@ class UnreachableError(PeerError):
 
 
 class Attempt:
-    """Asks one server for the sealed password.
+    """Asks one server for the encrypted password.
 
-    ``advance`` is called when the socket is ready for ``waits_for``; it returns the sealed
+    ``advance`` is called when the socket is ready for ``waits_for``; it returns the encrypted
     password once it is complete, and raises PeerError when this server gives none.
     """
 

@@ -33,7 +33,7 @@ _AT_ONCE, _QUEUE_LIMIT = 2, 16
 _PIECE = 1 << 16
 _ANSWER_LIMIT = _PIECE  # a password, or why there is none
 _SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
-_DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
+_DEAD = "cannot decrypt the secret: damaged, too large, or encrypted for another key"
 
 
 class Opened:
@@ -235,7 +235,7 @@ def _verdict(answer: bytes, path: str) -> Opened | MandosError:
         return _as_error(MachineError, "", rest[1:])
     if kind == _UNUSABLE:
         return _as_error(AdministratorError, f"{path}: ", rest[1:])
-    return PeerError(_DEAD, "seal the password again on the client: mandos-keygen --password")
+    return PeerError(_DEAD, "encrypt the password again, on the client: mandos-keygen --password")
 
 
 def _as_error(kind: type[MandosError], prefix: str, told: bytes) -> MandosError:

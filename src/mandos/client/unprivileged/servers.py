@@ -55,13 +55,13 @@ _NO_WAY_TIME = 9.0
 UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 _NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
-_SIGN = "mandos-keygen --password seals and signs"
+_SIGN = "mandos-keygen --password encrypts and signs"
 #: Different complaints that are reported about one server.
 _COMPLAINT_LIMIT = 8
 
 
 class _Server:
-    """A server, the attempt under way, when to begin the next one, and what went wrong so far.
+    """A server, the attempt under way, when to begin the next one, and its failures so far.
 
     ``complaint`` is the last failure, ``told`` are the failures already reported to a person.
     """
@@ -131,7 +131,7 @@ class Fetcher:
         self.prefers_signed = True
         #: Whether one that is not signed is never used.
         self.signed_only = False
-        #: What a person can do about a password that is refused because it is not signed.
+        #: The cure for a password that is refused because it is not signed.
         self.unsigned_hint = _SIGN
         self._loop = loop
         self._make_session = make_session
