@@ -3,7 +3,7 @@
 """The Mandos client: finds servers, fetches the encrypted password, decrypts it and prints it.
 
 ``main`` is the program and ``settings`` its command line.  ``root`` and ``root_helper`` do the
-little that needs root.  All else happens in ``unprivileged``: ``search`` finds servers, ``attempt``
-is a conversation with one of them, and ``servers`` chooses between all.  The client runs once per
-boot: only cheap imports, no asyncio.
+little that needs root.  All else happens without rights: ``unprivileged.search`` finds servers,
+``unprivileged.attempt`` is a conversation with one, ``unprivileged.servers`` chooses among all.
+The client runs once per boot: only cheap imports, no asyncio.
 """

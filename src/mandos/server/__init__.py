@@ -4,7 +4,7 @@
 
 A request comes in through ``requests/listener.py`` and ``requests/connection.py``.  Then
 ``requests/judge.py`` asks ``life/registry.py`` for the client with that key, and the client
-(``life/client.py``), a pure object that takes ``now``, decides.  Its events (``life/events.py``)
-tell the other parts all that they need.  ``config`` reads the administrator's files, and
-``daemon.py`` wires everything.  Must not import ``mandos.client`` or ``mandos.admin``.
+(``life/client.py``), a pure object, decides.  Its events (``life/events.py``) tell the other parts
+all that they need.  ``config`` reads the administrator's files, and ``daemon.py`` wires everything.
+Must not import ``mandos.client`` or ``mandos.admin``.
 """
