@@ -213,7 +213,7 @@ def run_isolated(
         os.close(reading)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status != 0:
-        raise MachineError("the work failed in its own process")
+        raise MachineError(f"a child process failed with status {status}")
     return output
 
 
@@ -404,5 +404,5 @@ def _read(reading: int, size: int, deadline: float, waiting: Callable[[], object
             return bytes(output)
         output += piece
         if len(output) > size:
-            raise MachineError(f"the work returned more than {size} bytes")
-    raise MachineError("the work took too long")
+            raise MachineError(f"a child process returned more than {size} bytes")
+    raise MachineError("a child process took too long")

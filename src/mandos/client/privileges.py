@@ -55,4 +55,6 @@ def give_up_root() -> None:
     except OSError as error:
         raise MachineError(f"cannot become the user {user}: {error.strerror}") from error
     if 0 in os.getresuid() + os.getresgid():
-        raise MachineError("root has not been given up")
+        raise MachineError(
+            f"cannot give up root for the user {user}: the kernel kept an ID of root"
+        )

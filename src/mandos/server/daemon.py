@@ -252,7 +252,9 @@ class Daemon:
             log.info("the network is back: the clients' timeouts run on")
             clock.release()
         elif not clock.held and not self._network.connected(self._settings.interface):
-            log.warning("no network: the clients' timeouts stand still")
+            log.warning(
+                "no network: the clients' timeouts stand still until it is back (link_loss = hold)"
+            )
             clock.hold()
 
     def _shifted(self, seconds: float) -> None:

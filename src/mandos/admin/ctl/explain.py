@@ -48,7 +48,7 @@ _REASONS = {
 }
 #: The check that a person must make before enabling the client again.
 _BEFORE = {
-    "timeout": "If nobody has taken it away, enable it",
+    "timeout": "If it was not stolen, enable it",
     "state lost": "If it is where it should be, enable it",
 }
 
@@ -106,16 +106,16 @@ def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
     elif not client.approval_delay and (client.approved_by_default or not ours):
         yield f"Yes: {name} gets its secret as soon as it asks."
     elif not client.approval_delay:
-        yield f"No: {name} is denied by default, and nobody is asked: it has no approval delay."
+        yield f"No: {name} is denied by default, and has no approval delay in which to approve it."
         yield (
             f"Give it one (mandos-ctl --approval-delay PT1M {quoted(client.name)}), or approve it"
             f" by default (mandos-ctl --approve-by-default {quoted(client.name)})."
         )
     elif client.approved_by_default:
-        yield f"Yes, unless somebody denies it: {name} waits {delay} for approval,"
+        yield f"Yes, unless it is denied: {name} waits {delay} for approval,"
         yield f"and then gets its secret. Let it through at once with: {command}."
     else:
-        yield f"Only if somebody approves: {name} waits {delay} for that, and then gets nothing."
+        yield f"Only if it is approved: {name} waits {delay} for that, and then gets nothing."
         yield f"Once it has asked, let it through with: {command}."
 
 

@@ -212,7 +212,7 @@ def _bits(text: str | None) -> int:
     if text is None:
         return _RSA_BITS
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise UsageError(f"a key length is a number of bits, not {text!r}")
+        raise UsageError(f"a key length is a number of bits, not {text!r}", "such as 3072")
     return int(text)
 
 

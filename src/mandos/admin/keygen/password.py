@@ -99,7 +99,10 @@ def _piped() -> bytes:
     twice = 2 * (passwords.LIMIT + 1)
     lines = set(_standard_input(twice).removesuffix(b"\n").split(b"\n"))
     if len(lines) > 1 and max(map(len, lines)) <= passwords.LIMIT:
-        raise AdministratorError("standard input has lines that differ", _WHOLE)
+        raise AdministratorError(
+            "standard input has lines that differ; expected one password, or the same one twice",
+            _WHOLE,
+        )
     return max(lines, key=len)
 
 

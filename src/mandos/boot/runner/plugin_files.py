@@ -94,7 +94,10 @@ def script_owners(path: str) -> tuple[int | None, int | None] | None:
     if start != b"#!" or refused or (user, group) == (None, None):
         return None
     if not _is_kept(os.path.dirname(path), found.st_uid):  # noqa: PTH120 - the same
-        raise MachineError("its set-user-ID bit counts only in a directory of its owner's")
+        raise MachineError(
+            "its set-user-ID or set-group-ID bit is refused, because"
+            " users other than its owner can write to its directory"
+        )
     return user, group
 
 

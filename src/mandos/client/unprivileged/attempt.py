@@ -108,8 +108,8 @@ class Attempt:
         late = now >= self._conversation.deadline
         if late and self._conversation.state == conversation.CONNECT:
             raise self._conversation.fail(
-                f"no answer within {grammar.CONNECT_TIME:g} seconds: there is nobody, "
-                "or a firewall drops what is sent to this port"
+                f"no answer within {grammar.CONNECT_TIME:g} seconds: no machine has this "
+                "address, or a firewall drops packets to this port"
             )
         self._conversation.check_time(now)
 

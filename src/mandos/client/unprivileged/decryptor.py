@@ -109,7 +109,7 @@ class Openers:
         self._begin()
         if len(self._queue) > _QUEUE_LIMIT:
             *_, given_up = self._queue.pop()
-            given_up(PeerError("too many secrets wait to be opened"))
+            given_up(PeerError(f"more than {_QUEUE_LIMIT} secrets wait to be decrypted"))
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When the first of them has to be ended."""
@@ -118,7 +118,7 @@ class Openers:
     def tick(self, now: float) -> None:
         """End those that took too long."""
         for opener in [one for one in self._busy if one.deadline <= now]:
-            self._finish(opener, PeerError("opening the secret took too long"))
+            self._finish(opener, PeerError("decrypting the secret took too long"))
 
     def close(self) -> None:
         """End all of them."""

@@ -74,7 +74,10 @@ def read_file(path: Path, limit: int) -> Contents:
                 return contents
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise _cannot(path, "read", error) from error
-    raise AdministratorError(f"{shown(path)} changes all the time", "wait until it is complete")
+    raise AdministratorError(
+        f"cannot read {shown(path)}: it changed during each of {_TRIES} tries",
+        "wait until it is complete",
+    )
 
 
 def list_folder(path: Path) -> list[str]:

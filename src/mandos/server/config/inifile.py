@@ -140,7 +140,7 @@ def decode(data: bytes, where: str) -> str:
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         hint = "is it a text file at all? save it as UTF-8"
-        raise AdministratorError(f"{where}: line {line}: null bytes", hint)
+        raise AdministratorError(f"{where}: line {line}: expected text, not null bytes", hint)
     text = data.decode(errors="surrogateescape")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -119,9 +119,10 @@ class ClientVault:
             async with asyncio.timeout(_DISK_TIME):
                 await self._trail.durable()
         except TimeoutError:
-            log.error("the disk takes more than %g s to record a secret sent", _DISK_TIME)  # noqa: TRY400
+            text = "a secret is sent before its record is saved: the disk took more than %g s"
+            log.error(text, _DISK_TIME)  # noqa: TRY400
         except MachineError as error:
-            log.error("a secret is sent without a record: %s", error)  # noqa: TRY400
+            log.error("a secret is sent, but its record cannot be saved: %s", error)  # noqa: TRY400
 
     async def _answered(self, client: Client, request: Request) -> Give | Refuse:
         """Wait until it is settled, at the latest by the timer; forget it when no peer waits."""

@@ -40,7 +40,10 @@ class LastBoot:
         try:
             _overwrite(self._path, f"{self._now}\n".encode())
         except OSError as error:
-            log.warning("cannot write %s: %s", self._path, error.strerror)
+            log.warning(
+                "cannot write %s: %s: a power cut will count as a restart of the server alone",
+                *(self._path, error.strerror),
+            )
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as worse:

@@ -136,7 +136,7 @@ class Keeper:
         try:
             await self.durable()
         except MachineError as error:
-            log.critical("the last changes are lost: %s", error)
+            log.critical("the last changes of the clients' state are not saved: %s", error)
         self._task.cancel()
         await asyncio.wait([self._task])
         if self._later is not None:
