@@ -100,7 +100,7 @@ def speaker(program: str) -> Say:
 
     def say(message: str) -> None:
         line = f"{program}: {message}\n".encode(errors="surrogateescape")
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             os.write(2, line)
         except OSError:
             pass  # the reader has gone; the work goes on

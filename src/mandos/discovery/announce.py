@@ -53,7 +53,7 @@ def alternative_name(name: str) -> str:
 class Announcer:
     """Keeps one announcement in force from :meth:`start` to :meth:`stop`.
 
-    ``on_name`` is told the name in force: when the announcement is made, and again after each
+    ``on_name`` is called with the name in force when the announcement is made, and again after each
     change or renewal.  Every such event is logged here.
     """
 

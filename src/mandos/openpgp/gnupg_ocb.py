@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GnuPG's "OCB Encrypted Data", packet type 20: draft-koch-librepgp, section 5.16.
 
-The data is cut into chunks, each sealed by itself with its number; a last, empty one seals how
-many bytes there were, so that none can be taken away, repeated or moved.
+The data is cut into chunks, each encrypted by itself with its number; a last, empty one
+authenticates the number of bytes, so that none can be taken away, repeated or moved.
 """
 
 from __future__ import annotations

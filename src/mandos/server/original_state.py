@@ -185,9 +185,9 @@ def _before(folder: Path) -> frozenset[str]:
 def _known(folder: Path, disabled: Collection[str], before: Collection[str]) -> list[str]:
     disabled_list.write(folder / WITNESS, {*disabled, *before})
     if not disabled:
-        return ["taken over from the original: it had disabled no client"]
+        return ["imported from the original: it had disabled no client"]
     names = ", ".join(sorted(disabled))
-    return [f"taken over from the original: disabled clients, which stay disabled: {names}"]
+    return [f"imported from the original: disabled clients, which stay disabled: {names}"]
 
 
 def _unknown(settings: ServerSettings, reason: str) -> list[str]:

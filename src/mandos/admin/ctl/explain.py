@@ -162,7 +162,7 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
         )
         yield f"It was {found}."
         if not reason:
-            yield "The server does not tell why or when; its log may."
+            yield "The server does not report why or when; its log may."
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 

@@ -6,7 +6,7 @@
 
 A request of a known client is a repetition if the client, the kind and the reason are the same; of
 an unknown key, if the key is.  Every minute one line says how often each was repeated, and one line
-tells of all unknown keys together.  An administrator's act on a client begins anew: the next
+sums up all unknown keys together.  An administrator's act on a client begins anew: the next
 refusal is logged at once.  Memory is bounded by the number of clients.  Pure.
 """
 

@@ -97,7 +97,7 @@ REASONS = [
     (_disabled("state lost", LastCheckedOK=""), True, ("It was never found alive. If it is "
      "where it should be, enable it: mandos-ctl --enable alpha.")),
     (_disabled(), False, ("No: alpha is disabled. It was last found alive 12 s ago (2026-11-24 "
-     "11:59:48). The server does not tell why or when; its log may. If it may have its secret, "
+     "11:59:48). The server does not report why or when; its log may. If it may have its secret, "
      "enable it: mandos-ctl --enable alpha.")),
     (_disabled(LastEnabled=""), True, ("No: alpha is disabled. It was never enabled: its "
      "section in clients.conf may say enabled = no. If it may have its secret, enable it:")),
