@@ -71,7 +71,7 @@ def run(
 
     Raises MachineError when it cannot be started or takes too long (it is then killed).
     """
-    import subprocess  # noqa: PLC0415 - too dear for early boot, where most runs need no program
+    import subprocess  # noqa: PLC0415 - too expensive for early boot, where most runs need no program
 
     try:
         done = subprocess.run(
@@ -117,7 +117,7 @@ def keep_descriptors() -> None:
 
     Python's own are never inherited; those that were open when this program started would be.
     """
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is expensive at boot
         if int(name) < _FIRST_FREE:
             continue
         try:
@@ -213,7 +213,7 @@ def run_isolated(
         os.close(reading)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status != 0:
-        raise MachineError("the work failed in its own process")
+        raise MachineError(f"a child process failed with status {status}")
     return output
 
 
@@ -248,7 +248,7 @@ def forbid_tracing() -> None:
 
     A process that has given root up is so already; a program that was started as this user is not.
     """
-    import ctypes  # noqa: PLC0415 - dear at boot
+    import ctypes  # noqa: PLC0415 - expensive at boot
 
     if ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise MachineError("the kernel does not protect the memory of this process (prctl)")
@@ -274,7 +274,7 @@ def _fork() -> int:
     """Fork; later Pythons warn about threads, but the child only computes and leaves by _exit."""
     if sys.hexversion < _WARNING_FROM:
         return os.fork()
-    import warnings  # noqa: PLC0415 - dear, and of use there only
+    import warnings  # noqa: PLC0415 - expensive, and of use there only
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -320,7 +320,7 @@ def _become(
     prepare: Callable[[], object],
     writing: int,
 ) -> None:
-    """Never returns: ends as the program, or tells its parent why not."""
+    """Never returns: becomes the program, or reports the reason of a failure to its parent."""
     telling = writing
     try:
         telling = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
@@ -392,7 +392,7 @@ def _default_signals() -> None:
 
 def address_space() -> int:
     """Bytes of address space in use, proc_pid_statm(5)."""
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -410,5 +410,5 @@ def _read(reading: int, size: int, deadline: float, waiting: Callable[[], object
             return bytes(output)
         output += piece
         if len(output) > size:
-            raise MachineError(f"the work returned more than {size} bytes")
-    raise MachineError("the work took too long")
+            raise MachineError(f"a child process returned more than {size} bytes")
+    raise MachineError("a child process took too long")

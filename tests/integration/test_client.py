@@ -132,8 +132,8 @@ def _never_holds_the_password(*texts: str) -> None:
         (web_server, "TLS failed"),
         (sends(b""), "the server refused"),
         (endless, "more than 65536 bytes"),
-        (sends(b"this is no OpenPGP message"), "cannot open the secret"),
-        (sends(bytes(1000)), "cannot open the secret"),
+        (sends(b"this is no OpenPGP message"), "cannot decrypt the secret"),
+        (sends(bytes(1000)), "cannot decrypt the secret"),
     ],
     ids=["hangs-up", "web-server", "nothing", "100-mib", "text", "zeros"],
 )
@@ -156,7 +156,7 @@ def test_half_a_message_does_not_open(client_keys: Keys) -> None:
     """A secret that was cut short is refused whole: nothing of it is printed."""
     half = client_keys.sealed[: len(client_keys.sealed) // 2]
     with bad_server(sends(half)) as server, Client(server, client_keys.options()) as client:
-        assert "cannot open the secret" in client.complaint()
+        assert "cannot decrypt the secret" in client.complaint()
         assert client.end()[1] == b""
 
 
@@ -164,7 +164,7 @@ def test_secret_of_another_client_does_not_open(client_keys: Keys, tmp_path: Pat
     """A secret sealed for other keys is told as such."""
     other = Keys(tmp_path, PASSWORD)
     with bad_server(sends(other.sealed)) as server, Client(server, client_keys.options()) as client:
-        assert "sealed for another key" in client.complaint()
+        assert "encrypted for another key" in client.complaint()
         assert client.end()[1] == b""
 
 

@@ -473,7 +473,7 @@ def test_watch_of_no_client(desk: Desk) -> None:
 
 def test_why(desk: Desk) -> None:
     """--why says in one paragraph whether a client gets its secret now, and what to do."""
-    assert desk.ctl("--why", "b.e-ta").startswith("Only if somebody approves: b.e-ta waits ")
+    assert desk.ctl("--why", "b.e-ta").startswith("Only if it is approved: b.e-ta waits ")
     desk.ctl("--disable", "left")
     paragraph = desk.ctl("--why", "left")
     assert paragraph.startswith("No: left ")

@@ -168,12 +168,12 @@ class Client:
 
     @property
     def disabled_at(self) -> datetime | None:
-        """When it was disabled; None when it is enabled or the server does not tell."""
+        """When it was disabled; None when it is enabled or the server does not report it."""
         return self._date("DisabledAt")
 
     @property
     def disabled_reason(self) -> str:
-        """Why it is disabled; empty when it is enabled or the server does not tell."""
+        """Why it is disabled; empty when it is enabled or the server does not report it."""
         return self._text("DisabledReason")
 
     def setting(self, setting: Setting) -> SettingValue:

@@ -347,7 +347,7 @@ class ServerProxy:
             self._tell(Listed(tuple(_read_objects(reply.body[0]))))
             return
         error = _error(reply, "GetManagedObjects")
-        if not isinstance(error, ServerGoneError):  # then that is told anyway
+        if not isinstance(error, ServerGoneError):  # that is reported anyway
             self._tell(ListingFailed(error))
 
     def _tell(self, event: Event) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Explain to a person whether a client would get its secret now, and what is wrong with it.
+"""Explains to a person whether a client would get its secret now, and the reason if not.
 
 Pure: the server's data about the client and the time go in, text comes out.
 """
@@ -48,7 +48,7 @@ _REASONS = {
 }
 #: The check that a person must make before enabling the client again.
 _BEFORE = {
-    "timeout": "If nobody has taken it away, enable it",
+    "timeout": "If it was not stolen, enable it",
     "state lost": "If it is where it should be, enable it",
 }
 
@@ -81,7 +81,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
     """One paragraph: will it get its secret now; if not, why not, since when, and the remedy.
 
     ``ours``: the server is not the reference's, which hands the secret out when there is no
-    approval delay, whatever the default.  ``records`` are its newest audit records, newest first.
+    approval delay, even if the default is to deny.  ``records`` are its newest audit records,
+    newest first.
     """
     if client.enabled:
         sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
@@ -105,16 +106,16 @@ def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
     elif not client.approval_delay and (client.approved_by_default or not ours):
         yield f"Yes: {name} gets its secret as soon as it asks."
     elif not client.approval_delay:
-        yield f"No: {name} is denied by default, and nobody is asked: it has no approval delay."
+        yield f"No: {name} is denied by default, and has no approval delay in which to approve it."
         yield (
             f"Give it one (mandos-ctl --approval-delay PT1M {quoted(client.name)}), or approve it"
             f" by default (mandos-ctl --approve-by-default {quoted(client.name)})."
         )
     elif client.approved_by_default:
-        yield f"Yes, unless somebody denies it: {name} waits {delay} for approval,"
+        yield f"Yes, unless it is denied: {name} waits {delay} for approval,"
         yield f"and then gets its secret. Let it through at once with: {command}."
     else:
-        yield f"Only if somebody approves: {name} waits {delay} for that, and then gets nothing."
+        yield f"Only if it is approved: {name} waits {delay} for that, and then gets nothing."
         yield f"Once it has asked, let it through with: {command}."
 
 
@@ -163,7 +164,7 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
         )
         yield f"It was {found}."
         if not reason:
-            yield "The server does not tell why or when; its log may."
+            yield "The server does not report why or when; its log may."
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 

@@ -137,7 +137,7 @@ async def _watch(command: Command) -> int:
     async with _connect() as server, aclosing(server.events()) as events:
         async for event in events:
             if isinstance(event, signals.Listed):
-                with suppress(ServerGoneError):  # then it is told next
+                with suppress(ServerGoneError):  # the next call reports it
                     watching.records = await server.extended()
             now = datetime.now(UTC)
             if command.json:
@@ -189,7 +189,7 @@ async def _check(_command: Command) -> int:
 
 
 async def _names(_command: Command) -> int:
-    """For completion: a name for each line; those that cannot stand in one are left out."""
+    """For completion: a name for each line; names that need more than one line are skipped."""
     async with _connect() as server:
         names = [one.name for one in await server.clients()]
     _print(name for name in names if name.isprintable())

@@ -96,7 +96,7 @@ def _time_left(client: Client, now: datetime) -> str:
 
 
 def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
-    """All that the server tells of each client, a line for each thing."""
+    """Return all properties of each client, a line for each."""
     for number, client in enumerate(clients):
         if number:
             yield ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-#: Properties that change because of something that is told anyway.
+#: Properties that change with an event that is shown anyway.
 _DERIVED = frozenset({
     "ApprovalPending", "CheckerRunning", "DisabledAt", "DisabledReason", "Expires",
     "LastApprovalRequest", "LastCheckedOK", "LastCheckerStatus", "LastEnabled",

@@ -131,7 +131,7 @@ def _not_found(event: ClientNotFound, _name: str) -> tuple[str, Weight]:
     )
 
 
-#: How each event is told of that needs words.
+#: The words of the message for each kind of event that has one.
 _SAYINGS: Final[Mapping[type, Callable[[Any, str], tuple[str, Weight]]]] = {
     CheckerStarted: _started,
     CheckerCompleted: _completed,

@@ -124,7 +124,7 @@ class ClientRow:
                 return "not checked yet" if never else ""
 
     def _disabled(self, now: datetime) -> str:
-        """Why it is disabled and since when, as far as the server tells."""
+        """Why it is disabled and since when, as far as the server reports it."""
         at = self.client.disabled_at
         words = (printable(self.client.disabled_reason), f"{one_unit(now - at)} ago" if at else "")
         return " ".join(filter(None, words))

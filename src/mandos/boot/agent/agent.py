@@ -142,8 +142,8 @@ class Agent:
         self._next_fetch = now + self._retry
         if not different:
             self._say(
-                f"the password is one that was wrong before; asking again every {self._retry:g} s"
-                " until it is another"
+                "the servers sent a password that was wrong before; asking them again every"
+                f" {self._retry:g} s until they send another one"
             )
 
     def _answer(self, now: float) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program plugin-runner: a keyscript that prints what the first successful plugin printed.
+"""The program plugin-runner: a keyscript that prints the output of the first successful plugin.
 
 Exit status 0 means that the whole password has been written.  The password is held in memory only,
 never in a file, a message or a command line, and overwritten when it has been written.
@@ -95,7 +95,7 @@ def _require_standard_descriptors() -> None:
     try:
         os.fstat(_STDOUT)
     except OSError as error:
-        raise OutputError("standard output is closed: nobody would get the password") from error
+        raise OutputError("standard output is closed, so the password would be lost") from error
     for number in (_STDIN, _STDERR):
         try:
             os.fstat(number)

@@ -37,7 +37,7 @@ _ANSWER_LIMIT = 1 << 16  # a password, or why there is none
 _GROWTH = 4 << 20
 _GOES_ON, _ENDS = b"+", b"."
 _SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
-_DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
+_DEAD = "cannot decrypt the secret: damaged, too large, or encrypted for another key"
 
 
 class Opened:
@@ -113,7 +113,7 @@ class Openers:
         self._begin()
         if len(self._queue) > _QUEUE_LIMIT:
             *_, given_up = self._queue.pop()
-            given_up(PeerError("too many secrets wait to be opened"))
+            given_up(PeerError(f"more than {_QUEUE_LIMIT} secrets wait to be decrypted"))
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When the first of them has to be ended."""
@@ -122,7 +122,7 @@ class Openers:
     def tick(self, now: float) -> None:
         """End those that took too long."""
         for opener in [one for one in self._busy if one.deadline <= now]:
-            self._finish(opener, PeerError("opening the secret took too long"))
+            self._finish(opener, PeerError("decrypting the secret took too long"))
 
     def close(self) -> None:
         """End all of them."""
@@ -242,7 +242,7 @@ def _verdict(answer: bytes, path: str) -> Opened | MandosError:
         return _as_error(MachineError, "", rest[1:])
     if kind == _UNUSABLE:
         return _as_error(AdministratorError, f"{path}: ", rest[1:])
-    return PeerError(_DEAD, "seal the password again on the client: mandos-keygen --password")
+    return PeerError(_DEAD, "encrypt the password again, on the client: mandos-keygen --password")
 
 
 def _as_error(kind: type[MandosError], prefix: str, told: bytes) -> MandosError:

@@ -53,7 +53,7 @@ _NO_WAY_TIME = 9.0
 UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 _NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
-_SIGN = "mandos-keygen --password seals and signs"
+_SIGN = "mandos-keygen --password encrypts and signs"
 #: Different complaints that are reported about one server.
 _COMPLAINT_LIMIT = 8
 
@@ -82,7 +82,7 @@ class Fetcher:
         self.prefers_signed = True
         #: Whether one that is not signed is never used.
         self.signed_only = False
-        #: What a person can do about a password that is refused because it is not signed.
+        #: The cure for a password that is refused because it is not signed.
         self.unsigned_hint = _SIGN
         self._loop = loop
         self._make_session = make_session

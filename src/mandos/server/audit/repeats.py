@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bounds the log lines about requests: the first of a kind is logged, its repetitions are counted.
 
-(The level DEBUG has them all, for an administrator who searches for a fault.)
+(The level DEBUG logs them all, which helps to find a fault.)
 
 A refused request of a known client is a repetition if the client, the kind and the reason are the
 same; a secret sent, if the client and the address are; a request of an unknown key, if the key is.

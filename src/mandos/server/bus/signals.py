@@ -3,7 +3,7 @@
 """Sends events of clients as D-Bus signals, in the order of the reference.
 
 Two signals report the change of a property: the deprecated PropertyChanged and PropertiesChanged,
-each property by itself.  The event's own signal stands where the reference has it.
+each property by itself.  The event's own signal has the place that it has in the reference.
 
 ``docs/original.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """

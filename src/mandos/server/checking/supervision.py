@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between clients that want a checker and the processes that check.
+"""Starts a checker when a client asks for one, and reports its result to the client.
 
 The command is expanded when it runs: manual page mandos-clients.conf(5), "RUNTIME EXPANSION".
 """
@@ -76,17 +76,17 @@ class Supervision:
         registry.listen(self._heard)
 
     async def close(self) -> None:
-        """End all checkers; return when they are gone."""
+        """End all checkers; returns when all their processes have ended."""
         self._stalls.close()
         await self._checkers.close()
 
     def command(self, run: Run) -> str:
-        """What the shell shall do to check this client now."""
+        """Return the shell command that checks this client now."""
         client = self._registry.named(run.client)
         return "" if client is None else expanded(client, self._clock.date)
 
     def began(self, run: Run, command: str) -> None:
-        """Tell the client that its checker runs."""
+        """Report to the client that its checker runs."""
         log.debug("checker of client %s: %s", run.client, command)
         if self._refused_since is not None:
             self.refused()
@@ -132,13 +132,13 @@ class Supervision:
                 client.tell(events.CheckFailed(event.client, event.at, failure))
 
     def _note_failure(self, client: Client, code: int, words: str) -> None:
-        """Keep a checker's own words; the first failure after a success, or ever, is told."""
+        """Keep the last words of a checker that failed; reports the first failure in a row."""
         if code == 0:
             self._failures.pop(client.name, None)
             return
         first = client.name not in self._failures
         failure = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
-        failure += f", saying: {words}" if words else ", without a word"
+        failure += f", saying: {words}" if words else ", without output"
         if client.life.last_checked_ok is None:
             failure = f"{NEVER_CHECKED_OK}: {failure}"
         self._failures[client.name] = failure
@@ -146,7 +146,7 @@ class Supervision:
             client.tell(events.CheckFailed(client.name, self._clock.now(), failure))
 
     def _judged_at(self, name: str) -> float:
-        """When a client's time is over: the earlier, the more urgent is its check."""
+        """Return the end of a client's time, in seconds: the earlier, the more urgent its check."""
         client = self._registry.named(name)
         return client.life.expires.timestamp() if client and client.life.expires else math.inf
 
@@ -159,37 +159,37 @@ class Supervision:
             self._refused_since += time
         if self._stalls.passes(""):
             log.warning(
-                "the server could do nothing for %.1f s: it was stopped, its machine has too much"
-                " to do, or it is under attack",
+                "the server stood still for %.1f s: it was stopped, its machine is overloaded,"
+                " or it is under attack",
                 seconds,
             )
 
     def _warn_of_unrunnable(self, name: str, code: int) -> None:
-        """A checker that cannot even run is no client's fault; said once until it changes."""
+        """Log that the shell could not run a checker's command; once until the status changes."""
         if code not in _NOT_RUN:
             self._unrunnable.pop(name, None)
         elif self._unrunnable.get(name) != code:
             self._unrunnable[name] = code
             log.warning(
-                "the checker of client %s %s: a program it names %s",
+                "the checker of client %s %s: a program in its command %s",
                 *(name, f"failed with status {code}", _NOT_RUN[code]),
             )
 
 
 def _report_stalls(times: int, _cause: str) -> None:
     log.warning(
-        "the server could do nothing %d more times in a minute, for %g s or more each", times, BLIND
+        "the server stood still %d more times in a minute, for %g s or more each", times, BLIND
     )
 
 
 def expanded(client: Client, date: Callable[[datetime], datetime]) -> str:
-    """The client's checker command with the present values in it, each quoted for the shell."""
+    """Return the client's checker command, with its present values quoted for the shell."""
     checker = client.settings.checker
     return checker % _Values(client, date) if "%" in checker else checker
 
 
 class _Values(dict[str, str]):
-    """The values of a client by name, in the reference's form."""
+    """The values of a client by name, in the form that the original's checkers get."""
 
     def __init__(self, client: Client, date: Callable[[datetime], datetime]) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client of the server: one object that knows no clock, no network and no disk.
 
-Methods take ``now``, an aware datetime, change this object and tell one listener what happened.
-A disabled client never gets its secret, a client that has expired is disabled, and nothing but
-``enable`` enables one.
+Methods take ``now``, an aware datetime, change this object and report events to one listener.
+A disabled client never gets its secret.  A client that has expired is disabled.  Only ``enable``
+enables a client.
 
 ``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A client whose
 time is over while the server is late with its check (``lateness.py``) is *overdue*: it gets
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-#: What the check of an overdue client may take at least: a machine that was slow may still be.
+#: Least time for the check of an overdue client: a machine that was slow may still be slow.
 _LEAST_GRACE = timedelta(seconds=10)
 
 #: The settings that have a value in force; the others say how a new client begins.
@@ -56,13 +56,13 @@ Decision = Give | Refuse | Request
 
 
 class Client:
-    """A client's settings and where it stands in its life.
+    """A client: its settings, its life, its checker and its waiting requests.
 
-    ``configured`` are the settings as the configuration files have them, ``settings`` those in
-    force.  ``life`` is replaced by its next value with each transition.  A client that begins
-    without one is new, and enabled if its settings say so.  One that was ``added`` came by an
-    administrator's order, and is in no file.  ``rebooted``: the machine was started since the life
-    was saved, not only the server.
+    ``configured`` are the settings in the configuration files, ``settings`` those in force.  Each
+    transition replaces ``life`` by its next value.  A client without a ``life`` is new; it begins
+    enabled if its settings say so.  ``added``: an administrator added the client over D-Bus, so it
+    is in no file.  ``rebooted``: since the life was saved the machine was started, not only the
+    server.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class Client:
         self.settings = settings
         self.configured = configured or settings
         self.added = added
-        self.tell: Callable[[events.Event], None] = _nobody
+        self.tell: Callable[[events.Event], None] = _ignore
         self.checker_running = False
         self._checker_due: datetime | None = None
         self._lateness = Lateness()
@@ -111,12 +111,12 @@ class Client:
 
     @property
     def overdue(self) -> bool:
-        """Whether its time is over, but the server has to check it before it is judged."""
+        """Whether its time is over, but the server has to check it before disabling it."""
         return self._overdue_until is not None
 
     @property
     def deadline(self) -> datetime | None:
-        """When ``advance`` must be called next."""
+        """The time at which ``advance`` must be called next; None when there is no need."""
         end = self._overdue_until or self.life.expires
         times = (end, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
@@ -124,11 +124,11 @@ class Client:
     def _resume(self, now: datetime, *, rebooted: bool) -> None:
         """Go on after a restart of the server.
 
-        A client that expired meanwhile stays enabled only if its last checker had succeeded.  After
-        a restart of the machine (a power cut) it then has a whole timeout: it may be starting
-        itself, and cannot answer a checker.  After a restart of the server alone, which strangers
-        may be able to cause, it is overdue.  The other clients go on with what is left, and their
-        first checker comes soon enough to be heard before they are judged.
+        A client that expired meanwhile stays enabled only if its last checker had succeeded.  If
+        the machine was restarted too (a power cut), it then has a whole timeout: it may be starting
+        itself, and cannot answer a checker.  If only the server was restarted, which strangers may
+        be able to cause, the client is overdue.  The other clients keep the time that they had
+        left, and their first checker comes soon enough to end within it.
         """
         self._lateness.owe()
         longest = max(self.settings.timeout, self.settings.extended_timeout)
@@ -148,7 +148,7 @@ class Client:
         self._checker_due = now + self._chance() * min(self.settings.interval, (expires - now) / 2)
 
     def advance(self, now: datetime) -> None:
-        """Do whatever is due: expire, start a checker, end the wait for an approval."""
+        """Do all that is due: expire, start a checker, end the wait for an approval."""
         self._expire(now)
         default = self.settings.approved_by_default
         timed_out = self._approval.time_out(now, default=default)
@@ -160,7 +160,7 @@ class Client:
             self.start_checker(now, due)
 
     def _expire(self, now: datetime) -> None:
-        """Judge a client whose time is over; one that the server is late to check is overdue."""
+        """Disable a client whose time is over, or make it overdue when its check is late."""
         if self._overdue_until is not None:
             if self._overdue_until <= now:
                 self.disable(now, Why.TIMEOUT)
@@ -173,7 +173,7 @@ class Client:
 
     @property
     def _grace(self) -> timedelta:
-        """How long a check of an overdue client may take."""
+        """The time that a check of an overdue client may take."""
         return max(self.settings.interval, _LEAST_GRACE)
 
     @property
@@ -212,9 +212,9 @@ class Client:
     # Enabled or disabled
 
     def enable(self, now: datetime, why: Why = Why.ADMINISTRATOR, by: str = "") -> None:
-        """Begin to serve and to check the client; harmless when it is enabled.
+        """Begin to serve and to check the client; without effect when it is enabled.
 
-        ``by`` is who wants it, for the audit trail, here and below.
+        ``by`` names the administrator for the audit trail, here and below.
         """
         self.advance(now)
         if self.life.enabled and not self.overdue:
@@ -225,7 +225,7 @@ class Client:
         self.tell(events.Enabled(self.name, now, why, by))
 
     def disable(self, now: datetime, why: Why, by: str = "") -> None:
-        """Stop serving and checking the client, until somebody enables it."""
+        """Stop serving and checking the client, until an administrator enables it."""
         if not self.life.enabled:
             return
         self.life = self.life.turned_off(now, why)
@@ -233,7 +233,7 @@ class Client:
         self.tell(events.Disabled(self.name, now, why, by))
 
     def retire(self, now: datetime) -> None:
-        """End the life of a client that is removed: its checker and all that wait."""
+        """End the life of a client that is removed, with its checker and its waiting requests."""
         self.life = self.life.retired()
         self._end(now)
 
@@ -246,7 +246,7 @@ class Client:
     # Checkers
 
     def start_checker(self, now: datetime, due: datetime | None = None) -> None:
-        """Ask for a checker, ``due`` since then, unless one runs.
+        """Ask for a checker that is due since ``due``, unless one runs.
 
         A disabled client may be checked by hand.
         """
@@ -258,7 +258,7 @@ class Client:
         self.tell(events.CheckerWanted(self.name, now, self._run))
 
     def checker_began(self, run: int, now: datetime, command: str = "") -> None:
-        """The checker that was wanted runs now."""
+        """Note that the wanted checker's process has started."""
         if run == self._run and self._lateness.waiting:
             self._lateness.begin(now)
             if self._awaited:
@@ -267,7 +267,7 @@ class Client:
             self.tell(events.CheckerBegan(self.name, now, run, command))
 
     def server_stalled(self, time: timedelta) -> None:
-        """The server could do nothing for so long, until now: what it hears next came earlier."""
+        """Note that the server stood still for ``time``, until now: results came while it did."""
         self._lateness.stall(time)
         if self._overdue_until is not None:
             self._overdue_until += time
@@ -293,7 +293,7 @@ class Client:
         self.tell(events.CheckerStopped(self.name, now, run))
 
     def stop_checker(self, now: datetime) -> None:
-        """Give up on the checker that runs, if any; its result will not count."""
+        """Stop the checker that runs, if any; its result will not count."""
         if self.checker_running:
             self.checker_running = False
             self._lateness.end()
@@ -304,7 +304,7 @@ class Client:
     def checker_completed(
         self, run: int, wait_status: int, now: datetime, command: str = ""
     ) -> None:
-        """Take the result of a run, as wait(2) has it; one that was stopped is ignored."""
+        """Take the result of a run, a wait(2) status; the result of a stopped run is ignored."""
         if self._runs(run):
             self._expire(now)
         if not self._runs(run):
@@ -349,9 +349,9 @@ class Client:
     # Requests and approval
 
     def ask(self, now: datetime) -> Decision:
-        """What to do about a request that has just come in.
+        """Decide about a request that has just come in.
 
-        A Request in return waits: when it wakes, ``answer`` has the answer; when the peer goes
+        A returned Request waits.  When it wakes, ``answer`` has the decision; when the peer goes
         away, ``withdraw`` it.
         """
         self.advance(now)
@@ -365,7 +365,7 @@ class Client:
         return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     def answer(self, request: Request, now: datetime) -> Decision:
-        """What has become of a request that waited; the request itself while it still waits."""
+        """Return the decision about a request that waited, or the request while it still waits."""
         self.advance(now)
         if not request.settled:
             return request
@@ -375,7 +375,7 @@ class Client:
         return self._refuse(why, now) if why else Give()
 
     def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
-        """What to do now about a request that was to be given the secret some time ago.
+        """Decide again, just before the secret is sent, about a request that was granted earlier.
 
         ``approved``: it has waited for approval, and need not do so again.
         """
@@ -393,13 +393,13 @@ class Client:
 
     @property
     def _barred(self) -> Rejection | None:
-        """Why the client may have nothing, whatever anybody says to it."""
+        """The reason for which the client may have nothing, even if its request is approved."""
         if not self.life.enabled:
             return Rejection.DISABLED
         return Rejection.OVERDUE if self.overdue else None
 
     def withdraw(self, request: Request, now: datetime) -> None:
-        """The peer has gone away: nobody waits any more."""
+        """Forget a request whose peer has gone away."""
         if self._approval.withdraw(request):
             self.tell(events.Withdrawn(self.name, now))
 
@@ -418,14 +418,14 @@ class Client:
         self._reject(0 if approved else waited, Rejection.DENIED, now)
 
     def secret_sent(self, now: datetime) -> None:
-        """The client boots now: give it more time than usual to be seen alive again."""
+        """Give the client its extended timeout, because it boots with the secret now."""
         self.advance(now)
         if self.life.expires is not None and not self.overdue:
             self.life = self.life.until(now + self.settings.extended_timeout)
         self.tell(events.SecretSent(self.name, now))
 
     def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
-        """Take over what has changed in the configuration files since they were last read."""
+        """Take over the changes in the configuration files since they were last read."""
         if configured == self.configured and not self.added:
             return
         self.added = False
@@ -440,9 +440,9 @@ class Client:
             self.disable(now, Why.CONFIGURATION)
 
     def change(self, now: datetime, by: str = "", **values: Any) -> None:  # noqa: ANN401 - replace() checks names
-        """Give settings new values; what is under way moves by the difference.
+        """Give settings new values; a running timeout or interval moves by the difference.
 
-        Raises AdministratorError for a value that cannot be.
+        Raises AdministratorError for an invalid value.
         """
         self._replace(replace(self.settings, **values), now, by)
 
@@ -478,23 +478,23 @@ class Client:
 
 
 def differences(one: ClientSettings, other: ClientSettings) -> tuple[str, ...]:
-    """The names of the settings that differ."""
+    """Return the names of the settings that differ."""
     return tuple(name for name in _NAMES if getattr(one, name) != getattr(other, name))
 
 
 def merged(
     configured: ClientSettings, before: ClientSettings, in_force: ClientSettings
 ) -> ClientSettings:
-    """The settings to use now: what the files have changed since ``before``, else ``in_force``."""
+    """Return ``in_force``, with the settings that the files have changed since ``before``."""
     changed = differences(configured, before)
     return replace(in_force, **{name: getattr(configured, name) for name in changed})
 
 
-def _nobody(_event: events.Event) -> None:
-    """Whom a client tells that is in no registry."""
+def _ignore(_event: events.Event) -> None:
+    """Default for ``tell``: ignores events."""
 
 
 def exit_code(wait_status: int) -> int:
-    """The exit status in a status of wait(2), or minus the number of the signal that ended it."""
+    """Return the exit status in a wait(2) status, or minus the number of the signal."""
     signal = wait_status & 0x7F
     return -signal if signal else wait_status >> 8

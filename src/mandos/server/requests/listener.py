@@ -135,7 +135,7 @@ class Listener:
             log.debug("a connection ended before it began: %s", error.strerror)
             return
         if self._lacks.passes(error.strerror or ""):
-            log.error("cannot take more connections for a moment: %s", error.strerror)
+            log.error("cannot accept more connections for %g s: %s", _PAUSE, error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening)
         loop.call_later(_PAUSE, self._resume)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the state can be kept: the directory, its disk, and the database that is there."""
+"""Checks that the server can save its state: the directory, the disk, the existing database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DIRECTORY = "state directory"
 _SPACE = "space for the state"
 _DATABASE = "saved state"
-#: Bytes: for the database's log and what SQLite needs meanwhile; for a client; for a record.
+#: Bytes: for the database's log and SQLite's temporary files; for a client; for a record.
 _BASE_SIZE, _CLIENT_SIZE, _RECORD_SIZE = 16 << 20, 4096, 512
 _LEAST_SIZE = 1 << 20
 _MEND_DISK = "see: df -h {0}; df -i {0}; dmesg"
@@ -43,13 +43,13 @@ _MEND_DISK = "see: df -h {0}; df -i {0}; dmesg"
 def check(
     settings: ServerSettings, user: ServerUser, clients: Sequence[ClientSettings]
 ) -> Iterator[Finding]:
-    """Check what is there, or whether it can be made."""
+    """Check the state directory and its contents, or whether the server can make it."""
     path = settings.statedir
     if not os.path.lexists(path):
         yield _can_be_made(path, user)
         return
     if os.geteuid() != 0 and path.lstat().st_uid != user.uid:
-        yield not_checked(DIRECTORY, f"{path} is not the user {user.name}'s")
+        yield not_checked(DIRECTORY, f"{path} does not belong to the user {user.name}")
         return
     try:
         privileges.make_state_directory(path, user)
@@ -57,11 +57,11 @@ def check(
         yield from failures(DIRECTORY, error)
         return
     if mode := stat.S_IMODE(path.stat().st_mode) & 0o077:
-        said = f"the state directory {path} is open to others ({mode:03o})"
+        said = f"the state directory {path} is open to other users ({mode:03o})"
         yield warning(DIRECTORY, said, f"run: chmod 0700 {path}")
     found = obstacle(path, user.uid, user.name)
     if found is not None:
-        said = f"{found.said}: the server serves from what it can read, and saves nothing"
+        said = f"{found.said}: the server uses the state that it can read, and saves nothing"
         yield failed(DIRECTORY, said, found.mend)
     else:
         yield _can_be_written(path, user)
@@ -71,16 +71,16 @@ def check(
 
 def _can_be_made(path: Path, user: ServerUser) -> Finding:
     if os.access(path.parent, os.W_OK | os.X_OK):
-        return ok(DIRECTORY, f"{path} is not there yet; the server makes it")
+        return ok(DIRECTORY, f"{path} does not exist yet; the server makes it")
     if os.geteuid() != 0 and path.parent.is_dir():
-        return not_checked(DIRECTORY, f"{path} is not there, and only root could make it")
+        return not_checked(DIRECTORY, f"{path} does not exist, and only root could make it")
     problem = "cannot be written" if path.parent.is_dir() else "is no directory"
     mend = f"run: install -d -m 0700 -o {user.name} {path}; or see --statedir"
     return failed(DIRECTORY, f"{path} cannot be made: {path.parent} {problem}", mend)
 
 
 def _can_be_written(path: Path, user: ServerUser) -> Finding:
-    """Try what the server will do, in a directory of our own in there."""
+    """Report whether a database works there, by one in a temporary directory."""
     problem = _in_trial_directory(path, user, _try_database)
     if problem:
         said = f"the user {user.name} cannot keep a database in {path}: {problem}"
@@ -89,7 +89,7 @@ def _can_be_written(path: Path, user: ServerUser) -> Finding:
 
 
 def _in_trial_directory(path: Path, user: ServerUser, work: Callable[[Path], str]) -> str:
-    """What ``work`` says about a new directory below ``path``, or why there can be none."""
+    """Run ``work`` on a new directory below ``path``; returns the problem, empty without one."""
     trial = path / f".check-{os.getpid()}"
 
     def tried() -> str:
@@ -116,13 +116,13 @@ def _try_database(directory: Path) -> str:
     finally:
         connection.close()
     if mode != "wal":
-        return "its file system cannot share memory, as SQLite's write-ahead log needs"
+        return "its file system lacks the shared memory that SQLite's write-ahead log needs"
     connection = sqlite3.connect(path)
     try:
         (size,) = connection.execute("SELECT length(data) FROM trial").fetchone()
     finally:
         connection.close()
-    return "" if size == 65536 else "what was written did not come back"
+    return "" if size == 65536 else "reading does not return the data that was written"
 
 
 def _has_room(settings: ServerSettings, clients: Sequence[ClientSettings]) -> Finding:
@@ -146,11 +146,12 @@ def _database(path: Path, user: ServerUser, found: Obstacle | None) -> Iterator[
     if database.exists():
         yield _finding(database, _inspected(database, user, running=holder is not None))
     elif list_.exists():
-        said = f"{database} is missing, though {list_} is there"
-        yield failed(_DATABASE, said, f"restore it, or remove {list_} if this is a new beginning")
+        said = f"{database} is missing, although {list_} exists"
+        mend = f"restore it, or remove {list_} to begin without any saved state"
+        yield failed(_DATABASE, said, mend)
     if list_.exists():
         problem = as_user(user, lambda: _problem_of_list(list_))
-        said = f"{problem}; after a loss of the database nobody would know who was disabled"
+        said = f"{problem}; after a loss of the database the disabled clients would be unknown"
         if problem:
             mend = found.mend if found else "restart the server, which writes it anew"
             yield failed(_DATABASE, said, mend)
@@ -194,8 +195,9 @@ def _finding(database: Path, inspection: _Inspection) -> Finding:
 def _inspected(database: Path, user: ServerUser, *, running: bool) -> _Inspection:
     """Look into the database without writing anything.
 
-    While a server runs, SQLite shares its memory with it.  Otherwise a copy in memory is made, with
-    the log that a crash may have left; by us when files are not the user's, as the server does.
+    While a server runs, SQLite reads the file together with it.  Otherwise SQLite reads a copy in
+    memory, with the log that a crash may have left.  When a file does not belong to the server's
+    user, we make the copy with our own rights, as the server does.
     """
     if running:
         return _Inspection(*as_user(user, lambda: _look_into(database)))

@@ -54,8 +54,8 @@ _PATIENCE = 10_000
 class Keeper:
     """Saves the clients of a registry; needs a running event loop.
 
-    ``tell`` gets every record once it has been written, or could not be.  ``trouble`` says why the
-    state cannot be written at present, and ``on_trouble`` is called when that changes.
+    ``tell`` is called with every record after it was written, or could not be.  ``trouble`` says
+    why the state cannot be written at present, and ``on_trouble`` is called when that changes.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Keeper:
         try:
             await self.durable()
         except MachineError as error:
-            log.critical("the last changes are lost: %s", error)
+            log.critical("the last changes of the clients' state are not saved: %s", error)
         self._task.cancel()
         await asyncio.wait([self._task])
         if self._later is not None:

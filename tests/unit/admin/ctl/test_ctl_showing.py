@@ -79,24 +79,24 @@ REASONS = [
     (_client(Timeout=60_000), True, ("Its timeout (1 min) is not longer than its checks' interval "
      "(2 min): it will be disabled although it is alive.")),
     (_client(Expires=_date(seconds=1)), True, "its time is over, and it is about to be disabled."),
-    (_client(ApprovedByDefault=False), True, "No: alpha is denied by default, and nobody is asked"),
+    (_client(ApprovedByDefault=False), True, "No: alpha is denied by default, and has no approval"),
     (_client(ApprovedByDefault=False), False, "Yes: alpha gets its secret as soon as it asks."),
-    (_client(ApprovalDelay=30_000), True, ("Yes, unless somebody denies it: alpha waits 30 s for "
+    (_client(ApprovalDelay=30_000), True, ("Yes, unless it is denied: alpha waits 30 s for "
      "approval, and then gets its secret.")),
-    (_client(ApprovalDelay=30_000, ApprovedByDefault=False), True, ("Only if somebody approves: "
+    (_client(ApprovalDelay=30_000, ApprovedByDefault=False), True, ("Only if it is approved: "
      "alpha waits 30 s for that, and then gets nothing.")),
     (_client(ApprovalPending=True, LastApprovalRequest=_date(seconds=5)), True, ("Not yet: alpha "
      "waits for approval (it asked 5 s ago). Let it through with: mandos-ctl --approve alpha. "
      "Without a word from you it gets its secret in the end.")),
     (_disabled("timeout"), True, ("No: alpha was disabled 2 h ago (2026-11-24 10:00:00) since it "
      "did not show in time that it was alive. It was last found alive 12 s ago (2026-11-24 "
-     "11:59:48). If nobody has taken it away, enable it: mandos-ctl --enable alpha.")),
+     "11:59:48). If it was not stolen, enable it: mandos-ctl --enable alpha.")),
     (_disabled("administrator"), True, ("No: alpha was disabled 2 h ago (2026-11-24 10:00:00) "
      "by an administrator.")),
     (_disabled("state lost", LastCheckedOK=""), True, ("It was never found alive. If it is "
      "where it should be, enable it: mandos-ctl --enable alpha.")),
     (_disabled(), False, ("No: alpha is disabled. It was last found alive 12 s ago (2026-11-24 "
-     "11:59:48). The server does not tell why or when; its log may. If it may have its secret, "
+     "11:59:48). The server does not report why or when; its log may. If it may have its secret, "
      "enable it: mandos-ctl --enable alpha.")),
     (_disabled(LastEnabled=""), True, ("No: alpha is disabled. It was never enabled: its "
      "section in clients.conf may say enabled = no. If it may have its secret, enable it:")),

@@ -325,8 +325,8 @@ def test_broken_files(tmp_path: Path, text: bytes, expected: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"[foo]\r\nhost = a\0b", "line 2: null bytes"),
-        ("[foo]\n".encode("utf-16"), "line 1: null bytes"),
+        (b"[foo]\r\nhost = a\0b", "line 2: expected text, not null bytes"),
+        ("[foo]\n".encode("utf-16"), "line 1: expected text, not null bytes"),
     ],
 )
 def test_not_text(tmp_path: Path, content: bytes, expected: str) -> None:
