@@ -40,7 +40,7 @@ from mandos.server.bus.errors import CallError
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.signals import Signals
 from mandos.server.checking.supervision import expanded
-from mandos.server.config.clients_conf import parse_client
+from mandos.server.config.clients_conf import parse_client, read_clients
 from mandos.server.config.parsers import PARSERS
 from mandos.server.life import events
 from mandos.server.life.client import Client
@@ -189,6 +189,16 @@ def test_is_read(setting: Setting) -> None:
 
 
 @each
+def test_stands_before_the_first_section(setting: Setting, tmp_path: Path) -> None:
+    """There it is taken for one of [DEFAULT], unless each client has a value of its own."""
+    section = f"[alpha]\nkey_id = {'ab' * 32}\nsecret = c2VhbGVk\n"
+    path = tmp_path / "clients.conf"
+    path.write_text(f"{setting.name} = {_example(setting)[0]}\n{section}", encoding="utf-8")
+    (client,) = read_clients(tmp_path).clients
+    assert client == (PLAIN if setting.own else _changed(setting))
+
+
+@each
 def test_is_saved_and_restored(setting: Setting, tmp_path: Path) -> None:
     """The value in force is there again after a restart that finds the same files."""
     with closing(SQLiteStore(tmp_path)) as store:
@@ -319,7 +329,9 @@ async def test_is_shown(setting: Setting) -> None:
     assert setting.label in shown
     assert setting.original or label in told
     if isinstance(value, str):
-        assert value.lower() == _example(setting)[1]
+        example = _example(setting)[1]
+        is_key = setting.kind in {ValueKind.KEY_ID, ValueKind.FINGERPRINT}
+        assert value == (example.upper() if is_key else example)
         assert shown[setting.label] == value
         assert setting.original or told[label] == value
 

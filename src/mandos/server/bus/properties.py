@@ -25,6 +25,7 @@ from mandos.wire import grammar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.client import Client
 
     Date = Callable[[datetime], datetime]
@@ -52,6 +53,9 @@ LIFE: Mapping[str, Callable[[Client], object]] = {
 NAMES_OF_SETTINGS = {
     setting.name: name for name, setting in BY_PROPERTY.items() if setting.restart is Restart.SAVED
 }
+_SIGNATURES = {
+    name: declared.signature for name, (_, declared) in bus_names.CLIENT_PROPERTIES.items()
+}
 
 
 def milliseconds(duration: timedelta) -> int:
@@ -74,12 +78,12 @@ def _of_life(value: Callable[[Client], object], client: Client, _path: str, date
 
 def _of_setting(setting: Setting) -> Callable[[Client, str, Date], object]:
     """Reads a setting as D-Bus has it."""
-    value: Callable[[Client], Any] = attrgetter(f"settings.{setting.name}")
+    value: Callable[[ClientSettings], Any] = attrgetter(setting.name)
     if setting.kind in DURATIONS:
-        return lambda client, _path, _date: milliseconds(value(client))
+        return lambda client, _path, _date: value(client.settings) // _MILLISECOND
     if setting.kind in {ValueKind.KEY_ID, ValueKind.FINGERPRINT}:
-        return lambda client, _path, _date: value(client).upper()
-    return lambda client, _path, _date: value(client)
+        return lambda client, _path, _date: value(client.settings).upper()
+    return lambda client, _path, _date: value(client.settings)
 
 
 _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
@@ -96,8 +100,7 @@ _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
 
 def read(name: str, client: Client, path: str, date: Date) -> Variant:
     """The value of a property that can be read."""
-    _interface, declared = bus_names.CLIENT_PROPERTIES[name]
-    return Variant(declared.signature, _READ[name](client, path, date))
+    return Variant(_SIGNATURES[name], _READ[name](client, path, date))
 
 
 def read_all(

@@ -51,6 +51,7 @@ _IN_JSON = sorted(
     key=lambda setting: not setting.own,
 )
 _NAMES = tuple(setting.name for setting in _IN_JSON)
+_KNOWN = frozenset(_NAMES)
 _values_in_json = attrgetter(*_NAMES)
 #: The first of these are each client's own; most clients have the others in common.
 _OWN = sum(setting.own for setting in _IN_JSON)
@@ -460,7 +461,7 @@ def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None)
     """
     if known is not None and secret == known.secret and text == _text(known):
         return known
-    values = {key: value for key, value in json.loads(text).items() if key in _NAMES}
+    values = {key: value for key, value in json.loads(text).items() if key in _KNOWN}
     values.update({key: timedelta(microseconds=values[key]) for key in _DURATIONS & values.keys()})
     settings = ClientSettings(name=name, secret=secret, **values)
     return known if settings == known else settings

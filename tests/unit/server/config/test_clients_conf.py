@@ -417,6 +417,12 @@ def test_secret_named_by_another_option_is_not_shown(tmp_path: Path) -> None:
     assert problem == "line 4: [foo] timeout: '%(secret)s' is not valid"
 
 
+def test_lines_of_a_secret_below_a_key_id(tmp_path: Path) -> None:
+    """The message says how a key ID looks; the lines are not in it."""
+    text = f"[foo]\nkey_id = zz\n  {LINE}\n{SECRET_LINE}"
+    assert _problems(tmp_path, text) == ["line 2: [foo] key_id: a key ID has 64 hexadecimal digits"]
+
+
 def test_empty_option_below_a_secret_is_no_data(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
