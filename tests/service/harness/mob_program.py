@@ -41,7 +41,8 @@ PORTS = {"hang": 20000, "big": 20001, "send": 20002}
 WAYS = (*PORTS, "dead")
 #: The first of the ports without a server, and how many there are.
 DEAD_PORTS = (21000, 40000)
-PAUSE = 0.005
+#: Seconds from one look at the clock to the next, and of packets that may be made up for.
+PAUSE, CATCH_UP = 0.005, 0.1
 _RECORD = struct.Struct("!2HIH")
 _HEADER = struct.Struct("!6H")
 _TXT, _AAAA, _SRV = 16, 28, 33
@@ -62,7 +63,11 @@ def _record(name: bytes, kind: int, data: bytes) -> bytes:
 
 
 def _packet(records: list[bytes]) -> bytes:
-    return _HEADER.pack(0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
+    """A message of the largest size that the budget has room for."""
+    body = b"".join(records)
+    filler = bytes(PACKET - _HEADER.size - len(body) - 1 - _RECORD.size)
+    body += _record(b"\0", _TXT, filler)
+    return _HEADER.pack(0, 0x8400, 0, len(records) + 1, 0, 0) + body
 
 
 def _server(number: int, target: bytes, port: int) -> bytes:
@@ -154,9 +159,9 @@ class Sender:
         begin = time.monotonic()
         while True:
             passed = time.monotonic() - begin
-            # What could not be sent in time is not made up for.
+            # Packets that could not be sent in time are made up for soon, or not at all.
             behind = int(PACKETS * passed) - self.packets
-            if behind > PACKETS * 4 * PAUSE:
+            if behind > PACKETS * CATCH_UP:
                 begin += passed - (self.packets + 1) / PACKETS
                 behind = 1
             for _ in range(behind):
