@@ -196,10 +196,13 @@ def asking(
     return ask
 
 
-def asker(host: Host, folder: Path, keys: Credentials) -> tuple[str, ...]:
-    """The command that asks a server on ``host`` with these keys, without how often."""
+def asker(host: Host, folder: Path, keys: Credentials, address: str = "::1") -> tuple[str, ...]:
+    """The command that asks a server on ``host`` with these keys, without how often.
+
+    ``address`` is one of the host's own; the server sees the requests come from there.
+    """
     files = [f"{keys.install(host)}/{name}" for name in ("tls-pubkey.pem", "tls-privkey.pem")]
-    where = ("::1", str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
+    where = (address, str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
     return ("prlimit", "--nofile=8192", str(folder / "askers"), *where)
 
 

@@ -34,6 +34,40 @@ class Nothing:
         """Does not happen."""
 
 
+class Site:
+    """A listener that is not started yet, and the connections that wait for it."""
+
+    def __init__(self, stack: ExitStack, expected: int, room: int | None = None) -> None:
+        self.ended: list[tuple[Useless, str]] = []
+        self.over = asyncio.Event()
+        self._stack = stack
+        self._expected = expected
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
+        listening.settimeout(0)
+        self._address = listening.getsockname()
+        tls = TLS(Priority(grammar.PRIORITY), Credentials())
+        self._listener = Listener(listening, tls, Nothing(), room)
+        self._listener.on_useless = self._note
+
+    def _note(self, kind: Useless, peer: Peer) -> None:
+        self.ended.append((kind, peer.address))
+        if len(self.ended) == self._expected:
+            self.over.set()
+
+    def connect(self, source: str, said: bytes, number: int) -> None:
+        """So many connections from an address say this, and nothing more."""
+        for _number in range(number):
+            sock = socket.create_connection(self._address, source_address=(source, 0))
+            self._stack.enter_context(sock).sendall(said)
+            sock.shutdown(socket.SHUT_WR)
+
+    async def serve(self) -> None:
+        """Serve until all have ended."""
+        self._listener.start()
+        await self.over.wait()
+        await self._listener.stop()
+
+
 @pytest.mark.parametrize("other", ["127.0.1.2", "127.0.2.1"])
 @pytest.mark.parametrize("said", [grammar.GREETING, b"nonsense\n"])
 async def test_other_address_does_not_wait_behind_a_crowd(other: str, said: bytes) -> None:
@@ -41,27 +75,20 @@ async def test_other_address_does_not_wait_behind_a_crowd(other: str, said: byte
 
     After a greeting each needs a second turn, in which the server sees that the peer has ended.
     """
-    ended: list[str] = []
-    over = asyncio.Event()
-
-    def note(_kind: Useless, peer: Peer) -> None:
-        ended.append(peer.address)
-        if len(ended) == MANY + FEW:
-            over.set()
-
     with ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
-        listening.settimeout(0)
-        address = listening.getsockname()
-        for source in [STRANGER] * MANY + [other] * FEW:
-            sock = socket.create_connection(address, source_address=(source, 0))
-            stack.enter_context(sock).sendall(said)
-            sock.shutdown(socket.SHUT_WR)
-        listener = Listener(listening, TLS(Priority(grammar.PRIORITY), Credentials()), Nothing())
-        listener.on_useless = note
-        listener.start()
-        await over.wait()
-        await listener.stop()
-    last = len(ended) - ended[::-1].index(other)
-    assert last < MANY * 2 // 3
-    assert ended.count(STRANGER) == MANY
+        site = Site(stack, MANY + FEW)
+        site.connect(STRANGER, said, MANY)
+        site.connect(other, said, FEW)
+        await site.serve()
+    addresses = [address for _kind, address in site.ended]
+    assert addresses.count(STRANGER) == MANY
+    assert max(place for place, address in enumerate(addresses) if address == other) < MANY * 2 // 3
+
+
+async def test_no_connection_makes_room_before_its_first_turn() -> None:
+    """However many come at the same time: else those that wait longest would have none."""
+    with ExitStack() as stack:
+        site = Site(stack, MANY, room=64)
+        site.connect(STRANGER, b"nonsense\n", MANY)
+        await site.serve()
+    assert site.ended == [(Useless.FAILED, STRANGER)] * MANY

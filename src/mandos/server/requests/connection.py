@@ -89,8 +89,8 @@ class Connection:
 
     async def serve(self) -> None:
         """Hold the whole conversation."""
+        await self._begin()
         try:
-            await self._begin()
             await self._greeting()
             await self._when_ready(self._session.handshake, grammar.HANDSHAKE_PIECES)
         except TLSError as error:
@@ -110,7 +110,7 @@ class Connection:
 
     async def _begin(self) -> None:
         """Wait for the first turn, and make the session."""
-        await self._turns.wait(self._source)
+        await self._turns.begin(self._source)
         if self._loop.time() > self._conversation.deadline:
             raise self._conversation.too_late()
         priority, credentials, _authenticator = self._tls

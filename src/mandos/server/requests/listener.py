@@ -45,6 +45,9 @@ _TCP_OPTIONS = (
 _RESERVED = 2048
 #: Connections beyond the limit that may exist for a moment, while they are being ended.
 _OVERLAP = 16
+#: Connections that wait for their first turn at most; an eighth of all where there is less room, so
+#: that none is the oldest before it had the turns of a handshake.  The kernel keeps the others.
+_BEGINNING = 1024
 #: Lines about connections that failed, in a minute.
 _LINES = 100
 
@@ -70,6 +73,7 @@ class Listener:
         self._tls = tls
         self._judge = judge
         self._room = room_for_connections() if room is None else room
+        self._most = min(_BEGINNING, self._room // 8 + 1)
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         # Both in the order in which they came; the second have proved their identity.
@@ -118,8 +122,8 @@ class Listener:
 
     def _accept(self) -> None:
         for _turn in range(_BATCH):
-            if len(self._tasks) > self._room + _OVERLAP:
-                return  # cancelled connections have to end first
+            if len(self._tasks) > self._room + _OVERLAP or self._turns.beginning >= self._most:
+                return  # cancelled connections have to end first, others have to begin
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:

@@ -29,28 +29,33 @@ _NETWORK = 8
 class Turns:
     """The connections that wait for their turn.
 
-    A connection that has its turn works until it waits for its peer again.
+    A connection that has its turn works until it waits for its peer again.  ``beginning`` counts
+    those that wait for their first turn.
     """
 
     def __init__(self) -> None:
         self._queue = FairQueue[asyncio.Future[None]]()
         self._busy = False
+        self.beginning = 0
 
-    async def wait(self, source: Source) -> None:
-        """Return when the turn of this source has come; at once if no connection works."""
+    async def begin(self, source: Source) -> None:
+        """Return when the first turn of a connection has come; at once if no other works."""
         if not self._busy:
             self._work()
             return
         waiter = asyncio.get_running_loop().create_future()
         self._queue.add(source, waiter)
+        self.beginning += 1
         try:
             await waiter
         except asyncio.CancelledError:
             self.forget(source, waiter)
             raise
+        finally:
+            self.beginning -= 1
 
     def ask(self, source: Source, waiter: asyncio.Future[None]) -> None:
-        """The same without waiting: the waiter's result is set when its turn has come."""
+        """Set the waiter's result when a further turn of its connection has come."""
         if self._busy:
             self._queue.add(source, waiter)
         elif not waiter.done():

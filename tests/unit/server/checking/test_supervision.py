@@ -214,7 +214,7 @@ async def test_failing_checker_is_told_with_its_own_words() -> None:
         client.start_checker(here.clock.now())
         failed = await here.until(events.CheckFailed, 3)
         assert isinstance(failed, events.CheckFailed)
-        assert failed.failure == "killed by signal 9, without a word"
+        assert failed.failure == "killed by signal 9, without output"
 
 
 @pytest.mark.parametrize("held", ["before", "meanwhile", "at the end", "never"])

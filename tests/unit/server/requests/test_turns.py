@@ -34,7 +34,7 @@ class Crowd:
         await asyncio.sleep(0)
 
     async def _work(self, who: str, source: tuple[str, ...]) -> None:
-        await self.turns.wait(source)
+        await self.turns.begin(source)
         self.worked.append(who)
 
     async def end(self) -> None:
@@ -43,6 +43,7 @@ class Crowd:
         await asyncio.sleep(0)
         assert not self.turns._busy
         assert not self.turns._queue
+        assert self.turns.beginning == 0
 
 
 @pytest.fixture(autouse=True)
