@@ -58,47 +58,17 @@ class Attack(NamedTuple):
     announced: bool = False
 
 
-<<<<<<< HEAD
 def _bench(bench: Bench) -> None:
     """Print the table."""
     honest, holder = bench.credentials("honest"), bench.credentials("holder")
     clients = f"[DEFAULT]\nchecker = true\n\n{honest.section}\n{holder.section}"
     running = bench.stack.enter_context(fleet(ours(), clients))
     running.start()
+    _give_addresses(running.host)
     attacks = _attacks(running.host, bench, holder)
     ask = asking(running.host, bench.folder, honest, SECONDS)
     _show(bench.figures, _measure(running.host, ask, attacks, bench.rounds))
     bench.figures.show("memory of the server: MB, share, peak", str(running.memory))
-
-
-def _attacks(host: Host, bench: Bench, holder: Credentials) -> list[Attack]:
-=======
-def main() -> int:
-    """Print the table; returns the exit status."""
-    if reason := why_impossible():
-        print(f"bench: {reason}", file=sys.stderr)
-        return 1
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    figures = Figures()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mandos-attack-")))
-        folder.chmod(0o755)
-        compile_programs(folder)
-        maker = stack.enter_context(Host("maker"))
-        honest, holder = (_credentials(maker, name) for name in ("honest", "holder"))
-        clients = f"[DEFAULT]\nchecker = true\n\n{honest.section}\n{holder.section}"
-        running = stack.enter_context(fleet(ours(), clients))
-        running.start()
-        _give_addresses(running.host)
-        attacks = _attacks(running.host, folder, holder)
-        ask = asking(running.host, folder, honest, SECONDS)
-        _show(figures, _measure(running.host, ask, attacks, rounds))
-        figures.show("memory of the server: MB, share, peak", str(running.memory))
-    return 0 if figures.met else 1
-
-
-def _credentials(maker: Host, name: str) -> Credentials:
-    return make_credentials(maker, ours(), name, b"password of the benchmark")
 
 
 def _give_addresses(host: Host) -> None:
@@ -109,18 +79,14 @@ def _give_addresses(host: Host) -> None:
         host.run("ip", "address", "add", f"{address}/128", "dev", "lo", "nodad")
 
 
-def _attacks(host: Host, folder: Path, holder: Credentials) -> list[Attack]:
->>>>>>> v-bounds
+def _attacks(host: Host, bench: Bench, holder: Credentials) -> list[Attack]:
     def strangers(kind: str, count: int) -> list[Sequence[str]]:
         limit = ("prlimit", "--nofile=8192", sys.executable, "-I", str(_STRANGERS))
         return [(*limit, kind, OWN, str(PORT), str(count))]
 
     def askers(at_once: int, *keys: Credentials, address: str = OWN) -> list[Sequence[str]]:
         how_much = (str(at_once), str(_ENDLESS), "0", "0")
-<<<<<<< HEAD
-        return [(*asker(host, bench.folder, key), *how_much) for key in keys]
-=======
-        return [(*asker(host, folder, key, address), *how_much) for key in keys]
+        return [(*asker(host, bench.folder, key, address), *how_much) for key in keys]
 
     def everywhere(addresses: str) -> list[Sequence[str]]:
         programs = []
@@ -128,7 +94,6 @@ def _attacks(host: Host, folder: Path, holder: Credentials) -> list[Attack]:
             key, address = unknown[number % UNKNOWN], addresses.format(number)
             programs += askers(HOSTILE // ADDRESSES, key, address=address)
         return programs
->>>>>>> v-bounds
 
     largest = _largest(holder)
     unknown = [bench.credentials(f"unknown-{number}") for number in range(UNKNOWN)]
