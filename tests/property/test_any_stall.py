@@ -290,7 +290,7 @@ def play(story: Coroutine[None, None, None]) -> None:
     asyncio.run(story)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(acts=ACTS, chance=CHANCES)
 def test_no_healthy_client_is_disabled_because_the_server_was_slow(
     acts: list[tuple[str, float]], chance: float
@@ -318,7 +318,7 @@ STOLEN = st.floats(1, 400)
 SILENCES = st.sampled_from([SILENCE, HANG])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(acts=ACTS, chance=CHANCES, stolen=STOLEN, silence=SILENCES)
 def test_no_stolen_client_is_served_because_the_server_was_slow(
     acts: list[tuple[str, float]], chance: float, stolen: float, silence: float
@@ -343,7 +343,7 @@ def test_no_stolen_client_is_served_because_the_server_was_slow(
     play(story())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(chance=CHANCES, before=st.floats(0, 100), part=st.floats(0, 1))
 @example(chance=0.5, before=40.0, part=1.0)
 def test_healthy_client_may_wait_for_its_turn(chance: float, before: float, part: float) -> None:
@@ -361,7 +361,7 @@ def test_healthy_client_may_wait_for_its_turn(chance: float, before: float, part
     play(story())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(acts=ACTS, chance=CHANCES, busy=st.floats(0, 4 * PATIENCE))
 def test_stolen_client_does_not_wait_for_its_turn_for_ever(
     acts: list[tuple[str, float]], chance: float, busy: float
@@ -385,7 +385,7 @@ def test_stolen_client_does_not_wait_for_its_turn_for_ever(
     play(story())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     chance=CHANCES, silence=SILENCES, stolen=STOLEN,
     after=st.floats(0, 90), seconds=LENGTHS,
