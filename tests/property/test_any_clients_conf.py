@@ -155,8 +155,7 @@ CHECKER_PIECES = st.sampled_from(
 
 def _tidy(text: str) -> str:
     """What can stand in a file: no blanks at the ends of lines, and no line that is a comment."""
-    lines = [line.strip().lstrip(";") for line in text.strip().split("\n")]
-    return "\n".join(line.strip() for line in lines).strip()
+    return "\n".join(line.strip().lstrip("; ") for line in text.strip().split("\n")).strip()
 
 
 VALUES: dict[ValueKind, st.SearchStrategy[object]] = {
