@@ -4,6 +4,7 @@
 # make demo    one secret's whole journey on this machine; needs no root, no D-Bus, no Avahi
 # make test    everything: lint, types, import rules, tests (installs Debian packages when root)
 # make test-all  the slow ones too: boots on three releases of Debian; ended, it goes on where it was
+# make coverage  the share of lines and branches that the quick tests run; prints a table
 # make bench   ours and the reference side by side (root, Debian)
 # make install  [PREFIX=/usr/local] [DESTDIR=]   for this system, and make uninstall
 # make deb     [SUITE=trixie]  Debian packages, into dist/: for this system, or for that release
@@ -30,7 +31,7 @@ INSTALL_FLAGS ?=
 INSTALL = $(SYSTEM_PYTHON) -IS tools/install --python=$(SYSTEM_PYTHON) --libraries=$(LIBRARIES) \
   --prefix=$(PREFIX) --destdir=$(DESTDIR) $(INSTALL_FLAGS)
 
-.PHONY: demo test test-all lint check bench lock clean test-setup install uninstall deb
+.PHONY: demo test test-all coverage lint check bench lock clean test-setup install uninstall deb
 .PHONY: needs-demo needs-install
 .DELETE_ON_ERROR:
 
@@ -45,6 +46,13 @@ RESULTS ?= build/test-all/results.tsv
 test-all: $(VENV)/.dev test-setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --results $(RESULTS) $(PYTEST_ARGS); \
 	  status=$$?; $(BIN)/python tests/service/harness/boot_table.py $(RESULTS); exit $$status
+
+# Programs that the tests start count too; those that give root up have to write there as well.
+coverage: $(VENV)/.dev
+	@rm -rf build/coverage
+	@install -d -m 1777 build/coverage
+	$(BIN)/python -m pytest -q -n $(JOBS) --timeout 600 --cov --cov-report=term:skip-covered \
+	  $(PYTEST_ARGS) tests/unit tests/integration tests/property
 
 test-setup:
 	@tools/test-setup

@@ -62,6 +62,9 @@ class Treadmill:
             self._checkers.stop(run)
             self._end()
 
+    def refused(self) -> None:
+        """The checkers try again by themselves."""
+
     def completed(self, _run: Run, _command: str, _wait_status: int, _words: str) -> None:
         """The next one."""
         self._end()

@@ -69,28 +69,46 @@ class Loaded(NamedTuple):
     ask: Callable[[int, int, int], Answer]
 
 
-def main() -> int:
-    """Print the tables; returns the exit status."""
+class Bench(NamedTuple):
+    """The means of one run: end ``stack`` to end it; ``folder`` has the compiled programs."""
+
+    figures: Figures
+    rounds: int
+    stack: ExitStack
+    folder: Path
+    maker: Host
+
+    def credentials(self, name: str) -> Credentials:
+        """Keys of a client and its section, with a password that is used nowhere else."""
+        return make_credentials(self.maker, ours(), name, b"password of the benchmark")
+
+
+def run(measure: Callable[[Bench], None], rounds: int) -> int:
+    """Measure in ``rounds`` rounds, or those of the command line; returns the exit status."""
     if reason := why_impossible():
         print(f"bench: {reason}", file=sys.stderr)
         return 1
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else rounds
     figures = Figures()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mandos-load-")))
         folder.chmod(0o755)
         compile_programs(folder)
-        maker = stack.enter_context(Host("maker"))
-        keys = make_credentials(maker, ours(), "bench", b"password of the benchmark")
-        limit = _limit(stack, folder, keys)
-        mine = _family(stack, folder, keys, ours())
-        theirs = _family(stack, folder, keys, reference())
-        for at_once in AT_ONCE:
-            _rates(figures, rounds, at_once, (mine, limit))
-        _beside_the_reference(figures, mine, theirs)
-        _crowd(figures, rounds, mine)
-        _silent(figures, rounds, mine)
+        measure(Bench(figures, rounds, stack, folder, stack.enter_context(Host("maker"))))
     return 0 if figures.met else 1
+
+
+def _measure(bench: Bench) -> None:
+    """Print the tables."""
+    figures, rounds, keys = bench.figures, bench.rounds, bench.credentials("bench")
+    limit = _limit(bench.stack, bench.folder, keys)
+    mine = _family(bench.stack, bench.folder, keys, ours())
+    theirs = _family(bench.stack, bench.folder, keys, reference())
+    for at_once in AT_ONCE:
+        _rates(figures, rounds, at_once, (mine, limit))
+    _beside_the_reference(figures, mine, theirs)
+    _crowd(figures, rounds, mine)
+    _silent(figures, rounds, mine)
 
 
 def _rates(figures: Figures, rounds: int, at_once: int, servers: tuple[Loaded, Loaded]) -> None:
@@ -178,14 +196,17 @@ def asking(
     return ask
 
 
-def asker(host: Host, folder: Path, keys: Credentials) -> tuple[str, ...]:
-    """The command that asks a server on ``host`` with these keys, without how often."""
+def asker(host: Host, folder: Path, keys: Credentials, address: str = "::1") -> tuple[str, ...]:
+    """The command that asks a server on ``host`` with these keys, without how often.
+
+    ``address`` is one of the host's own; the server sees the requests come from there.
+    """
     files = [f"{keys.install(host)}/{name}" for name in ("tls-pubkey.pem", "tls-privkey.pem")]
-    where = ("::1", str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
+    where = (address, str(PORT), grammar.PRIORITY, *files, str(len(keys.sealed)))
     return ("prlimit", "--nofile=8192", str(folder / "askers"), *where)
 
 
 if __name__ == "__main__":
     if missing := [name for name in ("gcc", "prlimit") if not shutil.which(name)]:
         sys.exit(f"bench: not installed: {', '.join(missing)}")
-    sys.exit(main())
+    sys.exit(run(_measure, ROUNDS))

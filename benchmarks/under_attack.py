@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,16 +20,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "service"))
 from harness.families import ours
 from harness.figures import Figures, spread
 from harness.fleet import PORT, fleet
-from harness.host import Host, why_impossible
-from harness.keys import TLS_KEY_TYPES, make_credentials
+from harness.keys import TLS_KEY_TYPES
 from mandos.tls.limits import RSA_BITS
-from server_load import asker, asking, compile_programs
+from server_load import asker, asking, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from harness.host import Host
     from harness.keys import Credentials
-    from server_load import Answer
+    from server_load import Answer, Bench
 
     Ask = Callable[[int, int, int], Answer]
 
@@ -42,6 +41,11 @@ HONEST, HOSTILE, SILENT = 8, 64, 2000
 UNKNOWN = 4
 #: More requests than anybody makes in the time.
 _ENDLESS = 1_000_000
+#: Addresses of the attacker; of many that he makes up, and of many in the honest clients' network.
+#: They are the server's own: a connection to one of them comes from there.
+OWN, MADE_UP, NEAR = "fd00:bad::1", "fd00:bad::1:{}", "::2:{}"
+#: How many he makes up.
+ADDRESSES = 16
 _STRANGERS = Path(__file__).with_name("load") / "strangers.py"
 _ALONE = "without an attack"
 
@@ -54,48 +58,55 @@ class Attack(NamedTuple):
     announced: bool = False
 
 
-def main() -> int:
-    """Print the table; returns the exit status."""
-    if reason := why_impossible():
-        print(f"bench: {reason}", file=sys.stderr)
-        return 1
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    figures = Figures()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mandos-attack-")))
-        folder.chmod(0o755)
-        compile_programs(folder)
-        maker = stack.enter_context(Host("maker"))
-        honest, holder = (_credentials(maker, name) for name in ("honest", "holder"))
-        clients = f"[DEFAULT]\nchecker = true\n\n{honest.section}\n{holder.section}"
-        running = stack.enter_context(fleet(ours(), clients))
-        running.start()
-        attacks = _attacks(running.host, folder, holder)
-        ask = asking(running.host, folder, honest, SECONDS)
-        _show(figures, _measure(running.host, ask, attacks, rounds))
-        figures.show("memory of the server: MB, share, peak", str(running.memory))
-    return 0 if figures.met else 1
+def _bench(bench: Bench) -> None:
+    """Print the table."""
+    honest, holder = bench.credentials("honest"), bench.credentials("holder")
+    clients = f"[DEFAULT]\nchecker = true\n\n{honest.section}\n{holder.section}"
+    running = bench.stack.enter_context(fleet(ours(), clients))
+    running.start()
+    _give_addresses(running.host)
+    attacks = _attacks(running.host, bench, holder)
+    ask = asking(running.host, bench.folder, honest, SECONDS)
+    _show(bench.figures, _measure(running.host, ask, attacks, bench.rounds))
+    bench.figures.show("memory of the server: MB, share, peak", str(running.memory))
 
 
-def _credentials(maker: Host, name: str) -> Credentials:
-    return make_credentials(maker, ours(), name, b"password of the benchmark")
+def _give_addresses(host: Host) -> None:
+    numbered = [
+        name.format(number) for name in (MADE_UP, NEAR) for number in range(1, ADDRESSES + 1)
+    ]
+    for address in (OWN, *numbered):
+        host.run("ip", "address", "add", f"{address}/128", "dev", "lo", "nodad")
 
 
-def _attacks(host: Host, folder: Path, holder: Credentials) -> list[Attack]:
+def _attacks(host: Host, bench: Bench, holder: Credentials) -> list[Attack]:
     def strangers(kind: str, count: int) -> list[Sequence[str]]:
         limit = ("prlimit", "--nofile=8192", sys.executable, "-I", str(_STRANGERS))
-        return [(*limit, kind, "::1", str(PORT), str(count))]
+        return [(*limit, kind, OWN, str(PORT), str(count))]
 
-    def askers(at_once: int, *keys: Credentials) -> list[Sequence[str]]:
+    def askers(at_once: int, *keys: Credentials, address: str = OWN) -> list[Sequence[str]]:
         how_much = (str(at_once), str(_ENDLESS), "0", "0")
-        return [(*asker(host, folder, key), *how_much) for key in keys]
+        return [(*asker(host, bench.folder, key, address), *how_much) for key in keys]
+
+    def everywhere(addresses: str) -> list[Sequence[str]]:
+        programs = []
+        for number in range(1, ADDRESSES + 1):
+            key, address = unknown[number % UNKNOWN], addresses.format(number)
+            programs += askers(HOSTILE // ADDRESSES, key, address=address)
+        return programs
 
     largest = _largest(holder)
-    unknown = [_credentials(holder.maker, f"unknown-{number}") for number in range(UNKNOWN)]
+    unknown = [bench.credentials(f"unknown-{number}") for number in range(UNKNOWN)]
     return [
         Attack(f"{SILENT} silent connections", strangers("silent", SILENT), announced=True),
         Attack(f"{HOSTILE} that send garbage", strangers("garbage", HOSTILE), announced=True),
         Attack(f"{HOSTILE} with unknown keys", askers(HOSTILE // UNKNOWN, *unknown)),
+        Attack(f"{HOSTILE} with unknown keys, from {ADDRESSES} addresses", everywhere(MADE_UP)),
+        Attack(f"{HOSTILE} from {ADDRESSES} addresses of the clients' network", everywhere(NEAR)),
+        Attack(
+            f"{HOSTILE} from the clients' address",
+            askers(HOSTILE // UNKNOWN, *unknown, address="::1"),
+        ),
         Attack(f"{HOSTILE} with a live client's key", askers(HOSTILE, holder)),
         Attack(f"{HOSTILE} with RSA keys of {RSA_BITS} bits", askers(HOSTILE, largest)),
     ]
@@ -148,4 +159,4 @@ def _show(figures: Figures, taken: dict[str, list[Answer]]) -> None:
 if __name__ == "__main__":
     if missing := [name for name in ("gcc", "prlimit", "certtool") if not shutil.which(name)]:
         sys.exit(f"bench: not installed: {', '.join(missing)}")
-    sys.exit(main())
+    sys.exit(run(_bench, ROUNDS))

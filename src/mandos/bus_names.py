@@ -3,7 +3,8 @@
 """The D-Bus interface, described once for the server, mandos-ctl and mandos-monitor.
 
 ``se.recompile.Mandos`` is the reference's, and stays as it is.  New members stand in interfaces of
-our own.  Times are milliseconds; dates are ISO 8601 in UTC without a zone, or empty.
+our own.  Times are milliseconds; dates are ISO 8601 in UTC without a zone, or empty.  Client
+settings have their properties from their rows in ``client_settings``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mandos.client_settings import BY_PROPERTY, Restart, Setting, ValueKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +67,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property, how it may be used, and whether its changes are told."""
+    """A property: its type, its access, and the signals that report its changes."""
 
     signature: str
     access: str = READ
@@ -74,7 +77,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """All that stands behind one interface's name."""
+    """An interface: its name and its members."""
 
     name: str
     methods: Mapping[str, Method]
@@ -85,6 +88,33 @@ class Interface:
 def _arguments(*pairs: str) -> tuple[Argument, ...]:
     """Read ``"s key_id"``, or ``"s"`` for an argument without a name."""
     return tuple(Argument(*pair.split()) for pair in pairs)
+
+
+#: D-Bus types of settings; those of the other kinds are texts.
+_SIGNATURES = {
+    ValueKind.SECRET: "ay",
+    ValueKind.DURATION: "t",
+    ValueKind.PERIOD: "t",
+    ValueKind.BOOLEAN: "b",
+}
+
+
+def _property(setting: Setting) -> Property:
+    signature = _SIGNATURES.get(setting.kind, "s")
+    if setting.kind is ValueKind.SECRET:
+        return Property(signature, WRITE, INVALIDATES)
+    if setting.restart is Restart.FILES:
+        return Property(signature, emits=CONST)
+    return Property(signature, READWRITE)
+
+
+def _settings(*, original: bool) -> dict[str, Property]:
+    """The properties of the settings that are in the original's interface, or in ours."""
+    return {
+        name: _property(setting)
+        for name, setting in BY_PROPERTY.items()
+        if setting.original is original
+    }
 
 
 #: One audit record: number t, kind s, client s, key_id s, address s, interface s, detail s, by s,
@@ -123,30 +153,24 @@ CLIENT_INTERFACE = Interface(
         "PropertyChanged": Signal(_arguments("s property", "v value"), deprecated=True),
         "Rejected": Signal(_arguments("s reason")),
     },
-    properties={
-        "ApprovalDelay": Property("t", READWRITE),
-        "ApprovalDuration": Property("t", READWRITE),
-        "ApprovalPending": Property("b"),
-        "ApprovedByDefault": Property("b", READWRITE),
-        "Checker": Property("s", READWRITE),
-        "CheckerRunning": Property("b", READWRITE),
-        "Created": Property("s", emits=CONST),
-        "Enabled": Property("b", READWRITE),
-        "Expires": Property("s"),
-        "ExtendedTimeout": Property("t", READWRITE),
-        "Fingerprint": Property("s", emits=CONST),
-        "Host": Property("s", READWRITE),
-        "Interval": Property("t", READWRITE),
-        "KeyID": Property("s", emits=CONST),
-        "LastApprovalRequest": Property("s"),
-        "LastCheckedOK": Property("s", READWRITE),
-        "LastCheckerStatus": Property("n"),
-        "LastEnabled": Property("s"),
-        "Name": Property("s", emits=CONST),
-        "ObjectPath": Property("o", emits=CONST, deprecated=True),
-        "Secret": Property("ay", WRITE, INVALIDATES),
-        "Timeout": Property("t", READWRITE),
-    },
+    properties=dict(
+        sorted(
+            {
+                "ApprovalPending": Property("b"),
+                "CheckerRunning": Property("b", READWRITE),
+                "Created": Property("s", emits=CONST),
+                "Enabled": Property("b", READWRITE),
+                "Expires": Property("s"),
+                "LastApprovalRequest": Property("s"),
+                "LastCheckedOK": Property("s", READWRITE),
+                "LastCheckerStatus": Property("n"),
+                "LastEnabled": Property("s"),
+                "Name": Property("s", emits=CONST),
+                "ObjectPath": Property("o", emits=CONST, deprecated=True),
+                **_settings(original=True),
+            }.items()
+        )
+    ),
 )
 SERVER1_INTERFACE = Interface(
     SERVER1,
@@ -179,10 +203,17 @@ CLIENT1_INTERFACE = Interface(
         # When and why it was disabled: "timeout", "administrator", "configuration", "state lost".
         "DisabledAt": Property("s"),
         "DisabledReason": Property("s"),
+        **_settings(original=False),
     },
 )
 ROOT_INTERFACES = (MANDOS_INTERFACE, SERVER1_INTERFACE)
 CLIENT_INTERFACES = (CLIENT_INTERFACE, CLIENT1_INTERFACE)
+#: The properties of a client, and the interface of each; no two have the same name.
+CLIENT_PROPERTIES = {
+    name: (interface.name, declared)
+    for interface in CLIENT_INTERFACES
+    for name, declared in interface.properties.items()
+}
 
 #: Errors; those of the D-Bus specification where it has one.
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"

@@ -38,7 +38,7 @@ def default_folder() -> str:
 def read_key_file(path: str) -> bytes:
     """The contents of a key file.  Raises AdministratorError naming the file and the reason."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too dear for early boot
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is too expensive for early boot
             data = file.read(LIMIT + 1)
     except OSError as error:
         raise AdministratorError(

@@ -14,11 +14,9 @@ from mandos.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _HELP_COLUMN = 30
-#: Letters of a word that are compared with names.
-_NAME_LIMIT = 64
 
 
 class Option:
@@ -88,27 +86,6 @@ class ParsedOptions:
         if not (text.isascii() and text.isdigit()):
             raise UsageError(f"--{name} takes a whole number, not {text!r}")
         return int(text)
-
-
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that a misspelled word is like; none when no name is like it.
-
-    At most every third letter may be wrong, missing or too many (the Levenshtein distance), and at
-    most three.
-    """
-    distances = [(_distance(word, name), name) for name in names]
-    distance, name = min(distances, default=(len(word), ""))
-    return name if distance <= min(3, max(len(word), len(name)) // 3) else None
-
-
-def _distance(one: str, other: str) -> int:
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one[:_NAME_LIMIT], 1):
-        former, row = row, [number]
-        for at, wanted in enumerate(other):
-            changed = former[at] + (letter != wanted)
-            row.append(min(former[at + 1] + 1, row[-1] + 1, changed))
-    return row[-1]
 
 
 HELP = Option("help", "?", None, "show this help and exit")
@@ -217,6 +194,8 @@ class CommandLine:
 
     def _hint(self, word: str) -> str:
         """The option that may have been meant, or where to find them all."""
+        from mandos.spelling import nearest  # noqa: PLC0415 - an error's hint alone needs it
+
         name = nearest(word.lstrip("-").partition("=")[0], [row.long for row in self.options])
         return f"did you mean --{name}?" if name else f"see {self.program} --help"
 

@@ -15,7 +15,7 @@ LIMIT = 2048
 
 #: A way for key files that are longer.
 LONGER_KEYS = (
-    "give the disk another passphrase (cryptsetup luksAddKey) and seal that; "
+    "give the disk another passphrase (cryptsetup luksAddKey) and encrypt that one; "
     "or name the long key file in crypttab(5) instead of using Mandos"
 )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 #: Their handlers are the parent's, and must not run in a child.
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 #: Python ignores these; a program that expects their default action must find it.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE = 3  # the descriptor after standard input, output and errors
@@ -71,7 +71,7 @@ def run(
 
     Raises MachineError when it cannot be started or takes too long (it is then killed).
     """
-    import subprocess  # noqa: PLC0415 - too dear for early boot, where most runs need no program
+    import subprocess  # noqa: PLC0415 - too expensive for early boot, where most runs need no program
 
     try:
         done = subprocess.run(
@@ -117,7 +117,7 @@ def keep_descriptors() -> None:
 
     Python's own are never inherited; those that were open when this program started would be.
     """
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is dear at boot
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib is expensive at boot
         if int(name) < _FIRST_FREE:
             continue
         try:
@@ -213,7 +213,7 @@ def run_isolated(
         os.close(reading)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status != 0:
-        raise MachineError("the work failed in its own process")
+        raise MachineError(f"a child process failed with status {status}")
     return output
 
 
@@ -232,7 +232,7 @@ def accompany(
     try:
         child = _fork()
         if child == 0:
-            _be_the_companion(work, theirs, errors)
+            _be_the_helper(work, theirs, errors)
     except OSError as error:
         ours.close()
         raise MachineError(f"cannot start a process: {error.strerror}") from error
@@ -248,7 +248,7 @@ def forbid_tracing() -> None:
 
     A process that has given root up is so already; a program that was started as this user is not.
     """
-    import ctypes  # noqa: PLC0415 - dear at boot
+    import ctypes  # noqa: PLC0415 - expensive at boot
 
     if ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise MachineError("the kernel does not protect the memory of this process (prctl)")
@@ -274,7 +274,7 @@ def _fork() -> int:
     """Fork; later Pythons warn about threads, but the child only computes and leaves by _exit."""
     if sys.hexversion < _WARNING_FROM:
         return os.fork()
-    import warnings  # noqa: PLC0415 - dear, and of use there only
+    import warnings  # noqa: PLC0415 - expensive, and of use there only
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -296,7 +296,7 @@ def _be_the_child(work: Callable[[], bytes], writing: int, memory: int) -> None:
         os._exit(status)
 
 
-def _be_the_companion(
+def _be_the_helper(
     work: Callable[[socket.socket], object], end: socket.socket, errors: int | None
 ) -> None:
     """Never returns; nothing of us may run on in a second process."""
@@ -320,7 +320,7 @@ def _become(
     prepare: Callable[[], object],
     writing: int,
 ) -> None:
-    """Never returns: ends as the program, or tells its parent why not."""
+    """Never returns: becomes the program, or reports the reason of a failure to its parent."""
     telling = writing
     try:
         telling = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
@@ -370,12 +370,18 @@ def _arrange(standard: tuple[int | None, int | None, int | None]) -> None:
 
 
 def limit_memory(memory: int) -> None:
-    """Let this process have ``memory`` bytes more from now on, and leave no core."""
+    """Let this process have ``memory`` bytes more from now on, and leave no core.
+
+    A limit that it has already cannot be raised.
+    """
     import resource  # noqa: PLC0415 - only such a process needs it
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    address_space = _address_space() + memory
-    resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+    most = address_space() + memory
+    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _default_signals() -> None:
@@ -384,9 +390,9 @@ def _default_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
 
 
-def _address_space() -> int:
+def address_space() -> int:
     """Bytes of address space in use, proc_pid_statm(5)."""
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is dear at boot
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is expensive at boot
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -404,5 +410,5 @@ def _read(reading: int, size: int, deadline: float, waiting: Callable[[], object
             return bytes(output)
         output += piece
         if len(output) > size:
-            raise MachineError(f"the work returned more than {size} bytes")
-    raise MachineError("the work took too long")
+            raise MachineError(f"a child process returned more than {size} bytes")
+    raise MachineError("a child process took too long")

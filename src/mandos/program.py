@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the programs of the initial RAM disk have in common: signals, messages, exit status.
+"""The common parts of the programs in the initial RAM disk: signals, messages, exit status.
 
-A program is a command line and a function.  Signals that end it unwind the function first, so that
-``finally`` undoes every change: to a terminal, a FIFO, a question on the boot screen.
+A plugin is a command line and a function (``run_program``).  Signals that end it unwind the
+function first, so that ``finally`` undoes every change: to a terminal, a FIFO, a question on the
+boot screen.  A program with a loop over poll(2) watches the descriptor of ``wake_on_signals``
+instead.  Either way a program sets up signals before it does anything that takes time.
 """
 
 from __future__ import annotations
@@ -67,20 +69,36 @@ def run_program(
     say = speaker(command_line.program)
     try:
         raise_on_signals()
-        given = command_line.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = command_line.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - help is for standard output
-            return 0
-        return work(given, say)
+        given = parsed_options(command_line, arguments)
+        return 0 if given is None else work(given, say)
     except MandosError as error:
-        for line in error.lines():
-            say(line)
-        return error.exit_code
+        return report(error, say)
     except Ended as end:
         if end.number != signal.SIGTERM:  # which is how all but one plugin end at every boot
             say(f"ended by {ENDING_SIGNALS[end.number]}")
         return 128 + end.number
+
+
+def parsed_options(
+    command_line: CommandLine, arguments: Sequence[str] | None
+) -> ParsedOptions | None:
+    """The options in ``arguments`` (None: the process's); None when they asked for help.
+
+    The help, or the version, is then printed.  Raises UsageError.
+    """
+    given = command_line.parse(sys.argv[1:] if arguments is None else arguments)
+    answer = command_line.answer(given)
+    if answer is None:
+        return given
+    print(answer)  # noqa: T201 - help is for standard output
+    return None
+
+
+def report(error: MandosError, say: Say) -> int:
+    """Print the lines of an error; returns its exit status."""
+    for line in error.lines():
+        say(line)
+    return error.exit_code
 
 
 def raise_on_signals() -> None:
@@ -89,18 +107,49 @@ def raise_on_signals() -> None:
         signal.signal(number, _end)
 
 
+def ignore_signals() -> None:
+    """From now on signals that ask for an end do nothing: the program is ending already."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
-    for other in ENDING_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+    ignore_signals()
     raise Ended(number)
+
+
+def wake_on_signals() -> int:
+    """A descriptor on which each signal that asks for an end arrives, as one byte: its number.
+
+    Reading it never blocks, and it stays open until the process ends.
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _note)
+    return reading
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the number is on the descriptor already."""
+
+
+def end_by_signal(wakeup: int) -> None:
+    """End as the first signal on the descriptor ends a process; returns when none came."""
+    try:
+        number = os.read(wakeup, 1)[0]
+    except BlockingIOError:
+        return
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def speaker(program: str) -> Say:
     """A function that prints a message, with the program's name, on standard error."""
 
     def say(message: str) -> None:
-        line = f"{program}: {message}\n".encode(errors="surrogateescape")
-        try:  # noqa: SIM105 - contextlib is dear at boot
+        line = f"{program}: {message}\n".encode(errors="backslashreplace")
+        try:  # noqa: SIM105 - contextlib is expensive at boot
             os.write(2, line)
         except OSError:
             pass  # the reader has gone; the work goes on

@@ -23,12 +23,13 @@ from servers import BadServer, Behaviour, bad_server, endless, hangs_up, sends, 
 
 from mandos import passwords
 from mandos.client import privileges
-from mandos.client.unprivileged import decryptor
+from mandos.client.unprivileged import decryptor, turns
 from mandos.client.unprivileged.attempt import Attempt
-from mandos.client.unprivileged.decryptor import Openers
+from mandos.client.unprivileged.decryptor import Opened, Openers
 from mandos.client.unprivileged.loop import FOREVER, Loop, next_deadline
 from mandos.client.unprivileged.search import Target
 from mandos.client.unprivileged.servers import Fetcher
+from mandos.errors import MandosError
 from mandos.tls import keys
 from mandos.tls.credentials import Credentials, Priority
 from mandos.tls.session import Session
@@ -131,8 +132,8 @@ def _never_holds_the_password(*texts: str) -> None:
         (web_server, "TLS failed"),
         (sends(b""), "the server refused"),
         (endless, "more than 65536 bytes"),
-        (sends(b"this is no OpenPGP message"), "cannot open the secret"),
-        (sends(bytes(1000)), "cannot open the secret"),
+        (sends(b"this is no OpenPGP message"), "cannot decrypt the secret"),
+        (sends(bytes(1000)), "cannot decrypt the secret"),
     ],
     ids=["hangs-up", "web-server", "nothing", "100-mib", "text", "zeros"],
 )
@@ -155,7 +156,7 @@ def test_half_a_message_does_not_open(client_keys: Keys) -> None:
     """A secret that was cut short is refused whole: nothing of it is printed."""
     half = client_keys.sealed[: len(client_keys.sealed) // 2]
     with bad_server(sends(half)) as server, Client(server, client_keys.options()) as client:
-        assert "cannot open the secret" in client.complaint()
+        assert "cannot decrypt the secret" in client.complaint()
         assert client.end()[1] == b""
 
 
@@ -163,7 +164,7 @@ def test_secret_of_another_client_does_not_open(client_keys: Keys, tmp_path: Pat
     """A secret sealed for other keys is told as such."""
     other = Keys(tmp_path, PASSWORD)
     with bad_server(sends(other.sealed)) as server, Client(server, client_keys.options()) as client:
-        assert "sealed for another key" in client.complaint()
+        assert "encrypted for another key" in client.complaint()
         assert client.end()[1] == b""
 
 
@@ -563,3 +564,94 @@ def test_opener_that_still_has_root_is_ended(
     assert os.waitpid(child, 0)[1] == 0
     for descriptor in (reading, writing):
         os.close(descriptor)
+
+
+class Opening:
+    """Processes that open messages, the loop that serves them, and what became of the messages."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._loop = Loop()
+        self.openers = Openers((keys.folder / "seckey.txt").read_bytes(), "seckey.txt")
+        self.openers.attach(self._loop)
+        self.results: list[Opened | MandosError] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.openers.close()
+        self._loop.close()
+
+    @property
+    def pids(self) -> set[int]:
+        """All processes."""
+        return {one.pid for one in (*self.openers._busy, *self.openers._idle)}
+
+    def hand_over(self, *messages: bytes) -> None:
+        """Have messages opened."""
+        for message in messages:
+            self.openers.open(message, self.results.append)
+
+    def wait(self, number: int) -> list[bytes]:
+        """Wait for so many results; all passwords so far."""
+        while len(self.results) < number:
+            self._loop.wait(FOREVER)
+        return [one.password for one in self.results if isinstance(one, Opened)]
+
+
+def _bomb(client_keys: Keys) -> bytes:
+    """A short message of much content, which its process cannot hold."""
+    key, _headers = SignedPublicKey.from_armor((client_keys.folder / "pubkey.txt").read_text())
+    builder = MessageBuilder.from_bytes("", bytes(64 << 20)).compression("zlib")
+    message: bytes = builder.seipd_v1("aes256").encrypt_to_key(key.public_subkeys[0]).to_vec()
+    return message
+
+
+def test_message_that_cannot_be_opened_leaves_its_process_to_the_next(client_keys: Keys) -> None:
+    """Expensive messages of strangers must not cost a process each."""
+    with Opening(client_keys) as opening:
+        first = opening.pids
+        for number, sealed in enumerate((b"rubbish", client_keys.sealed[:-9]), 1):
+            opening.hand_over(sealed)
+            assert opening.wait(number) == []
+        opening.hand_over(client_keys.sealed)
+        assert opening.wait(3) == [PASSWORD]
+        assert opening.pids == first
+
+
+def test_message_that_fills_its_process_does_not_harm_the_next(
+    client_keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that a message leaves behind ends the process; so does any growth in this test."""
+    with Opening(client_keys) as opening:
+        opening.hand_over(_bomb(client_keys))
+        assert opening.wait(1) == []
+        opening.hand_over(client_keys.sealed)
+        assert opening.wait(2) == [PASSWORD]
+    monkeypatch.setattr(decryptor, "_GROWTH", -1)
+    with Opening(client_keys) as opening:
+        first = opening.pids
+        opening.hand_over(b"rubbish")
+        opening.wait(1)
+        assert opening.pids == set()
+        opening.hand_over(client_keys.sealed)
+        assert opening.wait(2) == [PASSWORD]
+        assert not opening.pids & first
+
+
+def test_process_that_is_killed_costs_its_message_only(client_keys: Keys) -> None:
+    """The next message is opened by another one."""
+    with Opening(client_keys) as opening:
+        (pid,) = opening.pids
+        os.kill(pid, signal.SIGKILL)
+        opening.hand_over(client_keys.sealed)
+        assert opening.wait(1) == []
+        opening.hand_over(client_keys.sealed)
+        assert opening.wait(2) == [PASSWORD]
+
+
+def test_messages_of_all_connections_wait_for_their_turn(client_keys: Keys) -> None:
+    """None is given up for others, however many strangers send one first."""
+    with Opening(client_keys) as opening:
+        opening.hand_over(*[b"rubbish"] * (turns.AT_ONCE - 1), client_keys.sealed)
+        assert opening.wait(turns.AT_ONCE) == [PASSWORD]

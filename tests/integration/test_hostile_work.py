@@ -18,8 +18,8 @@ from contextlib import closing
 from typing import NamedTuple
 
 import pytest
-from hostile_keys import expensive_key, public_key
 
+from harness.hostile_keys import expensive_key, public_key
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.listener import Listener
@@ -164,7 +164,7 @@ async def test_crowd_is_accepted_in_cheap_turns(honest: float) -> None:
 
 
 class Nothing:
-    """A vault without secrets."""
+    """A judge without secrets."""
 
     async def judge(
         self, _identity: PeerIdentity, _peer: Peer, _purpose: str

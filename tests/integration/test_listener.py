@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from asking import ask
-from hostile_keys import expensive_key
 
+from harness.hostile_keys import expensive_key
 from mandos.errors import PeerError
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.attack import Useless
@@ -37,7 +37,7 @@ TLS_12 = "NORMAL:!CTYPE-X.509:+CTYPE-RAWPK:!VERS-ALL:+VERS-TLS1.2"
 
 
 class OneClient:
-    """A vault that knows one key, and records what happened."""
+    """A judge that knows one key, and records what happened."""
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
@@ -79,12 +79,12 @@ class Server:
 
     def __init__(self) -> None:
         self.key = keys.generate_tls_key("ed25519")
-        self.vault = OneClient(keys.key_id_of_public_pem(self.key[1]))
+        self.judge = OneClient(keys.key_id_of_public_pem(self.key[1]))
         listening = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=1024)
         listening.settimeout(0)
         self.address = ("::1", listening.getsockname()[1], 0)
         tls = TLS(Priority(grammar.PRIORITY), Credentials())
-        self.listener = Listener(listening, tls, self.vault)
+        self.listener = Listener(listening, tls, self.judge)
 
     async def ask(
         self, key: tuple[bytes, bytes] | None = None, priority: str = grammar.PRIORITY
@@ -110,6 +110,7 @@ async def server(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
     yield running
     await running.listener.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not running.listener._turns._queue
     assert "internal error" not in caplog.text
 
 
@@ -131,8 +132,8 @@ def _hung_up(sock: socket.socket) -> bool:
 async def test_known_client_gets_its_secret(server: Server) -> None:
     """The bytes arrive unchanged, and the delivery is reported once."""
     assert await server.ask() == SECRET
-    await _until(lambda: bool(server.vault.given))
-    assert server.vault.given == [server.vault.key_id]
+    await _until(lambda: bool(server.judge.given))
+    assert server.judge.given == [server.judge.key_id]
 
 
 class OnlyOne:
@@ -153,12 +154,12 @@ async def test_authenticator_decides_who_the_peer_is(
 ) -> None:
     """The judge gets the identity that it found, and is not asked about a peer that has none."""
     server.listener._tls = server.listener._tls._replace(authenticator=OnlyOne())
-    server.vault.key_id = "first"
+    server.judge.key_id = "first"
     assert await server.ask() == SECRET
     with pytest.raises(PeerError):
         await server.ask()
     await _until(lambda: "this one came too late" in caplog.text)
-    assert (server.vault.asked, server.vault.given) == (["first"], ["first"])
+    assert (server.judge.asked, server.judge.given) == (["first"], ["first"])
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -171,8 +172,8 @@ async def test_unknown_key_gets_nothing(server: Server) -> None:
     """A refusal is a close without data."""
     with pytest.raises(PeerError, match="closed the connection without a secret"):
         await server.ask(keys.generate_tls_key("ed25519"))
-    assert len(server.vault.asked) == 1
-    assert server.vault.given == []
+    assert len(server.judge.asked) == 1
+    assert server.judge.given == []
 
 
 async def test_many_at_once(server: Server) -> None:
@@ -206,7 +207,7 @@ async def test_peer_that_is_no_client(
     """Another protocol is hung up on before TLS; one line says why."""
     await server.talk(partial(_say, sent))
     await _until(lambda: logged in caplog.text)
-    assert server.vault.asked == []
+    assert server.judge.asked == []
     assert await server.ask() == SECRET
 
 
@@ -239,7 +240,7 @@ async def test_tls_12_is_refused(server: Server) -> None:
     """The default priority string leaves TLS 1.3 only."""
     with pytest.raises(PeerError, match="TLS failed"):
         await server.ask(priority=TLS_12)
-    assert server.vault.asked == []
+    assert server.judge.asked == []
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +273,7 @@ async def test_x509_certificate_is_refused(
 
     await server.talk(web_server)
     await _until(lambda: "the peer showed no raw public key" in caplog.text)
-    assert server.vault.asked == []
+    assert server.judge.asked == []
 
 
 @pytest.mark.parametrize(
@@ -296,23 +297,23 @@ async def test_reader_that_never_reads_is_given_up(
 ) -> None:
     """A client that does not take its secret is given up, and counts as not served."""
     monkeypatch.setitem(conversation.SERVER_TIMES, conversation.SEND, 0.05)
-    server.vault.secret = bytes(grammar.SECRET_LIMIT)
+    server.judge.secret = bytes(grammar.SECRET_LIMIT)
     with socket.create_connection(server.address[:2]) as sock:
         session = await asyncio.to_thread(_authenticate, sock, server.key)
         await _until(lambda: f"took too long ({conversation.SEND})" in caplog.text)
         session.close()
-    assert server.vault.given == []
-    assert server.vault.lost == [server.vault.key_id]
+    assert server.judge.given == []
+    assert server.judge.lost == [server.judge.key_id]
 
 
 async def test_wait_for_approval_ends_when_the_verdict_comes(server: Server) -> None:
     """However long it takes, the client then gets its secret on the same connection."""
-    server.vault.verdict.clear()
+    server.judge.verdict.clear()
     asking = asyncio.create_task(server.ask())
-    await _until(lambda: bool(server.vault.asked))
-    server.vault.verdict.set()
+    await _until(lambda: bool(server.judge.asked))
+    server.judge.verdict.set()
     assert await asking == SECRET
-    assert server.vault.gave_up == 0
+    assert server.judge.gave_up == 0
 
 
 @pytest.mark.parametrize("politely", [True, False])
@@ -320,28 +321,28 @@ async def test_wait_for_approval_ends_when_the_peer_hangs_up(
     server: Server, caplog: pytest.LogCaptureFixture, *, politely: bool
 ) -> None:
     """At once, whether TLS is closed or the connection is cut: nobody is asked for a dead peer."""
-    server.vault.verdict.clear()
+    server.judge.verdict.clear()
     with socket.create_connection(server.address[:2]) as sock:
         session = await asyncio.to_thread(_authenticate, sock, server.key)
-        await _until(lambda: bool(server.vault.asked))
+        await _until(lambda: bool(server.judge.asked))
         if politely:
             session.say_goodbye()
         else:
             sock.shutdown(socket.SHUT_RDWR)
         await _until(lambda: "the peer hung up (judge)" in caplog.text)
         session.close()
-    assert server.vault.gave_up == 1
-    assert server.vault.given == server.vault.lost == []
+    assert server.judge.gave_up == 1
+    assert server.judge.given == server.judge.lost == []
 
 
 async def test_peer_that_talks_while_it_waits_is_cut_off(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A client has nothing to say there."""
-    server.vault.verdict.clear()
+    server.judge.verdict.clear()
     with socket.create_connection(server.address[:2]) as sock:
         session = await asyncio.to_thread(_authenticate, sock, server.key)
-        await _until(lambda: bool(server.vault.asked))
+        await _until(lambda: bool(server.judge.asked))
         session.send(memoryview(b"hello"))
         await _until(lambda: "the peer hung up (judge)" in caplog.text)
         session.close()
@@ -396,7 +397,7 @@ async def test_peer_that_dribbles_while_it_waits_is_cut_off(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Even pieces of a record that never ends cost a turn each."""
-    server.vault.verdict.clear()
+    server.judge.verdict.clear()
 
     def dribble(sock: socket.socket) -> None:
         with contextlib.suppress(ConnectionError):
@@ -407,7 +408,7 @@ async def test_peer_that_dribbles_while_it_waits_is_cut_off(
     with socket.create_connection(server.address[:2]) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = await asyncio.to_thread(_authenticate, sock, server.key)
-        await _until(lambda: bool(server.vault.asked))
+        await _until(lambda: bool(server.judge.asked))
         await asyncio.to_thread(dribble, sock)
         await _until(lambda: "the peer hung up (judge)" in caplog.text)
         session.close()
@@ -418,7 +419,7 @@ async def test_expensive_key_is_refused(server: Server, caplog: pytest.LogCaptur
     with pytest.raises(PeerError):
         await server.ask(expensive_key())
     await _until(lambda: "the exponent of the peer's RSA key has" in caplog.text)
-    assert server.vault.asked == []
+    assert server.judge.asked == []
 
 
 @pytest.fixture
@@ -449,13 +450,13 @@ async def test_silent_connections_make_room_for_others(
 
 async def test_client_that_waits_for_approval_keeps_its_place(small: Server) -> None:
     """Those that have not proved who they are go first."""
-    small.vault.verdict.clear()
+    small.judge.verdict.clear()
     asking = asyncio.create_task(small.ask())
-    await _until(lambda: bool(small.vault.asked))
+    await _until(lambda: bool(small.judge.asked))
     silent = [socket.create_connection(small.address[:2]) for _ in range(20)]
     try:
         await _until(lambda: len(small.listener._crowds._causes) > 0)
-        small.vault.verdict.set()
+        small.judge.verdict.set()
         assert await asking == SECRET
     finally:
         for sock in silent:
@@ -464,18 +465,18 @@ async def test_client_that_waits_for_approval_keeps_its_place(small: Server) -> 
 
 async def test_clients_that_wait_do_not_take_all_room(small: Server) -> None:
     """The holder of one key cannot keep all others out: the oldest of its connections goes."""
-    small.vault.verdict.clear()
+    small.judge.verdict.clear()
     with contextlib.ExitStack() as stack:
         for number in range(1, 7):
             sock = stack.enter_context(socket.create_connection(small.address[:2]))
             session = await asyncio.to_thread(_authenticate, sock, small.key)
             stack.callback(session.close)
             await _until(partial(_asked, small, number))
-        await _until(lambda: small.vault.gave_up == 2)
+        await _until(lambda: small.judge.gave_up == 2)
 
 
 def _asked(server: Server, times: int) -> bool:
-    return len(server.vault.asked) == times
+    return len(server.judge.asked) == times
 
 
 async def test_failures_are_logged_a_hundred_times_a_minute(

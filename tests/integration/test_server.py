@@ -11,8 +11,10 @@ import pwd
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +142,46 @@ def test_root_is_given_up(folder: Path) -> None:
     assert pwd.getpwuid(int(users[0])).pw_name in ("_mandos", "mandos", "nobody")
     capabilities = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     assert int(capabilities.split()[1], 16) in (0, 1 << CAP_NET_RAW)
+
+
+@pytest.mark.parametrize(
+    ("boot", "kind", "line"),
+    [
+        ("", "overdue", "the time of 5 more clients is over without a check"),
+        (
+            str(uuid.UUID(int=1)),
+            "forgiven",
+            "5 more clients found alive late: still enabled",
+        ),
+    ],
+)
+def test_many_late_checks_do_not_flood_the_log(
+    folder: Path, boot: str, kind: str, line: str
+) -> None:
+    """A hundred lines of a kind, and a sum; the audit trail has a record of each client."""
+    template = "[{0}]\nkey_id = {0:064x}\nsecret = c2VhbGVk\nchecker = sleep 1000\n"
+    clients = "".join(template.format(number) for number in range(1, 106))
+    (folder / "clients.conf").write_text(clients)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as inherited:
+        number = inherited.fileno()
+        options = ("--no-zeroconf", "--no-dbus", "--socket", str(number))
+        with Program(folder, *options, descriptors=(number,)) as server:
+            server.wait_for("serving 105 clients")
+            assert server.end() == 0
+        with contextlib.closing(sqlite3.connect(folder / "state" / "mandos.db")) as database:
+            database.execute("UPDATE life SET expires = 1, last_checker_status = 0")
+            database.commit()
+        if boot:
+            (folder / "state" / "boot-id").write_text(boot)
+        with Program(folder, *options, descriptors=(number,)) as server:
+            server.wait_for("serving 105 clients")
+            server.process.terminate()
+            assert server.process.stderr
+            lines = server.process.stderr.readlines()
+    assert sum(line in said for said in lines) == 1
+    with contextlib.closing(sqlite3.connect(folder / "state" / "mandos.db")) as database:
+        found = database.execute("SELECT count(*) FROM audit WHERE kind = ?", (kind,)).fetchone()
+    assert found == (105,)
 
 
 class Manager:

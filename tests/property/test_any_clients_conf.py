@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mandos.client_settings import SETTINGS, ClientSettings, ValueKind
 from mandos.durations import format_duration
 from mandos.errors import AdministratorError
 from mandos.server.config.clients_conf import READERS, load_clients
 from mandos.server.config.inifile import expand, read_ini
 from mandos.server.config.server_conf import ROWS, load
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     import random
@@ -155,25 +155,21 @@ CHECKER_PIECES = st.sampled_from(
 
 def _tidy(text: str) -> str:
     """What can stand in a file: no blanks at the ends of lines, and no line that is a comment."""
-    lines = [line.strip().lstrip(";") for line in text.strip().split("\n")]
-    return "\n".join(line.strip() for line in lines).strip()
+    return "\n".join(line.strip().lstrip("; ") for line in text.strip().split("\n")).strip()
 
 
+VALUES: dict[ValueKind, st.SearchStrategy[object]] = {
+    ValueKind.TEXT: LINE,
+    ValueKind.COMMAND: st.lists(CHECKER_PIECES).map("".join).map(_tidy),
+    ValueKind.KEY_ID: st.binary(min_size=32, max_size=32).map(bytes.hex),
+    ValueKind.FINGERPRINT: st.binary(max_size=64).map(bytes.hex),
+    ValueKind.SECRET: st.binary(min_size=1, max_size=200),
+    ValueKind.DURATION: DURATIONS,
+    ValueKind.PERIOD: MORE_THAN_NOTHING,
+    ValueKind.BOOLEAN: st.booleans(),
+}
 MODELS = st.builds(
-    ClientSettings,
-    name=NAME,
-    secret=st.binary(min_size=1, max_size=200),
-    key_id=st.binary(min_size=32, max_size=32).map(bytes.hex),
-    fingerprint=st.binary(max_size=64).map(bytes.hex),
-    host=LINE,
-    checker=st.lists(CHECKER_PIECES).map("".join).map(_tidy),
-    timeout=DURATIONS,
-    extended_timeout=DURATIONS,
-    interval=MORE_THAN_NOTHING,
-    approval_delay=DURATIONS,
-    approval_duration=DURATIONS,
-    approved_by_default=st.booleans(),
-    enabled=st.booleans(),
+    ClientSettings, name=NAME, **{setting.name: VALUES[setting.kind] for setting in SETTINGS}
 )
 TRUTHS = {True: ["1", "yes", "True", "ON"], False: ["0", "no", "False", "off"]}
 NOISE = ["", "# a comment", ";", "  # indented", "unknown = 5", "\t"]

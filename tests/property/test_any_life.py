@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mandos.client_settings import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client, Decision, Give, Refuse
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 SECRET = b"sealed"
@@ -159,11 +159,11 @@ class Life(RuleBasedStateMachine):
         self.settle()
 
     @rule(approved=st.booleans())
-    def judge(self, *, approved: bool) -> None:
+    def give_verdict(self, *, approved: bool) -> None:
         """An administrator approves or denies."""
         self.settle()
         waiting, enabled = self.waiting, self.client.life.enabled
-        self.client.judge(self.now, approved=approved)
+        self.client.give_verdict(self.now, approved=approved)
         if enabled:
             self.verdict = (self.now + self.client.settings.approval_duration, approved)
         for request in waiting:

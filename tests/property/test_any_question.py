@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.boot.agent import question
-from mandos.boot.agent.answer_policy import Agenda, Key
+from mandos.boot.agent.answer_policy import AnswerPolicy, Key
 from mandos.boot.agent.question import QuestionError
 
 KEYS = st.sampled_from([b"PID", b"Socket", b"NotAfter", b"Message", b"Id", b"Echo", b"\0", b""])
@@ -75,7 +75,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS))
 def test_no_subject_gets_one_password_twice(steps: list[tuple[str, int, int]]) -> None:
     """Whatever comes in whatever order."""
-    agenda, there, password = Agenda(), dict[Key, int](), 0
+    policy, there, password = AnswerPolicy(), dict[Key, int](), 0
     sent: list[tuple[int, int]] = []
     full: set[str] = set()
     for now, (what, number, subject) in enumerate(steps):
@@ -89,12 +89,12 @@ def test_no_subject_gets_one_password_twice(steps: list[tuple[str, int, int]]) -
             password = number
         else:
             full ^= {name}
-        agenda.update({key: None if agenda.knows(key) else _ask(there[key]) for key in there})
-        for case in agenda.due(password, now * 1.0):
+        policy.update({key: None if policy.knows(key) else _ask(there[key]) for key in there})
+        for case in policy.due(password, now * 1.0):
             if case.name in full:
-                agenda.failed(case, now * 1.0, hopeless=False)
+                policy.failed(case, now * 1.0, hopeless=False)
             else:
-                agenda.answered(case, password)
+                policy.answered(case, password)
                 sent.append((int(case.question.subject[7:]), password))
     assert len(sent) == len(set(sent))
 

@@ -7,16 +7,19 @@ The fetcher is the real one; the link is simulated, with time turned by hand.
 
 from __future__ import annotations
 
+import os
+import random
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mandos.client.unprivileged import servers, turns
+from mandos.client.unprivileged import turns
 from mandos.client.unprivileged.decryptor import Opened
+from mandos.client.unprivileged.known_server import FIRST_TURN
 from mandos.client.unprivileged.search import Target
 from mandos.client.unprivileged.servers import Fetcher
 from mandos.errors import PeerError
@@ -26,9 +29,21 @@ if TYPE_CHECKING:
 
 GOOD = Target("fe80::600d", 4711, 2, "Mandos")
 STEP = 0.25
-#: So many turns of others may pass before a server is asked: memory over connections, one for the
-#: server's own, and the reminder of those that found no room.
-BOUND = 5.0 + turns.FIRST_TURN * (servers._SERVER_LIMIT / servers._AT_ONCE + 2)
+
+
+def bound(patience: float) -> float:
+    """Seconds in which a server that needs ``patience`` seconds gives its password.
+
+    All hosts that are remembered may have a turn before it; the turns of all are twice as long each
+    time, until its own is long enough.
+    """
+    turn, seconds = FIRST_TURN, STEP
+    while True:
+        at_once = turns.AT_ONCE if turn == FIRST_TURN else turns.LONG_AT_ONCE
+        seconds += turn * (turns.HOSTS / at_once + 2)
+        if turn > patience:
+            return seconds
+        turn *= 2
 
 
 class Link:
@@ -40,6 +55,7 @@ class Link:
         self.patience = patience
         self.ways: dict[tuple[str, int, int], str] = {GOOD.address: "good"}
         self.connections = self.most = 0
+        self.asked: list[tuple[str, int, int]] = []
         self.fetcher = Fetcher(
             self,  # type: ignore[arg-type]
             lambda _socket: pytest.fail("no session is needed"),
@@ -73,10 +89,12 @@ class SimulatedAttempt:
     """A conversation on that link."""
 
     link: Link
-    way: str
+    address: tuple[str, int, int]
     begin: float
 
     def __post_init__(self) -> None:
+        self.way = self.link.ways[self.address]
+        self.link.asked.append(self.address)
         self.link.connections += 1
         self.link.most = max(self.link.most, self.link.connections)
         self.socket = SimpleNamespace(fileno=lambda: 0)
@@ -110,6 +128,8 @@ class Rogues:
     hosts: int
     ways: tuple[str, ...]
     ever_new: bool
+    #: The address that all claim, if it is not their own.
+    claimed: str = ""
 
     def announce(self, link: Link, step: int) -> list[Target]:
         """The servers of one step."""
@@ -117,7 +137,8 @@ class Rogues:
         targets = []
         for number in range(first, first + self.count):
             port = 1024 + number // self.hosts % 60000
-            target = Target(f"fe80::bad:{number % self.hosts:x}", port, 2, f"x{number}")
+            host = self.claimed or f"fe80::bad:{number % self.hosts:x}"
+            target = Target(host, port, 2, f"x{number}")
             link.ways[target.address] = self.ways[number % len(self.ways)]
             targets.append(target)
         return targets
@@ -135,7 +156,8 @@ ROGUES = st.builds(
 
 
 @settings(deadline=None, max_examples=15)
-@given(rogues=ROGUES, late=st.integers(0, 30), patience=st.sampled_from([0.0, 0.5, 1.5]))
+@given(rogues=ROGUES, late=st.integers(0, 30), patience=st.sampled_from([0.0, 0.2, 0.5, 1.5]))
+@example(rogues=Rogues(249, 1000, ("hang",), ever_new=True), late=27, patience=0.0)
 def test_good_server_is_asked_in_its_turn(rogues: Rogues, late: int, patience: float) -> None:
     """Within the bound, from 1 000 hosts as from one; connections and memory stay bounded."""
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -144,17 +166,14 @@ def test_good_server_is_asked_in_its_turn(rogues: Rogues, late: int, patience: f
             link.fetcher.learn(rogues.announce(link, step))
             link.step()
         link.fetcher.learn([GOOD])
-        steps = round(BOUND / STEP)
-        for step in range(steps):
-            if step % round(5 / STEP) == 0:
-                link.fetcher.remind([GOOD])
+        for step in range(round(bound(patience) / STEP)):
             link.fetcher.learn(rogues.announce(link, late + step))
             link.step()
-            assert len(link.fetcher._servers) <= servers._SERVER_LIMIT
+            assert len(link.fetcher._servers) <= turns.PLACES
             if link.fetcher.password:
                 break
         assert link.fetcher.password == b"password"
-        assert link.most <= servers._AT_ONCE
+        assert link.most <= turns.AT_ONCE
 
 
 @pytest.mark.parametrize("hosts", [1, 60, 200])
@@ -193,18 +212,64 @@ def test_announcements_in_its_name_do_not_put_a_server_off(
     link = _on_simulated_link(monkeypatch, 0.5)
     rogues = Rogues(250, 250, ("hang",), ever_new=False)
     link.fetcher.learn(rogues.announce(link, 0))
-    for _step in range(round(BOUND / STEP)):
+    for _step in range(round(bound(0.5) / STEP)):
         link.fetcher.learn([GOOD])
         if link.fetcher.password is None:
             link.step()
     assert link.fetcher.password == b"password"
 
 
+def test_late_server_does_not_wait_for_long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that say nothing for half an hour have turns of minutes by then."""
+    link = _on_simulated_link(monkeypatch, 0.0)
+    rogues = Rogues(250, 250, ("hang",), ever_new=False)
+    link.fetcher.learn(rogues.announce(link, 0))
+    for _step in range(round(1800 / STEP)):
+        link.step()
+    long_turns = [one for one in link.fetcher._turns.busy if one.turn > 60]
+    assert len(long_turns) == turns.LONG_AT_ONCE
+    link.fetcher.learn([GOOD])
+    for _step in range(3):
+        link.step()
+    assert link.fetcher.password == b"password"
+
+
+@pytest.mark.parametrize(
+    "rogues",
+    [
+        Rogues(250, 10**9, ("hang",), ever_new=True),
+        Rogues(250, 10**9, ("refuse",), ever_new=True),
+        Rogues(250, 1, ("refuse",), ever_new=True, claimed=GOOD.host),
+    ],
+    ids=["hosts hang", "hosts refuse", "ports of its own host refuse"],
+)
+def test_more_than_the_places_leave_a_chance(
+    monkeypatch: pytest.MonkeyPatch, rogues: Rogues
+) -> None:
+    """Each announcement of a good server has it, at any moment, among 1 000 others a second."""
+    monkeypatch.setattr(os, "urandom", random.Random(1).randbytes)  # noqa: S311 - the same each time
+    link = _on_simulated_link(monkeypatch, 0.0)
+    trials, asked, good = 24, 0, GOOD
+    for step in range(8 * trials):
+        if step % 8 == 0:
+            host = rogues.claimed or f"fe80::600d:{step:x}"
+            good = Target(host, 62000 + step, 2, "Mandos")
+            link.ways[good.address] = "memory"
+            link.fetcher.learn([good])
+        link.fetcher.learn(rogues.announce(link, step))
+        link.step()
+        asked += link.asked.count(good.address)
+        link.asked.clear()
+        assert len(link.fetcher._servers) <= turns.PLACES
+    share = turns.AT_ONCE / (turns.AT_ONCE + rogues.count)
+    assert asked > trials * share / 2
+
+
 def _on_simulated_link(monkeypatch: pytest.MonkeyPatch, patience: float) -> Link:
     link = Link(patience)
     monkeypatch.setattr(
         "mandos.client.unprivileged.servers.Attempt",
-        lambda address, _maker, now: SimulatedAttempt(link, link.ways[address], now),
+        lambda address, _maker, now: SimulatedAttempt(link, address, now),
     )
     monkeypatch.setattr(
         "mandos.client.unprivileged.servers.time", SimpleNamespace(monotonic=lambda: link.now)

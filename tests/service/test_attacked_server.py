@@ -2,20 +2,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The real server under attacks that aim at its time: a stolen client gets nothing by them.
 
-Beside the stolen client there is a healthy one, which stays enabled.
+Beside the stolen client there is a healthy one, which stays enabled.  The tests assert an order of
+events and of records; the times are short, and no test depends on the speed of the machine.
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.families import ours
 from harness.peers import PORT, fetch, start_client
+from harness.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from harness.families import Family
     from harness.host import Link
     from harness.keys import Credentials
-    from harness.process import Process
 
     Keys = Callable[[Family], Credentials]
 
@@ -47,6 +50,13 @@ while True:
     for number in select.select(list(held), [], [], 0.05)[0]:
         held.pop(number).close()
 """
+#: Strangers of all other kinds, and how the log shows what they do.
+HOSTILE = Path(__file__).parent / "harness" / "hostile_program.py"
+KINDS = {
+    "keys": "the exponent of the peer's RSA key has 40",
+    "unknown": "no client has the key ID",
+    "messages": "the peer sent its part in too many pieces",
+}
 REFUSED = "refused .*: client alpha: (not checked in time|disabled)"
 
 
@@ -108,6 +118,43 @@ class Attacked:
     def log(self) -> list[str]:
         """What the server has logged."""
         return list(self.host.syslog.lines[self._begin :])
+
+    @contextmanager
+    def strangers(self, kind: str, count: int = 8) -> Iterator[None]:
+        """Have strangers of a kind connect all the time."""
+        where = f"{self.host.link_local()}%eth0"
+        program = (sys.executable, str(HOSTILE), kind, where, str(PORT), str(count))
+        path = {"PYTHONPATH": str(Path(__file__).parent)}
+        with self.link.client.start(*program, environment=path) as stranger:
+            self.wait_for(KINDS[kind])
+            yield
+            assert stranger.running, stranger.report("the stranger gave up")
+            assert "Traceback" not in stranger.log
+
+    @contextmanager
+    def full_process_table(self, server: Process) -> Iterator[None]:
+        """Let the server start no process: fork(2), EAGAIN."""
+        with self._injected(server, "clone,clone3,fork,vfork", "error=EAGAIN"):
+            self.wait_for("cannot start checkers, will try again: .*temporarily unavailable")
+            yield
+
+    @contextmanager
+    def slow_disk(self, server: Process) -> Iterator[None]:
+        """Let each write take 3.5 seconds: more than the server waits for a record."""
+        with self._injected(server, "fsync,fdatasync", "delay_enter=3500ms"):
+            yield
+
+    @contextmanager
+    def _injected(self, server: Process, calls: str, fault: str) -> Iterator[None]:
+        """Let these system calls of the server have a fault: strace(1), "Tampering"."""
+        (pid,) = server.pids
+        options = ("--quiet=attach,exit", f"--trace={calls}", f"--inject={calls}:{fault}")
+        with Process(("strace", "--follow-forks", *options, "--attach", str(pid))) as strace:
+            while "TracerPid:\t0" in Path(f"/proc/{pid}/status").read_text(encoding="ascii"):
+                assert strace.running, strace.report("strace cannot attach")
+                self.host.run("sleep", "0.05")
+            yield
+            assert strace.running or not server.running, strace.report("strace has ended")
 
     _begin = 0
 
@@ -180,3 +227,60 @@ def test_server_without_free_descriptors(attacked: Attacked) -> None:
             attacked.wait_for("refused .*: client alpha: disabled")
     assert not any("client well is disabled" in line for line in attacked.log)
     assert not any("Too many open files" in line for line in attacked.log)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_server_under_strangers(attacked: Attacked, kind: str) -> None:
+    """While they attack, a client that is well is served, and one that is stolen is disabled."""
+    attacked.start()
+    with attacked.strangers(kind):
+        assert attacked.serves()
+        attacked.steal()
+        attacked.wait_for("client alpha is disabled: timeout")
+        attacked.refuses()
+
+
+NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="not installed: strace")
+
+
+@NEEDS_STRACE
+def test_server_that_can_start_no_process(attacked: Attacked) -> None:
+    """Nobody is served, nobody is disabled however long it lasts; then each has one check."""
+    server = attacked.start()
+    assert attacked.serves()
+    with attacked.full_process_table(server):
+        attacked.wait_for("the time of client well is over, but it was not checked")
+        attacked.steal()
+        attacked.host.run("sleep", "14")  # longer than a check may wait for its turn: 10 s
+        with start_client(attacked.link.client, ours(), attacked.keys, connect=attacked.address):
+            attacked.wait_for("refused .*: client alpha: not checked in time")
+        assert not any("is disabled" in line for line in attacked.log)
+    attacked.wait_for("client well stays enabled though it was not checked in time: .* found alive")
+    attacked.refuses()
+
+
+@NEEDS_STRACE
+def test_server_with_a_slow_disk(attacked: Attacked) -> None:
+    """A secret waits for its record, three seconds at most; the clients' time goes on."""
+    server = attacked.start()
+    with attacked.slow_disk(server):
+        assert attacked.serves()
+        attacked.wait_for("the disk takes more than 3 s to record a secret sent")
+        attacked.wait_for("sent the secret of client alpha")  # a line comes after its record
+        attacked.steal()
+        attacked.wait_for("client alpha is disabled: timeout")
+        attacked.refuses()
+
+
+@NEEDS_STRACE
+def test_server_that_is_killed_while_the_disk_is_slow(attacked: Attacked) -> None:
+    """The disk may not know yet that the client is disabled: it needs a check all the same."""
+    server = attacked.start()
+    assert attacked.serves()
+    with attacked.slow_disk(server):
+        attacked.steal()
+        attacked.host.run("sleep", "3.5")  # longer than the timeout
+        server.signal(signal.SIGKILL)
+        server.wait()
+    attacked.start()
+    attacked.refuses()

@@ -127,15 +127,15 @@ def client(site: Site, stack: ExitStack) -> Host:
 
 def _look_at(client: Part, parts: list[Part], user: int) -> None:
     """Only one part keeps root, and that one has nothing to do with a network."""
-    (companion,) = [part for part in parts if part.user != [user] * 8]
-    assert companion.user == [0] * 8
-    assert companion.rights != {0}
-    assert companion.sockets
-    assert not companion.reaches_a_network
+    (root_helper,) = [part for part in parts if part.user != [user] * 8]
+    assert root_helper.user == [0] * 8
+    assert root_helper.rights != {0}
+    assert root_helper.sockets
+    assert not root_helper.reaches_a_network
     for part in (client, *parts):
         assert part.status["Groups"] == []
         assert part.cannot_be_traced
-        if part is not companion:
+        if part is not root_helper:
             assert part.user == [user] * 8
             assert part.rights == {0}
 

@@ -96,7 +96,7 @@ def test_a_whole_run_imports_little(
     keys_of: Keys,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Neither the client nor its companions import anything but what early boot can pay for.
+    """Neither the client nor its other processes import anything but what early boot can pay for.
 
     How many modules there were, and how long the start took, is shown after the tests.
     """

@@ -180,7 +180,9 @@ def test_a_wrong_password_is_not_sent_twice(host: Host) -> None:
     assert first.wait() == 0
     assert first.stdout == PASSWORD
     again = ask(host, "disk")
-    seen = agent.wait_for("the password is one that was wrong before; asking again every 0.1 s")
+    seen = agent.wait_for(
+        "the servers sent a password that was wrong before; asking them again every 0.1 s"
+    )
     seen = agent.wait_for(FETCHING, after=seen)
     other = ask(host, "other disk")
     assert other.wait() == 0
@@ -459,7 +461,7 @@ def test_a_secret_that_is_corrected_on_the_server(link: Link, workshop: Host) ->
         assert first.wait() == 0, agent.report("unanswered")
         assert first.stdout == b"wrong"
         again = ask(link.client, "disk")
-        agent.wait_for("the password is one that was wrong before")
+        agent.wait_for("the servers sent a password that was wrong before")
     assert again.running
     with start_server(link.server, OURS, right.section):
         assert again.wait() == 0, agent.report("unanswered")

@@ -219,5 +219,8 @@ def test_what_is_no_fifo_is_not_read(programs: BootPrograms, askpass: str) -> No
     programs.host.path(FIFO).write_text("no password", encoding="ascii")
     with programs.host.start(askpass) as reading:
         assert reading.wait() == 69
-        assert reading.lines == [f"askpass-fifo: {FIFO} is not a FIFO"]
+        assert reading.lines == [
+            f"askpass-fifo: {FIFO} is not a FIFO",
+            "askpass-fifo: hint: remove it",
+        ]
     programs.host.path(FIFO).unlink()

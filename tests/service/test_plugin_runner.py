@@ -113,7 +113,7 @@ def test_a_set_user_id_script_that_others_can_replace_is_refused(programs: BootP
     programs.host.path(programs.folder("open.d")).chmod(0o777)
     with programs.host.start(*_command(programs, "open.d")) as runner:
         assert runner.wait() == 69
-        runner.wait_for("^plugin-runner: identity: its set-user-ID bit counts only in a directory")
+        runner.wait_for("^plugin-runner: identity: its set-user-ID .* is refused, because")
 
 
 def test_options_and_environment_reach_the_plugin(programs: BootPrograms) -> None:

@@ -7,7 +7,6 @@ The rogue is there first; the good server comes once the client is busy with it.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,9 +17,10 @@ import pytest
 from harness.families import ours
 from harness.keys import seal_with_gnupg
 from harness.peers import announced, start_client
-from mandos.openpgp.opening import read_secret_key
+from harness.rogues import MEMORY_LIMIT, expensive_message, memory_of, start_mob, told_by_mob
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import ExitStack
 
     from harness.host import Host
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.peer
 
 OURS = ours()
 ROGUE = Path(__file__).with_name("harness") / "rogue_program.py"
-#: What all processes of a client may have had at their peak, together.
-MEMORY = 64 << 20
 #: Seconds that the client and the rogue are alone.
 ALONE = 5.0
 #: Seconds after which an unsigned password would be used if the keys had no note, and some more.
 UNSIGNED = 24.0
+#: Seconds that are waited for a password at most.
+LONG = 90.0
 #: Lines on the console and in the log that a rogue may cause meanwhile.
 LINES = 40
 
@@ -52,44 +52,12 @@ def _rogue(site: Site, stack: ExitStack, *words: str, message: bytes = b"") -> H
     return host
 
 
-def _private_memory(pid: int) -> int:
-    """The bytes of memory that a process does not share with any other, and its children's."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    rows = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    proportional = next(int(row.split()[1]) << 10 for row in rows if row.startswith("Pss:"))
-    return proportional + sum(map(_private_memory, map(int, children)))
-
-
-def _peak(client: Process) -> int:
-    """The most that it had while it and the rogue were alone."""
-    while not client.pids:
-        assert client.running, client.report("it ended")
-        time.sleep(0.01)
-    (pid,) = client.pids
-    peak, end = 0, time.monotonic() + ALONE
+def _be_alone(client: Process, seconds: float = ALONE) -> None:
+    """Let some time pass in which the client meets the strangers only."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            peak = max(peak, _private_memory(pid))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # an opener has ended
-        time.sleep(0.05)
-    return peak
-
-
-def _dear_message(keys: Credentials, host: Host) -> bytes:
-    """As many session keys as a message may have; each hidden one costs a computation."""
-    secret = host.path(f"{keys.install(host)}/seckey.txt").read_bytes()
-    subkey = read_secret_key(secret).to_public_key().public_subkeys[0].key
-    recipient = bytes.fromhex(str(subkey.key_id))
-    point = b"\x40" + os.urandom(32)
-
-    def session_key(whose: bytes) -> bytes:
-        body = b"\3" + whose + b"\x12" + b"\x01\x07" + point + b"\x30" + os.urandom(48)
-        return b"\xc1\xff" + len(body).to_bytes(4) + body
-
-    data = b"\1" + os.urandom(60000)
-    keys_of_session = session_key(bytes(8)) * 4 + session_key(recipient) * 12
-    return keys_of_session + b"\xd2\xff" + len(data).to_bytes(4) + data
+        assert client.running, client.report("it ended")
+        time.sleep(0.1)
 
 
 WAYS = {
@@ -107,15 +75,39 @@ def test_rogue_does_not_keep_a_good_server_out(
 ) -> None:
     """Its memory and what it says stay bounded as well."""
     site.cable(client)
-    message = _dear_message(keys, client) if way == "send" else b""
+    message = expensive_message(keys, client) if way == "send" else b""
     _rogue(site, stack, way, *WAYS[way], message=message)
-    with start_client(client, OURS, keys) as asking:
-        peak = _peak(asking)
+    with start_client(client, OURS, keys) as asking, memory_of(asking) as memory:
+        _be_alone(asking)
         announced(site, stack, keys, OURS)
         assert asking.wait() == 0, asking.report("no password")
     assert asking.stdout == keys.password
-    assert peak < MEMORY, asking.report(f"{peak >> 10} kB")
+    assert 0 < memory.together < MEMORY_LIMIT, f"{memory.together >> 10} kB"
     assert len(asking.log.splitlines()) < LINES
+
+
+@pytest.mark.parametrize(
+    "ways", [(), ("hang",), ("send",)], ids=lambda ways: "-".join(ways) or "all"
+)
+def test_good_server_among_strangers_who_use_their_whole_budget(
+    site: Site, stack: ExitStack, client: Host, keys: Credentials, ways: Sequence[str]
+) -> None:
+    """1 000 packets and 1 MB a second, 1 000 names, addresses and ports, in all ways at once.
+
+    Or all in the way that holds up others most.
+    """
+    site.cable(client)
+    mob = start_mob(site, stack, expensive_message(keys, client), *ways)
+    with start_client(client, OURS, keys) as asking, memory_of(asking) as memory:
+        _be_alone(asking, 1.0)
+        told = told_by_mob(mob)
+        announced(site, stack, keys, OURS)
+        assert asking.wait(LONG) == 0, asking.report("no password")
+    assert asking.stdout == keys.password
+    assert 0 < memory.together < MEMORY_LIMIT, f"{memory.together >> 10} kB"
+    assert 0 < memory.largest < MEMORY_LIMIT, f"{memory.largest >> 10} kB"
+    assert len(asking.log.splitlines()) < LINES
+    assert all(told[one] for one in ways or told), mob.report("it did not do all that it should")
 
 
 def test_a_forged_password_is_never_used(
@@ -127,10 +119,7 @@ def test_a_forged_password_is_never_used(
     _rogue(site, stack, "send", "1", "0.5", message=forged)
     with start_client(client, OURS, keys) as asking:
         asking.wait_for("--no-signed-only")
-        end = time.monotonic() + UNSIGNED
-        while time.monotonic() < end:
-            assert asking.running, asking.report("it ended")
-            time.sleep(0.1)
+        _be_alone(asking, UNSIGNED)
         announced(site, stack, keys, OURS)
         assert asking.wait() == 0, asking.report("no password")
     assert asking.stdout == keys.password

@@ -15,10 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mandos import bus_names
+from mandos.client_settings import BY_PROPERTY, DURATIONS, ValueKind
 from mandos.errors import AdministratorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from mandos.client_settings import Setting
 
 _SIGNATURES: Final = {
     interface.name: {name: declared.signature for name, declared in interface.properties.items()}
@@ -29,6 +32,10 @@ _RECORD_SIGNATURES: Final = {
     "detail": "s", "by": "s", "first": "s", "last": "s", "times": "u",
 }  # fmt: skip
 _NEAREST = 3
+#: The value of a setting, by its kind.
+SettingValue = str | bool | timedelta
+#: The settings that the reference does not have, by their properties.
+_BEYOND: Final = {name: one for name, one in BY_PROPERTY.items() if not one.original}
 
 #: ``last_checker_status`` beside exit codes: facts of the D-Bus interface.
 KILLED, NEVER_CHECKED = -1, -2
@@ -161,13 +168,25 @@ class Client:
 
     @property
     def disabled_at(self) -> datetime | None:
-        """When it was disabled; None when it is enabled or the server does not tell."""
+        """When it was disabled; None when it is enabled or the server does not report it."""
         return self._date("DisabledAt")
 
     @property
     def disabled_reason(self) -> str:
-        """Why it is disabled; empty when it is enabled or the server does not tell."""
+        """Why it is disabled; empty when it is enabled or the server does not report it."""
         return self._text("DisabledReason")
+
+    def setting(self, setting: Setting) -> SettingValue:
+        """The value of a setting; a server that lacks it leaves it empty, off or zero."""
+        if setting.kind in DURATIONS:
+            return self._duration(setting.property_name)
+        if setting.kind is ValueKind.BOOLEAN:
+            return self._flag(setting.property_name)
+        return self._text(setting.property_name)
+
+    def settings_beyond(self) -> list[Setting]:
+        """The settings beyond the reference's that the server reports."""
+        return [setting for name, setting in _BEYOND.items() if name in self.values]
 
     def _text(self, name: str) -> str:
         return str(self.values.get(name, ""))

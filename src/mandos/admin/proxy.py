@@ -196,11 +196,11 @@ class ServerProxy:
 
     async def set(self, client: Client, name: str, value: Any) -> None:  # noqa: ANN401
         """Set a property: bool, str, bytes, or a timedelta (from zero on) for durations."""
-        signature = bus_names.CLIENT_INTERFACE.properties[name].signature
+        interface, declared = bus_names.CLIENT_PROPERTIES[name]
         if isinstance(value, timedelta):
             value = value // timedelta(milliseconds=1)
-        variant = Variant(signature, value)
-        await self._on(client, bus_names.PROPERTIES, "Set", "ssv", bus_names.CLIENT, name, variant)
+        variant = Variant(declared.signature, value)
+        await self._on(client, bus_names.PROPERTIES, "Set", "ssv", interface, name, variant)
 
     async def call(self, client: Client, method: str, *arguments: Any) -> None:  # noqa: ANN401
         """Call one of a client's methods."""
@@ -347,7 +347,7 @@ class ServerProxy:
             self._tell(Listed(tuple(_read_objects(reply.body[0]))))
             return
         error = _error(reply, "GetManagedObjects")
-        if not isinstance(error, ServerGoneError):  # then that is told anyway
+        if not isinstance(error, ServerGoneError):  # that is reported anyway
             self._tell(ListingFailed(error))
 
     def _tell(self, event: Event) -> None:

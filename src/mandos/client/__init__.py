@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Mandos client: finds servers, fetches the sealed password, opens it and prints it.
+"""The Mandos client: finds servers, fetches the encrypted password, decrypts it and prints it.
 
-``settings`` is the command line, ``attempt`` one conversation with one server, ``fetch`` the loop
-that holds them all, ``main`` the program.  Runs once per boot: only cheap imports, no asyncio.
+``main`` is the program and ``settings`` its command line.  ``root`` and ``root_helper`` do the
+little that needs root.  All else happens without rights: ``unprivileged.search`` finds servers,
+``unprivileged.attempt`` is a conversation with one, ``unprivileged.servers`` chooses among all.
+The client runs once per boot: only cheap imports, no asyncio.
 """

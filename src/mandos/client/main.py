@@ -9,7 +9,6 @@ start pays for the imports of this module.
 from __future__ import annotations
 
 import os
-import sys
 
 from mandos.client import root_helper
 from mandos.client.notices import notice
@@ -19,49 +18,41 @@ from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.client.unprivileged.run import Run
 from mandos.errors import MandosError
 from mandos.keyfiles import exposure, read_key_file, signed_secret
-from mandos.lean_stdlib import signal
-from mandos.program import OutputError, print_password
+from mandos.program import (
+    ENDING_SIGNALS,
+    Ended,
+    OutputError,
+    ignore_signals,
+    keep_quiet,
+    parsed_options,
+    print_password,
+    raise_on_signals,
+    speaker,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 _EX_TEMPFAIL = 75
 _STDERR = 2
-_ENDING_SIGNALS: dict[int, str] = {
-    signal.SIGTERM: "SIGTERM",
-    signal.SIGINT: "SIGINT",
-    signal.SIGHUP: "SIGHUP",
-}
-
-
-class _Ended(BaseException):
-    """A signal asks the program to end; not an Exception, so that nothing holds it up."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
+_say = speaker(COMMAND_LINE.program)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run mandos-client; returns the exit status."""
-    for number in _ENDING_SIGNALS:
-        signal.signal(number, _end)
     try:
-        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = COMMAND_LINE.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - help is for standard output
-            return 0
-        return _with_network(ClientOptions(given))
+        raise_on_signals()
+        given = parsed_options(COMMAND_LINE, arguments)
+        return 0 if given is None else _with_network(ClientOptions(given))
     except MandosError as error:
         _say_why(error)
         return error.exit_code
     except MemoryError:
         _say("out of memory")
         return _EX_TEMPFAIL  # the program that started us starts us again
-    except _Ended as end:
-        _say(f"ended by {_ENDING_SIGNALS[end.number]}")
+    except Ended as end:
+        _say(f"ended by {ENDING_SIGNALS[end.number]}")
         return 128 + end.number
 
 
@@ -70,7 +61,7 @@ def _with_network(settings: ClientOptions) -> int:
     files = {path: read_key_file(path) for path in settings.key_files}
     signed = signed_secret(settings.seckey)
     _warn(settings)
-    reports = (_say, _say if settings.debug else _keep_quiet)
+    reports = (_say, _say if settings.debug else keep_quiet)
     if has_root() and not everybody_can_import():
         from mandos.client import preload  # noqa: PLC0415 - hardly anybody needs it
 
@@ -84,8 +75,7 @@ def _with_network(settings: ClientOptions) -> int:
             password = run.fetch()
             return _write_all(password)
     finally:
-        for number in _ENDING_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # it is ending already, in order
+        ignore_signals()
         if network:
             network.finish()
 
@@ -106,18 +96,6 @@ def _write_all(password: bytes) -> int:
         return _EX_TEMPFAIL
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    raise _Ended(number)
-
-
-def _say(message: str) -> None:
-    """Report to a person, if standard error has a reader."""
-    try:
-        os.write(_STDERR, f"mandos-client: {message}\n".encode(errors="backslashreplace"))
-    except OSError:
-        return
-
-
 def _say_why(error: MandosError) -> None:
     """Report why we cannot work at all: on a terminal, or as a notice to our starter."""
     if os.isatty(_STDERR):
@@ -125,7 +103,3 @@ def _say_why(error: MandosError) -> None:
             _say(line)
     else:
         _say(notice(" - ".join(error.lines())))
-
-
-def _keep_quiet(_message: str) -> None:
-    pass

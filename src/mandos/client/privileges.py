@@ -40,7 +40,7 @@ def be_root() -> None:
 
 
 def give_up_root() -> None:
-    """Become the user that started us, or "nobody" when that was root; nothing for others.
+    """Become the user that started us, or "nobody" when root did; without effect for others.
 
     Afterwards real, effective and saved IDs are the same, there are no supplementary groups, and
     the kernel has cleared all capabilities (capabilities(7)).  Raises MachineError when it fails.
@@ -55,4 +55,6 @@ def give_up_root() -> None:
     except OSError as error:
         raise MachineError(f"cannot become the user {user}: {error.strerror}") from error
     if 0 in os.getresuid() + os.getresgid():
-        raise MachineError("root has not been given up")
+        raise MachineError(
+            f"cannot give up root for the user {user}: the kernel kept an ID of root"
+        )

@@ -34,8 +34,8 @@ def has_hooks(directory: str) -> bool:
         return False
 
 
-class Companion:
-    """The process that keeps the network; see ``mandos.client.root.interface_setup``."""
+class RootHelper:
+    """The root half, a process that keeps the network: ``mandos.client.root.interface_setup``."""
 
     __slots__ = ("_loop", "_pid", "_routed", "_socket", "ready")
 
@@ -123,8 +123,8 @@ def begin(
     settings: ClientOptions,
     selection: Selection,
     reports: tuple[Callable[[str], None], Callable[[str], None]],
-) -> Companion | None:
-    """Fork the companion if it could do anything: with root's rights, or if there are hooks."""
+) -> RootHelper | None:
+    """Fork the root helper if it could do anything: with root's rights, or if there are hooks."""
     if has_root() or has_hooks(settings.network_hook_dir):
-        return Companion(settings, selection, reports)
+        return RootHelper(settings, selection, reports)
     return None

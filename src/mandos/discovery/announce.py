@@ -53,7 +53,7 @@ def alternative_name(name: str) -> str:
 class Announcer:
     """Keeps one announcement in force from :meth:`start` to :meth:`stop`.
 
-    ``on_name`` is told the name in force: when the announcement is made, and again after each
+    ``on_name`` is called with the name in force when the announcement is made, and again after each
     change or renewal.  Every such event is logged here.
     """
 
@@ -119,14 +119,16 @@ class Announcer:
             if await avahi.publish(self._announcement, self._name):
                 self._established(self._name, "Avahi")
         except MachineError as error:
-            log.warning("cannot announce by Avahi: %s", error)
+            log.warning("cannot announce by Avahi, will try again: %s", error)
             return RETRY
         return None
 
     def _taken(self) -> str:
         """Choose another name, since ours is in use on the link; return it."""
         taken, self._name = self._name, alternative_name(self._name)
-        log.warning("the service name %r is taken on this network, trying %r", taken, self._name)
+        log.warning(
+            "another server on this network has the service name %r, trying %r", taken, self._name
+        )
         return self._name
 
     def _established(self, name: str, by: str) -> None:

@@ -229,7 +229,7 @@ class Embedded:
 def report_failure(task: asyncio.Task[None]) -> None:
     """Clients can still be served where --connect is used: a defect here ends only itself."""
     if not task.cancelled() and task.exception():
-        log.error("announcing has failed", exc_info=task.exception())
+        log.error("internal error: the server is no longer announced", exc_info=task.exception())
 
 
 def _transports(interface: int, addresses: frozenset[bytes]) -> list[str | int]:

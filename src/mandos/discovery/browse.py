@@ -29,9 +29,11 @@ from mandos.wire import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Hashable, Iterable, Iterator
 
     from mandos.discovery.messages import Record
+
+    _Index = dict[Hashable, dict["_ServiceInstance", None]]
 
 PORT = 5353
 SERVICE = f"{grammar.SERVICE_TYPE}.local"
@@ -42,8 +44,11 @@ INTERVALS = (0.05, 0.1, 0.25, 0.6, 1.0, 2.0, 4.0, 8.0, 10.0)
 #: Questions about records missing in a packet are asked at once, but no oftener than this.
 FOLLOW_UP_INTERVAL = 0.02
 
-MAX_SERVERS = 64
+MAX_SERVERS = 256
 MAX_ADDRESSES = 16
+#: Of one packet: servers and endpoints that are taken as new, and pairs of an address record and a
+#: server that it may be for.  A server that announces more is known after some more packets.
+MAX_NEW_SERVERS, MAX_NEW_ENDPOINTS, MAX_MATCHES = 4, 16, 256
 MAX_QUERY = 1200  # bytes; fits every link without fragments
 
 
@@ -132,6 +137,9 @@ class Browser:
     """
 
     __slots__ = (
+        "_by_instance",
+        "_by_source",
+        "_by_target",
         "_follow_up_from",
         "_instance",
         "_interval",
@@ -146,7 +154,11 @@ class Browser:
         self._service = encode_name(*labels).lower()
         self._instance = encode_name(default_instance, *labels)
         self._servers: dict[tuple[int, bytes, bytes, int], _ServiceInstance] = {}
-        self._wanted: list[_ServiceInstance] = []
+        #: The same by interface and instance, by interface and target, and by source.
+        self._by_instance: _Index = {}
+        self._by_target: _Index = {}
+        self._by_source: _Index = {}
+        self._wanted: dict[_ServiceInstance, None] = {}
         self._follow_up_from = 0.0
         self._next = 0.0
         self._interval = 0
@@ -179,7 +191,7 @@ class Browser:
             return self.query()
         if self._wanted and now >= self._follow_up_from:
             self._follow_up_from = now + FOLLOW_UP_INTERVAL
-            wanted, self._wanted = self._wanted, []
+            wanted, self._wanted = self._wanted, {}
             return _query(_missing(wanted))
         return None
 
@@ -202,79 +214,100 @@ class Browser:
             return []
         if not message.response:
             return []
+        room = MAX_NEW_SERVERS
         for record in message.records:
             if record.type == PTR and record.name.lower() == self._service:
-                self._hear_instance(record, interface, source[0])
+                room -= self._hear_instance(record, interface, source[0], room)
+        room = MAX_NEW_SERVERS
         for record in message.records:
             if record.type == SRV and self._is_instance(record.name):
-                self._hear_server(record, interface, source[0])
+                room -= self._hear_server(record, interface, source[0], room)
         local = source[0] == "::1" or source[0].startswith("127.")
-        found = [
-            endpoint
+        addresses = [
+            record
             for record in message.records
             if record.type in {A, AAAA} and _is_usable(record.data, local=local)
-            for endpoint in self._hear_address(record, interface)
         ]
-        self._wanted = [server for server in self._wanted if any(server.missing())]
-        return found
+        return self._hear_addresses(addresses, interface)
 
     def _is_instance(self, name: bytes) -> bool:
         return name[1 + name[0] :].lower() == self._service
 
-    def _of_instance(self, name: bytes, interface: int) -> list[_ServiceInstance]:
-        folded = name.lower()
-        return [
-            server
-            for server in self._servers.values()
-            if server.interface == interface and server.key[1] == folded
-        ]
-
-    def _hear_instance(self, record: Record, interface: int, source: str) -> None:
-        known = self._of_instance(record.data, interface)
+    def _hear_instance(self, record: Record, interface: int, source: str, room: int) -> int:
+        """Take a PTR record; returns how many servers it adds, of at most ``room``."""
+        known = self._by_instance.get((interface, record.data.lower()), {})
         if not record.ttl:
-            for server in known:
+            for server in list(known):
                 self._forget(server)
-        elif not known and self._is_instance(record.data):
+        elif room and not known and self._is_instance(record.data):
             self._add(_ServiceInstance(interface, record.data, source=source))
+            return 1
+        return 0
 
-    def _hear_server(self, record: Record, interface: int, source: str) -> None:
+    def _hear_server(self, record: Record, interface: int, source: str, room: int) -> int:
+        """Take an SRV record; returns as above."""
         server = _ServiceInstance(interface, record.name, record.data, record.port, source)
         if not record.ttl:
             self._forget(server)
-        elif record.port and server.key not in self._servers:
+        elif room and record.port and server.key not in self._servers:
             self._forget(_ServiceInstance(interface, record.name))
             self._add(server)
+            return 1
+        return 0
 
-    def _hear_address(self, record: Record, interface: int) -> Iterator[Endpoint]:
-        owner = record.name.lower()
-        for server in self._servers.values():
-            if server.interface != interface or server.key[2] != owner:
-                continue
+    def _hear_addresses(self, records: Iterable[Record], interface: int) -> list[Endpoint]:
+        """Take address records; returns the endpoints that they add."""
+        pairs = (
+            (record, server)
+            for record in records
+            for server in self._by_target.get((interface, record.name.lower()), ())
+        )
+        found: list[Endpoint] = []
+        for number, (record, server) in enumerate(pairs):
+            if number == MAX_MATCHES:
+                break
             if not record.ttl:
                 server.addresses.pop(record.data, None)
-            elif record.data not in server.addresses:
-                if len(server.addresses) == MAX_ADDRESSES:
-                    del server.addresses[next(iter(server.addresses))]
-                server.addresses[record.data] = None
-                yield server.endpoint(record.data)
+            elif record.data not in server.addresses and len(found) < MAX_NEW_ENDPOINTS:
+                self._add_address(server, record.data)
+                found.append(server.endpoint(record.data))
+        return found
+
+    def _add_address(self, server: _ServiceInstance, address: bytes) -> None:
+        if len(server.addresses) == MAX_ADDRESSES:
+            del server.addresses[next(iter(server.addresses))]
+        server.addresses[address] = None
+        if server in self._wanted and not any(server.missing()):
+            del self._wanted[server]
 
     def _add(self, server: _ServiceInstance) -> None:
         """Remember a server, in place of another when there are too many; ask about it.
 
         That is the oldest one of the source with the most servers.
         """
-        if len(self._servers) == MAX_SERVERS:
-            counts: dict[str, int] = {}
-            for one in (*self._servers.values(), server):
-                counts[one.source] = counts.get(one.source, 0) + 1
-            self._forget(max(self._servers.values(), key=lambda one: counts[one.source]))
         self._servers[server.key] = server
-        self._wanted.append(server)
+        self._wanted[server] = None
+        for index, key in self._indexes(server):
+            index.setdefault(key, {})[server] = None
+        if len(self._servers) > MAX_SERVERS:
+            largest = max(self._by_source.values(), key=len)
+            self._forget(next(iter(largest)))
 
     def _forget(self, server: _ServiceInstance) -> None:
         known = self._servers.pop(server.key, None)
-        if known in self._wanted:
-            self._wanted.remove(known)
+        if known is None:
+            return
+        self._wanted.pop(known, None)
+        for index, key in self._indexes(known):
+            del index[key][known]
+            if not index[key]:
+                del index[key]
+
+    def _indexes(self, server: _ServiceInstance) -> Iterator[tuple[_Index, Hashable]]:
+        interface, instance, target, _port = server.key
+        yield self._by_instance, (interface, instance)
+        yield self._by_target, (interface, target)
+        yield self._by_source, server.source
 
 
 def _query(questions: list[Question]) -> bytes:

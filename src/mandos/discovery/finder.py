@@ -31,11 +31,15 @@ RETRY, PATIENCE = 0.1, 10.0
 #: it is slower, but gets through where a packet filter lets in nothing but port 5353.
 DIRECT_QUERIES = 3
 
-MAX_PACKETS = 64  # taken from a socket at once, so that a flood cannot starve the caller
-#: Packets that are read at once, and in each second: of one source, and of all together.  Others
-#: are dropped unread; a server that was not heard for that is asked again (``INTERVALS``).
-PACE_OF_EACH, PACE_OF_ALL = (50.0, 20.0), (300.0, 150.0)
-MAX_SOURCES = 256
+MAX_PACKETS = 16  # taken from a socket at once, so that a flood cannot starve the caller
+#: Bytes of packets that are read at once, and in each second: of one source, and of all together.
+#: The work for a packet grows with its bytes; each counts for PACKET_COST more than it has.  Others
+#: are dropped unread.  1 000 packets and 1 MB a second of many sources are read whole.  One source
+#: has less, so that it leaves room for others when it floods, but enough for 1 000 packets as small
+#: as those of a server: who sends in the name of a server's address does not silence it.
+PACKET_COST = 512
+PACE_OF_EACH, PACE_OF_ALL = (1.0e6, 1.0e6), (1.6e6, 1.6e6)
+MAX_SOURCES = 2048
 
 _GONE = {errno.ENODEV, errno.ENXIO}
 
@@ -121,7 +125,9 @@ class Finder:
             if (
                 received is not None
                 and received[1] in self._interfaces
-                and self._pace.take(received[2][0], time.monotonic())
+                and self._pace.take(
+                    received[2][0], time.monotonic(), PACKET_COST + len(received[0])
+                )
             ):
                 found += self._browser.receive(*received)
         return found

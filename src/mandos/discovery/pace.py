@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class Pace:
-    """Allows ``burst`` acts at once, and ``rate`` more in each second."""
+    """Allows acts of a cost of ``burst`` at once, and of ``rate`` more in each second."""
 
     __slots__ = ("_burst", "_left", "_rate", "_since")
 
@@ -18,17 +18,17 @@ class Pace:
         self._rate = rate
         self._since = 0.0
 
-    def ready_at(self, now: float) -> float:
-        """When the next act may be; ``now`` if it may be at once."""
+    def ready_at(self, now: float, cost: float = 1.0) -> float:
+        """When an act of this cost may be; ``now`` if it may be at once."""
         self._fill(now)
-        return now + max(0.0, 1 - self._left) / self._rate
+        return now + max(0.0, cost - self._left) / self._rate
 
-    def take(self, now: float) -> bool:
-        """Whether the act may be now; if so, it is counted."""
+    def take(self, now: float, cost: float = 1.0) -> bool:
+        """Whether an act of this cost may be now; if so, it is counted."""
         self._fill(now)
-        if self._left < 1:
+        if self._left < cost:
             return False
-        self._left -= 1
+        self._left -= cost
         return True
 
     def _fill(self, now: float) -> None:
@@ -53,10 +53,12 @@ class FairPace:
         self._memory = memory
         self._sources: dict[str, Pace] = {}
 
-    def take(self, source: str, now: float) -> bool:
+    def take(self, source: str, now: float, cost: float = 1.0) -> bool:
         """Whether an act of this source may be now; if so, it is counted."""
         pace = self._sources.pop(source, None) or Pace(*self._each)
         self._sources[source] = pace
         if len(self._sources) > self._memory:
             del self._sources[next(iter(self._sources))]
-        return pace.ready_at(now) <= now and self._all.take(now) and pace.take(now)
+        if pace.ready_at(now, cost) > now or not self._all.take(now, cost):
+            return False
+        return pace.take(now, cost)

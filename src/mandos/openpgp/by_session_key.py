@@ -44,7 +44,7 @@ def decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage | Messag
             return _open(whole, cipher, session_key)
         except (CryptoError, KeyError, ValueError):
             continue  # the session key of something else
-    raise PeerError("no session key opens it")
+    raise PeerError("none of its session keys decrypts it")
 
 
 def _open(whole: Message, cipher: int, session_key: bytes) -> DecryptedMessage | Message:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GnuPG's "OCB Encrypted Data", packet type 20: draft-koch-librepgp, section 5.16.
 
-The data is cut into chunks, each sealed by itself with its number; a last, empty one seals how
-many bytes there were, so that none can be taken away, repeated or moved.
+The data is cut into chunks, each encrypted by itself with its number; a last, empty one
+authenticates the number of bytes, so that none can be taken away, repeated or moved.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TAG = 16
 _NONCE = 15
 _TYPE = b"\xd4"  # a new header's first byte, for type 20
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 6, 16  # 64 bytes, as a power of two; and what is added at most
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 6, 16  # 64 bytes, as a power of two; and the most that is added
 _MODE_OCB = 2
 
 

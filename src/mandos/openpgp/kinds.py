@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The algorithms of a client's OpenPGP keys, one row each, and the keys' expiry dates.
 
-Only what GnuPG 2.2, the reference's client and our own can all use is here.
+Only algorithms that GnuPG 2.2, the reference's client and our own can use are here.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 The message comes from an untrusted server, so it is opened in a process of its own whose memory,
 time and output are limited: a few thousand bytes of compressed zeros can stand for gigabytes.
-The result also says whether the client's own key has signed the message: an attacker who has only
-the public key can seal a wrong password.  The expiry of the key is not checked: an expired key must
+The result also says whether the client's own key has signed the message: an attacker with only the
+public key can encrypt a wrong password.  The expiry of the key is not checked: an expired key must
 still bring the machine up.
 
 Two error classes leave this module: AdministratorError when the secret key cannot be used for any
@@ -42,8 +42,8 @@ _ARMOR = b"-----BEGIN PGP"
 _SIGNED, _UNSIGNED = b"S", b"U"
 #: How many signatures of a message are looked at; mandos-keygen makes one.
 _SIGNATURE_LIMIT = 4
-_MAKE_KEYS = "mandos-keygen --force makes new keys; then seal the password again"
-_SEAL_AGAIN = "seal the password again on the client: mandos-keygen --password"
+_MAKE_KEYS = "mandos-keygen --force makes new keys; then encrypt the password again"
+_SEAL_AGAIN = "encrypt the password again, on the client: mandos-keygen --password"
 
 
 class SecretError(PeerError):
@@ -60,7 +60,7 @@ def load() -> ModuleType:
 
 
 def open_secret(message: bytes, secret_key: bytes) -> bytes:
-    """Return the exact bytes that were sealed.
+    """Return the exact bytes that were encrypted.
 
     ``message`` and ``secret_key`` are whole, each binary or armored.
     Raises SecretError or, when the key file is at fault, AdministratorError.
@@ -84,12 +84,13 @@ def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> tuple[bytes, bo
     try:
         about = packets.outline(message)
     except packets.MalformedError as error:
-        raise SecretError(f"cannot open the secret: {error}", _SEAL_AGAIN) from error
+        raise SecretError(f"cannot decrypt the secret: {error}", _SEAL_AGAIN) from error
     if about.data_packet == packets.SED:
         raise SecretError("the secret has no integrity protection (packet type 9)", _SEAL_AGAIN)
     if strange := about.strange_cipher():
         raise SecretError(
-            f"cannot open the secret: its packet of type 20 is not AES-OCB ({strange})", _SEAL_AGAIN
+            f"cannot decrypt the secret: its packet of type 20 is not AES-OCB ({strange})",
+            _SEAL_AGAIN,
         )
     opened: Callable[[bytes, SignedSecretKey], DecryptedMessage | Message] = _decrypted
     if about.data_packet == packets.GNUPG_OCB or packets.ELGAMAL in about.algorithms:
@@ -99,14 +100,15 @@ def _open(message: bytes, key: SignedSecretKey, run: _Runner) -> tuple[bytes, bo
         opened = by_session_key.decrypted
     try:
         content = run(
-            lambda: _judged(opened(message, key), key),
+            lambda: _with_mark(opened(message, key), key),
             memory=_MEMORY,
             size=len(_SIGNED) + _CONTENT_LIMIT,
             timeout=_TIME,
         )
     except MachineError as error:
         raise SecretError(
-            "cannot open the secret: damaged, too large, or sealed for another key", _SEAL_AGAIN
+            "cannot decrypt the secret: damaged, too large, or encrypted for another key",
+            _SEAL_AGAIN,
         ) from error
     sign, password = content[: len(_SIGNED)], content[len(_SIGNED) :]
     if len(password) > passwords.LIMIT:
@@ -127,7 +129,8 @@ def read_secret_key(data: bytes) -> SignedSecretKey:
         raise AdministratorError("not an OpenPGP secret key", _MAKE_KEYS) from error
     if all(part.usage != "unprotected" for part in _protections(key)):
         raise AdministratorError(
-            "the OpenPGP secret key has a passphrase, which nobody could type", _MAKE_KEYS
+            "the OpenPGP secret key has a passphrase, which no person can type at boot",
+            _MAKE_KEYS,
         )
     return key
 
@@ -170,7 +173,7 @@ def _decrypted(message: bytes, key: SignedSecretKey) -> DecryptedMessage:
     return opened
 
 
-def _judged(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bytes:
+def _with_mark(opened: DecryptedMessage | Message, key: SignedSecretKey) -> bytes:
     return (_SIGNED if _is_signed(opened, key) else _UNSIGNED) + _content(opened)
 
 

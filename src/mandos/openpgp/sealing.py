@@ -162,7 +162,7 @@ def seal(password: bytes, secret_key: bytes) -> bytes:
         if gnupg.available():
             return gnupg.seal(password, secret_key, key.fingerprint)
         raise AdministratorError(
-            f"nothing can be sealed for the key {key.fingerprint.upper()}",
+            f"nothing can be encrypted for the key {key.fingerprint.upper()}",
             "install gpg for keys of old types, or make new keys: mandos-keygen --force",
         ) from error
 

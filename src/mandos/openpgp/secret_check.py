@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks whether a client can open its sealed password, as far as the packet headers show.
+"""Checks whether a client can decrypt its secret, as far as the packet headers show.
 
 For programs that keep secrets but cannot open them, so that they can warn an administrator before
 the client reboots.

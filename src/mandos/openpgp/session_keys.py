@@ -94,7 +94,7 @@ def _open_ecdh(part: _Part, secret: list[bytes], values: bytes) -> bytes:
     cipher = str(part.public_params.kdf_symmetric_algorithm)
     if cipher not in AES:
         raise CryptoError
-    # The curve, the algorithm, the parameters of the derivation, as they stand in the key.
+    # The curve, the algorithm, the parameters of the derivation, in the order of the key.
     about = public[: 1 + len(curve)] + b"\x12" + public[-4:]
     about += _SENDER + bytes.fromhex(part.fingerprint)
     derived = libcrypto.digest(hash_name, (1).to_bytes(4) + shared + about)

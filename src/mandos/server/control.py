@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A reload whose success is known: ``mandos --reload`` asks the server by a Unix socket.
+"""A reload with an answer: ``mandos --reload`` asks the server through a Unix socket.
 
 A signal has no answer, ``Type=notify-reload`` needs systemd 253, and D-Bus may be off.  The socket
-is in the directory that systemd makes for the service, /run/mandos.  A request is one line; the
-answer is an exit status in the first line, and what there is to say in the others.
+is in the directory that systemd makes for the service, /run/mandos.  A request is one line.  The
+answer has an exit status in its first line, and messages for people in the others.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: unix(7)
 
 
 class Answer(NamedTuple):
-    """How a reload went: the exit status, and the lines for a person."""
+    """The result of a reload: the exit status, and the lines for a person."""
 
     status: int
     lines: list[str]
@@ -54,16 +54,19 @@ class Control:
         self._server: asyncio.Server | None = None
 
     async def start(self, directory: Path) -> None:
-        """Listen; when that is impossible the log says so, and the server goes on without."""
+        """Listen; if that fails, the server logs it and goes on without this socket."""
         path = directory / _NAME
         try:
             path.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(self._serve, path)
         except OSError as error:
-            log.warning("systemctl reload will not work: cannot make %s: %s", path, error.strerror)
+            log.warning(
+                "cannot make %s: %s: systemctl reload will not work, send SIGHUP instead",
+                *(path, error.strerror),
+            )
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
 
@@ -98,7 +101,7 @@ def _may_ask(peer: socket.socket) -> bool:
 
 
 def ask(environ: Mapping[str, str]) -> Answer:
-    """Have the server reload, and wait for that; raises MachineError when it does not answer."""
+    """Ask the server to reload, and wait for its answer; raises MachineError without an answer."""
     path = (runtime_directory(environ) or Path(_DEFAULT)) / _NAME
     answer = bytearray()
     try:
@@ -110,10 +113,13 @@ def ask(environ: Mapping[str, str]) -> Answer:
                 answer += piece
     except OSError as error:
         raise MachineError(
-            f"cannot ask the server by {path} to reload: {error.strerror or error}",
+            f"cannot ask the server through {path} to reload: {error.strerror or error}",
             "is it running, and started by systemd? else send it SIGHUP, or: mandos-ctl --reload",
         ) from error
     status, *lines = answer.decode(errors="replace").splitlines() or [""]
     if not status.isdigit():
-        raise MachineError("the server did not reload", "see its log: journalctl -u mandos")
+        raise MachineError(
+            f"the server gave no answer to the reload request at {path}",
+            "run this as root, or see the server's log: journalctl -u mandos",
+        )
     return Answer(int(status), lines)

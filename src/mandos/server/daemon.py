@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The composition root: wires everything, and runs until told to stop.
+"""The composition root: builds and connects the server's parts, and runs them until a signal.
 
-Nothing else constructs collaborators.
+``start.py`` makes the parts that need root before; the parts do not build each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mandos.server.reload import Reloader
 from mandos.server.requests.attack import AttackWatch, Useless
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.interface_changes import Network, announce, keep_listening
-from mandos.server.requests.judge import ClientVault
+from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.listener import Listener
 from mandos.server.requests.sockets import Peer
 from mandos.server.state.writer import Keeper
@@ -54,17 +54,17 @@ log = logging.getLogger(__name__)
 
 #: Seconds that changes of the status line are collected.
 _STATUS_TIME = 1.0
-#: Seconds between two sums of what strangers did.
+#: Seconds between two log lines that sum up the requests of strangers.
 _MINUTE = 60.0
-#: More new clients than these are not told one by one, which would flood the log.
+#: More new clients than this are not logged one by one, which would flood the log.
 _MANY = 100
 
 
 class Parts(NamedTuple):
-    """What was made before the event loop, some of it with root's rights.
+    """The parts that were made before the event loop, some of them with root's rights.
 
-    ``begin`` is with what clients it begins; ``boot`` says in which boot of the machine it served;
-    ``mistakes`` is how many there are in the clients' files.
+    ``begin`` has the clients to begin with.  ``boot`` knows in which boot of the machine the server
+    last served.  ``mistakes`` is the number of mistakes in the clients' files.
     """
 
     registry: Registry
@@ -78,11 +78,11 @@ class Parts(NamedTuple):
 
 
 def load(settings: ServerSettings) -> None:
-    """Import what not every server uses, and one that has given up root may be unable to read."""
+    """Import the optional modules, before giving up root makes them unreadable."""
     if settings.zeroconf:
         load_announcer()
     if settings.use_dbus:
-        import mandos.server.bus.wiring  # noqa: F401, PLC0415 - as said
+        import mandos.server.bus.wiring  # noqa: F401, PLC0415 - optional
 
 
 async def run(settings: ServerSettings, parts: Parts, ready: Callable[[], None]) -> None:
@@ -95,7 +95,7 @@ async def run(settings: ServerSettings, parts: Parts, ready: Callable[[], None])
 
 
 class Daemon:
-    """All that runs while the server serves; ends with ``ending``, in reverse order."""
+    """The running server: ``ending`` ends its parts in reverse order."""
 
     def __init__(self, settings: ServerSettings, parts: Parts, ending: AsyncExitStack) -> None:
         registry, clock = parts.registry, parts.clock
@@ -121,10 +121,10 @@ class Daemon:
         self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
-        vault = ClientVault(registry, clock, self._keeper)
-        ending.callback(vault.close)
+        judge = RegistryJudge(registry, clock, self._keeper)
+        ending.callback(judge.close)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
-        self._listener = Listener(parts.listening, tls, vault)
+        self._listener = Listener(parts.listening, tls, judge)
         self._listener.on_useless = self._note_useless
         ending.push_async_callback(self._listener.stop)
         self._network = Network()
@@ -160,7 +160,7 @@ class Daemon:
         manager.stopping()
 
     async def _persist_restored_state(self) -> None:
-        """Nobody is served before it is on disk who may be."""
+        """Save the restored state, so that no client is served before the disk has its state."""
         past = self._parts.begin.records
         new = sum(record.kind is Kind.ADDED for record in past)
         if new > _MANY:
@@ -182,7 +182,7 @@ class Daemon:
         self._ending.push_async_callback(seat.service.stop)
 
     def _tell(self, record: Record) -> None:
-        """Log a record, unless it repeats another one, and tell it on the bus."""
+        """Log a record, unless it repeats another one, and send it as a D-Bus signal."""
         if record.kind is Kind.UNKNOWN_KEY:
             self._note_useless(Useless.UNKNOWN_KEY, Peer(record.address, 0, record.interface))
         _log_lines(self._repeats.lines(record))
@@ -190,13 +190,13 @@ class Daemon:
             self._signals.record(record)
 
     def _note_useless(self, kind: Useless, peer: Peer) -> None:
-        """Warn when it is one too many."""
+        """Count a useless connection; warn when there are so many that it is an attack."""
         if warning := self._attack.note(kind, peer, self._loop.time()):
             log.warning("%s", warning)
             self._tell_soon()
 
     async def _each_minute(self) -> None:
-        """Sum up what strangers did, as long as the server serves."""
+        """Sum up the requests of strangers each minute, as long as the server serves."""
         while True:
             await asyncio.sleep(_MINUTE)
             self._sum_up()
@@ -238,14 +238,14 @@ class Daemon:
         self._parts.manager.ready(self._status())
 
     def _reloaded(self, *, well: bool) -> None:
-        """A reload that is taken over has no mistakes; one that is not is shown until then."""
+        """Note the result of a reload: a failure stays in the status until a reload succeeds."""
         self._last_reload_failed = not well
         if well:
             self._mistakes = 0
         self._tell_soon()
 
     def _heed_link(self) -> None:
-        """With link_loss = hold, time stands still while there is no link."""
+        """With link_loss = hold, stop the clock while there is no link."""
         clock = self._parts.clock
         if self._settings.link_loss is not LinkLoss.HOLD:
             return
@@ -253,11 +253,13 @@ class Daemon:
             log.info("the network is back: the clients' timeouts run on")
             clock.release()
         elif not clock.held and not self._network.connected(self._settings.interface):
-            log.warning("no network: the clients' timeouts stand still")
+            log.warning(
+                "no network: the clients' timeouts stand still until it is back (link_loss = hold)"
+            )
             clock.hold()
 
     def _shifted(self, seconds: float) -> None:
-        """Saved dates are wrong when time stood still, or when the machine's date was set."""
+        """Save the dates again, which are wrong after a suspend or a change of the date."""
         log.warning(
             "the machine was suspended, or its date was set, by %.1f s: client timeouts adjusted",
             seconds,
@@ -295,7 +297,7 @@ class Daemon:
 
 
 async def _watch(manager: ServiceManager, interval: float) -> None:
-    """Give a sign of life as long as the event loop lives."""
+    """Send the service manager a sign of life, as long as the event loop runs."""
     while True:
         manager.watchdog()
         await asyncio.sleep(interval)
@@ -307,6 +309,6 @@ def _log_lines(lines: Iterable[Line]) -> None:
 
 
 def _report(task: asyncio.Task[None]) -> None:
-    """A defect in what runs beside the serving must not end the serving, but be seen."""
+    """Log a defect in a background task, which must not end the server."""
     if not task.cancelled() and task.exception():
         log.error("internal error", exc_info=task.exception())

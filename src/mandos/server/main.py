@@ -56,7 +56,7 @@ def _reload() -> int:
 
 
 def _check(settings: ServerSettings) -> int:
-    from mandos.server import self_check  # noqa: PLC0415 - a server that serves does without
+    from mandos.server import self_check  # noqa: PLC0415 - the serving server does not need it
 
     text, status = self_check.report(self_check.run(settings), terminal=sys.stdout.isatty())
     print(text.rstrip("\n"))  # noqa: T201 - it is for a person

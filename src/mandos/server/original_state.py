@@ -6,9 +6,9 @@ The package mandos-server runs it when it takes the place of the original, befor
 starts.  It reads two files of the state directory: the state that the original saved when it
 stopped (a pickle), and the output of the original's ``mandos-ctl --dump-json``, which an
 administrator may have put there.  Their disabled clients go to the list of disabled clients.  When
-these clients cannot be known, every client begins disabled.
+it cannot find out which clients were disabled, every client begins disabled.
 
-A pickle can run code.  Here it cannot: the only things that it may name are dates and bytes.
+A pickle can run code.  This one cannot: it may name only dates and bytes.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 PICKLE = "clients.pickle"
 DUMP = "original-clients.json"
-#: The digest of the files that were imported: they are imported once.
+#: The file with the digest of the imported files, which are imported only once.
 IMPORTED = "original-imported"
 #: Bytes; the original saves about 3 kB for a client.
 _LIMIT = 64 << 20
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """Bytes, as pickles of protocol 2 have them."""
+    """Return bytes from their form in pickles of protocol 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes are encoded as {encoding!r}")
     return text.encode("latin-1")
@@ -63,7 +63,7 @@ class _PlainData(pickle.Unpickler):
     """Reads a pickle of plain data, dates and durations."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:  # noqa: ANN401
-        """Return one of the few things that a pickle may name."""
+        """Return one of the few functions that a pickle may name."""
         try:
             return _HARMLESS[module_name, global_name]
         except KeyError:
@@ -75,9 +75,9 @@ def pickled(data: bytes) -> set[str]:
     try:
         state = _PlainData(io.BytesIO(data)).load()
     except Exception as error:  # any class: damaged data can do anything but run code
-        raise ValueError(f"it is not the original's: {error}") from error
+        raise ValueError(f"it is not a state of the original: {error}") from error
     if not isinstance(state, tuple) or len(state) != 2:
-        raise ValueError("it is not the original's: no clients and settings")
+        raise ValueError("it is not a state of the original: no clients and settings")
     return _disabled(state[0], "enabled")
 
 
@@ -89,7 +89,7 @@ def dumped(data: bytes) -> set[str]:
     try:
         clients = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not what mandos-ctl --dump-json prints: {error}") from error
+        raise ValueError(f"it is not output of mandos-ctl --dump-json: {error}") from error
     return _disabled(clients, "Enabled")
 
 
@@ -138,7 +138,7 @@ def _imported(
 
 
 def _contents(path: Path) -> bytes | None:
-    """What a file has; None when it cannot be read."""
+    """Return the contents of a file; None when it cannot be read."""
     try:
         return read_file(path, _LIMIT).data
     except AdministratorError:
@@ -146,7 +146,7 @@ def _contents(path: Path) -> bytes | None:
 
 
 def _from_files(found: Mapping[str, bytes | None], *, failed: bool) -> set[str]:
-    """The disabled clients of all files together.  Raises ValueError when they are not enough."""
+    """Return the disabled clients of all files.  Raises ValueError when some may be missing."""
     disabled: set[str] = set()
     for name, data in found.items():
         if data is None:
@@ -173,7 +173,7 @@ def _was_imported(folder: Path, digest: str) -> bool:
 
 
 def _before(folder: Path) -> frozenset[str]:
-    """The clients that an earlier server of ours has disabled: a change back and forth."""
+    """Return the clients that our own server disabled before, when it was in use here already."""
     try:
         return disabled_list.read(folder / WITNESS)
     except FileNotFoundError:
@@ -185,13 +185,13 @@ def _before(folder: Path) -> frozenset[str]:
 def _known(folder: Path, disabled: Collection[str], before: Collection[str]) -> list[str]:
     disabled_list.write(folder / WITNESS, {*disabled, *before})
     if not disabled:
-        return ["taken over from the original: it had disabled no client"]
+        return ["imported from the original: it had disabled no client"]
     names = ", ".join(sorted(disabled))
-    return [f"taken over from the original: disabled clients, which stay disabled: {names}"]
+    return [f"imported from the original: disabled clients, which stay disabled: {names}"]
 
 
 def _unknown(settings: ServerSettings, reason: str) -> list[str]:
-    """Have every client begin disabled; what our own server knew before is kept, but not used."""
+    """Make every client begin disabled; our own server's older state is kept under another name."""
     folder = settings.statedir
     disabled_list.write_unknown(folder / WITNESS)
     for ending in ("", "-wal", "-shm"):
@@ -199,8 +199,8 @@ def _unknown(settings: ServerSettings, reason: str) -> list[str]:
         if is_there(path):
             path.rename(folder / f"before-import-{path.name}")
     return [
-        f"it is not known which clients the original had disabled: {reason}",
-        "so that none of them gets its password again by the change, EVERY CLIENT IS DISABLED NOW",
+        f"cannot find out which clients the original had disabled: {reason}",
+        "so that none of them gets its password by this change, EVERY CLIENT IS DISABLED NOW",
         "hint: enable those that may have their passwords: mandos-ctl --enable NAME...",
     ]
 
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _become(user: privileges.ServerUser) -> None:
-    """What the state directory has is the server's user's, and is read with its rights only."""
+    """Give up root for the server's user, since that user can write to the state directory."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(user.gid, user.gid, user.gid)

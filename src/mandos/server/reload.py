@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading the clients' configuration again while the server runs: all of it, or nothing."""
+"""Reads the clients' configuration again while the server runs: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from mandos.server.requests.judge import Trail
 
     class Ended(Protocol):
-        """Hears how a reload ended."""
+        """A function that hears the result of a reload."""
 
         def __call__(self, *, well: bool) -> None:
-            """``well``: what the files say is in force."""
+            """Hear the result; ``well``: the files' settings are in force."""
 
 
 log = logging.getLogger(__name__)
 
 
 class Reloader:
-    """Brings a registry in line with the files; requests that come meanwhile are served."""
+    """Makes a registry agree with the files; requests that come meanwhile are served."""
 
     def __init__(self, configdir: Path, registry: Registry, clock: Clock, trail: Trail) -> None:
         self._configdir = configdir
@@ -41,10 +41,11 @@ class Reloader:
         self.on_end: Ended = _nothing
 
     async def reload(self) -> None:
-        """Read the files and take them over; what they say is in force and saved afterwards.
+        """Read the files, put their settings in force, and save them.
 
-        Raises MandosError, with nothing changed, when they cannot be read; or with all in force
-        but nothing saved, when the disk fails.  ``on_end`` is told how it went.
+        Raises MachineError when the disk fails: then the settings are in force, but not saved.
+        Raises another MandosError when the files cannot be read: then nothing has changed.  Calls
+        ``on_end`` with the result.
         """
         try:
             await self._reload()
@@ -70,12 +71,12 @@ class Reloader:
             )
 
     async def try_to_reload(self) -> MandosError | None:
-        """The same, with a log line for each problem; returns the error, None when all is well."""
+        """Reload, and log each problem; returns the error, or None when all is well."""
         try:
             await self.reload()
         except MandosError as error:
             if not isinstance(error, MachineError):
-                log.error("reload failed; the old configuration stays in force")  # noqa: TRY400 - told below
+                log.error("reload failed; the old configuration stays in force")  # noqa: TRY400 - the lines follow
             for line in error.lines():
                 log.error("%s", line)  # noqa: TRY400 - the same
             return error

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting the server: everything that needs root, in its order, before the event loop."""
+"""Starts the server: everything that needs root, in its order, before the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mandos.errors import MachineError, MandosError
 from mandos.server import daemon
 from mandos.server.config.clients_conf import read_clients
 from mandos.server.life.absence import Absence
-from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
 from mandos.server.state.boot_id import LastBoot
@@ -23,6 +22,7 @@ from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
 from mandos.server.system.background import Background
+from mandos.server.system.machine_clock import machine_clock
 from mandos.server.system.service_manager import ServiceManager
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ _NAMES_SHOWN, _NAME_SHOWN = 100, 80
 def start(settings: ServerSettings, complain: Callable[[MandosError], int]) -> None:
     """Serve in the foreground, or in the background with a PID file; returns when told to end.
 
-    ``complain`` shows an error to whoever started the server, and returns the exit status.
+    ``complain`` prints an error where the server was started, and returns the exit status.
     """
     if settings.foreground:
-        _serve(settings, _nobody)
+        _serve(settings, _nothing)
         return
     pid_file = privileges.PidFile()
     background = Background()
@@ -63,9 +63,9 @@ def start(settings: ServerSettings, complain: Callable[[MandosError], int]) -> N
 
 
 def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
-    """Everything that needs root happens here, before the event loop starts."""
+    """Do everything that needs root, give it up, and run the event loop."""
     os.umask(_UMASK)
-    gc.disable()  # whatever is made from now on, until all clients are there, stays
+    gc.disable()  # all objects that are made until the clients are there stay
     manager = ServiceManager.from_environment(os.environ)
     if manager.passed_sockets and settings.socket is None:
         settings = replace(settings, socket=manager.passed_sockets[0])
@@ -86,7 +86,7 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
 
 
 def _sound_clients(settings: ServerSettings) -> Reading:
-    """The clients of the files; a mistake costs those that it concerns, and no others."""
+    """Return the clients of the files, without those that mistakes concern; logs the mistakes."""
     reading = read_clients(settings.configdir)
     for problem in reading.problems:
         log.error("%s", problem)
@@ -98,12 +98,16 @@ def _sound_clients(settings: ServerSettings) -> Reading:
             names or "clients that cannot be read",
         )
     elif not reading.clients:
-        log.warning("there are no clients in %s", settings.configdir)
+        log.warning(
+            "there are no clients in %s: run mandos-keygen --password on a client, and copy its"
+            " output into clients.conf",
+            settings.configdir,
+        )
     return reading
 
 
 def _begin(ready: Callable[[], None]) -> None:
-    """From now on garbage is looked for, but not among what has come to stay."""
+    """Turn garbage collection on, except for the objects that exist now, which stay."""
     gc.freeze()
     gc.enable()
     ready()
@@ -116,7 +120,7 @@ def _parts(
     listening: socket.socket,
     manager: ServiceManager,
 ) -> daemon.Parts:
-    clock = Clock()
+    clock = machine_clock()
     if not settings.restore:
         _forget(store)
     boot = LastBoot(settings.statedir)
@@ -130,12 +134,12 @@ def _parts(
 
 
 def _forget(store: StateStore) -> None:
-    """A state that cannot be written cannot be forgotten; then nobody is enabled by that."""
+    """Forget the saved state; when that fails, log it: the state then stays in force."""
     try:
         store.forget()
     except MachineError as error:
-        log.error("the saved state is not forgotten: %s", error)  # noqa: TRY400 - expected
+        log.error("cannot forget the saved state, which stays: %s", error)  # noqa: TRY400 - expected
 
 
-def _nobody() -> None:
-    """Who waits for a server in the foreground."""
+def _nothing() -> None:
+    """Default for ``ready``, in the foreground: no process waits."""

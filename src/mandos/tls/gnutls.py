@@ -183,7 +183,7 @@ x509_privkey_export = _call(
 
 
 def free(data: Datum) -> None:
-    """Release what GnuTLS allocated for us."""
+    """Release memory that GnuTLS allocated for us."""
     _free(c_void_p.in_dll(_library, "gnutls_free").value or 0)(data.data)
 
 

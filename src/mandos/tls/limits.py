@@ -29,6 +29,9 @@ _LEAST_RSA_BITS = 1024
 
 #: Removed from the default priority string; every client knows the elliptic curves.
 _EXPENSIVE_GROUPS = "".join(f":-GROUP-FFDHE{bits}" for bits in (2048, 3072, 4096, 6144, 8192))
+#: The curves of NIST go behind X25519, whose key exchange costs both ends a fifth less.
+_NIST = ("SECP256R1", "SECP384R1", "SECP521R1")
+_X25519_FIRST = "".join(f":{sign}GROUP-{curve}" for sign in "-+" for curve in _NIST)
 
 _SEQUENCE, _INTEGER, _BITS, _OID = 0x30, 0x02, 0x03, 0x06
 _LONG = 0x80
@@ -47,8 +50,13 @@ _refusals: dict[int, str] = {}
 
 
 def bounded(priority: str) -> str:
-    """The priority string to use: the default one without expensive groups, any other as it is."""
-    return priority + _EXPENSIVE_GROUPS if priority == grammar.PRIORITY else priority
+    """The priority string to use: the default one with cheap groups only, any other as it is.
+
+    The order is that of the offer: the first group is the one whose key share is sent along.
+    """
+    if priority != grammar.PRIORITY:
+        return priority
+    return priority + _EXPENSIVE_GROUPS + _X25519_FIRST
 
 
 def install(session: gnutls.Pointer) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Both ends of a Mandos connection as state machines; all transitions stand in two tables.
+"""Both ends of a Mandos connection as state machines; two tables have all transitions.
 
 The shell around a machine does the input and output: it feeds events, finds the next step in
 ``state``, and gives up when ``deadline`` passes.  Every mistake of the peer, and any call that the
@@ -233,7 +233,7 @@ class ClientConversation(_Conversation):
             self._secret.clear()
             raise self.fail(
                 f"the server sent more than {grammar.MESSAGE_LIMIT} bytes, "
-                "which no sealed password needs"
+                "which no encrypted password needs"
             )
         return None
 

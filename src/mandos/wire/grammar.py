@@ -22,10 +22,10 @@ REHEARSAL_GREETING = b"2 rehearsal\r\n"
 STATUS_GREETING = b"2 status\r\n"
 #: Longest greeting that a server reads, line end included.
 GREETING_LIMIT = 256
-#: Largest secret: the largest key file of cryptsetup(8), 8 MiB, sealed and with room to spare.
+#: Largest secret: the largest key file of cryptsetup(8), 8 MiB, encrypted and with room to spare.
 SECRET_LIMIT = 16 * 1024 * 1024
-#: Largest secret that a client takes.  A password of 2048 bytes, sealed for 16 recipients with RSA
-#: keys of 4096 bits, signed and armored, has 20 kB; 64 servers may send one each at the same time.
+#: Largest secret that a client takes.  A password of 2048 bytes, encrypted for 16 recipients with
+#: RSA keys of 4096 bits, signed and armored, has 20 kB; 64 servers may send one each at once.
 MESSAGE_LIMIT = 64 * 1024
 
 #: TLS 1.3 with raw public keys only (RFC 7250); the reference's default, manual page mandos(8).

@@ -42,6 +42,7 @@ class BootScreen:
     def __init__(self, host: Host, root: str = "") -> None:
         self.host = host
         self._root = root
+        self._marks = 0
         self._enter = ("chroot", root) if root else ()
         if not host.path("/dev/pts").exists():
             host.path("/dev/pts").mkdir()
@@ -52,7 +53,7 @@ class BootScreen:
         defaults.write_text(DEFAULTS, encoding="ascii")
         self.screen = host.start("/usr/bin/python3", "-IS", "-c", KEYBOARD)
         self.seen = self.screen.wait_for("^terminal ")
-        terminal = self.screen.lines[self.seen - 1].split()[1]
+        self._terminal = terminal = self.screen.lines[self.seen - 1].split()[1]
         self.daemon = host.start(
             *(*self._enter, "/usr/sbin/plymouthd", "--no-daemon", "--mode=boot", "--no-boot-log"),
             *(f"--tty={terminal}", "--pid-file=/run/plymouth/pid"),
@@ -91,6 +92,13 @@ class BootScreen:
         while re.search(pattern, shown) is None:
             self.seen = self.screen.wait_for(r"^['\"]", after=self.seen)
             shown += ast.literal_eval(self.screen.lines[self.seen - 1])
+
+    def pass_over(self) -> None:
+        """Do not wait for anything that has been shown until now: a mark is shown behind it."""
+        self._marks += 1
+        mark = f"(mark {self._marks})"
+        self.host.run("sh", "-c", f"echo '{mark}' >{self._terminal}")
+        self.wait_for(re.escape(mark))
 
     def type(self, data: bytes) -> None:
         """Press keys."""

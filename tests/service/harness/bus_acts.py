@@ -136,7 +136,7 @@ class Stage:
             return answer.error_name
         return (answer.signature, answer.body)
 
-    async def judge(self, name: str, *, approved: bool) -> Any:  # noqa: ANN401 - see call
+    async def give_verdict(self, name: str, *, approved: bool) -> Any:  # noqa: ANN401 - see call
         """Approve or deny a client that waits."""
         path = f"/clients/{name}"
         if self.server.family.name == "reference":

@@ -134,10 +134,15 @@ class Host:
         self._processes.append(process)
         return process
 
-    def run(self, *command: str, environment: Mapping[str, str] | None = None) -> bytes:
+    def run(
+        self,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = PATIENCE,
+    ) -> bytes:
         """Run a program on this host to its successful end; return its standard output."""
         process = self.start(*command, environment=environment)
-        status = process.wait()
+        status = process.wait(seconds)
         self._processes.remove(process)
         assert status == 0, process.report(f"exit status {status}")
         return process.stdout

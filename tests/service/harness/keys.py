@@ -74,7 +74,8 @@ class Credentials:
             self.maker.run("cp", "-a", self.directory, there)
             private = f"{there}/tls-privkey.pem"
             making = ("certtool", "--generate-privkey", *TLS_KEY_TYPES[key_type])
-            self.maker.run(*making, "--no-text", "--outfile", private)
+            # An RSA key of 8192 bits is found by chance, after seconds or minutes.
+            self.maker.run(*making, "--no-text", "--outfile", private, seconds=900.0)
             showing = ("certtool", "--load-privkey", private, "--pubkey-info", "--no-text")
             self.maker.run(*showing, "--outfile", f"{there}/tls-pubkey.pem")
         changed = replace(self, directory=there)

@@ -67,7 +67,7 @@ def _own_address() -> bytes:
     return bytes.fromhex(next(row[0] for row in rows if row[5] == CARD and row[0][:4] == "fe80"))
 
 
-class Vault:
+class Judge:
     """What its servers have for everybody."""
 
     def __init__(self, way: str, file: str) -> None:
@@ -113,14 +113,14 @@ async def _announce(way: str, count: int, pause: float) -> None:
 
 async def _main(way: str, count: str, pause: str, file: str = "") -> None:
     tls = TLS(Priority(grammar.PRIORITY), Credentials())
-    vault = Vault(way, file)
+    judge = Judge(way, file)
     listeners = []
     for port in range(
         FIRST_PORT, FIRST_PORT + (int(count) if way in {"hang", "big", "send"} else 0)
     ):
         sock = socket.create_server(("::", port), family=socket.AF_INET6, backlog=50)
         sock.setblocking(False)  # noqa: FBT003 - that is its signature
-        listeners.append(Listener(sock, tls, vault))
+        listeners.append(Listener(sock, tls, judge))
         listeners[-1].start()
     print("rogue is ready", flush=True)  # noqa: T201 - that is for the test
     await _announce(way, int(count), float(pause))

@@ -19,6 +19,9 @@ from mandos.discovery.announce import alternative_name
 from mandos.discovery.browse import (
     FOLLOW_UP_INTERVAL,
     MAX_ADDRESSES,
+    MAX_MATCHES,
+    MAX_NEW_ENDPOINTS,
+    MAX_NEW_SERVERS,
     MAX_SERVERS,
     Browser,
     Endpoint,
@@ -264,6 +267,45 @@ def test_labels_of_a_message_are_bounded() -> None:
         else:
             with pytest.raises(messages.MessageError, match="too many labels"):
                 messages.read_message(whole)
+
+
+def test_work_for_a_packet_is_bounded() -> None:
+    """Few servers, endpoints and matches of one packet; counted, not in seconds."""
+    browser = Browser()
+    servers = [server(f"x{number}.{SERVICE}") for number in range(20)]
+    for _packet in range(20 // MAX_NEW_SERVERS):
+        browser.receive(packet(*servers), 3, SOURCE)
+    assert len(browser._servers) == 20
+    flood = [address(f"192.0.2.{number}") for number in range(1, 41)]
+    assert len(browser.receive(packet(*flood), 3, SOURCE)) == MAX_NEW_ENDPOINTS
+    assert len(browser.endpoints) == MAX_NEW_ENDPOINTS
+    goodbyes = [address(f"192.0.2.{number}", ttl=0) for number in range(101, 131)]
+    assert len(servers) * len(goodbyes) > MAX_MATCHES
+    assert browser.receive(packet(*goodbyes, address("fe80::5")), 3, SOURCE) == []
+
+
+def test_one_packet_adds_few_servers_and_the_next_the_others() -> None:
+    """A host with many servers is known whole after some answers."""
+    browser = Browser()
+    ports = [server(f"x{port}.{SERVICE}", port=port) for port in range(1, 11)]
+    answer = packet(*ports, address("fe80::5"))
+    found = [len(browser.receive(answer, 3, SOURCE)) for _packet in range(4)]
+    assert found == [MAX_NEW_SERVERS, MAX_NEW_SERVERS, 2, 0]
+    assert len(browser.endpoints) == 10
+
+
+def test_forgotten_servers_leave_nothing_behind() -> None:
+    """The indexes hold those servers that are remembered, and are empty without any."""
+    browser = Browser()
+    names = [f"x{number}.{SERVICE}" for number in range(3 * MAX_SERVERS)]
+    for name in names:
+        browser.receive(packet(server(name, target=f"h{name}")), 3, SOURCE)
+    indexes = browser._by_instance, browser._by_target, browser._by_source
+    assert [sum(map(len, index.values())) for index in indexes] == [MAX_SERVERS] * 3
+    for name in names:
+        browser.receive(packet(pointer(name, ttl=0)), 3, SOURCE)
+    assert not browser._servers
+    assert indexes == ({}, {}, {})
 
 
 def test_flood_of_addresses_is_bounded() -> None:

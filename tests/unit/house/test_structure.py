@@ -38,9 +38,24 @@ SMALL = {
 CYCLE = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from mandos.server.high.top import look\n"
 
 
-def _run(*arguments: str | Path) -> str:
+#: Pages whose code, requests and older sections are not text; each has 1 phrase in 4 words.
+PAGES = {
+    "docs/a.md": "It says what.\n\n```\nwho\n```\nNow: `whom` and ``whoever``",
+    "man/a.8": (
+        ".TH WHO 8\nIt says\n.BR nobody (8)\n.EX\nwhat\n.EE\n.nf\nwhat\n.fi\n"
+        '\\fIwhat\\fR\\(bu now\n.\\" who\n'
+    ),
+    "CHANGELOG.md": "# Changes\n\n## 2\n\n- What is new\n\n## 1\n\nwho who who\n",
+}
+
+
+def _done(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "tools" / "structure", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _run(*arguments: str | Path) -> str:
+    done = _done(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -66,13 +81,15 @@ def test_picture_is_current() -> None:
 
 def test_figures(checkout: Path) -> None:
     """Counted by hand: 2 of the 17 statements are in 4 blocks, 5 of the 19 words are counted."""
+    rates = ["src 111.1", "docs 0.0", "man 0.0", "README 400.0"]
+    rates += ["CONTRIBUTING 0.0", "SECURITY 0.0", "CHANGELOG 0.0"]
     assert _run(checkout).splitlines() == [
         "functions: 2, median 7, 90th percentile 12, longest 12 lines",
         "files: 7, median 1, 90th percentile 13, longest 13 lines",
         "statements in 4 blocks or more: 11.76 %",
         "server: 3 rooms on 3 floors, 3 import arrows",
         "modules in an import cycle: 0",
-        "counted phrases per 1000 words: 263.2 (src 111.1, docs 0.0, man 0.0, README 400.0)",
+        "counted phrases per 1000 words: 263.2 (" + ", ".join(rates) + ")",
     ]
 
 
@@ -83,3 +100,34 @@ def test_cycle_is_counted_and_drawn(checkout: Path) -> None:
         source.write(CYCLE)
     assert "modules in an import cycle: 2" in _run(checkout)
     assert _run("--draw", "/dev/stdout", checkout) != before
+
+
+def test_phrases_are_few() -> None:
+    """Question words that stand for nouns, in docstrings, comments and pages: docs/style.md."""
+    done = _done("--phrases")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_phrases_are_counted_in_text_alone(checkout: Path) -> None:
+    """Code, requests of a manual page and older changes do not count; the report names files."""
+    for name, text in PAGES.items():
+        (checkout / name).write_text(text, encoding="utf-8")
+    low = checkout / "src/mandos/server/low/bottom.py"
+    low.write_text('"""See ``who``, whom."""\nWHO = "what"  # nobody else\n', encoding="utf-8")
+    (checkout / "README.md").write_text(f"{'word ' * 997} who who who", encoding="utf-8")
+    done = _done("--phrases", checkout)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "src: 272.7 phrases per 1000 words, more than 3",
+        "  mandos.server.low.bottom: 2",
+        "  mandos: 1",
+        "docs: 200.0 phrases per 1000 words, more than 3",
+        "  a.md: 1",
+        "man: 250.0 phrases per 1000 words, more than 3",
+        "  a.8: 1",
+        "README: 3.0 phrases per 1000 words",
+        "CONTRIBUTING: 0.0 phrases per 1000 words",
+        "SECURITY: 0.0 phrases per 1000 words",
+        "CHANGELOG: 250.0 phrases per 1000 words, more than 3",
+        "  CHANGELOG.md: 1",
+    ]

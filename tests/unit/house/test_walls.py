@@ -38,6 +38,9 @@ CASES = [
     Forbidden("rooms", "mandos.errors", "mandos.process"),
     Forbidden("rooms", "mandos.lean_stdlib", "mandos.options"),
     Forbidden("rooms", "mandos.process", "mandos.durations"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.bus_names"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.server.daemon"),
+    Forbidden("rooms", "mandos.client_settings", "mandos.admin.proxy"),
     Forbidden("rooms", "mandos.links", "mandos.program"),
     Forbidden("rooms", "mandos.wire.grammar", "mandos.tls.keys"),
     Forbidden("rooms", "mandos.tls.session", "mandos.openpgp.opening"),
@@ -60,8 +63,15 @@ CASES = [
     Forbidden("rooms", "mandos.boot.terminal", "mandos.check.grub"),
     *(
         Forbidden("pure-life", "mandos.server.life.approval", module)
+        for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading", "time")
+    ),
+    *(
+        Forbidden("pure-life", "mandos.client_settings", module)
         for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading")
     ),
+    Forbidden("client-settings", "mandos.client.settings", "mandos.client_settings"),
+    Forbidden("client-settings", "mandos.boot.runner.settings", "mandos.client_settings"),
+    Forbidden("client-settings", "mandos.discovery.announce", "mandos.client_settings"),
     *(
         Forbidden("pure-protocol", importer, module)
         for importer in ("mandos.wire.conversation", "mandos.discovery.messages")
@@ -218,3 +228,22 @@ def test_only_one_module_starts_processes(tmp_path: Path) -> None:
     with (package / "links.py").open("a", encoding="utf-8") as source:
         source.write("\nos.fork()\n")
     assert _spawners(package) == SPAWNERS | {"links.py"}
+
+
+#: Calls that read the date. The type datetime itself may be imported.
+READING_THE_DATE = re.compile(r"\b(datetime|date)\.(now|utcnow|today)\(")
+
+
+def _clock_readers(package: Path) -> set[str]:
+    """Return the files of a client's life that read the machine's date."""
+    found = (package / "server" / "life").glob("*.py")
+    return {path.name for path in found if READING_THE_DATE.search(path.read_text("utf-8"))}
+
+
+def test_life_reads_no_date(tmp_path: Path) -> None:
+    """Its methods take ``now``; import-linter sees the import of time, but not these calls."""
+    assert _clock_readers(ROOT / "src" / "mandos") == set()
+    package = _copy(tmp_path) / "src" / "mandos"
+    with (package / "server" / "life" / "timer.py").open("a", encoding="utf-8") as source:
+        source.write("\ndatetime.now(UTC)\n")
+    assert _clock_readers(package) == {"timer.py"}

@@ -79,7 +79,7 @@ def test_own_signature_is_seen(name: str) -> None:
 def test_another_key_does_not_open(name: str) -> None:
     """Of the same kind or not: one error, the usual one."""
     other = "rsa" if name != "rsa" else "cv25519"
-    with pytest.raises(SecretError, match="sealed for another key"):
+    with pytest.raises(SecretError, match="encrypted for another key"):
         open_secret(MESSAGES[name], KEYS[other])
 
 

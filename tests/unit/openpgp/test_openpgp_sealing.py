@@ -130,7 +130,7 @@ def test_a_public_key_is_no_secret_key(pair: KeyPair, sealed: bytes) -> None:
 
 def test_another_key_does_not_open(sealed: bytes) -> None:
     """A message for somebody else is refused, with what to do."""
-    with pytest.raises(SecretError, match="sealed for another key") as caught:
+    with pytest.raises(SecretError, match="encrypted for another key") as caught:
         open_secret(sealed, _make().secret)
     assert "mandos-keygen --password" in str(caught.value.hint)
 

@@ -12,7 +12,7 @@ from openpgp.composed import MessageBuilder
 from mandos.openpgp import gnupg
 from mandos.openpgp.kinds import primary_kind, subkey_kind
 from mandos.openpgp.opening import _decrypted as decrypted
-from mandos.openpgp.opening import _judged as judged
+from mandos.openpgp.opening import _with_mark as with_mark
 from mandos.openpgp.opening import open_secret, read_secret_key
 from mandos.openpgp.sealing import KeyPair, UserID, generate_keys, seal
 
@@ -26,7 +26,7 @@ def _make(primary: str = "ed25519", subkey: str = "cv25519") -> KeyPair:
 def _look(message: bytes, pair: KeyPair) -> bytes:
     """S or U, and the password, without the process that usually opens it."""
     key = read_secret_key(pair.secret)
-    return judged(decrypted(message, key), key)
+    return with_mark(decrypted(message, key), key)
 
 
 def _forged(victim: KeyPair, signer: KeyPair | None = None) -> bytes:

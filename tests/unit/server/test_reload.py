@@ -15,11 +15,11 @@ from mandos.server.audit.records import Record
 from mandos.server.config.clients_conf import load_clients
 from mandos.server.life import events
 from mandos.server.life.client import Client
-from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.saved import MEMORY, STILL_DISABLED
 from mandos.server.reload import Reloader
+from mandos.server.system.machine_clock import machine_clock
 
 KEYS = {name: f"{name}" * 64 for name in "abcdef"}
 
@@ -48,7 +48,7 @@ class World:
     def __init__(self, folder: Path, *sections: str) -> None:
         self.path = folder / "clients.conf"
         self.write(*sections)
-        self.clock = Clock()
+        self.clock = machine_clock()
         now = self.clock.now()
         self.registry = Registry(Client(one, now) for one in load_clients(folder))
         self.told: list[events.Event] = []

@@ -18,10 +18,13 @@ import mandos
 from mandos.admin.ctl.acts import Act, Decide, Remove, SetProperty, SetSecret
 from mandos.admin.ctl.acts import read_duration as duration
 from mandos.admin.ctl.acts import read_text as text
+from mandos.client_settings import BY_NAME, DURATIONS, ValueKind
 from mandos.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mandos.client_settings import CtlOption, Setting
 
 SHELLS = ("bash", "zsh", "fish")
 _RECORDS = 1000
@@ -127,6 +130,29 @@ def _given(name: str, read: Callable[[str, str], Any]) -> Callable[[str, Any], A
 
 
 _Row = tuple[tuple[str, ...], Any, str, str]
+#: The first settings whose options --help shows; the others follow in the order of their rows.
+_FIRST = (
+    "checker", "timeout", "extended_timeout", "interval", "approved_by_default", "approval_delay",
+    "approval_duration", "host", "secret",
+)  # fmt: skip
+
+
+def _setting_acts() -> Iterator[_Row]:
+    """The acts that change settings."""
+    for name in dict.fromkeys((*_FIRST, *BY_NAME)):
+        setting = BY_NAME[name]
+        for option in setting.options:
+            yield option.strings, _act_on(setting, option), option.metavar, option.help
+
+
+def _act_on(setting: Setting, option: CtlOption) -> Callable[[str, Any], Act]:
+    if not option.metavar:
+        return _property(setting.property_name, option.value)
+    if setting.kind is ValueKind.SECRET:
+        return SetSecret
+    return _given(setting.property_name, duration if setting.kind in DURATIONS else text)
+
+
 #: Acts: option strings, the act made of them, the value's name if one is taken, and the help.
 _ACTS: tuple[_Row, ...] = (
     (("-e", "--enable"), _property("Enabled", value=True), "", "enable"),
@@ -135,16 +161,7 @@ _ACTS: tuple[_Row, ...] = (
     (("--start-checker",), _property("CheckerRunning", value=True), "", "start a checker now"),
     (("--stop-checker",), _property("CheckerRunning", value=False), "", "stop a running checker"),
     (("-r", "--remove"), lambda option, _: Remove(option), "", "remove from the server"),
-    (("-c", "--checker"), _given("Checker", text), "COMMAND", "the checker's command"),
-    (("-t", "--timeout"), _given("Timeout", duration), "TIME", "time without success"),
-    (("--extended-timeout",), _given("ExtendedTimeout", duration), "TIME", "... after its secret"),
-    (("-i", "--interval"), _given("Interval", duration), "TIME", "time between checks"),
-    (("--approve-by-default",), _property("ApprovedByDefault", value=True), "", "undecided: allow"),
-    (("--deny-by-default",), _property("ApprovedByDefault", value=False), "", "undecided: refuse"),
-    (("--approval-delay",), _given("ApprovalDelay", duration), "TIME", "wait for a decision"),
-    (("--approval-duration",), _given("ApprovalDuration", duration), "TIME", "decisions hold for"),
-    (("-H", "--host"), _given("Host", text), "STRING", "the host that the checker checks"),
-    (("-s", "--secret"), SetSecret, "FILE", "encrypted password, or - for stdin"),
+    *_setting_acts(),
     (("-A", "--approve"), lambda option, _: Decide(option, approve=True), "", "approve it now"),
     (("-D", "--deny"), lambda option, _: Decide(option, approve=False), "", "deny it now"),
 )  # fmt: skip

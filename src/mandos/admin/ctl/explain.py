@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Explain to a person whether a client would get its secret now, and what is wrong with it.
+"""Explains to a person whether a client would get its secret now, and the reason if not.
 
 Pure: the server's data about the client and the time go in, text comes out.
 """
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
-from mandos.admin.ctl.words import ago, local, quoted, rough, shown
+from mandos.admin.formatting import ago, full_date, printable, quoted, two_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ _REASONS = {
 }
 #: The check that a person must make before enabling the client again.
 _BEFORE = {
-    "timeout": "If nobody has taken it away, enable it",
+    "timeout": "If it was not stolen, enable it",
     "state lost": "If it is where it should be, enable it",
 }
 
@@ -73,7 +73,7 @@ def trouble(client: Client, now: datetime) -> Trouble:
 def _short_reason(client: Client) -> str:
     if client.last_enabled is None:
         return "disabled from the beginning"
-    text = _REASONS.get(client.disabled_reason, (shown(client.disabled_reason), ""))[0]
+    text = _REASONS.get(client.disabled_reason, (printable(client.disabled_reason), ""))[0]
     return f"disabled: {text}" if text else "disabled"
 
 
@@ -81,7 +81,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
     """One paragraph: will it get its secret now; if not, why not, since when, and the remedy.
 
     ``ours``: the server is not the reference's, which hands the secret out when there is no
-    approval delay, whatever the default.  ``records`` are its newest audit records, newest first.
+    approval delay, even if the default is to deny.  ``records`` are its newest audit records,
+    newest first.
     """
     if client.enabled:
         sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
@@ -91,8 +92,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
-    name, command = shown(client.short_name), f"mandos-ctl --approve {quoted(client.name)}"
-    delay = rough(client.approval_delay)
+    name, command = printable(client.short_name), f"mandos-ctl --approve {quoted(client.name)}"
+    delay = two_units(client.approval_delay)
     if client.approval_pending:
         asked = client.last_approval_request
         since = f" (it asked {ago(asked, now)})" if asked else ""
@@ -105,16 +106,16 @@ def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
     elif not client.approval_delay and (client.approved_by_default or not ours):
         yield f"Yes: {name} gets its secret as soon as it asks."
     elif not client.approval_delay:
-        yield f"No: {name} is denied by default, and nobody is asked: it has no approval delay."
+        yield f"No: {name} is denied by default, and has no approval delay in which to approve it."
         yield (
             f"Give it one (mandos-ctl --approval-delay PT1M {quoted(client.name)}), or approve it"
             f" by default (mandos-ctl --approve-by-default {quoted(client.name)})."
         )
     elif client.approved_by_default:
-        yield f"Yes, unless somebody denies it: {name} waits {delay} for approval,"
+        yield f"Yes, unless it is denied: {name} waits {delay} for approval,"
         yield f"and then gets its secret. Let it through at once with: {command}."
     else:
-        yield f"Only if somebody approves: {name} waits {delay} for that, and then gets nothing."
+        yield f"Only if it is approved: {name} waits {delay} for that, and then gets nothing."
         yield f"Once it has asked, let it through with: {command}."
 
 
@@ -129,39 +130,41 @@ def _outlook(client: Client, now: datetime) -> Iterator[str]:
         yield f"{seen}, its time is over, and it is about to be disabled."
     else:
         yield (
-            f"{seen}, and is disabled in {rough(expires - now)} ({local(expires)})"
+            f"{seen}, and is disabled in {two_units(expires - now)} ({full_date(expires)})"
             " unless it is found alive before."
         )
     if failure:
         yield (
-            f"Its last check {failure}: see whether {shown(client.host) or 'its host'} is up, and"
-            f" whether its checker works ({shown(client.checker)})."
+            f"Its last check {failure}: see whether {printable(client.host) or 'its host'} is up,"
+            f" and whether its checker works ({printable(client.checker)})."
         )
     elif client.last_checker_status == NEVER_CHECKED:
         yield "No check of it has ended yet."
     if client.timeout <= client.interval:
         yield (
-            f"Its timeout ({rough(client.timeout)}) is not longer than its checks' interval"
-            f" ({rough(client.interval)}): it will be disabled although it is alive."
+            f"Its timeout ({two_units(client.timeout)}) is not longer than its checks' interval"
+            f" ({two_units(client.interval)}): it will be disabled although it is alive."
         )
 
 
 def _disabled(client: Client, now: datetime) -> Iterator[str]:
     reason, since = client.disabled_reason, client.disabled_at
-    because = _REASONS.get(reason, ("", f"({shown(reason)})" if reason else ""))[1]
-    when = f" {ago(since, now)} ({local(since)})" if since else ""
+    because = _REASONS.get(reason, ("", f"({printable(reason)})" if reason else ""))[1]
+    when = f" {ago(since, now)} ({full_date(since)})" if since else ""
     was = "was disabled" if when or because else "is disabled"
-    yield f"No: {shown(client.short_name)} {was}{when}{' ' if because else ''}{because}."
+    yield f"No: {printable(client.short_name)} {was}{when}{' ' if because else ''}{because}."
     if client.last_enabled is None:
         yield "It was never enabled: its section in clients.conf may say enabled = no."
     else:
         alive = client.last_checked_ok
         found = (
-            f"last found alive {ago(alive, now)} ({local(alive)})" if alive else "never found alive"
+            f"last found alive {ago(alive, now)} ({full_date(alive)})"
+            if alive
+            else "never found alive"
         )
         yield f"It was {found}."
         if not reason:
-            yield "The server does not tell why or when; its log may."
+            yield "The server does not report why or when; its log may."
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 
@@ -179,7 +182,7 @@ def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[st
         return
     for record in records:
         if record.kind == "check-failed":
-            yield f"Its checker ended with: {shown(record.detail)}."
+            yield f"Its checker ended with: {printable(record.detail)}."
             return
 
 
@@ -195,8 +198,8 @@ def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str
     for record in records:
         what = _REQUESTS.get(record.kind)
         if what and record.last:
-            where = f" at {shown(record.address)}" if record.address else ""
-            detail = f": {shown(record.detail.lower())}" if record.detail else ""
-            when = f"{ago(record.last, now)} ({local(record.last)})"
+            where = f" at {printable(record.address)}" if record.address else ""
+            detail = f": {printable(record.detail.lower())}" if record.detail else ""
+            when = f"{ago(record.last, now)} ({full_date(record.last)})"
             yield f"It last asked {when}{where}: {what}{detail}."
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mandos.admin.client import shortened
 from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade
-from mandos.admin.ctl.words import local, shown
+from mandos.admin.formatting import full_date, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,7 @@ _KINDS = {
     "enabled": ("enabled", Grade.WELL),
     "disabled": ("disabled", Grade.BAD),
     "overdue": ("not checked in time", Grade.DOUBTFUL),
+    "forgiven": ("stays enabled", Grade.WELL),
     "secret-sent": ("got its secret", Grade.WELL),
     "undelivered": ("its secret did not arrive", Grade.DOUBTFUL),
     "rejected": ("refused", Grade.BAD),
@@ -70,25 +71,26 @@ def show(records: Sequence[AuditRecord], medium: Medium) -> Iterator[str]:
 
 def _row(record: AuditRecord, medium: Medium) -> list[Cell]:
     grade = _KINDS.get(record.kind, ("", None))[1]
-    when = local(record.last) if record.last else ""
-    client = cut(shown(shortened(record.client)), medium) or "-"
+    when = full_date(record.last) if record.last else ""
+    client = cut(printable(shortened(record.client)), medium) or "-"
     return [Cell(when), Cell(client), Cell(describe(record), grade.value if grade else "")]
 
 
 def describe(record: AuditRecord) -> str:
     """The event's description, without its time and client."""
-    text = _KINDS.get(record.kind, (shown(record.kind), None))[0]
+    text = _KINDS.get(record.kind, (printable(record.kind), None))[0]
     if record.detail:
-        text += f": {shown(record.detail.lower() if record.kind == 'rejected' else record.detail)}"
+        detail = record.detail.lower() if record.kind == "rejected" else record.detail
+        text += f": {printable(detail)}"
     if record.kind == "unknown-key":
-        text += f" (key ID {shown(record.key_id)})"
+        text += f" (key ID {printable(record.key_id)})"
     if record.address:
         on = f" on {record.interface}" if record.interface else ""
-        text += f", at {shown(record.address + on)}"
+        text += f", at {printable(record.address + on)}"
     if record.by:
-        text += f", by {shown(record.by)}"
+        text += f", by {printable(record.by)}"
     if record.times > 1 and record.first:
-        text += f", {record.times} times since {local(record.first)}"
+        text += f", {record.times} times since {full_date(record.first)}"
     return text
 
 

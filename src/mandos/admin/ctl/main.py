@@ -12,8 +12,8 @@ from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mandos.admin import client, signals
-from mandos.admin.ctl import acts, adding, command_line, explain, log, screen, table, watch
+from mandos.admin import client
+from mandos.admin.ctl import acts, command_line, explain, screen, table
 from mandos.admin.ctl.command_line import Command, Mode
 from mandos.errors import MandosError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from mandos.admin.ctl.columns import Medium
+    from mandos.admin.ctl.watch import Line
     from mandos.admin.proxy import ServerProxy
 
 _NOT_ENABLED = 1
@@ -81,7 +82,7 @@ async def _list(command: Command) -> int:
     if command.json:
         _print([table.dump(clients)])
     elif not sys.stdout.isatty():
-        columns = table.VERBOSE if command.verbose else table.SHORT
+        columns = table.verbose(clients) if command.verbose else table.SHORT
         sys.stdout.write(table.table(clients, columns))
     else:
         show = screen.details if command.verbose else screen.summary
@@ -113,6 +114,8 @@ async def _why(command: Command) -> int:
 
 
 async def _log(command: Command) -> int:
+    from mandos.admin.ctl import log  # noqa: PLC0415 - for this mode alone
+
     async with _connect() as server:
         records = await log.fetch(server, command.names, command.lines)
         told = {record.client for record in records}
@@ -125,14 +128,16 @@ async def _log(command: Command) -> int:
 
 
 async def _watch(command: Command) -> int:
-    from mandos.admin.proxy import ServerGoneError  # noqa: PLC0415 - as above
+    from mandos.admin import signals  # noqa: PLC0415 - for this mode alone
+    from mandos.admin.ctl import watch  # noqa: PLC0415
+    from mandos.admin.proxy import ServerGoneError  # noqa: PLC0415
 
     watching = watch.SignalWatch(command.names, verbose=command.verbose)
     medium = screen.medium()
     async with _connect() as server, aclosing(server.events()) as events:
         async for event in events:
             if isinstance(event, signals.Listed):
-                with suppress(ServerGoneError):  # then it is told next
+                with suppress(ServerGoneError):  # the next call reports it
                     watching.records = await server.extended()
             now = datetime.now(UTC)
             if command.json:
@@ -145,7 +150,7 @@ async def _watch(command: Command) -> int:
     return 0
 
 
-def _dated(line: watch.Line | None, now: datetime, medium: Medium) -> str | None:
+def _dated(line: Line | None, now: datetime, medium: Medium) -> str | None:
     if line is None:
         return None
     time = medium.paint(now.astimezone().strftime("%H:%M:%S"), "label")
@@ -153,6 +158,8 @@ def _dated(line: watch.Line | None, now: datetime, medium: Medium) -> str | None
 
 
 async def _add(command: Command) -> int:
+    from mandos.admin.ctl import adding  # noqa: PLC0415 - for this mode alone
+
     sections = adding.read_sections(command.argument)
     async with _connect() as server:
         async for name in adding.add(server, sections):
@@ -182,7 +189,7 @@ async def _check(_command: Command) -> int:
 
 
 async def _names(_command: Command) -> int:
-    """For completion: a name for each line; those that cannot stand in one are left out."""
+    """For completion: a name for each line; names that need more than one line are skipped."""
     async with _connect() as server:
         names = [one.name for one in await server.clients()]
     _print(name for name in names if name.isprintable())

@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
 from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade, trouble
-from mandos.admin.ctl.words import ago, local, rough, shown
+from mandos.admin.formatting import ago
+from mandos.admin.formatting import full_date as local
+from mandos.admin.formatting import printable as shown
+from mandos.admin.formatting import two_units as rough
+from mandos.client_settings import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from mandos.admin.client import SettingValue
     from mandos.admin.proxy import Client
 
 #: For a terminal that does not know its width.
@@ -90,7 +96,7 @@ def _time_left(client: Client, now: datetime) -> str:
 
 
 def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
-    """All that the server tells of each client, a line for each thing."""
+    """Return all properties of each client, a line for each."""
     for number, client in enumerate(clients):
         if number:
             yield ""
@@ -109,24 +115,35 @@ def _details(client: Client, now: datetime) -> Iterator[tuple[str, str]]:
     yield "enabled", _yes(client.enabled)
     yield "time left", _time_left(client, now) if client.enabled else ""
     yield "disabled", _when(client.disabled_at, now)
-    yield "host", shown(client.host)
-    yield "checker", shown(client.checker)
+    yield from _settings(client, "host", "checker")
     yield "checker runs", _yes(client.checker_running)
     yield "last found alive", _when(client.last_checked_ok, now) or "never"
     yield "last checker", _status(client.last_checker_status)
-    yield "interval", rough(client.interval)
-    yield "timeout", rough(client.timeout)
-    yield "extended timeout", rough(client.extended_timeout)
+    yield from _settings(client, "interval", "timeout", "extended_timeout")
     yield "waits for approval", _yes(client.approval_pending)
-    yield "approval delay", rough(client.approval_delay)
-    yield "approval duration", rough(client.approval_duration)
-    yield "approved by default", _yes(client.approved_by_default)
+    yield from _settings(client, "approval_delay", "approval_duration", "approved_by_default")
+    yield from _settings(client, *(setting.name for setting in client.settings_beyond()))
     yield "last approval request", _when(client.last_approval_request, now)
     yield "last enabled", _when(client.last_enabled, now)
     yield "created", _when(client.created, now)
     yield "expires", local(client.expires) if client.expires else ""
-    yield "key ID", shown(client.key_id)
-    yield "fingerprint", shown(client.fingerprint)
+    yield from _settings(client, "key_id", "fingerprint")
+
+
+def _settings(client: Client, *names: str) -> Iterator[tuple[str, str]]:
+    """The settings of these names: label and value."""
+    for name in names:
+        setting = BY_NAME[name]
+        yield setting.label, _value(client.setting(setting))
+
+
+def _value(value: SettingValue) -> str:
+    match value:
+        case bool():
+            return _yes(value)
+        case timedelta():
+            return rough(value)
+    return shown(value)
 
 
 def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a truth value

@@ -11,41 +11,47 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mandos.client_settings import BY_PROPERTY, DURATIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mandos.admin.proxy import Client
 
-#: Properties in the order of columns and of JSON keys, and the headings of their columns.
+SHORT = ("Name", "Enabled", "Timeout", "LastCheckedOK")
+#: The reference's columns and JSON keys, in its order.
+REFERENCE = (
+    "Name", "Enabled", "Timeout", "LastCheckedOK", "Created", "Interval", "Host", "KeyID",
+    "Fingerprint", "CheckerRunning", "LastEnabled", "ApprovalPending", "ApprovedByDefault",
+    "LastApprovalRequest", "ApprovalDelay", "ApprovalDuration", "Checker", "ExtendedTimeout",
+    "Expires", "LastCheckerStatus",
+)  # fmt: skip
+#: The settings beyond the reference's; their columns and keys come last.
+_OURS = tuple(name for name, setting in BY_PROPERTY.items() if not setting.original)
+_KEYS = (*REFERENCE, *_OURS)
+#: The headings of the columns.
 HEADINGS = {
     "Name": "Name",
     "Enabled": "Enabled",
-    "Timeout": "Timeout",
     "LastCheckedOK": "Last Successful Check",
     "Created": "Created",
-    "Interval": "Interval",
-    "Host": "Host",
-    "KeyID": "Key ID",
-    "Fingerprint": "Fingerprint",
     "CheckerRunning": "Check Is Running",
     "LastEnabled": "Last Enabled",
     "ApprovalPending": "Approval Is Pending",
-    "ApprovedByDefault": "Approved By Default",
     "LastApprovalRequest": "Last Approval Request",
-    "ApprovalDelay": "Approval Delay",
-    "ApprovalDuration": "Approval Duration",
-    "Checker": "Checker",
-    "ExtendedTimeout": "Extended Timeout",
     "Expires": "Expires",
     "LastCheckerStatus": "Last Checker Status",
+    **{name: setting.heading for name, setting in BY_PROPERTY.items()},
 }
+_DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
 #: Characters to which a column is filled up at most: one endless name does not fill every line.
 _WIDEST = 1000
-SHORT = ("Name", "Enabled", "Timeout", "LastCheckedOK")
-VERBOSE = tuple(HEADINGS)
-_DURATIONS = frozenset(
-    ("Timeout", "Interval", "ApprovalDelay", "ApprovalDuration", "ExtendedTimeout")
-)
+
+
+def verbose(clients: Iterable[Client]) -> tuple[str, ...]:
+    """The columns of the verbose table: the reference's, then those of ours that a client has."""
+    present = {one.property_name for client in clients for one in client.settings_beyond()}
+    return (*REFERENCE, *(name for name in _OURS if name in present))
 
 
 def table(clients: Sequence[Client], names: Iterable[str]) -> str:
@@ -83,5 +89,5 @@ def dump(clients: Iterable[Client]) -> str:
 def _dump(client: Client) -> str:
     """As ``json.dumps`` with an indentation has it, which is slow for ten thousand clients."""
     values = client.values
-    lines = (f'        "{name}": {json.dumps(values[name])}' for name in VERBOSE if name in values)
+    lines = (f'        "{name}": {json.dumps(values[name])}' for name in _KEYS if name in values)
     return "{\n" + ",\n".join(lines) + "\n    }"

@@ -16,20 +16,19 @@ from mandos.admin import signals
 from mandos.admin.client import Client, no_such_client, shortened
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
-from mandos.admin.ctl.words import quoted, rough, shown
+from mandos.admin.formatting import printable, quoted, two_units
+from mandos.client_settings import BY_PROPERTY, DURATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-#: Properties that change because of something that is told anyway.
+#: Properties that change with an event that is shown anyway.
 _DERIVED = frozenset({
     "ApprovalPending", "CheckerRunning", "DisabledAt", "DisabledReason", "Expires",
     "LastApprovalRequest", "LastCheckedOK", "LastCheckerStatus", "LastEnabled",
 })  # fmt: skip
-_DURATIONS = frozenset(
-    {"ApprovalDelay", "ApprovalDuration", "ExtendedTimeout", "Interval", "Timeout"}
-)
+_DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
 #: Records that say more than the server's signals do, or that have no signal.
 _TOLD_BY_RECORD = {
     "enabled": Grade.WELL,
@@ -39,6 +38,7 @@ _TOLD_BY_RECORD = {
     "undelivered": Grade.DOUBTFUL,
     "check-failed": Grade.DOUBTFUL,
     "overdue": Grade.DOUBTFUL,
+    "forgiven": Grade.WELL,
     "state-lost": Grade.BAD,
 }
 
@@ -134,18 +134,18 @@ class SignalWatch:
         return Line(f"watching {number} client{'' if number == 1 else 's'}")
 
     def _not_found(self, event: signals.ClientNotFound) -> Line:
-        text = f"refused {shown(event.address)}: no client has the key ID {shown(event.key_id)}"
-        return Line(text, Grade.DOUBTFUL)
+        address, key_id = printable(event.address), printable(event.key_id)
+        return Line(f"refused {address}: no client has the key ID {key_id}", Grade.DOUBTFUL)
 
     def _record(self, event: signals.RecordAdded) -> Line | None:
         record = event.record
         grade = _TOLD_BY_RECORD.get(record.kind)
-        whose = shown(shortened(record.client)) or "all clients"
+        whose = printable(shortened(record.client)) or "all clients"
         return Line(f"{whose}: {describe(record)}", grade) if grade else None
 
     def _added(self, event: signals.ClientAdded) -> Line | None:
         is_new = self._listed and event.client.path not in self._clients
-        return Line(f"{shown(event.client.short_name)}: added") if is_new else None
+        return Line(f"{printable(event.client.short_name)}: added") if is_new else None
 
     def _removed(self, event: signals.ClientRemoved) -> Line | None:
         return (
@@ -168,7 +168,7 @@ class SignalWatch:
         return self._about(event, f"refused: {event.reason.lower()}", Grade.BAD)
 
     def _need_approval(self, event: signals.NeedApproval) -> Line:
-        delay = rough(timedelta(milliseconds=event.milliseconds))
+        delay = two_units(timedelta(milliseconds=event.milliseconds))
         outcome = "gets its secret" if event.default else "gets nothing"
         how = f"mandos-ctl --approve {quoted(self._name(event.path))}"
         text = f"waits for approval, {delay}, and then {outcome}: {how}"
@@ -194,7 +194,7 @@ class SignalWatch:
         return self._about(event, text, grade)
 
     def _about(self, event: signals.ClientEvent, text: str, grade: Grade | None = None) -> Line:
-        return Line(f"{shown(shortened(self._name(event.path)))}: {shown(text)}", grade)
+        return Line(f"{printable(shortened(self._name(event.path)))}: {printable(text)}", grade)
 
     def _object(self, event: signals.Event, now: datetime) -> dict[str, Any]:
         time = now.astimezone(UTC).replace(tzinfo=None).isoformat()
@@ -242,5 +242,5 @@ def _value(name: str, value: Any) -> str:  # noqa: ANN401 - any value from D-Bus
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in _DURATIONS:
-        return rough(timedelta(milliseconds=value))
+        return two_units(timedelta(milliseconds=value))
     return str(value) or "empty"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program mandos-keygen: makes a client's keys, or seals its password for the server.
+"""The program mandos-keygen: makes a client's keys, or encrypts its password for the server.
 
 Manual page: mandos-keygen(8).  Standard output is for the section of clients.conf alone.
 """
@@ -180,7 +180,7 @@ def _sealed_section(options: argparse.Namespace) -> str:
 def _remember(folder: Path, note: section_note.Note, name: str, loss: str) -> bool:
     """Leave a note for mandos-image; returns whether it could be written.
 
-    ``loss`` is what happens without it.
+    ``loss`` names the consequence of a missing note.
     """
     try:
         section_note.write(folder, note, name)
@@ -212,7 +212,7 @@ def _bits(text: str | None) -> int:
     if text is None:
         return _RSA_BITS
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise UsageError(f"a key length is a number of bits, not {text!r}")
+        raise UsageError(f"a key length is a number of bits, not {text!r}", "such as 3072")
     return int(text)
 
 

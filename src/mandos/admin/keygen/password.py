@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the password to seal comes from: the terminal, standard input or a file.
+"""Reads the password to encrypt from the terminal, standard input or a file.
 
-Its bytes are sealed exactly as they are; a password that would not arrive whole is refused.
+Its bytes are encrypted exactly as they are; a password that would not arrive whole is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from mandos import passwords
 from mandos.errors import AdministratorError
 
-_WHOLE = "to seal bytes as they are, use --passfile"
+_WHOLE = "to encrypt bytes as they are, use --passfile"
 _STDIN = 0
 _PIECE = 4096  # a terminal's longest line, its end included: termios(3), "Canonical mode"
 _LOCAL_FLAGS = 3  # the index of c_lflag: termios.tcgetattr()
@@ -29,7 +29,7 @@ def ask() -> bytes:
     """
     password = _typed() if sys.stdin.isatty() else _piped()
     if not password:
-        raise AdministratorError("the password is empty", "nothing was sealed")
+        raise AdministratorError("the password is empty", "nothing was encrypted")
     return _checked(password)
 
 
@@ -40,12 +40,12 @@ def read(file: str) -> bytes:
     except OSError as error:
         raise AdministratorError(f"cannot read {file}: {error.strerror}") from error
     if not password:
-        raise AdministratorError(f"the password file {file} is empty", "nothing was sealed")
+        raise AdministratorError(f"the password file {file} is empty", "nothing was encrypted")
     return _checked(password, f"{file}: ")
 
 
 def remarks(password: bytes) -> list[str]:
-    """Warnings for the administrator about a password that can be sealed."""
+    """Warnings for the administrator about a password that can be encrypted."""
     found = []
     if b"\0" in password:
         found.append(
@@ -53,7 +53,7 @@ def remarks(password: bytes) -> list[str]:
             "but systemd, in most images by dracut, cannot"
         )
     if password.endswith(b"\n"):
-        found.append("note: the password ends with a line break, which is sealed with it")
+        found.append("note: the password ends with a line break, which belongs to the password")
     if _CONTROL.intersection(password):
         found.append(
             "note: the password has control characters, such as a tab or a line break, which most "
@@ -65,14 +65,14 @@ def remarks(password: bytes) -> list[str]:
 def _checked(password: bytes, prefix: str = "") -> bytes:
     if len(password) > passwords.LIMIT:
         message = f"{prefix}{passwords.too_long()}"
-        raise AdministratorError(message, f"nothing was sealed; {passwords.LONGER_KEYS}")
+        raise AdministratorError(message, f"nothing was encrypted; {passwords.LONGER_KEYS}")
     return password
 
 
 def _typed() -> bytes:
     first, second = (_line(prompt) for prompt in ("Enter password: ", "Repeat password: "))
     if first != second:
-        raise AdministratorError("the two passwords differ", "nothing was sealed")
+        raise AdministratorError("the two passwords differ", "nothing was encrypted")
     return first
 
 
@@ -99,7 +99,10 @@ def _piped() -> bytes:
     twice = 2 * (passwords.LIMIT + 1)
     lines = set(_standard_input(twice).removesuffix(b"\n").split(b"\n"))
     if len(lines) > 1 and max(map(len, lines)) <= passwords.LIMIT:
-        raise AdministratorError("standard input has lines that differ", _WHOLE)
+        raise AdministratorError(
+            "standard input has lines that differ; expected one password, or the same one twice",
+            _WHOLE,
+        )
     return max(lines, key=len)
 
 

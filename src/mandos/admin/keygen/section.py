@@ -26,7 +26,10 @@ def check_name(name: str) -> None:
             "--name gives another one",
         )
     if name == "DEFAULT":
-        raise UsageError("the section DEFAULT is for the settings of all clients")
+        raise UsageError(
+            "DEFAULT cannot be a client's name: that section has the settings of all clients",
+            "--name gives another one",
+        )
 
 
 def section(name: str, client: KeyOwner, sealed: bytes, checker: str | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mandos.admin.monitor.words import span
+from mandos.admin.formatting import all_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,7 +29,7 @@ class Act:
     def words(self, client: Client) -> str:
         """The message after success; ``client`` is in its state before the action."""
         if self.answers and not client.approval_pending:
-            held = span(client.approval_duration)
+            held = all_units(client.approval_duration)
             return f"{client.short_name} does not ask now; {self.done} for {held} should it ask"
         return f"{client.short_name}: {self.done}"
 

@@ -36,7 +36,7 @@ _GAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The widths of the columns in cells; 0: the column is left out."""
+    """The widths of the columns in cells; 0: the column is hidden."""
 
     name: int
     state: int

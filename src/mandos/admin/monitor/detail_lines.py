@@ -1,19 +1,25 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that is known about one client, in lines of words."""
+"""The details of one client, in lines of words."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mandos.admin.formatting import all_units as span
+from mandos.admin.formatting import countdown as clock
+from mandos.admin.formatting import one_unit as age
+from mandos.admin.formatting import printable
+from mandos.admin.formatting import short_date as moment
 from mandos.admin.monitor.columns import LABELS
 from mandos.admin.monitor.row import State, checker_result
-from mandos.admin.monitor.words import age, clock, moment, printable, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, tzinfo
 
+    from mandos.admin.client import SettingValue
     from mandos.admin.monitor.row import ClientRow
 
 
@@ -43,11 +49,22 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
         ),
     )
     yield "Approval", _approval(row)
+    for setting in client.settings_beyond():
+        yield setting.label[:1].upper() + setting.label[1:], _value(client.setting(setting))
     yield "Last request", ago(client.last_approval_request)
     yield "Enabled", ago(client.last_enabled)
     yield "Created", ago(client.created)
     yield "Key ID", client.key_id
     yield "Fingerprint", client.fingerprint
+
+
+def _value(value: SettingValue) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return span(value)
+    return value
 
 
 def _meaning(row: ClientRow, now: datetime) -> str:

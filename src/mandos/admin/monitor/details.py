@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The window that tells all about the selected client."""
+"""The window with all details of the selected client."""
 
 from __future__ import annotations
 

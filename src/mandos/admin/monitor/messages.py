@@ -17,7 +17,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from mandos.admin.monitor.words import printable, span
+from mandos.admin.formatting import all_units, printable
 from mandos.admin.signals import (
     CheckerCompleted,
     CheckerStarted,
@@ -114,7 +114,7 @@ def _got_secret(_event: GotSecret, name: str) -> tuple[str, Weight]:
 
 
 def _need_approval(event: NeedApproval, name: str) -> tuple[str, Weight]:
-    wait = span(timedelta(milliseconds=min(event.milliseconds, _LONGEST)))
+    wait = all_units(timedelta(milliseconds=min(event.milliseconds, _LONGEST)))
     what = "sent unless denied" if event.default else "denied unless approved"
     return f"{name}: asks for its secret; {what} within {wait}", Weight.ALERT
 
@@ -131,7 +131,7 @@ def _not_found(event: ClientNotFound, _name: str) -> tuple[str, Weight]:
     )
 
 
-#: How each event is told of that needs words.
+#: The words of the message for each kind of event that has one.
 _SAYINGS: Final[Mapping[type, Callable[[Any, str], tuple[str, Weight]]]] = {
     CheckerStarted: _started,
     CheckerCompleted: _completed,

@@ -43,7 +43,7 @@ NO_SERVER = (
 #: For so long comings and goings of clients are gathered: a server that ends takes leave of each.
 GATHERING = timedelta(seconds=1)
 _NEW, _REMOVED = "new on the server", "removed from the server"
-#: So many of them are told one by one.
+#: Most changes that are reported one by one.
 _SINGLE = 3
 WAITING = "mandos-monitor goes on by itself as soon as it can.  q quits."
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from mandos.admin.client import KILLED, NEVER_CHECKED
-from mandos.admin.monitor.words import age, clock, printable
+from mandos.admin.formatting import countdown, one_unit, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,15 +90,15 @@ class ClientRow:
         """How long until it is disabled; empty when it is, or when nothing is scheduled."""
         if not self.client.enabled or self.expires == NEVER:
             return ""
-        return clock(self.expires - now)
+        return countdown(self.expires - now)
 
     def last_alive(self, now: datetime) -> str:
         """How long ago it was found alive."""
-        return "never" if self.alive == LONG_AGO else f"{age(now - self.alive)} ago"
+        return "never" if self.alive == LONG_AGO else f"{one_unit(now - self.alive)} ago"
 
     def decision(self, now: datetime) -> str:
         """The decision on its waiting request without an answer, and its time."""
-        soon = "soon" if self.answered == NEVER else f"in {clock(self.answered - now)}"
+        soon = "soon" if self.answered == NEVER else f"in {countdown(self.answered - now)}"
         return f"{'sent' if self.client.approved_by_default else 'denied'} {soon}"
 
     def request(self, now: datetime) -> str:
@@ -124,9 +124,9 @@ class ClientRow:
                 return "not checked yet" if never else ""
 
     def _disabled(self, now: datetime) -> str:
-        """Why it is disabled and since when, as far as the server tells."""
+        """Why it is disabled and since when, as far as the server reports it."""
         at = self.client.disabled_at
-        words = (printable(self.client.disabled_reason), f"{age(now - at)} ago" if at else "")
+        words = (printable(self.client.disabled_reason), f"{one_unit(now - at)} ago" if at else "")
         return " ".join(filter(None, words))
 
 

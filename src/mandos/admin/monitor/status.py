@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from textual.widget import Widget
 
+from mandos.admin.formatting import printable
 from mandos.admin.monitor import styles
-from mandos.admin.monitor.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

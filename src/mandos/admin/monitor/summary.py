@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from textual.widget import Widget
 
+from mandos.admin.formatting import printable
 from mandos.admin.monitor import styles as paint
 from mandos.admin.monitor.view import Show
-from mandos.admin.monitor.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

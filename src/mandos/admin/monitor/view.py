@@ -83,7 +83,7 @@ class View:
 
     @property
     def narrowed(self) -> bool:
-        """Whether some clients are left out."""
+        """Whether some clients are hidden."""
         return self.show is not Show.ALL or bool(self.text)
 
     def arrange(self, rows: Iterable[ClientRow], now: datetime) -> None:

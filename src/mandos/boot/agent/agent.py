@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
 from mandos.boot.agent import question
-from mandos.boot.agent.answer_policy import FOREVER, TRYING, Agenda
+from mandos.boot.agent.answer_policy import FOREVER, TRYING, AnswerPolicy
 from mandos.boot.agent.delivery import DeliveryError, deliver
 from mandos.boot.agent.fetch import FetchError
 from mandos.boot.agent.vault import Vault
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: The agent reads the directory this often without an event: an asker may die and leave its file.
 _LOOK_TIME = 10.0
-_SIGNALS = 256  # read at once; each is a byte
 
 
 class Agent:
@@ -40,8 +38,20 @@ class Agent:
     """
 
     __slots__ = (
-        "_agenda", "_asked", "_bad", "_directory", "_fetch", "_linger", "_messages", "_next_fetch",
-        "_pause", "_quiet_since", "_retry", "_say", "_start", "_vault",
+        "_asked",
+        "_bad",
+        "_directory",
+        "_fetch",
+        "_linger",
+        "_messages",
+        "_next_fetch",
+        "_pause",
+        "_policy",
+        "_quiet_since",
+        "_retry",
+        "_say",
+        "_start",
+        "_vault",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +69,7 @@ class Agent:
         self._linger = linger
         self._retry = retry
         self._say = say
-        self._agenda = Agenda()
+        self._policy = AnswerPolicy()
         self._vault = Vault()
         self._fetch: ClientProcess | None = None
         self._next_fetch = 0.0
@@ -68,12 +78,13 @@ class Agent:
         self._asked = False
         self._quiet_since = FOREVER
 
-    def run(self, wake: int, ended: Callable[[], bool]) -> None:
-        """Work until there was a question and none has been for a while, or until ``ended``.
+    def run(self, ending: int) -> None:
+        """Work until there was a question and none has been for a while, or until a signal.
 
-        ``wake`` is a descriptor that can be read whenever ``ended`` should be looked at.
+        The descriptor ``ending`` becomes readable when a signal asks for the end.
         """
-        while not ended():
+        ended = False
+        while not ended:
             now = time.monotonic()
             self._look(now)
             if now >= self._quiet_since + self._linger:
@@ -81,8 +92,8 @@ class Agent:
             self._take_password(now)
             self._answer(now)
             self._start_client(now)
-            self._messages.show(now, [one.question.title for one in self._agenda.open(now)])
-            self._wait(wake, self._deadline(now))
+            self._messages.show(now, [one.question.title for one in self._policy.open(now)])
+            ended = self._wait(ending, self._deadline(now))
             self._messages.read()
 
     def close(self) -> None:
@@ -96,15 +107,15 @@ class Agent:
     def _look(self, now: float) -> None:
         keys = self._directory.listing()
         self._bad.intersection_update(keys)
-        self._agenda.update({key: self._read(key) for key in keys if key not in self._bad})
-        if self._agenda.open(now):
+        self._policy.update({key: self._read(key) for key in keys if key not in self._bad})
+        if self._policy.open(now):
             self._asked = True
             self._quiet_since = FOREVER
         elif self._asked and self._quiet_since == FOREVER:
             self._quiet_since = now
 
     def _read(self, key: Key) -> Question | None:
-        if self._agenda.knows(key):
+        if self._policy.knows(key):
             return None
         try:
             return question.read(self._directory.path, key[0])
@@ -131,27 +142,27 @@ class Agent:
         self._next_fetch = now + self._retry
         if not different:
             self._say(
-                f"the password is one that was wrong before; asking again every {self._retry:g} s"
-                " until it is another"
+                "the servers sent a password that was wrong before; asking them again every"
+                f" {self._retry:g} s until they send another one"
             )
 
     def _answer(self, now: float) -> None:
         password = self._vault.current
         if password is None:
             return
-        for case in self._agenda.due(password, now):
+        for case in self._policy.due(password, now):
             try:
                 with self._vault.content(password) as content:
                     deliver(case.question.socket, content)
             except DeliveryError as error:
                 self._delivery_failed(case, error, now)
             else:
-                self._agenda.answered(case, password)
+                self._policy.answered(case, password)
                 self._say(f"answered: {case.question.title}")
 
     def _delivery_failed(self, case: Case, error: DeliveryError, now: float) -> None:
         first = case.first_try is None
-        self._agenda.failed(case, now, hopeless=error.hopeless)
+        self._policy.failed(case, now, hopeless=error.hopeless)
         if case.settled:
             self._say(f"gave up: {case.question.title}: {error}")
         elif first:
@@ -166,7 +177,7 @@ class Agent:
                 self._client_failed(error, now)
 
     def _lacks_password(self, now: float) -> bool:
-        return self._agenda.lacks(self._vault.current, now)
+        return self._policy.lacks(self._vault.current, now)
 
     def _client_failed(self, error: MachineError, now: float) -> None:
         self._say(f"{error}; starting it again in {self._pause:g} s")
@@ -177,7 +188,7 @@ class Agent:
         times = [
             now + _LOOK_TIME,
             self._quiet_since + self._linger,
-            self._agenda.deadline(self._vault.current, now),
+            self._policy.deadline(self._vault.current, now),
         ]
         if self._messages.deadline is not None:
             times.append(self._messages.deadline)
@@ -185,15 +196,15 @@ class Agent:
             times.append(self._next_fetch)
         return min(times)
 
-    def _wait(self, wake: int, deadline: float) -> None:
+    def _wait(self, ending: int, deadline: float) -> bool:
+        """Wait for something to happen; returns whether a signal asks for the end."""
         poll = select.poll()
         fetching = () if self._fetch is None else self._fetch.descriptors()
-        for descriptor in (wake, self._directory.fileno(), self._messages.fileno(), *fetching):
+        for descriptor in (ending, self._directory.fileno(), self._messages.fileno(), *fetching):
             poll.register(descriptor, select.POLLIN)
         # A millisecond more: a deadline that is nearly reached would make the loop spin.
         milliseconds = max(deadline - time.monotonic(), 0.0) * 1000 + 1
         ready = [descriptor for descriptor, _event in poll.poll(milliseconds)]
         if self._directory.fileno() in ready:
             self._directory.read_events()
-        if wake in ready:
-            os.read(wake, _SIGNALS)
+        return ending in ready

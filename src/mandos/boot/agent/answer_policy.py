@@ -37,7 +37,7 @@ class Case:
         self.pause = _FIRST_PAUSE
 
 
-class Agenda:
+class AnswerPolicy:
     """All questions that are open, and which passwords each subject has had (by their numbers)."""
 
     __slots__ = ("_cases", "_had")

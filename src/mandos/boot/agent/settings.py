@@ -49,7 +49,9 @@ class AgentSettings:
     def __init__(self, given: ParsedOptions) -> None:
         self.directory = given.text("agent-directory", _QUESTIONS)
         if os.path.exists(self.directory) and not os.path.isdir(self.directory):  # noqa: PTH110, PTH112 - pathlib is too expensive for early boot
-            raise AdministratorError(f"{self.directory} is not a directory")
+            raise AdministratorError(
+                f"{self.directory} is not a directory", "correct --agent-directory"
+            )
         older = given.text("plugin-helper-dir", _HELPERS)
         self.helpers = given.text("helper-directory", older)
         self.user = _identity(given, "user")
@@ -67,5 +69,5 @@ class AgentSettings:
 def _identity(given: ParsedOptions, name: str) -> int:
     number = given.number(name, _NOBODY)
     if not 0 < number <= _LARGEST_ID:
-        raise UsageError(f"--{name} takes the number of somebody who is not root, not {number}")
+        raise UsageError(f"--{name} takes the ID of a user or group other than root, not {number}")
     return number

@@ -22,13 +22,12 @@ from mandos.boot.handover.rules import Handover
 from mandos.boot.kernel_log import log
 from mandos.client.notices import Board
 from mandos.errors import MandosError
-from mandos.lean_stdlib import signal
 from mandos.options import CommandLine, Option
+from mandos.program import parsed_options, report, speaker, wake_on_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from mandos.boot.handover.rules import Prompt
     from mandos.boot.inotify import Inotify
@@ -158,12 +157,10 @@ class _Work:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run mandos-handover; returns the exit status."""
-    ending = _listen_for_signals()
+    ending = wake_on_signals()
     try:
-        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = COMMAND_LINE.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - help is for standard output
+        given = parsed_options(COMMAND_LINE, arguments)
+        if given is None:
             return 0
         work = _Work(
             given.text("runner", _RUNNER), given.text("fifo", handover_prompts.FIFO), ending
@@ -173,20 +170,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             work.close()
     except MandosError as error:
-        for line in error.lines():
-            sys.stderr.write(f"{_PROGRAM}: {line}\n")
-        return error.exit_code
+        return report(error, speaker(_PROGRAM))
     return 0
-
-
-def _listen_for_signals() -> int:
-    """A descriptor that becomes readable when a signal asks us to end."""
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(writing)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _note)
-    return reading
-
-
-def _note(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the pipe already shows that the signal came."""

@@ -84,7 +84,7 @@ def copy_network_hooks(tree: Tree, folder: Path, device: str) -> list[str]:
     modules: list[str] = []
     for hook in _files(folder):
         if not _HOOK_NAME.fullmatch(hook.name):
-            warn(f"{hook}: left out, a network hook's name has only A-Z a-z 0-9 _ . -")
+            warn(f"{hook}: skipped: a network hook's name has only A-Z a-z 0-9 _ . -; rename it")
             continue
         tree.put(hook, _HOOKS / hook.name, hook.stat().st_mode & 0o7777)
         if os.access(hook, os.X_OK):
@@ -96,7 +96,7 @@ def copy_network_hooks(tree: Tree, folder: Path, device: str) -> list[str]:
 
 def _copy_named(tree: Tree, file: Path, hook: Path) -> None:
     if not file.is_absolute() or not file.is_file():
-        warn(f"{hook} needs {file}, which is not here")
+        warn(f"{hook} needs {file}, which is no file of this machine: it is not in the image")
         return
     tree.copy(file)
     _copy_libraries(tree, file)

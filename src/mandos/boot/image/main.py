@@ -56,7 +56,10 @@ class Places:
     def __init__(self, given: ParsedOptions) -> None:
         self.tree = Path(given.text("into", ""))
         if "into" not in given or not self.tree.is_dir():
-            raise UsageError("--into takes the existing folder that is to become the image")
+            raise UsageError(
+                "--into takes the existing folder that is to become the image,"
+                f" not {str(self.tree)!r}"
+            )
         self.programs = Path(given.text("programs", str(Path(sys.argv[0]).resolve().parent)))
         self.keys = Path(given.text("keys", "/etc/keys/mandos"))
         self.config = Path(given.text("config", "/etc/mandos"))

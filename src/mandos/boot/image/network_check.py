@@ -66,7 +66,7 @@ class Machine:
         return (self._root / "sys/class/net" / name).exists() or interface_index(name) != 0
 
     def command_lines(self) -> dict[str, list[str]]:
-        """The words for the kernel, by the place they stand in."""
+        """The words for the kernel, by their place."""
         found = {place: words for place, words in self._configured() if words}
         if (running := self._text("proc/cmdline")) and not self._is_container():
             found[_RUNNING] = running.split()
@@ -178,6 +178,6 @@ def _shell_value(text: str, variables: dict[str, str]) -> str:
 
 
 def _texts(folder: Path) -> str:
-    """All that stands in the files of a folder, for a search."""
+    """Return the text of all files of a folder, for a search."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return " ".join(file.read_bytes().decode(errors="replace") for file in files if file.is_file())

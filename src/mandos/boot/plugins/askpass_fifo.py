@@ -99,7 +99,7 @@ def _open(fifo: str) -> int:
         raise MachineError(f"cannot read {fifo}: {error.strerror}", _CANNOT) from error
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise MachineError(f"{fifo} is not a FIFO")
+        raise MachineError(f"{fifo} is not a FIFO", "remove it")
     return descriptor
 
 

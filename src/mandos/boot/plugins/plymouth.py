@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plugin plymouth: asks on the boot screen (manual page plymouth(8mandos)).
 
-plymouth(8) asks; this program starts it and reads its answer.  plymouthd cannot be told to forget
+plymouth(8) asks; this program starts it and reads its answer.  plymouthd has no order to forget
 a question: killing plymouth(8) leaves it on the screen, in front of every later one.  So when this
 program is ended before the answer, it ends plymouthd and starts it anew with the same arguments.
 """

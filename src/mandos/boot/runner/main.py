@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program plugin-runner: a keyscript that prints what the first successful plugin printed.
+"""The program plugin-runner: a keyscript that prints the output of the first successful plugin.
 
 Exit status 0 means that the whole password has been written.  The password is held in memory only,
 never in a file, a message or a command line, and overwritten when it has been written.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 
 from mandos.boot.runner.plugin import Plugin, wipe
 from mandos.boot.runner.plugin_files import find_plugins
@@ -26,15 +25,17 @@ from mandos.program import (
     Ended,
     OutputError,
     keep_quiet,
+    parsed_options,
     print_password,
     raise_on_signals,
+    report,
     speaker,
+    wake_on_signals,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from mandos.boot.runner.plugin import Standard
     from mandos.program import Say
@@ -49,19 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run plugin-runner; returns the exit status."""
     try:
         _require_standard_descriptors()
-        wakeup = _wake_up_on_signals()
-        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = COMMAND_LINE.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - help is for standard output
+        wakeup = wake_on_signals()
+        given = parsed_options(COMMAND_LINE, arguments)
+        if given is None:
             return 0
         relay = Relay(_STDERR)
         say = _saying(relay)
         return _run(read_settings(given, say), wakeup, relay, say)
     except MandosError as error:
-        for line in error.lines():
-            speaker(COMMAND_LINE.program)(line)
-        return error.exit_code
+        return report(error, speaker(COMMAND_LINE.program))
     except Ended as end:
         if end.number != signal.SIGTERM:  # which is how a boot script ends us
             speaker(COMMAND_LINE.program)(f"ended by {ENDING_SIGNALS[end.number]}")
@@ -98,26 +95,12 @@ def _require_standard_descriptors() -> None:
     try:
         os.fstat(_STDOUT)
     except OSError as error:
-        raise OutputError("standard output is closed: nobody would get the password") from error
+        raise OutputError("standard output is closed, so the password would be lost") from error
     for number in (_STDIN, _STDERR):
         try:
             os.fstat(number)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
-
-
-def _wake_up_on_signals() -> int:
-    """Let the signals that ask for our end arrive on a descriptor, as one byte each."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    for number in ENDING_SIGNALS:
-        signal.signal(number, _note)
-    return reading
-
-
-def _note(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the number is on the descriptor already."""
 
 
 def _saying(relay: Relay) -> Say:

@@ -3,8 +3,8 @@
 """Finds the plugins in the plugin directory, and how each is to be started.
 
 A set-user-ID *script* runs as its caller: the kernel ignores the bit, execve(2).  The plugins of
-this family are scripts, so the runner gives them what the kernel would give to a binary: the real
-user stays unprivileged, the effective and saved one is the file's owner.
+this family are scripts, so the runner sets their user IDs as the kernel would for a binary: the
+real user stays unprivileged, the effective and saved one is the file's owner.
 """
 
 from __future__ import annotations
@@ -94,7 +94,10 @@ def script_owners(path: str) -> tuple[int | None, int | None] | None:
     if start != b"#!" or refused or (user, group) == (None, None):
         return None
     if not _is_kept(os.path.dirname(path), found.st_uid):  # noqa: PTH120 - the same
-        raise MachineError("its set-user-ID bit counts only in a directory of its owner's")
+        raise MachineError(
+            "its set-user-ID or set-group-ID bit is refused, because"
+            " users other than its owner can write to its directory"
+        )
     return user, group
 
 

@@ -90,7 +90,7 @@ class Race:
             if not (self._running or self._due):
                 raise MachineError(
                     "no plugin had a password, and none was typed",
-                    "plugin-runner --debug tells what the plugins did",
+                    "plugin-runner --debug shows the work of each plugin",
                 )
             winner = self._wait(self._next_due())
             if winner is not None:

@@ -19,8 +19,9 @@ from mandos.client.root.console import QuietConsole
 from mandos.client.root.hooks import Hooks
 from mandos.client.root.kernel import Kernel, read_setting, write_setting
 from mandos.errors import MandosError
-from mandos.lean_stdlib import signal, socket
+from mandos.lean_stdlib import socket
 from mandos.links import Links
+from mandos.program import ignore_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def keep_network(
     reports: tuple[Callable[[str], None], Callable[[str], None]],
 ) -> None:
     """Do the work of the root half, until the other end of the socket is closed."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the other half decides when to end
+    ignore_signals()  # the other half decides when to end
     be_root()
     hooks = Hooks(settings.network_hook_dir, settings.hook_variables(), reports)
     try:

@@ -24,7 +24,7 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _NUMBER = struct.Struct("=i")
 _DESTINATION, _OUT = 1, 4
 _UP = 0x1
-_WHOLE_ROUTE = 0x2000  # of the flags of a route that is asked for: tell the entry of the table
+_WHOLE_ROUTE = 0x2000  # a flag of a question for a route: answer with the entry of the table
 _MAIN_TABLE, _BY_BOOT, _ON_LINK, _UNICAST = 254, 3, 253, 1
 _ANSWER_LIMIT = 1 << 16
 #: Seconds for an answer, which the kernel gives before the request returns.

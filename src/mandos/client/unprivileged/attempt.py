@@ -46,9 +46,9 @@ class UnreachableError(PeerError):
 
 
 class Attempt:
-    """Asks one server for the sealed password.
+    """Asks one server for the encrypted password.
 
-    ``advance`` is called when the socket is ready for ``waits_for``; it returns the sealed
+    ``advance`` is called when the socket is ready for ``waits_for``; it returns the encrypted
     password once it is complete, and raises PeerError when this server gives none.
     """
 
@@ -112,8 +112,8 @@ class Attempt:
         late = now >= self._conversation.deadline
         if late and self._conversation.state == conversation.CONNECT:
             raise self._conversation.fail(
-                f"no answer within {grammar.CONNECT_TIME:g} seconds: there is nobody, "
-                "or a firewall drops what is sent to this port"
+                f"no answer within {grammar.CONNECT_TIME:g} seconds: no machine has this "
+                "address, or a firewall drops packets to this port"
             )
         self._conversation.check_time(now)
 

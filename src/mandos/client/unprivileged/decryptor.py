@@ -3,8 +3,9 @@
 """Opens servers' messages in processes of their own, which can be slow, grow or die at no cost.
 
 The first such process is started before anything is heard from the network, so that it loads the
-OpenPGP library and the key while servers answer, on another core where there is one.  Each opens
-one message, without root, with limited memory and time.
+OpenPGP library and the key while servers answer, on another core where there is one.  Each works
+without root, with limited memory, and a limited time for a message.  One that a message has left as
+it was opens the next one: to start a process for each would let expensive messages hold up others.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 _TIME = 30.0
 #: Seconds between tries to end a process that has not given root up yet; that takes it 0.1 s.
 _PAUSE = 0.01
-#: How many messages are opened at once, and how many wait for their turn.
-_AT_ONCE, _QUEUE_LIMIT = 2, 16
-_PIECE = 1 << 16
-_ANSWER_LIMIT = _PIECE  # a password, or why there is none
+#: How many messages are opened at once, and how many wait for their turn: as many as the client has
+#: connections (``turns.AT_ONCE``), so that none is given up for others.
+_AT_ONCE, _QUEUE_LIMIT = 2, 64
+_ANSWER_LIMIT = 1 << 16  # a password, or why there is none
+#: Bytes that a process may have grown by when it opens another message.
+_GROWTH = 4 << 20
+_GOES_ON, _ENDS = b"+", b"."
 _SIGNED, _UNSIGNED, _FAILED, _UNUSABLE = b"S", b"N", b"F", b"U"
-_DEAD = "cannot open the secret: damaged, too large, or sealed for another key"
+_DEAD = "cannot decrypt the secret: damaged, too large, or encrypted for another key"
 
 
 class Opened:
@@ -47,17 +51,17 @@ class Opened:
 
 
 class _Opener:
-    """One process; ``done`` is set once it has a message to open."""
+    """One process; ``done`` is set while it has a message to open."""
 
-    __slots__ = ("answer", "deadline", "done", "message", "pid", "socket")
+    __slots__ = ("deadline", "done", "message", "pid", "socket")
 
     def __init__(self, secret_key: bytes) -> None:
         self.done: Callable[[Opened | MandosError], None] | None = None
-        self.message = memoryview(b"")
-        self.answer = bytearray()
+        #: The message until it has been handed over, whole: the sockets keep bounds.
+        self.message = b""
         self.deadline = FOREVER
         self.pid, self.socket = process.accompany(
-            lambda end: _open(end, secret_key), socket.SOCK_STREAM, errors=None
+            lambda end: _serve(end, secret_key), socket.SOCK_SEQPACKET, errors=None
         )
 
     def end(self) -> None:
@@ -86,15 +90,15 @@ class Openers:
         self._secret_key = secret_key
         self._path = path
         self._loop: Loop | None = None
-        self._spare: _Opener | None = _Opener(secret_key)
+        self._idle = [_Opener(secret_key)]
         self._busy: list[_Opener] = []
         self._queue: list[tuple[int, bytes, Callable[[Opened | MandosError], None]]] = []
 
     def attach(self, loop: Loop) -> None:
         """From now on let the loop serve them."""
         self._loop = loop
-        if self._spare:
-            self._watch(self._spare)
+        for opener in self._idle:
+            self._watch(opener)
 
     def open(
         self, sealed: bytes, done: Callable[[Opened | MandosError], None], before: int = 0
@@ -109,7 +113,7 @@ class Openers:
         self._begin()
         if len(self._queue) > _QUEUE_LIMIT:
             *_, given_up = self._queue.pop()
-            given_up(PeerError("too many secrets wait to be opened"))
+            given_up(PeerError(f"more than {_QUEUE_LIMIT} secrets wait to be decrypted"))
 
     def deadline(self, now: float) -> float:  # noqa: ARG002 - as every part of the loop
         """When the first of them has to be ended."""
@@ -118,26 +122,26 @@ class Openers:
     def tick(self, now: float) -> None:
         """End those that took too long."""
         for opener in [one for one in self._busy if one.deadline <= now]:
-            self._finish(opener, PeerError("opening the secret took too long"))
+            self._finish(opener, PeerError("decrypting the secret took too long"))
 
     def close(self) -> None:
         """End all of them."""
-        for opener in (*self._busy, *([self._spare] if self._spare else [])):
+        for opener in (*self._busy, *self._idle):
             self._drop(opener)
-        self._busy, self._spare = [], None
+        self._busy, self._idle = [], []
 
     def _begin(self) -> None:
         while self._queue and len(self._busy) < _AT_ONCE:
-            opener = self._spare
-            if opener is None:
-                opener = _Opener(self._secret_key)
-                self._watch(opener)
-            self._spare = None
-            _before, sealed, opener.done = self._queue.pop(0)
-            opener.message = memoryview(sealed)
+            opener = self._idle.pop() if self._idle else self._start()
+            _before, opener.message, opener.done = self._queue.pop(0)
             opener.deadline = time.monotonic() + _TIME
             self._busy.append(opener)
             self._write(opener)
+
+    def _start(self) -> _Opener:
+        opener = _Opener(self._secret_key)
+        self._watch(opener)
+        return opener
 
     def _watch(self, opener: _Opener) -> None:
         assert self._loop is not None  # noqa: S101 - attach comes first
@@ -149,42 +153,44 @@ class Openers:
         self._read(opener)
 
     def _write(self, opener: _Opener) -> None:
-        """Hand the message over, as far as it goes; its end is the end of the stream."""
+        """Hand the message over."""
         assert self._loop is not None  # noqa: S101 - as above
         try:
-            while opener.message:
-                opener.message = opener.message[opener.socket.send(opener.message) :]
-            opener.socket.shutdown(socket.SHUT_WR)
+            opener.socket.send(opener.message)
         except BlockingIOError:
             self._loop.change(opener.socket.fileno(), READ | WRITE)
+            return
         except OSError:
-            opener.message = memoryview(b"")  # it has died; reading shows the reason
-        else:
-            self._loop.change(opener.socket.fileno(), READ)
+            pass  # it has died; reading shows the reason
+        opener.message = b""
+        self._loop.change(opener.socket.fileno(), READ)
 
     def _read(self, opener: _Opener) -> None:
         try:
-            while piece := opener.socket.recv(_PIECE):
-                opener.answer += piece
-                if len(opener.answer) > _ANSWER_LIMIT:
-                    break
+            answer = opener.socket.recv(_ANSWER_LIMIT)
         except BlockingIOError:
             return
         except OSError:
-            pass  # it died with a part of the message unread
-        self._finish(opener, _verdict(bytes(opener.answer), self._path))
+            answer = b""  # it died with a message unread
+        goes_on = answer[:1] == _GOES_ON
+        self._finish(opener, _verdict(answer[1:], self._path), goes_on=goes_on)
 
-    def _finish(self, opener: _Opener, result: Opened | MandosError) -> None:
+    def _finish(
+        self, opener: _Opener, result: Opened | MandosError, *, goes_on: bool = False
+    ) -> None:
         """Pass the result for the message on; a key that cannot be used ends the program."""
-        self._drop(opener)
-        if opener is self._spare:
-            self._spare = None
+        for openers in (self._busy, self._idle):
+            if opener in openers:
+                openers.remove(opener)
+        done, opener.done, opener.deadline = opener.done, None, FOREVER
+        if goes_on and done:
+            self._idle.append(opener)
         else:
-            self._busy.remove(opener)
+            self._drop(opener)
         if isinstance(result, (AdministratorError, MachineError)):
             raise result
-        if opener.done:
-            opener.done(result)
+        if done:
+            done(result)
         self._begin()
 
     def _drop(self, opener: _Opener) -> None:
@@ -193,7 +199,7 @@ class Openers:
         opener.end()
 
 
-def _open(end: socket.socket, secret_key: bytes) -> None:
+def _serve(end: socket.socket, secret_key: bytes) -> None:
     """Run in such a process; load the library first, while root can still read it."""
     try:
         from mandos.openpgp import opening  # noqa: PLC0415 - the parent never needs it
@@ -202,23 +208,24 @@ def _open(end: socket.socket, secret_key: bytes) -> None:
         process.load()
         give_up_root()
         key = opening.read_secret_key(secret_key)
-        message = _read_all(end)
-        if not message:
-            return  # the client ended
-        password, signed = opening.open_in_this_process(message, key)
-        answer = (_SIGNED if signed else _UNSIGNED) + password
     except (AdministratorError, MachineError) as error:
-        answer = _UNUSABLE + bytes([error.exit_code]) + _told(error)
+        end.send(_ENDS + _UNUSABLE + bytes([error.exit_code]) + _told(error))
+        return
+    most = process.address_space() + _GROWTH
+    goes_on = True
+    while goes_on and (message := end.recv(opening.MESSAGE_LIMIT + 1)):
+        answer = _answer(lambda: opening.open_in_this_process(message, key))
+        goes_on = process.address_space() <= most
+        end.send((_GOES_ON if goes_on else _ENDS) + answer)
+
+
+def _answer(open_message: Callable[[], tuple[bytes, bool]]) -> bytes:
+    """The password, or why there is none; no message can end the client."""
+    try:
+        password, signed = open_message()
     except MandosError as error:
-        answer = _FAILED + _told(error)
-    end.sendall(answer)
-
-
-def _read_all(end: socket.socket) -> bytes:
-    message = bytearray()
-    while piece := end.recv(_PIECE):
-        message += piece
-    return bytes(message)
+        return _FAILED + _told(error)
+    return (_SIGNED if signed else _UNSIGNED) + password
 
 
 def _told(error: MandosError) -> bytes:
@@ -235,7 +242,7 @@ def _verdict(answer: bytes, path: str) -> Opened | MandosError:
         return _as_error(MachineError, "", rest[1:])
     if kind == _UNUSABLE:
         return _as_error(AdministratorError, f"{path}: ", rest[1:])
-    return PeerError(_DEAD, "seal the password again on the client: mandos-keygen --password")
+    return PeerError(_DEAD, "encrypt the password again, on the client: mandos-keygen --password")
 
 
 def _as_error(kind: type[MandosError], prefix: str, told: bytes) -> MandosError:

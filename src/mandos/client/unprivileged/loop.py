@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-#: The longest sleep in seconds, since nothing can be told to wait for ever.
+#: The longest sleep in seconds, since the system call needs a bound.
 _LONGEST_WAIT = 3600.0
 FOREVER = float("inf")
 

@@ -200,8 +200,8 @@ class Run:
         self._fetcher.signed_only = bool(wanted) or noted
         if noted:
             self._fetcher.unsigned_hint = (
-                f"{self._signed_note} says that it must be; mandos-keygen --password seals and"
-                " signs; if it was sealed otherwise, write"
+                f"{self._signed_note} says that it must be; mandos-keygen --password encrypts"
+                " and signs; if another program encrypted it, write"
                 " --options-for=mandos-client:--no-signed-only into /etc/mandos/plugin-runner.conf,"
                 " then make the image anew"
             )

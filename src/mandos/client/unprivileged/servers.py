@@ -15,10 +15,11 @@ import time
 from mandos.client.notices import notice
 from mandos.client.unprivileged import turns
 from mandos.client.unprivileged.attempt import Attempt, UnreachableError
+from mandos.client.unprivileged.known_server import FIRST_TURN, KnownServer, host_of
 from mandos.client.unprivileged.loop import FOREVER
+from mandos.client.unprivileged.turns import Turns
 from mandos.discovery.pace import Pace
 from mandos.errors import AdministratorError, MachineError, MandosError, PeerError
-from mandos.interfaces import interface_name
 from mandos.wire.conversation import Refused
 
 TYPE_CHECKING = False
@@ -37,12 +38,9 @@ if TYPE_CHECKING:
     #: calls back once it is so.
     AskRoute = Callable[[str, int, Callable[[], object]], None]
 
-#: How many servers are remembered, and connected to at once: a network can be full of lies.
-_SERVER_LIMIT, _AT_ONCE = 256, 64
-#: How many servers may be asked at once, and then in each second.
-_BEGINNINGS = (64.0, 64.0)
-#: Hosts of which it is remembered how many messages of theirs were opened.
-_HOST_LIMIT = 256
+#: How many servers may be asked at once, and then in each second: as many as the connections let
+#: through when none of them says anything.
+_BEGINNINGS = (float(turns.AT_ONCE), turns.AT_ONCE / FIRST_TURN)
 #: Seconds until the next address of the same server is tried too (RFC 8305, section 5).
 _NEXT_ADDRESS = 0.25
 #: The retry time varies by this part of it, so that a room full of machines does not ask in step.
@@ -55,56 +53,9 @@ _NO_WAY_TIME = 9.0
 UNSIGNED_AFTER = 20.0
 _UNSIGNED_LIMIT = 16
 _NOT_SIGNED = "the password is not signed by this client's OpenPGP key"
-_SIGN = "mandos-keygen --password seals and signs"
+_SIGN = "mandos-keygen --password encrypts and signs"
 #: Different complaints that are reported about one server.
 _COMPLAINT_LIMIT = 8
-
-
-class _Server:
-    """A server, the attempt under way, when to begin the next one, and what went wrong so far.
-
-    ``complaint`` is the last failure, ``told`` are the failures already reported to a person.
-    """
-
-    __slots__ = (
-        "asked", "attempt", "begin", "complaint", "failing_since", "opening",
-        "target", "told", "turn", "way", "ways",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, begin: float) -> None:
-        self.target = target
-        self.attempt: Attempt | None = None
-        self.opening = False
-        self.begin = begin
-        #: When it was asked last, and how long it may then keep a connection that others want.
-        self.asked = 0.0
-        self.turn = turns.FIRST_TURN
-        self.complaint = ""
-        self.told: set[str] = set()
-        self.failing_since = FOREVER
-        #: The interface that it has been given a route over, if any, and those to try next.
-        self.way = 0
-        self.ways: list[int] = []
-
-    def __str__(self) -> str:
-        host, port, scope = self.target.address
-        where = f"{host}%{interface_name(scope)}" if scope else host
-        return f"[{where}]:{port}" if ":" in host else f"{where}:{port}"
-
-    @property
-    def host(self) -> tuple[str, int] | None:
-        """The host that it is on; None when the administrator named it."""
-        return (self.target.host, self.target.scope) if self.target.name else None
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is neither being asked nor its answer opened."""
-        return self.attempt is None and not self.opening
-
-    @property
-    def tried(self) -> bool:
-        """Whether it has been asked."""
-        return self.asked > 0
 
 
 class Fetcher:
@@ -131,7 +82,7 @@ class Fetcher:
         self.prefers_signed = True
         #: Whether one that is not signed is never used.
         self.signed_only = False
-        #: What a person can do about a password that is refused because it is not signed.
+        #: The cure for a password that is refused because it is not signed.
         self.unsigned_hint = _SIGN
         self._loop = loop
         self._make_session = make_session
@@ -139,7 +90,9 @@ class Fetcher:
         self._say, self._debug = reports
         self._retry = retry
         self._ask_route = ask_route
-        self._servers: dict[tuple[str, int, int], _Server] = {}
+        self._servers: dict[tuple[str, int, int], KnownServer] = {}
+        self._by_name: dict[str, dict[KnownServer, None]] = {}
+        self._turns: Turns = Turns()
         #: Passwords without a signature, by host, and when one of them will do.
         self._unsigned: dict[tuple[str, int] | None, bytes] = {}
         self._unsigned_from = FOREVER
@@ -153,13 +106,11 @@ class Fetcher:
 
     def deadline(self, now: float) -> float:
         """When to call ``tick``."""
-        servers = self._servers.values()
-        due = min((one.attempt.deadline for one in servers if one.attempt), default=FOREVER)
-        waiting = [one for one in servers if one.idle]
-        later = min((one.begin for one in waiting if one.begin > now), default=FOREVER)
-        if any(one.begin <= now for one in waiting):
-            later = min(later, max(self._room(now)[0], self._beginnings.ready_at(now)))
-        return min(due, later, self._unsigned_from)
+        attempts = (one.attempt.deadline for one in self._turns.busy if one.attempt)
+        turn = self._beginnings.ready_at(now)
+        if turn <= now:
+            turn = self._turns.when(now)
+        return min(turn, self._unsigned_from, min(attempts, default=FOREVER))
 
     def tick(self, now: float) -> None:
         """Ask those whose turn it is, and give those up that took too long."""
@@ -168,14 +119,12 @@ class Fetcher:
             # Any of them: a run after this one may choose another.
             self.password = passwords[os.urandom(1)[0] % len(passwords)]
             return
-        for server in list(self._servers.values()):
+        for server in list(self._turns.busy):
             if server.attempt and server.attempt.deadline <= now:
                 self._advance(server, server.attempt, now)
-        while self._waiting(now):
-            room, victim = self._room(now)
-            if room > now or not self._beginnings.take(now):
-                return
-            wanted = self._next(now)
+        while self._beginnings.ready_at(now) <= now and (turn := self._turns.next(now)):
+            wanted, victim = turn
+            self._beginnings.take(now)
             if victim:
                 self._make_way(victim, now)
             self._begin(wanted, now)
@@ -187,7 +136,7 @@ class Fetcher:
             server = self._servers.get(target.address)
             if server is not None:
                 if server.host or not target.name:  # the administrator's own target stays
-                    server.target = target
+                    self._rename(server, target, now)
                 self._renew(server, now)
             else:
                 self._remember(target, now)
@@ -206,54 +155,54 @@ class Fetcher:
 
     def _courtesy(self, target: Target) -> float:
         """How long to wait because another address of the same server is being asked."""
-        name = target.name
-        asked = any(one.target.name == name and not one.complaint for one in self._servers.values())
-        return _NEXT_ADDRESS if name and asked else 0.0
+        same = self._by_name.get(target.name, ()) if target.name else ()
+        return _NEXT_ADDRESS if any(not one.complaint for one in same) else 0.0
 
     def _remember(self, target: Target, now: float) -> None:
-        server = _Server(target, now + self._courtesy(target))
+        server = KnownServer(target, now + self._courtesy(target))
         if self._make_room(server):
             self._servers[target.address] = server
+            self._by_name.setdefault(target.name, {})[server] = None
+            self._turns.add(server, now)
             self._debug(f"found the server {server}")
 
-    def _make_room(self, new: _Server) -> bool:
+    def _make_room(self, new: KnownServer) -> bool:
         """Forget a server when there are too many: lies must not keep truth out."""
-        if len(self._servers) < _SERVER_LIMIT or new.host is None:
+        if self._turns.count < turns.PLACES or new.host is None:
             return True
-        everyone = self._servers.values()
-        victim = turns.to_forget(everyone, [one for one in everyone if one.idle], new.host)
+        victim = self._turns.to_forget(new.host)
         if victim:
+            self._turns.remove(victim)
             del self._servers[victim.target.address]
+            self._unname(victim)
         return victim is not None
 
-    def _waiting(self, now: float) -> list[_Server]:
-        return [one for one in self._servers.values() if one.idle and one.begin <= now]
+    def _rename(self, server: KnownServer, target: Target, now: float) -> None:
+        """Note another name of a server; without a name it is one of the administrator's."""
+        self._unname(server)
+        server.target = target
+        self._by_name.setdefault(target.name, {})[server] = None
+        if server.host != host_of(target):
+            self._turns.move(server, host_of(target), now)
 
-    def _busy(self) -> list[_Server]:
-        return [one for one in self._servers.values() if not one.idle]
+    def _unname(self, server: KnownServer) -> None:
+        same = self._by_name[server.target.name]
+        del same[server]
+        if not same:
+            del self._by_name[server.target.name]
 
-    def _next(self, now: float) -> _Server:
-        return turns.next_to_ask(self._waiting(now), self._busy())
-
-    def _room(self, now: float) -> tuple[float, _Server | None]:
-        """When the next waiting server can have a connection, and the server that gives it up."""
-        busy = self._busy()
-        if len(busy) < _AT_ONCE:
-            return now, None
-        return turns.giving_way(busy, self._next(now), now)
-
-    def _make_way(self, server: _Server, now: float) -> None:
+    def _make_way(self, server: KnownServer, now: float) -> None:
         self._debug(f"{server} gives way to others; asking again later")
         self._end_attempt(server)
-        server.turn = min(2 * server.turn, turns.LONGEST_TURN)
-        server.begin = now
+        server.grow_turn(now)
+        self._wait_until(server, now, now)
 
-    def _begin(self, server: _Server, now: float) -> None:
+    def _begin(self, server: KnownServer, now: float) -> None:
         self._debug(f"asking {server}")
-        server.asked = now
+        self._turns.begin(server, now)
         try:
             attempt = server.attempt = Attempt(server.target.address, self._make_session, now)
-        except (MandosError, OSError) as error:
+        except (MandosError, OSError, MemoryError) as error:
             self._give_up(server, error, now)
             return
         self._loop.watch(
@@ -263,7 +212,7 @@ class Fetcher:
         )
         self._advance(server, attempt, now)
 
-    def _advance(self, server: _Server, attempt: Attempt, now: float) -> None:
+    def _advance(self, server: KnownServer, attempt: Attempt, now: float) -> None:
         try:
             sealed = attempt.advance(now)
         except (AdministratorError, MachineError):
@@ -287,11 +236,11 @@ class Fetcher:
             return 0
         count = self._messages.pop(host, 0)
         self._messages[host] = count + 1
-        if len(self._messages) > _HOST_LIMIT:
+        if len(self._messages) > turns.HOSTS:
             del self._messages[next(iter(self._messages))]
         return count
 
-    def _opened(self, server: _Server, result: Opened | MandosError) -> None:
+    def _opened(self, server: KnownServer, result: Opened | MandosError) -> None:
         server.opening = False
         if isinstance(result, MandosError):
             self._give_up(server, result, time.monotonic())
@@ -302,9 +251,9 @@ class Fetcher:
         else:
             self._keep_unsigned(server, result.password, time.monotonic())
 
-    def _keep_unsigned(self, server: _Server, password: bytes, now: float) -> None:
+    def _keep_unsigned(self, server: KnownServer, password: bytes, now: float) -> None:
         """Keep a password that any holder of our public key may have sealed; seek a signed one."""
-        server.begin = now + self._wait()
+        self._wait_until(server, now + self._wait(), now)
         if not self._unsigned:
             self._unsigned_from = now + UNSIGNED_AFTER
             self._say(
@@ -314,26 +263,31 @@ class Fetcher:
         if len(self._unsigned) < _UNSIGNED_LIMIT:
             self._unsigned[server.host] = password
 
-    def _end_attempt(self, server: _Server) -> None:
+    def _end_attempt(self, server: KnownServer) -> None:
         if server.attempt:
             self._loop.forget(server.attempt.socket.fileno())
             server.attempt.close()
             server.attempt = None
 
-    def _give_up(self, server: _Server, error: Exception, now: float) -> None:
+    def _give_up(self, server: KnownServer, error: Exception, now: float) -> None:
         self._end_attempt(server)
-        server.begin = now + self._wait()
+        self._wait_until(server, now + self._wait(), now)
         if isinstance(error, Refused) and self.on_refusal:
             error.hint = self.on_refusal()
         self._complain(server, error, now)
         if isinstance(error, UnreachableError) and not server.target.scope:
             self._seek_way(server)
 
+    def _wait_until(self, server: KnownServer, begin: float, now: float) -> None:
+        """Ask a server from then on that is asked no more."""
+        server.begin = begin
+        self._turns.end(server, now)
+
     def _wait(self) -> float:
         """Seconds until a server is asked again."""
         return self._retry * (1 + _JITTER * _fraction())
 
-    def _complain(self, server: _Server, error: Exception, now: float) -> None:
+    def _complain(self, server: KnownServer, error: Exception, now: float) -> None:
         """Report each failure once; report that no way leads to a server only when it lasts."""
         why = " - ".join(error.lines()) if isinstance(error, MandosError) else str(error)
         why = why or "out of memory"
@@ -347,20 +301,19 @@ class Fetcher:
             server.told.add(why)
             self._say(notice(text))
 
-    def _was_told(self, server: _Server, why: str) -> bool:
+    def _was_told(self, server: KnownServer, why: str) -> bool:
         """Whether a person knows this of the server, by this or another address of its."""
-        name = server.target.name
-        same = [one for one in self._servers.values() if name and one.target.name == name]
+        same = self._by_name[server.target.name] if server.target.name else ()
         return any(why in one.told for one in (server, *same))
 
-    def _renew(self, server: _Server, now: float) -> None:
+    def _renew(self, server: KnownServer, now: float) -> None:
         """Ask a server again by the usual routes: it was announced anew, or the network changed."""
         if server.way and server.idle:
             self._go_over(server, 0)
-        else:
-            server.begin = min(server.begin, now)  # a new announcement cannot delay it
+        elif server.idle and server.begin > now:  # a new announcement cannot delay it
+            self._wait_until(server, now, now)
 
-    def _seek_way(self, server: _Server) -> None:
+    def _seek_way(self, server: KnownServer) -> None:
         """Ask for a route to a server on our own link, if no route leads to it.
 
         After the last interface the server is left to the usual routes, which may come late: one
@@ -373,14 +326,15 @@ class Fetcher:
         if server.way or server.ways:
             self._go_over(server, server.ways.pop(0) if server.ways else 0)
 
-    def _go_over(self, server: _Server, interface: int) -> None:
+    def _go_over(self, server: KnownServer, interface: int) -> None:
         assert self._ask_route is not None  # noqa: S101 - else nothing has a way
         server.way = interface
         self._ask_route(server.target.host, interface, lambda: self._retry_now(server, interface))
 
-    def _retry_now(self, server: _Server, interface: int) -> None:
-        if server.way == interface:
-            server.begin = time.monotonic()
+    def _retry_now(self, server: KnownServer, interface: int) -> None:
+        if server.way == interface and server.idle:
+            now = time.monotonic()
+            self._wait_until(server, now, now)
 
 
 def _fraction() -> float:

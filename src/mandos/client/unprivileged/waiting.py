@@ -67,7 +67,7 @@ class Waiting:
 
 
 def waiting_text(links: Collection[Link], with_address: Collection[int]) -> str:
-    """One line: the interfaces in use and what each of them lacks.
+    """Return one line with the interfaces in use and the things that each of them lacks.
 
     ``with_address`` are the indexes of those that have an address.
     """

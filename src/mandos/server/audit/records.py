@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mandos.server.life import events
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 
 class Kind(StrEnum):
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     ENABLED = "enabled"
     DISABLED = "disabled"
     OVERDUE = "overdue"
+    FORGIVEN = "forgiven"
     SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
     REHEARSED = "rehearsed"
     UNDELIVERED = "undelivered"
@@ -44,6 +45,8 @@ ASKED = frozenset(
 )
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
+#: The detail of a record that a client has a whole timeout after a restart of the machine.
+STARTED_ANEW = "the machine was started anew after the client's time was over"
 #: Why a client is removed that no administrator has removed.
 LEFT = "its section is missing; its state is remembered"
 
@@ -65,9 +68,14 @@ class Record:
     by: str = ""
 
 
-def overdue_by(late: timedelta) -> str:
-    """The detail of a record of this kind."""
-    return f"the server is {late.total_seconds():.1f} s late with its check"
+def _late(event: events.Overdue | events.Forgiven) -> tuple[Kind, str, str]:
+    """The kind, the detail and the user of a record that a check was late."""
+    if isinstance(event, events.Overdue):
+        seconds = event.late.total_seconds()
+        return Kind.OVERDUE, f"the server is {seconds:.1f} s late with its check", ""
+    seconds = event.time.total_seconds()
+    detail = f"the client was found alive {seconds:.1f} s after its time was over"
+    return Kind.FORGIVEN, detail, event.by
 
 
 def record_of(event: events.Event, key_id: str = "") -> Record | None:
@@ -88,9 +96,9 @@ def record_of(event: events.Event, key_id: str = "") -> Record | None:
             kind, detail, by = Kind.DISABLED, event.why, event.by
         case events.CheckFailed():
             kind, detail, by = Kind.CHECK_FAILED, event.failure, ""
-        case events.Overdue():
-            kind, detail, by = Kind.OVERDUE, overdue_by(event.late), ""
-        case events.Judged():
+        case events.Overdue() | events.Forgiven():
+            kind, detail, by = _late(event)
+        case events.VerdictGiven():
             kind, detail, by = Kind.APPROVED if event.approved else Kind.DENIED, "", event.by
         case events.SettingsChanged():
             kind, detail, by = Kind.CHANGED, " ".join(event.names), event.by

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bounds the log lines about requests: the first of a kind is logged, its repetitions are counted.
 
-(The level DEBUG has them all, for an administrator who searches for a fault.)
+(The level DEBUG logs them all, which helps to find a fault.)
 
 A refused request of a known client is a repetition if the client, the kind and the reason are the
 same; a secret sent, if the client and the address are; a request of an unknown key, if the key is.
@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mandos.server.audit.records import ASKED, Kind
-from mandos.server.audit.text import describe_record, other_addresses, unknown_keys
+from mandos.server.audit.text import (
+    describe_record,
+    late_checks,
+    other_addresses,
+    unknown_keys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +36,10 @@ _Key = TypeVar("_Key")
 UNKNOWN_KEYS = 100
 #: Addresses of each client to which a secret sent has a line of its own in a minute.
 SENT_ADDRESSES = 5
-#: A peer can cause these too, but each is logged; they change nothing that was said before.
-_ROUTINE = (Kind.CHECK_FAILED, Kind.OVERDUE)
+#: Clients that the server was late to check: so many lines of each kind in a minute.
+LATE = {Kind.OVERDUE: 100, Kind.FORGIVEN: 100}
+#: A peer can cause this too, but each is logged; it changes nothing that was said before.
+_ROUTINE = (Kind.CHECK_FAILED,)
 
 
 class Line(NamedTuple):
@@ -95,6 +102,7 @@ class Repeats:
         self._sent: dict[str, _Sent] = {}
         self._keys: dict[str, _Repeated] = {}
         self._others: _Repeated | None = None
+        self._late: dict[Kind, _Repeated] = {}
 
     def lines(self, record: Record) -> Iterator[Line]:
         """The log line for a record: on the level DEBUG if the record only repeats another one."""
@@ -102,6 +110,8 @@ class Repeats:
             repeated = self._unknown(record)
         elif record.kind is Kind.SECRET_SENT:
             repeated = self._sent.setdefault(record.client, _Sent()).repeats(record)
+        elif record.kind in LATE:
+            repeated = self._many_late(record)
         elif record.kind in ASKED:
             about = self._known.setdefault(record.client, {})
             repeated = _repeats(about, (record.kind, record.detail), record)
@@ -124,6 +134,16 @@ class Repeats:
             yield from sent.summaries()
         self._sent = {client: sent for client, sent in self._sent.items() if sent.minute_over()}
         yield from self._unknown_keys()
+        for kind, one in self._late.items():
+            if one.times > LATE[kind]:
+                yield Line(logging.WARNING, late_checks(kind, one.times - LATE[kind]), one.last)
+        self._late.clear()
+
+    def _many_late(self, record: Record) -> bool:
+        """Whether so many clients were not checked in time that this one is only counted."""
+        one = self._late.setdefault(record.kind, _Repeated(record))
+        one.again(record)
+        return one.times > LATE[record.kind]
 
     def _unknown(self, record: Record) -> bool:
         """Whether the key was named before, or too many others were."""

@@ -50,6 +50,14 @@ def other_addresses(times: int, last: Record) -> str:
     )
 
 
+def late_checks(kind: Kind, times: int) -> str:
+    """The text of the log line about late checks that had no line of their own."""
+    clients = "1 more client" if times == 1 else f"{times} more clients"
+    if kind is Kind.OVERDUE:
+        return f"the time of {clients} is over without a check; no secret before one succeeds"
+    return f"{clients} found alive late: still enabled"
+
+
 def _enabled(record: Record) -> str:
     return f"client {record.client} is enabled{_why(record)}{_by(record)}"
 
@@ -63,6 +71,11 @@ def _disabled(record: Record) -> str:
 def _overdue(record: Record) -> str:
     text = f"the time of client {record.client} is over, but it was not checked{_why(record)}"
     return f"{text}; it gets nothing until a check succeeds; without one it will be disabled"
+
+
+def _forgiven(record: Record) -> str:
+    text = f"client {record.client} stays enabled though it was not checked in time{_why(record)}"
+    return f"{text}{_by(record)}"
 
 
 def _secret_sent(record: Record) -> str:
@@ -128,6 +141,7 @@ _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.ENABLED: (logging.INFO, _enabled),
     Kind.DISABLED: (logging.WARNING, _disabled),
     Kind.OVERDUE: (logging.WARNING, _overdue),
+    Kind.FORGIVEN: (logging.INFO, _forgiven),
     Kind.SECRET_SENT: (logging.INFO, _secret_sent),
     Kind.REHEARSED: (logging.INFO, _rehearsed),
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),

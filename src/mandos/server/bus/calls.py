@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from mandos.bus_names import Interface, Method
+    from mandos.client_settings import ClientSettings
     from mandos.server.bus.objects import Objects
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.state.store import Entry
 
 _RECORD_LIMIT = 1000
@@ -194,7 +194,7 @@ class Calls:
         raise CallError(bus_names.UNKNOWN_INTERFACE, f"{interface} is no interface here")
 
     def _approve(self, client: Client, body: list[Any], by: str) -> None:
-        client.judge(self._now(), approved=body[0], by=by)
+        client.give_verdict(self._now(), approved=body[0], by=by)
 
     async def _durable(self, call: Message, signature: str = "", *body: object) -> Message:
         """The reply once all is on disk; if that fails, the call's changes are still in force."""

@@ -62,7 +62,7 @@ class Objects:
     def _take(self, name: str) -> None:
         """Two names may lead to one path; the younger client then gets one with a hash of its name.
 
-        So each client has the same path after a restart, in whatever order the clients come then.
+        So each client has the same path after a restart, in any order of the clients.
         """
         path = wanted = client_path(name)
         digits = hashlib.sha256(name.encode()).hexdigest()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client's properties: how each is read, and the effect of writing one."""
+"""A client's properties: reads each one, and applies a new value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from dbus_fast import Variant
 
 from mandos import bus_names
+from mandos.client_settings import BY_PROPERTY, DURATIONS, Restart, Setting, ValueKind
 from mandos.durations import LONGEST
 from mandos.errors import AdministratorError
 from mandos.server.bus.errors import CallError
-from mandos.server.config.clients_conf import READERS
+from mandos.server.config.parsers import PARSERS
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.wire import grammar
@@ -24,27 +25,16 @@ from mandos.wire import grammar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.client import Client
 
     Date = Callable[[datetime], datetime]
 
 _MILLISECOND = timedelta(milliseconds=1)
 _INTEGERS = frozenset("nqiuxty")
-#: Characters of a host or a checker: a command line has room for eight times as many (execve(2)).
+#: Characters of a text.  The longest are checkers; execve(2) takes eight times as many.
 _TEXT_LIMIT = 16384
 
-#: The setting behind each property that is one.
-SETTINGS = {
-    "ApprovalDelay": "approval_delay",
-    "ApprovalDuration": "approval_duration",
-    "ApprovedByDefault": "approved_by_default",
-    "Checker": "checker",
-    "ExtendedTimeout": "extended_timeout",
-    "Host": "host",
-    "Interval": "interval",
-    "Secret": "secret",
-    "Timeout": "timeout",
-}
 #: Words in the names of a life's fields that its properties do not merely capitalize.
 _WORDS = {"ok": "OK", "why": "Reason"}
 #: The value behind each property that changes with a client's life: the fields of ``Life``
@@ -59,11 +49,12 @@ LIFE: Mapping[str, Callable[[Client], object]] = {
         for field in fields(Life)
     },
 }
-NAMES_OF_SETTINGS = {setting: name for name, setting in SETTINGS.items()}
+#: The properties of the settings that can be changed, by the name of the setting.
+NAMES_OF_SETTINGS = {
+    setting.name: name for name, setting in BY_PROPERTY.items() if setting.restart is Restart.SAVED
+}
 _SIGNATURES = {
-    name: one.signature
-    for interface in bus_names.CLIENT_INTERFACES
-    for name, one in interface.properties.items()
+    name: declared.signature for name, (_, declared) in bus_names.CLIENT_PROPERTIES.items()
 }
 
 
@@ -85,21 +76,24 @@ def _of_life(value: Callable[[Client], object], client: Client, _path: str, date
             return other
 
 
+def _of_setting(setting: Setting) -> Callable[[Client, str, Date], object]:
+    """Reads a setting as D-Bus has it."""
+    value: Callable[[ClientSettings], Any] = attrgetter(setting.name)
+    if setting.kind in DURATIONS:
+        return lambda client, _path, _date: value(client.settings) // _MILLISECOND
+    if setting.kind in {ValueKind.KEY_ID, ValueKind.FINGERPRINT}:
+        return lambda client, _path, _date: value(client.settings).upper()
+    return lambda client, _path, _date: value(client.settings)
+
+
 _READ: Mapping[str, Callable[[Client, str, Date], object]] = {
-    "ApprovalDelay": lambda client, _path, _date: milliseconds(client.settings.approval_delay),
-    "ApprovalDuration": lambda client, _path, _date: milliseconds(
-        client.settings.approval_duration
-    ),
-    "ApprovedByDefault": lambda client, _path, _date: client.settings.approved_by_default,
-    "Checker": lambda client, _path, _date: client.settings.checker,
-    "ExtendedTimeout": lambda client, _path, _date: milliseconds(client.settings.extended_timeout),
-    "Fingerprint": lambda client, _path, _date: client.settings.fingerprint.upper(),
-    "Host": lambda client, _path, _date: client.settings.host,
-    "Interval": lambda client, _path, _date: milliseconds(client.settings.interval),
-    "KeyID": lambda client, _path, _date: client.settings.key_id.upper(),
     "Name": lambda client, _path, _date: client.name,
     "ObjectPath": lambda _client, path, _date: path,
-    "Timeout": lambda client, _path, _date: milliseconds(client.settings.timeout),
+    **{
+        name: _of_setting(setting)
+        for name, setting in BY_PROPERTY.items()
+        if setting.kind is not ValueKind.SECRET
+    },
     **{name: partial(_of_life, value) for name, value in LIFE.items()},
 }
 
@@ -122,7 +116,7 @@ def read_all(
 
 def write(name: str, client: Client, value: Variant, now: datetime, by: str) -> None:
     """Apply a new value of a property; raises CallError when the value is not allowed."""
-    if name in SETTINGS:
+    if name in BY_PROPERTY:
         _change(name, client, value, now, by)
     elif name == "LastCheckedOK":
         _of_type(name, value, "s")  # the value does not matter: DBUS-API, note h
@@ -139,21 +133,24 @@ def write(name: str, client: Client, value: Variant, now: datetime, by: str) -> 
 
 
 def _change(name: str, client: Client, value: Variant, now: datetime, by: str) -> None:
-    setting, signature = SETTINGS[name], _SIGNATURES[name]
+    setting = BY_PROPERTY[name]
     try:
-        if signature == "t":
-            client.change(now, by, **{setting: _duration(name, value)})
-        elif name == "Secret":
-            client.change(now, by, secret=_secret(value))
-        elif signature == "s":
-            text = _text_of(name, value)
-            client.change(now, by, **{setting: READERS[setting](text)})
-        else:
-            client.change(now, by, **{setting: _of_type(name, value, "b")})
+        client.change(now, by, **{setting.name: _value_of(name, setting.kind, value)})
     except ValueError as error:
         raise CallError(bus_names.INVALID_ARGS, f"{name}: expected {error}") from error
     except AdministratorError as error:
         raise CallError(bus_names.INVALID_ARGS, f"{name}: {error}") from error
+
+
+def _value_of(name: str, kind: ValueKind, value: Variant) -> object:
+    """The value of a setting; raises CallError, or an error of the parser of its kind."""
+    if kind in DURATIONS:
+        return _duration(name, value)
+    if kind is ValueKind.SECRET:
+        return _secret(name, value)
+    if kind is ValueKind.BOOLEAN:
+        return _of_type(name, value, "b")
+    return PARSERS[kind](_text_of(name, value))
 
 
 def _of_type(name: str, value: Variant, signature: str) -> Any:  # noqa: ANN401 - by signature
@@ -164,7 +161,7 @@ def _of_type(name: str, value: Variant, signature: str) -> Any:  # noqa: ANN401 
 
 
 def _duration(name: str, value: Variant) -> timedelta:
-    """Any integer will do, as in the reference."""
+    """Take an integer of any type, as the reference does."""
     if value.signature not in _INTEGERS:
         text = f"{name} has the type t, not {value.signature}"
         raise CallError(bus_names.INVALID_ARGS, text)
@@ -182,9 +179,9 @@ def _text_of(name: str, value: Variant) -> str:
     return text
 
 
-def _secret(value: Variant) -> bytes:
-    secret = bytes(_of_type("Secret", value, "ay"))
+def _secret(name: str, value: Variant) -> bytes:
+    secret = bytes(_of_type(name, value, "ay"))
     if not 0 < len(secret) <= grammar.SECRET_LIMIT:
-        text = f"Secret: expected 1 to {grammar.SECRET_LIMIT} bytes"
+        text = f"{name}: expected 1 to {grammar.SECRET_LIMIT} bytes"
         raise CallError(bus_names.INVALID_ARGS, text)
     return secret

@@ -103,7 +103,9 @@ class BusService:
                 session = Session(bus, self._calls)
                 reply = await bus.request_name(bus_names.BUS_NAME, NameFlag.DO_NOT_QUEUE)
             if reply is not RequestNameReply.PRIMARY_OWNER:
-                self._complain(f"another program has the name {bus_names.BUS_NAME}")
+                self._complain(
+                    f"another program, such as a second server, has the name {bus_names.BUS_NAME}"
+                )
                 return
             self._welcome(session)
             await session.run()

@@ -3,9 +3,9 @@
 """Sends events of clients as D-Bus signals, in the order of the reference.
 
 Two signals report the change of a property: the deprecated PropertyChanged and PropertiesChanged,
-each property by itself.  The event's own signal stands where the reference has it.
+each property by itself.  The event's own signal has the place that it has in the reference.
 
-``docs/dbus.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
+``docs/original.md`` has the differences; ``tests/service/test_bus_differential.py`` holds them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mandos import bus_names
+from mandos.client_settings import SETTINGS, Restart
 from mandos.server.audit.records import ASKED, Kind
 from mandos.server.bus import properties
 from mandos.server.bus.listings import interfaces_of
@@ -23,6 +24,8 @@ from mandos.server.life import events
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
+
+    from dbus_fast import Variant
 
     from mandos.server.audit.records import Record
     from mandos.server.bus.objects import Objects
@@ -54,9 +57,11 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.SettingsChanged: ("Expires",),
 }
 #: Events after which requests may have stopped waiting.
-_SETTLING = (events.Rejected, events.Judged, events.SecretSent, events.Withdrawn)
+_SETTLING = (events.Rejected, events.VerdictGiven, events.SecretSent, events.Withdrawn)
 #: Settings whose properties D-Bus clients take to be constant.
-_CONSTANT = frozenset(("key_id", "fingerprint"))
+_CONSTANT = frozenset(setting.name for setting in SETTINGS if setting.restart is Restart.FILES)
+#: The properties that say why a client is disabled, and since when.
+_REASON = ("DisabledAt", "DisabledReason")
 #: All properties whose changes are reported.
 _REMEMBERED = tuple(dict.fromkeys((*chain(*_CHANGES.values()), "ApprovalPending")))
 
@@ -151,21 +156,29 @@ class Signals:
             self._tell_removed(path, client.name)
             self._tell_added(client, path)
         for setting in names:
-            if setting == "secret":
-                body: list[Any] = [bus_names.CLIENT, {}, ["Secret"]]
-                self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
-            elif setting in properties.NAMES_OF_SETTINGS:
+            if setting in properties.NAMES_OF_SETTINGS:
                 self._changed(client, path, properties.NAMES_OF_SETTINGS[setting])
 
     def _changed(self, client: Client, path: str, name: str) -> None:
+        """Report a property; the deprecated signal is for those of the original's interface."""
+        interface, declared = bus_names.CLIENT_PROPERTIES[name]
+        if declared.emits == bus_names.INVALIDATES:
+            self._properties_changed(path, interface, {}, [name])
+            return
         value = properties.read(name, client, path, self._clock.date)
-        self._client(path, "PropertyChanged", "sv", name, value)
-        body: list[Any] = [bus_names.CLIENT, {name: value}, []]
-        self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
+        if interface == bus_names.CLIENT:
+            self._client(path, "PropertyChanged", "sv", name, value)
+        self._properties_changed(path, interface, {name: value}, [])
 
     def _tell_reason(self, client: Client, path: str) -> None:
-        values = properties.read_all(bus_names.CLIENT1_INTERFACE, client, path, self._clock.date)
-        body: list[Any] = [bus_names.CLIENT1, values, []]
+        date = self._clock.date
+        values = {name: properties.read(name, client, path, date) for name in _REASON}
+        self._properties_changed(path, bus_names.CLIENT1, values, [])
+
+    def _properties_changed(
+        self, path: str, interface: str, values: Mapping[str, Variant], invalidated: list[str]
+    ) -> None:
+        body: list[Any] = [interface, values, invalidated]
         self._send(path, bus_names.PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
 
     def _added(self, client: Client, path: str) -> None:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last words of a checker: the end of its standard output and error, bounded.
 
-A checker may print without end, or what strangers have sent it.  It is read in pieces, slowly when
-there is much of it, and only the last line or two are kept.
+A checker may print without end, or print data from strangers.  The server reads its output in
+pieces, slowly when there is much of it, and keeps only the last line or two.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import os
 
 from mandos.server.logs.text import printable
 
-#: Bytes that are kept, and characters that are shown.
+#: Most bytes that are kept, and most characters that are shown.
 _KEPT = 1024
 _SHOWN = 300
-#: Bytes of one read, and how many of them come at once before there is a pause of so many seconds.
+#: Bytes of one read; reads in a row; seconds of the pause after them.
 _PIECE = 1 << 16
 _PAUSE = 0.05
 
 
 class CheckerOutput:
-    """Reads what one checker prints; needs a running event loop.
+    """Reads the output of one checker; needs a running event loop.
 
-    ``writing`` is the descriptor for the checker, None when this machine has no more of them: then
-    nothing is read.
+    ``writing`` is the descriptor for the checker.  It is None when the process has no descriptors
+    left: then nothing is read.
     """
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ class CheckerOutput:
             os.set_blocking(self._reading, False)
 
     def started(self) -> None:
-        """The checker has the descriptor now."""
+        """Begin to read, after the checker's process got its descriptor."""
         self._close_writing()
         self._listen()
 
     def finish(self) -> str:
-        """The last words, in one line without control characters; nothing is read from now on."""
+        """End the reading; returns the last words as one line without control characters."""
         self._read()
         self.close()
         lines = (line.strip() for line in self._end.decode(errors="replace").splitlines())
         return printable(" / ".join(filter(None, lines)))[-_SHOWN:]
 
     def close(self) -> None:
-        """Read no more; harmless when repeated."""
+        """End the reading; may be called again."""
         self._close_writing()
         if self._pause is not None:
             self._pause.cancel()

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs checkers: shell commands that tell by their exit status whether a client is alive.
+"""Runs checkers: shell commands with exit status 0 when a client is alive.
 
-At most so many run at once; the others wait their turn, the most urgent first.  One that takes long
-no longer counts, so that those that hang cannot keep the others from running.  Each has a session
-of its own and is reaped through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD; one
-that is stopped takes with it whatever it has started.
+The number of checkers at a time has a limit; the others wait, and the most urgent one is next.  A
+checker that takes long no longer counts, so that hanging checkers cannot keep the others from
+running.  Each has a session of its own, so that stopping it also stops its children.  It is reaped
+through its pidfd (pidfd_open(2)), so nothing here depends on SIGCHLD.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 _BATCH = 8
 #: Seconds until the next try when this machine cannot start a process.
 _RETRY = 1.0
-#: Seconds after which a checker makes room for another, and how many may have done so.
+#: Seconds after which a running checker no longer counts, and most checkers that do not count.
 _LONG = 30.0
 _LONG_LIMIT = 1024
 #: Seconds between asking a checker to end and killing it.
 _GRACE = 0.25
 
 
-#: Variables of the server's environment that checkers have too; and those of language, LC_*.
+#: Variables of the server's environment that checkers inherit, beside LC_*.
 _INHERITED = ("PATH", "LANG", "LANGUAGE", "TZ")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,16 +50,19 @@ class Run(NamedTuple):
 
 
 class Supervisor(Protocol):
-    """Who knows what a run has to do, and learns what becomes of it."""
+    """Supplies the command of a run, and hears of its start and its end."""
 
     def command(self, run: Run) -> str:
-        """What the shell shall do."""
+        """Return the command for the shell."""
 
     def began(self, run: Run, command: str) -> None:
-        """The run's process has been started."""
+        """Hear that the run's process has been started."""
+
+    def refused(self) -> None:
+        """This machine cannot start a process at present; called at each try that fails."""
 
     def completed(self, run: Run, command: str, wait_status: int, words: str) -> None:
-        """The run's process has ended, with this wait(2) status and these last words."""
+        """Hear that the run's process has ended, with this wait(2) status and these last words."""
 
 
 class _Running:
@@ -77,13 +80,13 @@ class _Running:
         self.patience: asyncio.TimerHandle | None = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal it and all that it has started; its number is its own until it is reaped."""
+        """Send a signal to the process and its children; its ID stays valid until it is reaped."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
 
 class Checkers:
-    """Runs what it is told to, ``limit`` at once; needs a running event loop."""
+    """Runs checkers, at most ``limit`` at once; needs a running event loop."""
 
     def __init__(self, supervisor: Supervisor, limit: int) -> None:
         self._supervisor = supervisor
@@ -106,13 +109,13 @@ class Checkers:
         return len(self._running)
 
     def want(self, run: Run, urgency: float = 0.0) -> None:
-        """Start this run as soon as there is room; those with a lower ``urgency`` go first."""
+        """Start this run as soon as the limit allows; a lower ``urgency`` goes first."""
         self._waiting.add(run)
         heapq.heappush(self._queue, (urgency, next(self._ticket), run))
         self._start_soon()
 
     def stop(self, run: Run) -> None:
-        """End a run, with all that it has started; nothing will be told of it."""
+        """End a run, and its children; the supervisor hears nothing of it."""
         running = self._running.get(run)
         if running is None:
             self._waiting.discard(run)
@@ -122,7 +125,7 @@ class Checkers:
         self._loop.call_later(_GRACE, self._kill, running)
 
     async def close(self) -> None:
-        """End all runs and return when they are gone."""
+        """End all runs; returns when all their processes have ended."""
         self._closed = True
         self._waiting.clear()
         self._queue.clear()
@@ -155,6 +158,7 @@ class Checkers:
                 return
             run = self._next()
             if not self._begin(run, self._supervisor.command(run)):
+                self._supervisor.refused()
                 self._starting = self._loop.call_later(_RETRY, self._start)
                 return
             heapq.heappop(self._queue)
@@ -162,7 +166,7 @@ class Checkers:
         self._start_soon()
 
     def _next(self) -> Run:
-        """The most urgent run that waits."""
+        """Return the most urgent run that waits."""
         while self._queue[0][2] not in self._waiting:
             heapq.heappop(self._queue)
         return self._queue[0][2]
@@ -197,7 +201,7 @@ class Checkers:
             self._start_soon()
 
     def _complain(self, error: MachineError) -> None:
-        """Once for a row of failures: they come every second until the machine recovers."""
+        """Log the first failure in a row; they come every second until the machine recovers."""
         if not self._failing:
             log.error("cannot start checkers, will try again: %s", error)
         self._failing = True
@@ -221,9 +225,9 @@ class Checkers:
 
 
 def environment() -> dict[str, str]:
-    """The environment of checkers: nothing of who started the server but path, language and zone.
+    """Return the environment of checkers: path, language and time zone of the server, its user.
 
-    What else a checker needs it sets by itself; see env(1).
+    A checker that needs more variables can set them itself; see env(1).
     """
     try:
         user = pwd.getpwuid(os.geteuid())

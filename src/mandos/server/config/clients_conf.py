@@ -2,28 +2,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files ``clients.conf`` and ``clients.d/*.conf``: manual page mandos-clients.conf(5).
 
-Every value is read and checked here, once; what comes out is valid.  The checker is expanded a
-second time when it runs; whether that can go well is checked here already.  All mistakes of all
-files are told together.
+Every value is read and checked once, by the parser of its kind (``parsers``).  The checker is
+expanded a second time when it runs; the names in it are checked here already.  The mistakes of all
+files are reported together.
 
-A reload takes all or nothing.  At a start a mistake costs the clients that it may concern, and no
-others: a section; or all of a file whose ``[DEFAULT]`` is in doubt, since a client may not be given
-its secret by other rules than its own.
+A reload takes all or nothing.  At a start a mistake costs only the clients that it may concern: one
+section, or all of a file whose ``[DEFAULT]`` is in doubt, since a client must not get its secret by
+other rules than its own.
 """
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import logging
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.bus_names import CLIENT_NAME_LIMIT
-from mandos.durations import DurationError, parse_duration
+from mandos.client_settings import SETTINGS, ClientSettings, ValueKind
+from mandos.durations import DurationError
 from mandos.errors import AdministratorError
 from mandos.openpgp.secret_check import warning_about
 from mandos.server.config.files import in_one_line, is_there, list_folder, quoted, read_file, shown
@@ -34,48 +33,31 @@ from mandos.server.config.inifile import (
     expand,
     label,
     may_end_base64,
-    nearest,
-    parse_boolean,
     parse_ini,
     plain_name,
+    spelling_hint,
 )
-from mandos.server.life.settings import ClientSettings
+from mandos.server.config.parsers import PARSERS, SEAL
 from mandos.wire import grammar
-from mandos.wire.key_id import parse_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from datetime import timedelta
 
     from mandos.server.config.inifile import Section, Value
 
 log = logging.getLogger(__name__)
 
-#: What a checker may name as ``%%(name)s``: manual page, "RUNTIME EXPANSION".
-RUNTIME_NAMES = frozenset((
-    "approval_delay", "approval_duration", "created", "dbus_object_path", "enabled", "expires",
-    "fingerprint", "host", "interval", "key_id", "last_approval_request", "last_checked_ok",
-    "last_enabled", "name", "timeout",
-))  # fmt: skip
-
 _NAMED = re.compile(r"%\(([^()]+)\)s")
-_FINGERPRINT = re.compile(r"[0-9a-f]{1,128}")
-_RUNTIME_REFERENCE = re.compile(r"%(?:%|\(([^()]*)\)s|)")
-#: How often the files are read anew when one of them vanishes meanwhile.
+#: How often the files are read again after one of them has vanished.
 _TRIES = 5
-#: How many different remarks, problems, names, and characters of a value are shown.
+#: Limits: different remarks or problems, names in a message, characters of a value.
 _SHOWN = 100
 _NAMES_SHOWN = 10
 _VALUE_SHOWN = 80
-_ODD = 16
-#: A word of a value that was meant as a comment, most likely.
+#: A part of a value that was probably meant as a comment.
 _COMMENT_HINT = "; a comment cannot stand behind a value"
 _COMMENT = re.compile(r"\s[;#]")
-#: Options that are each client's own: before the first section they are a section without header,
-#: while others are meant for all clients.
-_IDENTITY = {"key_id", "fingerprint", "secret", "secfile", "host"}
 _MEND = "mend this, then start or reload the server; see mandos-clients.conf(5)"
-_SEAL = "mandos-keygen --password, on the client, prints a section with a secret"
 
 
 class _Default(NamedTuple):
@@ -87,72 +69,24 @@ class _Default(NamedTuple):
 
 _Defaults = dict[str, _Default]
 
-
-def _text(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("text without null bytes")
-    return value
-
-
-def _fingerprint(value: str) -> str:
-    digits = "".join(value.split()).lower()
-    if digits and not _FINGERPRINT.fullmatch(digits):
-        raise AdministratorError(f"expected at most 128 hexadecimal digits{_unless_odd(digits)}")
-    return digits
-
-
-def _key_id(value: str) -> str:
-    digits = "".join(value.split()).lower()
-    if digits and not _FINGERPRINT.fullmatch(digits):
-        raise AdministratorError(f"a key ID has 64 hexadecimal digits{_unless_odd(digits)}")
-    return parse_key_id(digits) if digits else ""
-
-
-def _unless_odd(value: str) -> str:
-    """Quote a short value; a long one that is not hexadecimal is more likely a misplaced secret."""
-    return f", not {value!r}" if len(value) < _ODD else ""
-
-
-@lru_cache(maxsize=1024)
-def _checker(value: str) -> str:
-    """Take a command whose second expansion, when it runs, will find all names."""
-    for match in _RUNTIME_REFERENCE.finditer(_text(value)):
-        name = match[1]
-        if match[0] == "%":
-            raise ValueError("%%(name)s after a percent sign, or %%%% for the sign itself")
-        if name is not None and name not in RUNTIME_NAMES:
-            raise ValueError(f"one of {', '.join(sorted(RUNTIME_NAMES))} in %%({name})s")
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _duration(value: str) -> timedelta:
-    return parse_duration(value)
-
-
-@lru_cache(maxsize=1024)
-def _interval(value: str) -> timedelta:
-    if not parse_duration(value):
-        raise ValueError("more than no time")
-    return parse_duration(value)
-
-
+#: The parsers of all options but those of the secret.
 READERS: Mapping[str, Callable[[str], object]] = {
-    "key_id": _key_id,
-    "fingerprint": _fingerprint,
-    "host": _text,
-    "checker": _checker,
-    "timeout": _duration,
-    "extended_timeout": _duration,
-    "interval": _interval,
-    "approval_delay": _duration,
-    "approval_duration": _duration,
-    "approved_by_default": parse_boolean,
-    "enabled": parse_boolean,
+    setting.name: PARSERS[setting.kind]
+    for setting in SETTINGS
+    if setting.kind is not ValueKind.SECRET
 }
-#: Options whose errors never quote what could be a misplaced secret.
-_DISCREET = {"secret", "secfile", "key_id", "fingerprint"}
 _KNOWN = frozenset(READERS) | {"secret", "secfile"}
+#: Options of texts, which take a comment behind the value as a part of it.
+_TEXTS = {setting.name for setting in SETTINGS if setting.kind is ValueKind.TEXT}
+#: Options whose errors never quote the whole value: it may be a misplaced secret.
+_DISCREET = {"secfile"} | {
+    setting.name
+    for setting in SETTINGS
+    if setting.kind in {ValueKind.SECRET, ValueKind.KEY_ID, ValueKind.FINGERPRINT}
+}
+#: Options that each client has for itself.  When one of them stands before the first section, a
+#: header is missing; otherwise the options there are meant for all clients.
+_IDENTITY = {"secfile"} | {setting.name for setting in SETTINGS if setting.own}
 
 
 class Reading(NamedTuple):
@@ -196,7 +130,7 @@ def _found(configdir: Path) -> _Findings:
 
 
 def parse_client(text: str, where: str = "the section") -> ClientSettings:
-    """Read one section that somebody sends; its secret must be in it.
+    """Read one section that an administrator sends; it must contain the secret.
 
     Raises AdministratorError with every problem, each with its line.
     """
@@ -208,7 +142,7 @@ def parse_client(text: str, where: str = "the section") -> ClientSettings:
         findings.problems.add(in_one_line(error))
     clients = findings.conclude()
     if len(clients) != 1:
-        raise AdministratorError(f"{where}: expected one client, not {len(clients)}", _SEAL)
+        raise AdministratorError(f"{where}: expected one client, not {len(clients)}", SEAL)
     return clients[0]
 
 
@@ -225,7 +159,7 @@ def _read_all(configdir: Path, findings: _Findings) -> None:
     elif not drop_ins and not findings.problems:
         raise AdministratorError(
             f"{shown(main)} does not exist",
-            f"create it, mode 0600, with a section per client; {_SEAL}",
+            f"create it, mode 0600, with a section per client; {SEAL}",
         )
     for path in drop_ins:
         _read_file(path, defaults, findings)
@@ -253,7 +187,7 @@ OF_SECRETS = "the secret of"
 
 
 def _read_file(path: Path, inherited: _Defaults | None, findings: _Findings) -> _Defaults | None:
-    """Read the clients of a file; returns all defaults that hold there, None when nobody knows."""
+    """Read the clients of a file; returns the defaults that hold there, None if unknown."""
     where = shown(path)
     try:
         return _read_text(_text_of(path, findings), where, inherited, findings)
@@ -301,7 +235,7 @@ def _text_of(path: Path, findings: _Findings) -> str:
 def _tell_unknown(
     where: str, options: Mapping[str, Value], references: Collection[str], notices: _Notices
 ) -> None:
-    """Unknown options are ignored, though others may refer to them."""
+    """Report unknown options; they are ignored, but other values may refer to them."""
     if options.keys() <= _KNOWN:
         return
     for previous, (name, value) in zip(("", *options), options.items(), strict=False):
@@ -311,14 +245,14 @@ def _tell_unknown(
         hint = "; is this a continuation of secret? then indent it" if stray else ""
         plain = plain_name(name, value.text)
         if not hint and name not in references:
-            hint = nearest(plain, _KNOWN)
+            hint = spelling_hint(plain, _KNOWN)
         what = f"unknown option {plain}".rstrip() + f" is ignored{hint}"
         level = logging.WARNING if hint else logging.INFO
         notices.add(level, what, f"{where}: line {value.line}: {what}")
 
 
 class _Notices:
-    """Remarks, one for each kind: the first, and how many there are."""
+    """Remarks: of each kind the first, and the number of all."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str, int]] = {}
@@ -335,7 +269,7 @@ class _Notices:
 
 
 class _Problems:
-    """All mistakes: so many in words, and the number of the others."""
+    """All mistakes: the first ones in words, and the number of the others."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -346,7 +280,7 @@ class _Problems:
         return bool(self._texts)
 
     def add(self, text: str) -> None:
-        """Note a problem; what [DEFAULT] has wrong is the same for every client, so once."""
+        """Note a problem; one of [DEFAULT] comes from many clients, and is noted once."""
         if text in self._told:
             return
         if len(self._texts) == _SHOWN:
@@ -365,7 +299,7 @@ class _Problems:
 
 
 class _Findings:
-    """What all files hold together; a place is a file and a line."""
+    """The contents of all files; a place is a file and a line."""
 
     def __init__(self) -> None:
         self.notices = _Notices()
@@ -389,7 +323,7 @@ class _Findings:
             self._doubtful.setdefault(doubt, []).append(client.name)
 
     def conclude(self) -> list[ClientSettings]:
-        """Tell the remarks, then raise the problems or return the clients."""
+        """Log the remarks, then raise the problems or return the clients."""
         if self.problems:
             self.notices.tell()
         self.problems.complain()
@@ -397,7 +331,7 @@ class _Findings:
         return self.clients
 
     def remark(self) -> None:
-        """Tell the remarks."""
+        """Log the remarks."""
         self.notices.tell()
         for doubt, names in self._doubtful.items():
             log.warning("%s %s: %s", OF_SECRETS, _some(names), doubt)
@@ -433,7 +367,7 @@ class _SectionReader:
         self._sound = True
 
     def read(self, section: Section) -> None:
-        """Take the client that a section describes, or note what is wrong with it."""
+        """Take the client that a section describes, or note its mistakes."""
         self._sound = True
         options = {**self._values, **section.options}
         values: dict[str, Any] = dict(self._constants)
@@ -443,14 +377,14 @@ class _SectionReader:
         values["secret"] = self._secret(section, options)
         self._claim(section, values.get("key_id", ""))
         if (values.get("key_id", ""), values.get("fingerprint", "")) == ("", ""):
-            self._problem(section, section.line, f"key_id is missing; {_SEAL}")
+            self._problem(section, section.line, f"key_id is missing; {SEAL}")
         if self._sound:
             self._findings.take(ClientSettings(name=section.name, **values))
         else:
             self._findings.skipped[section.name] = None
 
     def _constant_defaults(self) -> Iterator[tuple[str, object]]:
-        """Read what is the same for all clients once; what is wrong there is told when used."""
+        """Read once the defaults that are the same for all clients; mistakes count when used."""
         for name, value in self._values.items():
             if name in READERS and "%" not in value.text.replace("%%", ""):
                 with contextlib.suppress(AdministratorError, ValueError):
@@ -464,7 +398,7 @@ class _SectionReader:
         options: Mapping[str, Value],
     ) -> Any:  # noqa: ANN401 - the option decides the type
         value = options[name]
-        if name == "host" and _COMMENT.search(value.text):
+        if name in _TEXTS and _COMMENT.search(value.text):
             what = f"{name}: the comment is part of the value: {_first_line(value)!r}"
             text = f"{self._where}: line {value.line}: {label(section.name)} {what}"
             self._findings.notices.add(logging.WARNING, text, text)
@@ -479,10 +413,11 @@ class _SectionReader:
         return None
 
     def _secret(self, section: Section, options: Mapping[str, Value]) -> Any:  # noqa: ANN401
-        for name, read in (("secret", _decoded), ("secfile", self._findings.read_secret)):
+        readers = {"secret": PARSERS[ValueKind.SECRET], "secfile": self._findings.read_secret}
+        for name, read in readers.items():
             if name in options:
                 return self._value(section, name, read, options)
-        self._problem(section, section.line, f"secret (or secfile) is missing; {_SEAL}")
+        self._problem(section, section.line, f"secret (or secfile) is missing; {SEAL}")
         return None
 
     def _claim(self, section: Section, key_id: str | None) -> None:
@@ -524,7 +459,7 @@ class _SectionReader:
 
 
 def _reason(name: str, value: Value, error: AdministratorError) -> str:
-    """What an error says, unless it might quote what stands on other lines."""
+    """The text of an error, unless it might quote the value's other lines."""
     if name in _DISCREET or not {"\n", "%"} & set(value.text):
         shown_whole = name == "secfile" or isinstance(error, DurationError)
         return in_one_line(error) if shown_whole else str(error)
@@ -534,20 +469,6 @@ def _reason(name: str, value: Value, error: AdministratorError) -> str:
 def _first_line(value: Value) -> str:
     """The part of a value that may be shown: further lines are more likely a misplaced secret."""
     return value.text.partition("\n")[0][:_VALUE_SHOWN]
-
-
-def _decoded(text: str) -> bytes:
-    digits = "".join(text.split())
-    bare = digits.rstrip("=")
-    if bare and not len(bare) % 4:  # it needs no padding, and not every Python takes some there
-        digits = bare
-    try:
-        secret = binascii.a2b_base64(digits, strict_mode=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"base64 lines ({error}); {_SEAL}") from error
-    if not secret:
-        raise AdministratorError(f"is empty; {_SEAL}")
-    return _bounded(secret)
 
 
 def _from_file(name: str) -> bytes:
@@ -562,9 +483,3 @@ def _from_file(name: str) -> bytes:
 
 def _no_file(name: str) -> bytes:  # noqa: ARG001 - as _from_file
     raise AdministratorError("expected secret here: the server reads no file for others")
-
-
-def _bounded(secret: bytes) -> bytes:
-    if len(secret) > grammar.SECRET_LIMIT:
-        raise AdministratorError(f"is larger than {grammar.SECRET_LIMIT} bytes")
-    return secret

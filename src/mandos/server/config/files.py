@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading what administrators wrote: whole, bounded, from regular files, without ever blocking.
+"""Reads configuration files: whole, bounded, only regular files, without ever blocking.
 
-Files are read at start as root and at reload as the server's own user; an error says which user
-may not read which file, and how to mend that.
+The server reads files at start as root and at reload as its own user.  An error names the user, the
+file, and the commands that give the user the right to read it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from mandos.errors import AdministratorError
 
-#: How often a file that changes while it is read is read anew.
+#: Tries to read a file that changes meanwhile.
 _TRIES = 5
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -30,30 +30,30 @@ _KINDS = {
 
 
 class Contents(NamedTuple):
-    """What was in a file, and whether every user of the machine can read it."""
+    """The contents of a file, and whether every user of the machine can read it."""
 
     data: bytes
     exposed: bool
 
 
 def shown(path: Path) -> str:
-    """A path as messages show it: never a control character, nor bytes that are no text."""
+    """Return a path as messages show it: without control characters, or bytes that are no text."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
 def quoted(path: Path) -> str:
-    """A path as commands to copy have it."""
+    """Return a path, quoted for a shell command in a message."""
     return shlex.quote(shown(path))
 
 
 def in_one_line(error: AdministratorError) -> str:
-    """A message with its hint, as one of several problems."""
+    """Return a message with its hint, as one of several problems."""
     return str(error) if error.hint is None else f"{error}; {error.hint}"
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of this name; what is hidden from us counts: reading will tell."""
+    """Return whether the path exists; True when we may not know, since reading then explains it."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -66,7 +66,7 @@ def is_there(path: Path) -> bool:
 def read_file(path: Path, limit: int) -> Contents:
     """Read a file of at most ``limit`` bytes.
 
-    Raises AdministratorError with the file, the reason, and the commands that help.
+    Raises AdministratorError with the file, the reason, and the commands that mend it.
     """
     try:
         for _ in range(_TRIES):
@@ -74,11 +74,14 @@ def read_file(path: Path, limit: int) -> Contents:
                 return contents
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise _cannot(path, "read", error) from error
-    raise AdministratorError(f"{shown(path)} changes all the time", "wait until it is complete")
+    raise AdministratorError(
+        f"cannot read {shown(path)}: it changed during each of {_TRIES} tries",
+        "wait until it is complete",
+    )
 
 
 def list_folder(path: Path) -> list[str]:
-    """The names in a directory, sorted; none when there is no such directory.
+    """Return the names in a directory, sorted; empty when there is no such directory.
 
     Raises AdministratorError as ``read_file`` does.
     """
@@ -125,7 +128,7 @@ def _cannot(path: Path, act: str, error: OSError | ValueError) -> AdministratorE
 
 
 def _forbidden(path: Path, act: str) -> AdministratorError:
-    """Name the user, and what to change: the file, or the directory that hides it."""
+    """Return the error with the user, and with the file or the directory whose rights to change."""
     group, what = _group(os.getegid()), f"the user {_user(os.geteuid())} may not {act}"
     closed = _closed(path)
     if closed is not None:
@@ -139,7 +142,7 @@ def _forbidden(path: Path, act: str) -> AdministratorError:
 
 
 def _closed(path: Path) -> Path | None:
-    """The first directory on the way to the file that this user may not pass."""
+    """Return the first directory on the path that this user may not enter, if any."""
     way = reversed(Path(os.path.realpath(path)).parents)
     return next((step for step in way if not os.access(step, os.X_OK, effective_ids=True)), None)
 

@@ -1,21 +1,21 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The format of the server's files: ``[section]``, ``option = value``, ``%(name)s``.
+"""Parses the format of the server's files: ``[section]``, ``option = value``, ``%(name)s``.
 
-The standard library's configparser defines the format (it serves as the oracle of the tests), but
-it forgets line numbers, stops at the first mistake of some kinds, and needs seconds for ten
-thousand clients.
+The standard library's configparser defines the format; the tests compare this parser with it.  The
+server needs line numbers in messages, all mistakes at once, and ten thousand clients in less than
+seconds, which configparser does not have.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import AdministratorError
 from mandos.server.config.files import read_file, shown
+from mandos.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,23 +25,20 @@ DEFAULT = "DEFAULT"
 
 #: Bytes in a file; ten thousand clients need a third of it.
 FILE_LIMIT = 64 << 20
-#: Mistakes of the format after which the rest of a file is not looked at; one more says so.
+#: Mistakes of the format after which the rest of a file is not read; a last message says so.
 _PROBLEM_LIMIT = 99
-#: Characters that one value may take in by expansion, and how deep expansions may be nested.
+#: Most characters that expansion may add to one value, and most nested expansions.
 _EXPANSION_LIMIT = 1 << 20
 _EXPANSION_DEPTH = 10
-
-#: How alike a misspelled name is to the one that was meant.
-_ALIKE = 0.75
 
 #: What stands for a byte that is not UTF-8: Python's error handler "surrogateescape".
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _HEADER = re.compile(r"\[(.+)\]")
 _SIGN = re.compile(r"[=:]")
 _REFERENCE = re.compile(r"%(?:(%)|\(([^)]+)\)s)?")
-#: What nearly all of a large file is: an option that is not indented, and lines of base64 under it.
+#: Nearly all of a large file: an option that is not indented, and lines of base64 under it.
 _PLAIN = re.compile(r"(([A-Za-z0-9_]++)[ \t]*+[=:]([^\n]*+))\n((?:[ \t]++[A-Za-z0-9+/=]++\n)*+)")
-#: The header of a section where there is nothing else in its line, and empty lines above it.
+#: The header of a section with nothing else in its line, and empty lines above it.
 _PLAIN_HEADER = re.compile(r"(\n*+)\[([^\]\n]++)\]\n")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -68,7 +65,7 @@ class Section(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something that is not in the format."""
+    """A mistake of the format: its line, and the text of the message."""
 
     line: int
     text: str
@@ -77,8 +74,8 @@ class Problem(NamedTuple):
 class IniFile(NamedTuple):
     """The options of ``[DEFAULT]``, and all other sections in the order of the file.
 
-    Sections that a problem touches are skipped, and named in ``damaged``; ``sound`` says that none
-    touches ``[DEFAULT]``.  ``headless`` are the options before the first section, a problem too.
+    Sections with a problem are skipped, and ``damaged`` has their names.  ``sound``: ``[DEFAULT]``
+    has no problem.  ``headless`` are the options before the first section, which is a problem too.
     """
 
     defaults: dict[str, Value]
@@ -90,29 +87,29 @@ class IniFile(NamedTuple):
 
 
 def label(name: str) -> str:
-    """A section's header as messages show it: bounded, never a control character."""
+    """Return a section's header as messages show it: bounded, without control characters."""
     return f"[{name:.80}]" if name.isprintable() else f"[{name[:80]!r}]"
 
 
 def may_end_base64(value: str) -> bool:
-    """Whether an option with this value may be the last line of somebody's base64."""
+    """Return whether an option with this value may be the last line of a secret's base64."""
     return value.partition("\n")[0] in {"", "="}
 
 
 def plain_name(name: str, value: str) -> str:
-    """An option's name as messages show it; empty when it may be somebody's data."""
+    """Return an option's name as messages show it; empty when it may be part of a secret."""
     return name if _NAME.fullmatch(name) and not may_end_base64(value) else ""
 
 
 @lru_cache(maxsize=1024)
-def nearest(name: str, known: frozenset[str]) -> str:
-    """What a remark on an unknown name adds: the name that was meant, if one is like it."""
-    found = difflib.get_close_matches(name, sorted(known), 1, _ALIKE)
-    return f"; is it {found[0]}?" if found else ""
+def spelling_hint(name: str, known: frozenset[str]) -> str:
+    """Return the suggestion for an unknown name, to end a message; empty if no name is like it."""
+    found = nearest(name, known)
+    return f"; is it {found}?" if found else ""
 
 
 def parse_boolean(text: str) -> bool:
-    """Read a truth value; raises ValueError with what is expected."""
+    """Read a truth value; raises ValueError with the valid words."""
     try:
         return _BOOLEANS[text.lower()]
     except KeyError:
@@ -122,7 +119,7 @@ def parse_boolean(text: str) -> bool:
 def read_ini(path: Path) -> IniFile:
     """Read and parse a file.
 
-    Raises AdministratorError when it cannot be read, and with all problems of the format.
+    Raises AdministratorError when it cannot be read, or with all problems of the format.
     """
     file = parse_ini(decode(read_file(path, FILE_LIMIT).data, shown(path)))
     if file.problems:
@@ -132,30 +129,30 @@ def read_ini(path: Path) -> IniFile:
 
 
 def decode(data: bytes, where: str) -> str:
-    """Text of a file, whichever system's line ends and byte order mark it has.
+    """Return the text of a file, without byte order mark, and with line feeds alone as line ends.
 
-    Bytes that are not UTF-8 become surrogates, which the parser finds.  Raises AdministratorError
-    when it is no text.
+    Bytes that are not UTF-8 become surrogates, which the parser reports.  Raises AdministratorError
+    for a file with null bytes.
     """
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         hint = "is it a text file at all? save it as UTF-8"
-        raise AdministratorError(f"{where}: line {line}: null bytes", hint)
+        raise AdministratorError(f"{where}: line {line}: expected text, not null bytes", hint)
     text = data.decode(errors="surrogateescape")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_ini(text: str, *, base64_option: str = "") -> IniFile:
-    """Parse the text of a file, with every problem that is in it.
+    """Parse the text of a file; the result has every problem in it.
 
-    ``base64_option`` names the option whose lines are taken for what they are, and never shown,
-    when their indentation is missing.
+    ``base64_option`` names an option with lines of base64.  The parser recognizes them even without
+    their indentation, and its messages never show them.
     """
     return _Parser(base64_option).parse(text)
 
 
 class _Parser:
-    """Goes through a text line by line, or by several lines at once where they are plain."""
+    """Parses a text line by line, or several plain lines at once."""
 
     def __init__(self, base64_option: str) -> None:
         self._base64_option = base64_option
@@ -237,7 +234,7 @@ class _Parser:
         self._line += 1
 
     def _take_undecoded(self, text: str, indent: int) -> None:
-        """A line that is no text costs its section; as a header it begins one."""
+        """Take a line that is not UTF-8: a problem of its section, or of the one that it begins."""
         if self._option and indent > self._indent:
             self._option = ""
             self._lines.clear()
@@ -308,7 +305,7 @@ class _Parser:
         return bool(self._last) and self._last == self._base64_option
 
     def _misplaced(self) -> None:
-        """Tell of lines of base64 that are not indented: once for a section, and never the data."""
+        """Report lines of base64 that are not indented: once for a section, without the data."""
         if self._last_misplaced is not self._section:
             option = self._base64_option
             self._problem(f"is this a continuation of {option}? then indent it")
@@ -323,21 +320,21 @@ class _Parser:
 
 
 def _stripped(lines: str) -> str:
-    """Lines of base64 without their indentation, which nearly always is the same in all."""
+    """Return lines of base64 without their indentation; fast when it is the same in all lines."""
     indent = lines[: len(lines) - len(lines.lstrip())]
     text = lines[len(indent) : -1].replace(f"\n{indent}", "\n")
     return "\n".join(lines.split()) if " " in text or "\t" in text else text
 
 
 def _is_base64_end(line: str) -> bool:
-    """Whether a line ends base64, rather than being an option that has no value."""
+    """Return whether a line is the end of base64, not an option without a value."""
     return len(line) % 4 == 0 and bool(_BASE64.fullmatch(line)) and not _WORD.fullmatch(line)
 
 
 def expand(text: str, options: Mapping[str, Value]) -> str:
     """Replace ``%(name)s`` by the option of that name, and ``%%`` by a percent sign.
 
-    Raises ValueError with what is expected.
+    Raises ValueError with a description of a valid value.
     """
     return _Expansion(options).of(text) if "%" in text else text
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import mandos
 from mandos.errors import AdministratorError, UsageError
 from mandos.server.config.files import is_there
-from mandos.server.config.inifile import DEFAULT, nearest, parse_boolean, read_ini
+from mandos.server.config.inifile import DEFAULT, parse_boolean, read_ini, spelling_hint
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _LEAST_RECORDS, _MOST_RECORDS = 1000, 10_000_000
 
 
 class LinkLoss(Enum):
-    """What the clients' timeouts do while the server itself has no link."""
+    """The fate of the clients' timeouts while the server itself has no link."""
 
     EXPIRE = "expire"
     HOLD = "hold"
@@ -49,10 +49,10 @@ class LinkLoss(Enum):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What one run of the server does; valid once built.
+    """The settings of one run of the server; valid once built.
 
-    ``checkers`` is how many of them may run at once, ``audit_records`` how many are kept.
-    ``notices`` are remarks on the file, to be logged once the log is open.
+    ``checkers`` limits those that run at once, ``audit_records`` those that are kept.  ``notices``
+    are remarks on the file, to be logged once the log is open.
     """
 
     interface: str = ""
@@ -78,17 +78,17 @@ class ServerSettings:
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Hold the rules that tie options to each other."""
+        """Check the rules between options; raises AdministratorError."""
         _check_address(self.address, use_ipv6=self.use_ipv6)
         if not self.zeroconf and not self.port and self.socket is None:
             raise AdministratorError(
-                "without Zeroconf clients cannot find out the port",
-                "give a port or a socket, or leave Zeroconf on",
+                "without Zeroconf clients cannot find out the port, and no port is set",
+                "set port or socket, or turn zeroconf on",
             )
 
     @property
     def log_level(self) -> int:
-        """What the server logs: everything when debugging, else what is worth knowing."""
+        """The least level that the server logs: DEBUG when debugging, else INFO by default."""
         default = "DEBUG" if self.debug else "INFO"
         return int(logging.getLevelNamesMapping()[self.debuglevel or default])
 
@@ -124,7 +124,7 @@ def _directory(value: str) -> Path:
 
 
 def _number(value: str, limit: int) -> int | None:
-    """Plain decimal digits only: what Python takes beyond them (``+1``, ``1_0``) nobody means."""
+    """Read plain decimal digits; None for a number above ``limit``, and other text such as +1."""
     if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and int(value) <= limit):
         return None
     return int(value)
@@ -192,7 +192,7 @@ def _check_address(
 
 @dataclass(frozen=True)
 class Row:
-    """One option: where it may stand, how its text is read, and its line of help."""
+    """One option: its place in file and command line, the reader of its text, its line of help."""
 
     name: str
     flags: tuple[str, ...]
@@ -217,9 +217,9 @@ ROWS = (
     Row("use_ipv6", ("--no-ipv6",), parse_boolean, "use IPv4 only", constant=False),
     Row("restore", ("--no-restore",), parse_boolean, "forget the saved state", constant=False),
     Row("socket", ("--socket",), _descriptor, "listen on this open descriptor", "FD"),
-    Row("foreground", ("--foreground",), parse_boolean, "no daemon, no PID", constant=True),
+    Row("foreground", ("--foreground",), parse_boolean, "do not become a daemon", constant=True),
     Row("zeroconf", ("--no-zeroconf",), parse_boolean, "do not announce", constant=False),
-    Row("link_loss", ("--link-loss",), _link_loss, "timeouts without link", "expire|hold"),
+    Row("link_loss", ("--link-loss",), _link_loss, "timeouts while no link is up", "expire|hold"),
     Row("checkers", ("--checkers",), _checkers, "most checkers at a time", "N"),
     Row("audit_records", ("--audit-records",), _records, "most audit records to keep", "N"),
     Row("check", ("--check",), parse_boolean, "test this set-up", constant=True, in_file=False),
@@ -231,14 +231,14 @@ class _Parser(argparse.ArgumentParser):
     """Raises instead of exiting, so that errors look like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """A usage error."""
+        """Raise a usage error."""
         raise UsageError(message, "see mandos --help")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mandos",
-        description="Gives sealed disk passwords to the machines that they belong to.",
+        description="Gives encrypted disk passwords to the machines that they belong to.",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("-v", "--version", action="version", version=f"mandos {mandos.__version__}")
@@ -267,7 +267,7 @@ def load(arguments: Sequence[str]) -> ServerSettings:
         for name, value in vars(_parser().parse_args(arguments)).items()
     }
     if given.get("reload"):
-        return ServerSettings(reload=True)  # whatever the file says by now
+        return ServerSettings(reload=True)  # the file plays no part: the running server has read it
     file = _File(given.get("configdir", Path(_CONFIGDIR)) / "mandos.conf")
     values = {**file.values, **given}
     _check_address(
@@ -289,7 +289,7 @@ def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> 
 
 
 class _File:
-    """The values of ``mandos.conf``, as they are: a priority string has percent signs of its own.
+    """The values of ``mandos.conf``, not expanded: a priority string has percent signs of its own.
 
     Raises AdministratorError with every problem of the file.
     """
@@ -303,7 +303,7 @@ class _File:
             self._take(read_ini(path))
 
     def where(self, option: str) -> str:
-        """Where an option stands, as errors show it."""
+        """Return the place of an option in the file, as errors show it."""
         return f"{self._path}: line {self._lines.get(option, 0)}: [{DEFAULT}] {option}"
 
     def _take(self, file: IniFile) -> None:
@@ -315,7 +315,7 @@ class _File:
             row = _BY_NAME.get(option)
             self._lines[option] = line
             if row is None or not row.in_file:
-                self._notice(line, f"unknown option {option!r}", nearest(option, names))
+                self._notice(line, f"unknown option {option!r}", spelling_hint(option, names))
                 continue
             try:
                 self.values[option] = _read(row, text, self.where(option), AdministratorError)

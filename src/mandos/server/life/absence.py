@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remembers clients whose section is missing from the files: one that was disabled stays so.
+"""Remembers clients whose section is missing from the files, so that a disabled one stays disabled.
 
 A section may be missing for one reload while a file is being replaced, or be skipped at start
 because of a mistake.  Neither may enable a client.  Pure.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
 
 
 class Absence:
     """Clients that are in no file, by name.
 
-    ``listed`` are names of which only the list of disabled clients is left.
+    ``listed`` are the names of clients that only the list of disabled clients still knows.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class Absence:
         return iter(self._saved)
 
     def get(self, name: str) -> Saved | None:
-        """The client as it was when its section was last seen."""
+        """Return the client as it was when its section was last seen."""
         return self._saved.get(name)
 
     def note(self, client: Client, now: datetime) -> None:
-        """Remember a client that still is as it was."""
+        """Remember a client whose section is missing since ``now``."""
         self._saved[client.name] = Saved(
             client.settings, client.configured, client.life, absent=now
         )
 
     def take(self, settings: ClientSettings, now: datetime) -> tuple[Client, str] | None:
-        """The client that comes back with this section, and how the log calls that.
+        """Return the client that comes back with this section, and the log's words for that.
 
-        None when it is new.  A disabled client stays so under another name, too, if it has the
-        same key.
+        None when the client is new.  A disabled client that comes back under another name but with
+        the same key stays disabled.
         """
         name = settings.name
         if saved := self._saved.pop(name, None):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Approval: requests that wait for a person, and a person's verdict while it is in force.
+"""Approval: requests that wait for a person's verdict, and the verdict while it is in force.
 
-The manual page mandos(8), "APPROVAL".  Pure: no clock, every method takes ``now``.
+See the manual page mandos(8), "APPROVAL".  Pure: no clock, every method takes ``now``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """A request that waits until a verdict, or until ``until``; then ``wake`` is called, once."""
+    """A request that waits for a verdict, at most until ``until``; the end calls ``wake`` once."""
 
     __slots__ = ("settled", "until", "wake", "why")
 
@@ -25,16 +25,16 @@ class Request:
         self.until = until
         self.settled = False
         self.why: Rejection | None = None
-        self.wake: Callable[[], None] = _nobody
+        self.wake: Callable[[], None] = _nothing
 
     def settle(self, why: Rejection | None) -> None:
-        """Fix the verdict: rejected for this reason, or let through."""
+        """Fix the verdict: rejected for the reason ``why``, or approved when it is None."""
         self.settled, self.why = True, why
         self.wake()
 
 
-def _nobody() -> None:
-    """Whom to wake when nobody waits."""
+def _nothing() -> None:
+    """Default for ``wake``: does nothing."""
 
 
 class Approval:
@@ -52,41 +52,41 @@ class Approval:
 
     @property
     def deadline(self) -> datetime | None:
-        """When the first waiting request has waited long enough."""
+        """The time at which the first waiting request has waited long enough."""
         return min((request.until for request in self._waiting), default=None)
 
     def verdict(self, now: datetime) -> bool | None:
-        """A verdict that is in force, if any."""
+        """Return the verdict in force: approved, denied, or None when there is none."""
         if self._in_force_until is None or now >= self._in_force_until:
             return None
         return self._approved
 
     def wait(self, until: datetime) -> Request:
-        """Let a request wait."""
+        """Add a request that waits for a verdict until then."""
         request = Request(until)
         self._waiting.append(request)
         return request
 
     def withdraw(self, request: Request) -> bool:
-        """Forget a request whose peer has gone away; tells whether it waited."""
+        """Forget a request whose peer has gone away; returns whether it waited."""
         if request not in self._waiting:
             return False
         self._waiting.remove(request)
         return True
 
-    def judge(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
+    def give_verdict(self, now: datetime, duration: timedelta, *, approved: bool) -> int:
         """Settle all that wait and keep the verdict for a while; returns how many waited."""
         self._approved = approved
         self._in_force_until = now + duration
         return self._settle(list(self._waiting), None if approved else Rejection.DENIED)
 
     def time_out(self, now: datetime, *, default: bool) -> int:
-        """Settle the requests that have waited long enough; returns how many."""
+        """Settle the requests that have waited long enough; returns their number."""
         late = [request for request in self._waiting if request.until <= now]
         return self._settle(late, None if default else Rejection.TIMED_OUT)
 
     def reset(self, why: Rejection) -> int:
-        """Refuse all that wait for this reason and end any verdict; returns how many waited."""
+        """Reject all waiting requests for this reason and end any verdict; returns their number."""
         self._in_force_until = None
         return self._settle(list(self._waiting), why)
 

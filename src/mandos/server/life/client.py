@@ -2,41 +2,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client of the server: one object that knows no clock, no network and no disk.
 
-Methods take ``now``, an aware datetime, change this object and tell one listener what happened.
-A disabled client never gets its secret, a client that has expired is disabled, and nothing but
-``enable`` enables one.
+Methods take ``now``, an aware datetime, change this object and report events to one listener.
+A disabled client never gets its secret.  A client that has expired is disabled.  Only ``enable``
+enables a client.
 
 ``now`` must never go back, whatever happens to the machine's date (``clock.py``).  A client whose
 time is over while the server is late with its check (``lateness.py``) is *overdue*: it gets
-nothing, but it is disabled only if no check succeeds within one interval.  So a slow server
-disables no healthy client, and gives no secret to a stolen one.
+nothing, but it stays enabled until the server has checked it.  So a slow server disables no healthy
+client, and gives no secret to a stolen one.  Two limits hold, by the clock, and the time in which
+the server can do nothing is no part of them:
+
+- the check begins within ``_patience``: the timeout, the interval or 10 s, the longest of them;
+- the check succeeds within ``_grace`` from its begin: the interval, or 10 s if that is longer.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mandos.client_settings import SETTINGS, ClientSettings, Restart
 from mandos.server.life import events
 from mandos.server.life.approval import Approval, Request
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.lateness import NOTHING, SLACK, Lateness
 from mandos.server.life.life import NEVER_COMPLETED, SIGNALLED, Life
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-#: What the check of an overdue client may take at least: a machine that was slow may still be.
+#: Least time for the check of an overdue client: a machine that was slow may still be slow.
 _LEAST_GRACE = timedelta(seconds=10)
 
-#: The settings that can change at run time; ``enabled`` is only where a new client begins.
-_NAMES = tuple(
-    field.name for field in fields(ClientSettings) if field.name not in ("name", "enabled")
-)
+#: The settings that have a value in force; the others say how a new client begins.
+_NAMES = tuple(setting.name for setting in SETTINGS if setting.restart is not Restart.BEGINNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,18 @@ Decision = Give | Refuse | Request
 
 
 class Client:
-    """A client's settings and where it stands in its life.
+    """A client: its settings, its life, its checker and its waiting requests.
 
-    ``configured`` are the settings as the configuration files have them, ``settings`` those in
-    force.  ``life`` is replaced by its next value with each transition.  A client that begins
-    without one is new, and enabled if its settings say so.  One that was ``added`` came by an
-    administrator's order, and is in no file.  ``rebooted``: the machine was started since the life
-    was saved, not only the server.
+    ``configured`` are the settings in the configuration files, ``settings`` those in force.  Each
+    transition replaces ``life`` by its next value.  A client without a ``life`` is new; it begins
+    enabled if its settings say so.  ``added``: an administrator added the client over D-Bus, so it
+    is in no file.  ``rebooted``: since the life was saved the machine was started, not only the
+    server.
     """
 
     __slots__ = (
-        "_approval", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run", "added",
-        "checker_running", "configured", "life", "settings", "tell",
+        "_approval", "_awaited", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run",
+        "added", "checker_running", "configured", "life", "settings", "tell",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - each by its name
@@ -82,11 +84,12 @@ class Client:
         self.settings = settings
         self.configured = configured or settings
         self.added = added
-        self.tell: Callable[[events.Event], None] = _nobody
+        self.tell: Callable[[events.Event], None] = _ignore
         self.checker_running = False
         self._checker_due: datetime | None = None
         self._lateness = Lateness()
         self._overdue_until: datetime | None = None
+        self._awaited = False
         self._run = 0
         self._approval = Approval()
         self._chance = chance
@@ -108,12 +111,12 @@ class Client:
 
     @property
     def overdue(self) -> bool:
-        """Whether its time is over, but the server has to check it before it is judged."""
+        """Whether its time is over, but the server has to check it before disabling it."""
         return self._overdue_until is not None
 
     @property
     def deadline(self) -> datetime | None:
-        """When ``advance`` must be called next."""
+        """The time at which ``advance`` must be called next; None when there is no need."""
         end = self._overdue_until or self.life.expires
         times = (end, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
@@ -121,11 +124,11 @@ class Client:
     def _resume(self, now: datetime, *, rebooted: bool) -> None:
         """Go on after a restart of the server.
 
-        A client that expired meanwhile stays enabled only if its last checker had succeeded.  After
-        a restart of the machine (a power cut) it then has a whole timeout: it may be starting
-        itself, and cannot answer a checker.  After a restart of the server alone, which strangers
-        may be able to cause, it is overdue.  The other clients go on with what is left, and their
-        first checker comes soon enough to be heard before they are judged.
+        A client that expired meanwhile stays enabled only if its last checker had succeeded.  If
+        the machine was restarted too (a power cut), it then has a whole timeout: it may be starting
+        itself, and cannot answer a checker.  If only the server was restarted, which strangers may
+        be able to cause, the client is overdue.  The other clients keep the time that they had
+        left, and their first checker comes soon enough to end within it.
         """
         self._lateness.owe()
         longest = max(self.settings.timeout, self.settings.extended_timeout)
@@ -136,7 +139,7 @@ class Client:
                 return
             if not rebooted or status == NEVER_COMPLETED:
                 self.life = self.life.until(expires or now)
-                self._overdue_until = now + max(self.settings.timeout, self._grace)
+                self._await_check(now)
                 self._checker_due = now
                 return
             expires = now + self.settings.timeout
@@ -145,7 +148,7 @@ class Client:
         self._checker_due = now + self._chance() * min(self.settings.interval, (expires - now) / 2)
 
     def advance(self, now: datetime) -> None:
-        """Do whatever is due: expire, start a checker, end the wait for an approval."""
+        """Do all that is due: expire, start a checker, end the wait for an approval."""
         self._expire(now)
         default = self.settings.approved_by_default
         timed_out = self._approval.time_out(now, default=default)
@@ -157,55 +160,72 @@ class Client:
             self.start_checker(now, due)
 
     def _expire(self, now: datetime) -> None:
-        """Judge a client whose time is over; one that the server is late to check is overdue."""
+        """Disable a client whose time is over, or make it overdue when its check is late."""
         if self._overdue_until is not None:
             if self._overdue_until <= now:
                 self.disable(now, Why.TIMEOUT)
         elif self.life.expires is not None and self.life.expires <= now:
             late = self._late(self.life.expires, now)
             if late > SLACK:
-                self._wait_for_check(late, now)
+                self._become_overdue(late, now)
             else:
                 self.disable(now, Why.TIMEOUT)
 
     @property
     def _grace(self) -> timedelta:
-        """How long a check of an overdue client may take."""
+        """The time that a check of an overdue client may take."""
         return max(self.settings.interval, _LEAST_GRACE)
 
+    @property
+    def _patience(self) -> timedelta:
+        """How long an overdue client waits for its check to begin."""
+        return max(self.settings.timeout, self._grace)
+
     def _late(self, expires: datetime, now: datetime) -> timedelta:
-        """By how much the server is late with the check that could have saved the client."""
+        """By how much the server is late with the check that could have saved the client.
+
+        A check that still runs when the client is judged too late may have succeeded in time.
+        """
         if self.checker_running:
-            return self._lateness.by(now)
+            return max(self._lateness.by(now), now - expires)
         if self._checker_due is not None and self._checker_due < expires:
             return now - self._checker_due
         return NOTHING
 
-    def _wait_for_check(self, late: timedelta, now: datetime) -> None:
-        """Judge the client an interval after its check begins, or a timeout from now at most."""
-        until = now + self._grace
-        if not self.checker_running or self._lateness.waiting:
-            until = max(until, now + self.settings.timeout)
-        self._overdue_until = until
-        self.tell(events.Overdue(self.name, now, late, until))
+    def _become_overdue(self, late: timedelta, now: datetime) -> None:
+        """Give the client nothing until a check succeeds, and judge it by that check."""
+        if self.checker_running and not self._lateness.waiting:
+            self._overdue_until = now + self._grace
+        else:
+            self._await_check(now)
+        self.tell(events.Overdue(self.name, now, late))
+
+    def _await_check(self, now: datetime) -> None:
+        """Wait for the check that decides about the overdue client to begin."""
+        self._awaited = True
+        self._overdue_until = now + self._patience
+
+    def _end_wait(self) -> None:
+        """The client is no longer overdue."""
+        self._overdue_until, self._awaited = None, False
 
     # Enabled or disabled
 
     def enable(self, now: datetime, why: Why = Why.ADMINISTRATOR, by: str = "") -> None:
-        """Begin to serve and to check the client; harmless when it is enabled.
+        """Begin to serve and to check the client; without effect when it is enabled.
 
-        ``by`` is who wants it, for the audit trail, here and below.
+        ``by`` names the administrator for the audit trail, here and below.
         """
         self.advance(now)
         if self.life.enabled and not self.overdue:
             return
         self.life = self.life.turned_on(now, self.settings.timeout)
-        self._overdue_until = None
+        self._end_wait()
         self._checker_due = now + self._chance() * self.settings.interval
         self.tell(events.Enabled(self.name, now, why, by))
 
     def disable(self, now: datetime, why: Why, by: str = "") -> None:
-        """Stop serving and checking the client, until somebody enables it."""
+        """Stop serving and checking the client, until an administrator enables it."""
         if not self.life.enabled:
             return
         self.life = self.life.turned_off(now, why)
@@ -213,19 +233,20 @@ class Client:
         self.tell(events.Disabled(self.name, now, why, by))
 
     def retire(self, now: datetime) -> None:
-        """End the life of a client that is removed: its checker and all that wait."""
+        """End the life of a client that is removed, with its checker and its waiting requests."""
         self.life = self.life.retired()
         self._end(now)
 
     def _end(self, now: datetime) -> None:
-        self._overdue_until = self._checker_due = None
+        self._end_wait()
+        self._checker_due = None
         self.stop_checker(now)
         self._reject(self._approval.reset(Rejection.DISABLED), Rejection.DISABLED, now)
 
     # Checkers
 
     def start_checker(self, now: datetime, due: datetime | None = None) -> None:
-        """Ask for a checker, ``due`` since then, unless one runs.
+        """Ask for a checker that is due since ``due``, unless one runs.
 
         A disabled client may be checked by hand.
         """
@@ -237,21 +258,42 @@ class Client:
         self.tell(events.CheckerWanted(self.name, now, self._run))
 
     def checker_began(self, run: int, now: datetime, command: str = "") -> None:
-        """The checker that was wanted runs now."""
+        """Note that the wanted checker's process has started."""
         if run == self._run and self._lateness.waiting:
             self._lateness.begin(now)
-            if self._overdue_until is not None:
-                self._overdue_until = min(self._overdue_until, now + self._grace)
+            if self._awaited:
+                self._awaited = False
+                self._overdue_until = now + self._grace
             self.tell(events.CheckerBegan(self.name, now, run, command))
 
     def server_stalled(self, time: timedelta) -> None:
-        """The server could do nothing for so long, until now: what it hears next came earlier."""
+        """Note that the server stood still for ``time``, until now: results came while it did."""
         self._lateness.stall(time)
         if self._overdue_until is not None:
             self._overdue_until += time
 
+    def no_checker_started(self, time: timedelta) -> None:
+        """The machine could start no checker for so long, until now."""
+        if self._awaited and self._overdue_until is not None:
+            self._overdue_until += time
+
+    def checker_voided(self, run: int, now: datetime) -> None:
+        """A checker has failed because the server had no link: as if it had not been made.
+
+        The clock stood still without a link; the next check comes at once when it goes on.
+        """
+        if not self._runs(run):
+            return
+        self.checker_running = False
+        self._lateness.end()
+        if self.life.enabled:
+            self._checker_due = now + SLACK
+        if self._overdue_until is not None:
+            self._await_check(now)
+        self.tell(events.CheckerStopped(self.name, now, run))
+
     def stop_checker(self, now: datetime) -> None:
-        """Give up on the checker that runs, if any; its result will not count."""
+        """Stop the checker that runs, if any; its result will not count."""
         if self.checker_running:
             self.checker_running = False
             self._lateness.end()
@@ -262,7 +304,7 @@ class Client:
     def checker_completed(
         self, run: int, wait_status: int, now: datetime, command: str = ""
     ) -> None:
-        """Take the result of a run, as wait(2) has it; one that was stopped is ignored."""
+        """Take the result of a run, a wait(2) status; the result of a stopped run is ignored."""
         if self._runs(run):
             self._expire(now)
         if not self._runs(run):
@@ -270,36 +312,46 @@ class Client:
         self.checker_running = False
         self._lateness.end()
         status = max(exit_code(wait_status), SIGNALLED)
-        self.life = self.life.checked(status)
-        self.tell(events.CheckerCompleted(self.name, now, run, wait_status, command))
+        completed = events.CheckerCompleted(self.name, now, run, wait_status, command)
         if status == 0:
-            self._found_alive(now, self._lateness.unheard)
+            self._found_alive(now, self._lateness.unheard, completed)
+        else:
+            self.life = self.life.checked(status)
+            self.tell(completed)
 
     def _runs(self, run: int) -> bool:
         return self.checker_running and run == self._run
 
     def checked_ok(self, now: datetime, by: str = "") -> None:
         """The client is alive."""
-        self._found_alive(now, NOTHING, by)
-
-    def _found_alive(self, now: datetime, ago: timedelta, by: str = "") -> None:
-        """The client was alive so long ago; where that is too long it is checked again at once."""
         self.advance(now)
+        self._found_alive(now, NOTHING, by=by)
+
+    def _found_alive(
+        self, now: datetime, ago: timedelta, *completed: events.CheckerCompleted, by: str = ""
+    ) -> None:
+        """The client was alive so long ago; where that is too long it is checked again at once.
+
+        One replacement of its life, then the events, that of a completed checker first.
+        """
+        over = self.life.expires if self.overdue else None
         self.life = self.life.found_alive(now - ago, self.settings.timeout)
-        if self.life.expires is not None:
-            self._overdue_until = None
-        self.tell(events.CheckedOK(self.name, now, by))
+        self._end_wait()
+        for event in (*completed, events.CheckedOK(self.name, now, by)):
+            self.tell(event)
         expires = self.life.expires
         if expires is not None and expires <= now and ago > SLACK:
-            self._wait_for_check(ago, now)
+            self._become_overdue(ago, now)
             self.start_checker(now)
+        elif over is not None:
+            self.tell(events.Forgiven(self.name, now, max(now - ago - over, NOTHING), by))
 
     # Requests and approval
 
     def ask(self, now: datetime) -> Decision:
-        """What to do about a request that has just come in.
+        """Decide about a request that has just come in.
 
-        A Request in return waits: when it wakes, ``answer`` has the answer; when the peer goes
+        A returned Request waits.  When it wakes, ``answer`` has the decision; when the peer goes
         away, ``withdraw`` it.
         """
         self.advance(now)
@@ -313,7 +365,7 @@ class Client:
         return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
     def answer(self, request: Request, now: datetime) -> Decision:
-        """What has become of a request that waited; the request itself while it still waits."""
+        """Return the decision about a request that waited, or the request while it still waits."""
         self.advance(now)
         if not request.settled:
             return request
@@ -323,7 +375,7 @@ class Client:
         return self._refuse(why, now) if why else Give()
 
     def reconsider(self, now: datetime, *, approved: bool) -> Give | Refuse:
-        """What to do now about a request that was to be given the secret some time ago.
+        """Decide again, just before the secret is sent, about a request that was granted earlier.
 
         ``approved``: it has waited for approval, and need not do so again.
         """
@@ -341,17 +393,17 @@ class Client:
 
     @property
     def _barred(self) -> Rejection | None:
-        """Why the client may have nothing, whatever anybody says to it."""
+        """The reason for which the client may have nothing, even if its request is approved."""
         if not self.life.enabled:
             return Rejection.DISABLED
         return Rejection.OVERDUE if self.overdue else None
 
     def withdraw(self, request: Request, now: datetime) -> None:
-        """The peer has gone away: nobody waits any more."""
+        """Forget a request whose peer has gone away."""
         if self._approval.withdraw(request):
             self.tell(events.Withdrawn(self.name, now))
 
-    def judge(self, now: datetime, *, approved: bool, by: str = "") -> None:
+    def give_verdict(self, now: datetime, *, approved: bool, by: str = "") -> None:
         """Approve or deny all that wait, and all that ask within the approval duration.
 
         Without effect on a disabled client: enabling it later must not find an old verdict.
@@ -359,19 +411,21 @@ class Client:
         self.advance(now)
         if not self.life.enabled:
             return
-        self.tell(events.Judged(self.name, now, approved, by))
-        waited = self._approval.judge(now, self.settings.approval_duration, approved=approved)
+        self.tell(events.VerdictGiven(self.name, now, approved, by))
+        waited = self._approval.give_verdict(
+            now, self.settings.approval_duration, approved=approved
+        )
         self._reject(0 if approved else waited, Rejection.DENIED, now)
 
     def secret_sent(self, now: datetime) -> None:
-        """The client boots now: give it more time than usual to be seen alive again."""
+        """Give the client its extended timeout, because it boots with the secret now."""
         self.advance(now)
         if self.life.expires is not None and not self.overdue:
             self.life = self.life.until(now + self.settings.extended_timeout)
         self.tell(events.SecretSent(self.name, now))
 
     def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
-        """Take over what has changed in the configuration files since they were last read."""
+        """Take over the changes in the configuration files since they were last read."""
         if configured == self.configured and not self.added:
             return
         self.added = False
@@ -386,9 +440,9 @@ class Client:
             self.disable(now, Why.CONFIGURATION)
 
     def change(self, now: datetime, by: str = "", **values: Any) -> None:  # noqa: ANN401 - replace() checks names
-        """Give settings new values; what is under way moves by the difference.
+        """Give settings new values; a running timeout or interval moves by the difference.
 
-        Raises AdministratorError for a value that cannot be.
+        Raises AdministratorError for an invalid value.
         """
         self._replace(replace(self.settings, **values), now, by)
 
@@ -399,7 +453,7 @@ class Client:
             return
         self.life = self.life.moved(self.settings.timeout - old.timeout)
         if self.life.expires is not None and self.life.expires > now:
-            self._overdue_until = None
+            self._end_wait()
         if self._checker_due is not None:
             self._checker_due += self.settings.interval - old.interval
         if "key_id" in changed:
@@ -424,23 +478,23 @@ class Client:
 
 
 def differences(one: ClientSettings, other: ClientSettings) -> tuple[str, ...]:
-    """The names of the settings that differ."""
+    """Return the names of the settings that differ."""
     return tuple(name for name in _NAMES if getattr(one, name) != getattr(other, name))
 
 
 def merged(
     configured: ClientSettings, before: ClientSettings, in_force: ClientSettings
 ) -> ClientSettings:
-    """The settings to use now: what the files have changed since ``before``, else ``in_force``."""
+    """Return ``in_force``, with the settings that the files have changed since ``before``."""
     changed = differences(configured, before)
     return replace(in_force, **{name: getattr(configured, name) for name in changed})
 
 
-def _nobody(_event: events.Event) -> None:
-    """Whom a client tells that is in no registry."""
+def _ignore(_event: events.Event) -> None:
+    """Default for ``tell``: ignores events."""
 
 
 def exit_code(wait_status: int) -> int:
-    """The exit status in a status of wait(2), or minus the number of the signal that ended it."""
+    """Return the exit status in a wait(2) status, or minus the number of the signal."""
     signal = wait_status & 0x7F
     return -signal if signal else wait_status >> 8

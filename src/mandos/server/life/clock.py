@@ -1,53 +1,53 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The time that clients live by: it passes while the machine runs.
+"""The clock of the clients' lives: its time passes while the machine runs.
 
-It follows CLOCK_MONOTONIC (clock_gettime(2)), so setting the machine's date neither expires a
-client nor saves one, and it stands still while the machine is suspended.  It also stands still
+It follows CLOCK_MONOTONIC (clock_gettime(2)).  So it stands still while the machine is suspended,
+and setting the machine's date neither expires a client nor keeps one alive.  It also stands still
 while it is held (``link_loss = hold``).  It runs on while the server itself is stopped, starved or
-busy: strangers may be able to cause that, and ``client.py`` holds the rule for clients that could
-not be checked.  :meth:`Clock.date` gives the date that people would call a time.
+busy, since strangers may be able to cause that; ``client.py`` has the rule for clients that could
+not be checked.  :meth:`Clock.date` converts its time to the machine's date.
 """
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-#: Seconds between two looks at the clock; whoever drives the server keeps to it.
+#: Seconds between two calls of ``beat``; the timer keeps to it.
 BEAT = 1.0
-#: Seconds without a look after which the server must have been unable to hear its checkers.
+#: Seconds without a call after which the server must have been unable to hear its checkers.
 BLIND = 2.0
-#: Dates that are wrong by less are left alone, so that one date does not change from look to look.
+#: Smaller errors of dates stay, so that one date does not change from call to call.
 _TOLERANCE = timedelta(seconds=1)
-
-
-def _date() -> datetime:
-    return datetime.now(UTC)
 
 
 class Clock:
     """Counts the time during which the machine runs and the clock is not held.
 
+    ``monotonic`` reads CLOCK_MONOTONIC in seconds, ``date`` the machine's date.
+    ``holds`` is how often the clock has been held so far.
+
     ``on_shift`` is told the seconds for which it stood still, or by how many the machine's date was
     set: dates that were written down before are then no longer right.  ``on_stall`` is told the
-    seconds for which nothing looked at the clock, when they are more than BLIND, before ``now``
-    returns: so much later the server hears of things that may have happened in between.
+    seconds since the last beat, when they are more than BLIND, before ``now`` returns: so much
+    later the server hears of things that may have happened in between.  Beats come by the event
+    loop's timer.  Other looks at the clock do not count, since one long turn of the loop may have
+    many.  A stall while the clock is held takes no time by it, and is not reported.
     """
 
-    def __init__(
-        self, monotonic: Callable[[], float] = time.monotonic, date: Callable[[], datetime] = _date
-    ) -> None:
+    def __init__(self, monotonic: Callable[[], float], date: Callable[[], datetime]) -> None:
         self._monotonic = monotonic
         self._date = date
         self._start = date()
-        self._seen = monotonic()
+        self._seen = self._heard = monotonic()
         self._passed = 0.0
         self._held = False
+        self.holds = 0
         self._offset = self._told = timedelta(0)
         self.on_shift: Callable[[float], object] = float
         self.on_stall: Callable[[float], object] = float
@@ -58,18 +58,21 @@ class Clock:
         return self._held
 
     def now(self) -> datetime:
-        """The time; it never goes back."""
+        """Return the time; it never goes back."""
         monotonic = self._monotonic()
         since, self._seen = monotonic - self._seen, monotonic
         if not self._held:
             self._passed += max(since, 0.0)
-        if since > BLIND:
-            self.on_stall(since)
+        if (unheard := monotonic - self._heard) > BLIND:
+            self._heard = monotonic
+            if not self._held:
+                self.on_stall(unheard)
         return self._start + timedelta(seconds=self._passed)
 
     def beat(self) -> datetime:
-        """The time; notices what has made dates wrong, and tells."""
+        """Return the time; calls ``on_shift`` when saved dates have become wrong."""
         now = self.now()
+        self._heard = self._seen
         offset = self._date() - now
         if abs(offset - self._offset) > _TOLERANCE:
             self._offset = offset
@@ -81,14 +84,15 @@ class Clock:
     def hold(self) -> None:
         """Stand still until released."""
         self.now()
+        self.holds += not self._held
         self._held = True
 
     def release(self) -> None:
-        """Go on."""
+        """Let the time pass again."""
         self.now()
         self._held = False
         self.beat()
 
     def date(self, moment: datetime) -> datetime:
-        """The machine's date at a moment of this clock, as far as can be told now."""
+        """Return the machine's date at a moment of this clock, by the last look at both."""
         return moment + self._offset

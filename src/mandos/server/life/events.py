@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens in a client's life: whoever keeps, shows or acts on it listens to these."""
+"""Events in a client's life, for the parts that save them, show them or act on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Why(StrEnum):
-    """Who or what enabled or disabled a client."""
+    """The cause for which a client was enabled or disabled."""
 
     TIMEOUT = "timeout"
     ADMINISTRATOR = "administrator"
@@ -22,7 +22,7 @@ class Why(StrEnum):
 
 
 class Rejection(StrEnum):
-    """Why a request got nothing, in the words of the D-Bus signal Rejected."""
+    """The reason of a refusal, in the words of the D-Bus signal Rejected."""
 
     DISABLED = "Disabled"
     DENIED = "Denied"
@@ -41,7 +41,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Added(Event):
-    """The client is new in the registry; ``how`` is for people when it was known before."""
+    """The client is new in the registry; ``how`` tells people when it was known before."""
 
     by: str = ""
     how: str = ""
@@ -56,20 +56,20 @@ class Removed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Left(Removed):
-    """The client's section is missing from the files: it is remembered for a while."""
+    """The client's section is missing from the files; the client is remembered for a while."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten(Event):
-    """A client that had been removed is gone from the files too, or has come back changed.
+    """The server no longer remembers a removed client, or one whose section was missing for long.
 
-    The same holds for a client whose section has been missing for long.
+    A removed client is forgotten when its section is gone from the files or has changed there.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Enabled(Event):
-    """Somebody enabled the client."""
+    """The client is enabled, for the reason ``why``."""
 
     why: Why
     by: str = ""
@@ -100,7 +100,7 @@ class CheckerBegan(Event):
 
 @dataclass(frozen=True, slots=True)
 class CheckerStopped(Event):
-    """This run is to be killed; whatever becomes of it no longer counts."""
+    """This run is to be killed; its result no longer counts."""
 
     run: int
 
@@ -116,9 +116,9 @@ class CheckerCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed(Event):
-    """A run has failed after one that had not, or has cost the client its enabling.
+    """A run has failed, and is the first after a success, or the one that let the client expire.
 
-    ``failure`` is its exit status and its own words.
+    ``failure`` is its exit status and the last words of its output.
     """
 
     failure: str
@@ -126,7 +126,7 @@ class CheckFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CheckedOK(Event):
-    """The client was found alive, by a checker or by word of an administrator."""
+    """The client is alive, by a checker's result or an administrator's word."""
 
     by: str = ""
 
@@ -135,11 +135,18 @@ class CheckedOK(Event):
 class Overdue(Event):
     """The client's time is over, but the server is ``late`` with its check.
 
-    The client gets nothing until a check succeeds; without one by ``until`` it is disabled.
+    The client gets nothing until a check succeeds; if the check fails it is disabled.
     """
 
     late: timedelta
-    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forgiven(Event):
+    """An overdue client was found alive, ``time`` after its time was over; all is as before."""
+
+    time: timedelta
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,7 @@ class Withdrawn(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged(Event):
+class VerdictGiven(Event):
     """An administrator approved or denied the client."""
 
     approved: bool
@@ -185,4 +192,4 @@ class SettingsChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reconfigured(Event):
-    """The configuration files say something new of the client."""
+    """The client's section in the configuration files has changed."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All clients of the server: found by key ID or by name, and driven by one timer.
 
-Every event of every client passes through here to whoever listens.
+Every event of every client passes through here to the listeners.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.events import Event
-    from mandos.server.life.settings import ClientSettings
 
 
 class Registry:
     """The clients; names and key IDs are unique, which the configuration reader has checked.
 
-    ``removed`` are clients that an administrator has removed though the files have them, with what
-    the files say: as long as they say that, the clients do not come back.  ``absence`` remembers
-    the clients whose sections are missing.
+    ``removed`` are clients that an administrator has removed though the files have them, with their
+    settings there: while the files have the same settings, the clients do not come back.
+    ``absence`` remembers the clients whose sections are missing.
     """
 
     def __init__(
@@ -60,21 +60,21 @@ class Registry:
         return iter(self._by_name.values())
 
     def find(self, wanted: str) -> Client | None:
-        """The client with this key ID (64 lower-case hexadecimal digits)."""
+        """Return the client with this key ID (64 lower-case hexadecimal digits)."""
         return self._by_key_id.get(wanted)
 
     def named(self, name: str) -> Client | None:
-        """The client of this name."""
+        """Return the client of this name."""
         return self._by_name.get(name)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
-        """Hear every event of every client from now on."""
+        """Call ``listener`` with every event of every client from now on."""
         self._listeners.append(listener)
 
     def admit(self, settings: ClientSettings, now: datetime, by: str = "") -> None:
-        """Take in a client by an administrator's order.
+        """Add a client by an administrator's order.
 
-        Raises AdministratorError when its name or key ID is taken.
+        Raises AdministratorError when its name or key ID is in use.
         """
         if settings.name in self._by_name:
             raise AdministratorError(f"there is a client {settings.name} already")
@@ -91,14 +91,14 @@ class Registry:
         self.add(client, now, by, how)
 
     def add(self, client: Client, now: datetime, by: str = "", how: str = "") -> None:
-        """Take in a new client; its name and key ID must be free."""
+        """Add a new client; its name and key ID must be free."""
         self._by_name[client.name] = client
         client.tell = self._heard
         self._index_one(client)
         self._heard(events.Added(client.name, now, by, how))
 
     def remove(self, name: str, now: datetime, by: str = "") -> None:
-        """Let a client go for good, after its checker and its waiting requests have ended."""
+        """Remove a client for good, with its checker and its waiting requests."""
         client = self._by_name[name]
         if not client.added:
             self.removed[name] = client.configured
@@ -114,7 +114,7 @@ class Registry:
             del self._by_key_id[client.settings.key_id]
 
     def configure(self, configured: Iterable[ClientSettings], now: datetime) -> None:
-        """Take over what the configuration files say now: clients added, changed and removed."""
+        """Add, change and remove clients until the registry agrees with the configuration files."""
         wanted = {settings.name: settings for settings in configured}
         for client in list(self):
             if client.name not in wanted and not client.added:
@@ -136,11 +136,11 @@ class Registry:
         self._index()
 
     def next_deadline(self) -> datetime | None:
-        """When ``advance`` must be called next; it may turn out to have been too early."""
+        """Return the time for the next call of ``advance``; the call may find nothing to do."""
         return self._timers[0][0] if self._timers else None
 
     def advance(self, now: datetime, at_most: int = sys.maxsize) -> None:
-        """Let every client do what is due, but no more than so many for now."""
+        """Advance every client that is due, but not more than ``at_most`` of them."""
         for _turn in range(at_most):
             if not self._timers or self._timers[0][0] > now:
                 return
@@ -168,7 +168,7 @@ class Registry:
             self._by_key_id[client.settings.key_id] = client
 
     def _schedule(self, client: Client) -> None:
-        """Note a deadline that is earlier than the one noted; a later one is found in time."""
+        """Plan a call for a deadline that is earlier now; ``advance`` finds the later ones."""
         deadline = client.deadline
         noted = self._earliest.get(client.name)
         if deadline is not None and (noted is None or deadline < noted):

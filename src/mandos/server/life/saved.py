@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client as it was last saved, and how it lives on from there.
+"""A client as it was last saved, and its life after a restart.
 
-Pure.  The rules are in the manual page mandos(8), "PERSISTENT STATE".
+The rules are in the manual page mandos(8), "PERSISTENT STATE".  Pure.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
 
-#: How long a client is remembered after its section was last seen.
+#: A client is remembered for so long after its section was last seen.
 MEMORY = timedelta(days=90)
-#: How the log calls a client whose section is there again.
+#: The log's words for a client whose section is there again.
 BACK, STILL_DISABLED = "back", "back, and still disabled"
 
 
 class Saved(NamedTuple):
     """A client as it was last saved: the settings in force, those of the files, and its life.
 
-    ``absent`` is since when its section is missing from the files.
+    ``absent`` is the time since which its section is missing from the files.
     """
 
     settings: ClientSettings
@@ -47,7 +47,7 @@ def remembered(
     *,
     rebooted: bool = False,
 ) -> Client:
-    """A known client with its past, and what has changed in the files."""
+    """Return a known client with its saved life, and with the changes in the files."""
     settings = merged(configured, saved.configured, saved.settings)
     life = saved.life.moved(settings.timeout - saved.settings.timeout)
     if life.enabled and configured.name in disabled:
@@ -65,25 +65,25 @@ def _switched(life: Life, configured: ClientSettings, now: datetime) -> Life:
 
 
 def unknown_life(now: datetime) -> Life:
-    """The life of a client of which no more is known than that it must not be served."""
+    """Return the life of a client about which the list of disabled clients alone is left."""
     return Life(created=now, enabled=False).turned_off(now, Why.STATE_LOST)
 
 
 def outdated(saved: Saved, now: datetime) -> bool:
-    """Whether a client has been missing for so long that it is forgotten."""
+    """Return whether a client has been missing for so long that it is to be forgotten."""
     return saved.absent is not None and now - saved.absent > MEMORY
 
 
 def former_self(settings: ClientSettings, saved: Saved) -> bool:
-    """Whether this is the disabled client that is saved, under another name."""
+    """Return whether this section is the saved, disabled client under another name."""
     return refused(saved) and settings.key_id == saved.settings.key_id
 
 
 def refused(saved: Saved) -> bool:
-    """Whether a client with this key was disabled."""
+    """Return whether the saved client has a key and is disabled."""
     return bool(saved.settings.key_id) and not saved.life.enabled
 
 
 def renamed(former: str) -> str:
-    """How the log calls a disabled client that has another name now."""
+    """Return the log's words for a disabled client that has another name now."""
     return f"new, and disabled: it has the key of {former}, which was disabled"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one timer of the server: drives all clients by the clock."""
+"""The one timer of the server: advances all clients by the clock."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from mandos.server.life.events import Event
     from mandos.server.life.registry import Registry
 
-#: Clients that are driven before others get their turn.
+#: Clients that are advanced before other work of the event loop gets its turn.
 _BATCH = 256
 
 
 class Timer(Protocol):
-    """A call that is planned: asyncio.TimerHandle, for one."""
+    """A planned call, such as asyncio.TimerHandle."""
 
     def when(self) -> float:
-        """When the call comes, by the time of its loop."""
+        """Return the time of the call, by the clock of its loop."""
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Give up the call."""
 
 
 class Loop(Protocol):
-    """What plans calls: an event loop of asyncio, for one."""
+    """A planner of calls, such as an event loop of asyncio."""
 
     def time(self) -> float:
-        """The seconds that have passed, from any start."""
+        """Return the seconds that have passed, from any start."""
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Call in so many seconds."""
+        """Plan a call in ``delay`` seconds."""
 
 
 class Pacemaker:
@@ -51,7 +51,7 @@ class Pacemaker:
         self._beat()
 
     def stop(self) -> None:
-        """Drive nobody any more."""
+        """Advance the clients no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -70,7 +70,7 @@ class Pacemaker:
         self._timer = self._loop.call_later(delay, self._beat)
 
     def _heard(self, _event: Event) -> None:
-        """Wake earlier when there is something to do earlier."""
+        """Plan an earlier call when a deadline has become earlier."""
         deadline = self._registry.next_deadline()
         if self._timer is None or deadline is None or self._clock.held:
             return

@@ -19,6 +19,7 @@ MESSAGE_IDS: Mapping[Kind, str] = {
     Kind.ENABLED: "1726e4dea87a4b8aa3c9cc534d8b0e8a",
     Kind.DISABLED: "1ebfa3bfd8bd41f2ac318a8bce8b8ee7",
     Kind.OVERDUE: "e2ff811cebd24eefa6d61bb716bef453",
+    Kind.FORGIVEN: "ee42fb1e53934773a924c8eca66d2cdc",
     Kind.SECRET_SENT: "af4ea8a327844e1fb7d676e3a814354a",
     Kind.REHEARSED: "dbe63defb00d49a7929b4e0a620d0a15",
     Kind.UNDELIVERED: "0ddd58f2db2b49009f4ed99138d500ef",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.peer_identity import RawKeyAuthenticator, UnidentifiedError
+from mandos.server.requests.turns import source_of
 from mandos.tls import limits
 from mandos.tls.session import Session, TLSError, WouldBlock
 from mandos.wire import grammar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from mandos.server.requests.peer_identity import Authenticator, PeerIdentity
     from mandos.server.requests.sockets import Peer
+    from mandos.server.requests.turns import Turns
     from mandos.tls.credentials import Credentials, Priority
 
 
@@ -44,7 +46,7 @@ class TLS(NamedTuple):
     authenticator: Authenticator = RawKeyAuthenticator()
 
 
-class Vault(Protocol):
+class Judge(Protocol):
     """The protocol of the judge that decides which peer gets which secret."""
 
     async def judge(self, identity: PeerIdentity, peer: Peer, purpose: str) -> SealedSecret | None:
@@ -66,14 +68,19 @@ class Vault(Protocol):
 class Connection:
     """Serves one accepted, non-blocking socket; raises PeerError when the peer is at fault."""
 
-    def __init__(self, sock: socket.socket, peer: Peer, tls: TLS, vault: Vault) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: Peer, tls: TLS, judge: Judge, turns: Turns
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._peer = peer
-        self._vault = vault
-        self._authenticator = tls.authenticator
-        self._session = Session(tls.priority, tls.credentials, sock.fileno(), is_server=False)
-        limits.install(self._session.pointer)
+        self._tls = tls
+        self._judge = judge
+        self._turns = turns
+        self._source = source_of(peer)
+        self._session: Session
+        self._ending = contextlib.ExitStack()
+        self._ending.callback(sock.close)
         self._said = 0
         self._conversation = ServerConversation(self._loop.time())
 
@@ -84,11 +91,11 @@ class Connection:
 
     def close(self) -> None:
         """Free the session and close the socket."""
-        self._session.close()
-        self._socket.close()
+        self._ending.close()
 
     async def serve(self) -> None:
         """Hold the whole conversation."""
+        await self._begin()
         try:
             await self._greeting()
             await self._when_ready(self._session.handshake, grammar.HANDSHAKE_PIECES)
@@ -112,18 +119,29 @@ class Connection:
     async def _answer(self, identity: PeerIdentity) -> SealedSecret | bytes | None:
         """The answer to what the greeting asked for; None to refuse."""
         if self._conversation.purpose == grammar.STATUS:
-            return self._vault.describe(identity, self._peer)
+            return self._judge.describe(identity, self._peer)
         return await self._judged(identity)
 
+    async def _begin(self) -> None:
+        """Wait for the first turn, and make the session."""
+        await self._turns.begin(self._source)
+        if self._loop.time() > self._conversation.deadline:
+            raise self._conversation.too_late()
+        priority, credentials, _authenticator = self._tls
+        descriptor = self._socket.fileno()
+        self._session = Session(priority, credentials, descriptor, is_server=False)
+        self._ending.callback(self._session.close)
+        limits.install(self._session.pointer)
+
     async def _judged(self, identity: PeerIdentity) -> SealedSecret | None:
-        """Wait for the vault, but not longer than the peer does."""
+        """Wait for the judge, but not longer than the peer does."""
         descriptor = self._socket.fileno()
         try:
             async with asyncio.timeout(None) as patience:
                 self._loop.add_reader(descriptor, self._listen, patience)
                 try:
                     purpose = self._conversation.purpose
-                    return await self._vault.judge(identity, self._peer, purpose)
+                    return await self._judge.judge(identity, self._peer, purpose)
                 finally:
                     self._loop.remove_reader(descriptor)
         except TimeoutError as error:
@@ -147,13 +165,13 @@ class Connection:
         try:
             await self._send(secret.data)
         except BaseException:
-            self._vault.undelivered(identity, self._peer)
+            self._judge.undelivered(identity, self._peer)
             raise
-        self._vault.delivered(identity, self._peer, self._conversation.purpose)
+        self._judge.delivered(identity, self._peer, self._conversation.purpose)
 
     def _identified(self) -> PeerIdentity:
         try:
-            return self._authenticator.identify(self._session)
+            return self._tls.authenticator.identify(self._session)
         except UnidentifiedError as error:
             raise self._conversation.fail(str(error)) from error
 
@@ -193,6 +211,7 @@ class Connection:
         raise self._conversation.fail("the peer sent its part in too many pieces")
 
     async def _ready(self, *, writable: bool) -> None:
+        """Wait for the socket, and for a turn as long as the peer has not proved its identity."""
         descriptor = self._socket.fileno()
         woken: asyncio.Future[None] = self._loop.create_future()
         add, remove = (
@@ -200,13 +219,18 @@ class Connection:
             if writable
             else (self._loop.add_reader, self._loop.remove_reader)
         )
-        add(descriptor, _wake, woken)
+
+        def wake() -> None:
+            remove(descriptor)
+            if not self.authenticated:
+                self._turns.ask(self._source, woken)
+            elif not woken.done():
+                woken.set_result(None)
+
+        add(descriptor, wake)
         try:
             await woken
-        finally:
+        except asyncio.CancelledError:
             remove(descriptor)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+            self._turns.forget(self._source, woken)
+            raise

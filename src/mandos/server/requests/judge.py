@@ -46,7 +46,7 @@ class Trail(Protocol):
         """Return when all records are on disk; raises MachineError when that fails."""
 
 
-class ClientVault:
+class RegistryJudge:
     """Decides requests by the registry, and records the decisions."""
 
     def __init__(self, registry: Registry, clock: Clock, trail: Trail) -> None:

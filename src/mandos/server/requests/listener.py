@@ -17,11 +17,12 @@ from mandos.server.logs.tally import Tally
 from mandos.server.requests.attack import Useless
 from mandos.server.requests.connection import Connection
 from mandos.server.requests.sockets import peer_of
+from mandos.server.requests.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mandos.server.requests.connection import TLS, Vault
+    from mandos.server.requests.connection import TLS, Judge
     from mandos.server.requests.sockets import Peer
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ _TCP_OPTIONS = (
 _RESERVED = 2048
 #: Connections beyond the limit that may exist for a moment, while they are being ended.
 _OVERLAP = 16
+#: Connections that wait for their first turn at most; an eighth of all where there is less room, so
+#: that none is the oldest before it had the turns of a handshake.  The kernel keeps the others.
+_BEGINNING = 1024
 #: Lines about connections that failed, in a minute.
 _LINES = 100
 
@@ -62,13 +66,15 @@ class Listener:
     """
 
     def __init__(
-        self, listening: socket.socket, tls: TLS, vault: Vault, room: int | None = None
+        self, listening: socket.socket, tls: TLS, judge: Judge, room: int | None = None
     ) -> None:
         self.on_useless: Callable[[Useless, Peer], object] = _ignore
         self._listening = listening
         self._tls = tls
-        self._vault = vault
+        self._judge = judge
         self._room = room_for_connections() if room is None else room
+        self._most = min(_BEGINNING, self._room // 8 + 1)
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         # Both in the order in which they came; the second have proved their identity.
         self._open: dict[asyncio.Task[None], Connection] = {}
@@ -116,8 +122,8 @@ class Listener:
 
     def _accept(self) -> None:
         for _turn in range(_BATCH):
-            if len(self._tasks) > self._room + _OVERLAP:
-                return  # cancelled connections have to end first
+            if len(self._tasks) > self._room + _OVERLAP or self._turns.beginning >= self._most:
+                return  # cancelled connections have to end first, others have to begin
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -133,7 +139,7 @@ class Listener:
             log.debug("a connection ended before it began: %s", error.strerror)
             return
         if self._lacks.passes(error.strerror or ""):
-            log.error("cannot take more connections for a moment: %s", error.strerror)
+            log.error("cannot accept more connections for %g s: %s", _PAUSE, error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listening)
         loop.call_later(_PAUSE, self._resume)
@@ -149,7 +155,7 @@ class Listener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if len(self._open) + len(self._proved) >= self._room:
             self._make_room(peer)
-        connection = Connection(sock, peer, self._tls, self._vault)
+        connection = Connection(sock, peer, self._tls, self._judge, self._turns)
         task = asyncio.create_task(self._serve(connection, peer))
         self._tasks.add(task)
         self._open[task] = connection

@@ -128,7 +128,9 @@ def _inherited(descriptor: int) -> socket.socket:
     family, kind = listening.family, listening.type
     if kind != socket.SOCK_STREAM or family not in (socket.AF_INET, socket.AF_INET6):
         listening.close()
-        raise AdministratorError(f"--socket {descriptor} is not a TCP socket")
+        raise AdministratorError(
+            f"--socket {descriptor} is not a TCP socket", "bind it to a TCP port"
+        )
     listening.listen(_BACKLOG)
     listening.settimeout(0)
     return listening

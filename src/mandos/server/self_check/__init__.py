@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``mandos --check``: tries whether the server can do its work on this machine, as it is set up.
+"""``mandos --check``: tests whether the server can do its work on this machine, as it is set up.
 
 Every check does the real thing, as the user that the server becomes, and leaves nothing behind.
-What it needs is imported by whoever asks for it, not by the server.
+The server itself does not import this package.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from mandos.server.system.privileges import server_user
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.life.settings import ClientSettings
 
 __all__ = ["Finding", "Outcome", "report", "run"]
 
 
 def run(settings: ServerSettings) -> list[Finding]:
-    """Check everything; takes seconds, and as root needs the right to become the server's user."""
+    """Run all checks; takes seconds, and as root needs the right to become the server's user."""
     with _silence():
         return list(_findings(settings))
 
@@ -60,19 +60,19 @@ def _findings(settings: ServerSettings) -> Iterator[Finding]:
 
 
 def _guarded(what: str, found: Iterator[Finding]) -> Iterator[Finding]:
-    """What stops a check is a finding, and no reason to leave out the others."""
+    """Yield the findings of a check; an error that ends the check becomes a finding."""
     try:
         yield from found
     except (MandosError, OSError) as error:
         if isinstance(error, PermissionError) and os.geteuid() != 0:
             yield not_checked(what, str(error))
         else:
-            yield failed(what, f"this cannot be checked: {error}", "")
+            yield failed(what, f"the check stopped with an error: {error}", "")
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what the server's rooms would log out of the log: it is in the findings."""
+    """Suppress the log of the server's modules meanwhile: the findings have its contents."""
     log = logging.getLogger("mandos")
     before, log.propagate = log.propagate, False
     nothing = logging.NullHandler()

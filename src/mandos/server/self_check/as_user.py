@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Doing something as the server's user would, and coming back as who we are."""
+"""Runs a function with the rights of the server's user, in a child process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ _ANSWER = 1 << 24
 _SECONDS = 120.0
 
 
-def as_user(user: ServerUser, work: Callable[[], object]) -> Any:  # noqa: ANN401 - what JSON holds
-    """What ``work`` returns, done in a child process with the rights of ``user``.
+def as_user(user: ServerUser, work: Callable[[], object]) -> Any:  # noqa: ANN401 - a JSON value
+    """Run ``work`` in a child process with the rights of ``user``; returns its result.
 
-    It returns what JSON can hold; what it needs must have been imported.  Raises MachineError when
-    it fails, takes more than 120 s, or we may not become the user.
+    The result must be a JSON value.  ``work`` must find its modules imported, because the user may
+    be unable to read them.  Raises MachineError when ``work`` fails or takes more than 120 s, or
+    when we may not become the user.
     """
     return in_child(partial(_work_as, user, work))
 
 
-def in_child(work: Callable[[], object]) -> Any:  # noqa: ANN401 - what JSON holds
-    """The same with our own rights."""
+def in_child(work: Callable[[], object]) -> Any:  # noqa: ANN401 - a JSON value
+    """Run ``work`` in a child process with our own rights; else as ``as_user``."""
     answer = run_isolated(
         lambda: json.dumps(work()).encode(), memory=_MEMORY, size=_ANSWER, timeout=_SECONDS
     )

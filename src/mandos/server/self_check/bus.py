@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the system bus lets the server have its name, and whether Avahi will announce it."""
+"""Checks that the system bus lets the server have its name, and that Avahi will announce it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Facts(TypedDict):
 
 
 def check(settings: ServerSettings, user: ServerUser) -> Iterator[Finding]:
-    """Ask the bus, as the user who will."""
+    """Ask the bus for the name, and for Avahi's state, as the server's user."""
     if not settings.use_dbus and not settings.zeroconf:
         return
     facts: Facts = as_user(user, lambda: asyncio.run(_ask(own_name=settings.use_dbus)))
@@ -59,15 +59,15 @@ def check(settings: ServerSettings, user: ServerUser) -> Iterator[Finding]:
 
 
 def about_name(facts: Facts, user: ServerUser) -> Finding:
-    """Whether the server can be administered over the bus."""
+    """Report whether the server can be administered over the bus."""
     if facts["problem"]:
         mend = "install and start dbus, or set use_dbus = no in mandos.conf"
-        return warning(DBUS, f"there is no system bus: {facts['problem']}", mend)
+        return warning(DBUS, f"cannot connect to the system bus: {facts['problem']}", mend)
     if facts["owner"] is not None:
         return _owned(facts["owner"], facts["owner_uid"], user)
     if not facts["name_problem"]:
-        return ok(DBUS, f"the user {user.name} may have the name {NAME}")
-    said = f"the user {user.name} may not have the name {NAME}: {facts['name_problem']}"
+        return ok(DBUS, f"the user {user.name} may own the name {NAME}")
+    said = f"the user {user.name} may not own the name {NAME}: {facts['name_problem']}"
     if os.geteuid() != 0:
         return not_checked(DBUS, said)
     return failed(DBUS, said, _POLICY)
@@ -75,14 +75,14 @@ def about_name(facts: Facts, user: ServerUser) -> Finding:
 
 def _owned(process: int, uid: int | None, user: ServerUser) -> Finding:
     if uid == user.uid or os.geteuid() != 0:
-        return ok(DBUS, f"a server has the name {NAME}: {title(process)}")
+        return ok(DBUS, f"a server owns the name {NAME}: {title(process)}")
     owner = "an unknown user" if uid is None else f"the user {user_name(uid)}"
-    said = f"{title(process)} of {owner} has the name {NAME}, and {user.name} could not"
+    said = f"{title(process)} of {owner} owns the name {NAME}, so that {user.name} cannot"
     return warning(DBUS, said, "stop it before you start this server")
 
 
 def about_avahi(facts: Facts, settings: ServerSettings) -> Finding:
-    """Who announces the server."""
+    """Report whether Avahi or the server itself does the announcing, and whether that works."""
     if facts["avahi_problem"]:
         said = f"Avahi runs, but does not answer: {facts['avahi_problem']}"
         return warning(_ZEROCONF, said, "see: systemctl status avahi-daemon")
@@ -113,7 +113,7 @@ async def _ask(*, own_name: bool) -> Facts:
 
 
 async def _ask_for_name(bus: MessageBus, facts: Facts) -> None:
-    """See who has the name; if nobody, have it for a moment."""
+    """Ask for the owner of the name; when there is none, own the name for a moment."""
     owner, problem = await _call(bus, "GetConnectionUnixProcessID", "s", NAME)
     if not problem:
         facts["owner"] = owner
@@ -125,7 +125,7 @@ async def _ask_for_name(bus: MessageBus, facts: Facts) -> None:
 
 
 async def _ask_about_avahi(bus: MessageBus, facts: Facts) -> None:
-    """See whether Avahi is there, without starting it, and how it is."""
+    """Ask Avahi for its state, without starting it."""
     there, _problem = await _call(bus, "NameHasOwner", "s", AVAHI)
     if there:
         state = Message(AVAHI, "/", f"{AVAHI}.Server", "GetState", flags=MessageFlag.NO_AUTOSTART)
@@ -133,7 +133,7 @@ async def _ask_about_avahi(bus: MessageBus, facts: Facts) -> None:
 
 
 async def _call(bus: MessageBus, member: str, signature: str, *body: object) -> tuple[Any, str]:
-    """Call the bus itself; returns its answer, or what is wrong."""
+    """Call a method of the bus itself; returns its answer and an error, one of them empty."""
     call = Message(_BUS, _BUS_PATH, _BUS, member, signature=signature, body=list(body))
     return await _send(bus, call)
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the programs that checkers start are there for the server's user."""
+"""Checks that the server's user has the programs that the clients' checkers start."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mandos.server.self_check.findings import failed, not_checked, ok
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mandos.server.life.settings import ClientSettings
+    from mandos.client_settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.system.privileges import ServerUser
 
 CHECKERS = "checkers"
 _PLAIN = re.compile(r"\s*([A-Za-z0-9_./+:][A-Za-z0-9_./+-]*)(?=\s|$)")
-#: What sh(1) does by itself, or what begins something longer.
+#: Commands that sh(1) executes by itself, and words that begin longer commands.
 _SHELL = frozenset((
     ".", ":", "alias", "case", "cd", "command", "echo", "eval", "exec", "exit", "export", "false",
     "for", "if", "kill", "printf", "pwd", "read", "set", "shift", "test", "times", "trap", "true",
@@ -44,12 +44,12 @@ def check(clients: Sequence[ClientSettings], user: ServerUser) -> Iterator[Findi
     for program, path in zip(programs, found, strict=True):
         yield _finding(program, path, users[program], user)
     if unknown:
-        said = f"which program starts the checkers of {_names(unknown)}"
+        said = f"the checkers of {_names(unknown)} do not begin with the plain name of a program"
         yield not_checked(CHECKERS, said, f"run them by hand, as the user {user.name}")
 
 
 def program_of(checker: str) -> str | None:
-    """The program that a checker starts, None when only the shell can tell."""
+    """Return the program that a checker starts; None when only the shell could find out."""
     plain = _PLAIN.match(checker)
     return plain[1] if plain else None
 
@@ -58,7 +58,7 @@ def _finding(program: str, path: str | None, names: list[str], user: ServerUser)
     if path is not None:
         return ok(CHECKERS, f"the user {user.name} has {path}")
     said = f"the user {user.name} has no program {program}, needed by {_names(names)}"
-    return failed(CHECKERS, said, f"install it (apt install {program}), or write its whole path")
+    return failed(CHECKERS, said, f"install it (apt install {program}), or write its full path")
 
 
 def _names(names: list[str]) -> str:

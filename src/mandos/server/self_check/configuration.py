@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the configuration is valid, can be read again by the server's user, and is kept close."""
+"""Checks that the configuration is valid, readable at a reload, and closed to other users."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from mandos.server.self_check.findings import failed, failures, not_checked, ok,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.self_check.findings import Finding
     from mandos.server.system.privileges import ServerUser
 
@@ -34,22 +34,22 @@ CLIENTS = "clients"
 _RELOAD = "reload"
 _SECRETS = "secrets"
 _SEAL = "run mandos-keygen --password on the client, and put the new secret in the place of the old"
-#: How the reader's remark about open files begins; here they are findings of their own, as are
-#: those about secrets.
+#: The beginning of the reader's remark about open files.  Here open files are findings of their
+#: own, as are weak secrets.
 _EXPOSED = "everyone can read"
 
 
 def check_notices(settings: ServerSettings) -> Iterator[Finding]:
-    """What the reader of mandos.conf remarked; its errors have ended the program before."""
+    """Report the remarks of the reader of mandos.conf; its errors have ended the program before."""
     path = settings.configdir / "mandos.conf"
     for notice in settings.notices:
-        yield warning(MAIN, notice, "mend the name, or remove the line; see mandos.conf(5)")
+        yield warning(MAIN, notice, "correct the name, or remove the line; see mandos.conf(5)")
     if not settings.notices and path.exists():
         yield ok(MAIN, f"{path} is valid")
 
 
 def check(configdir: Path, user: ServerUser, clients: list[ClientSettings]) -> Iterator[Finding]:
-    """Read the clients' files; the clients are added to ``clients`` when there are no errors."""
+    """Check the clients' files; without errors, the clients are added to ``clients``."""
     with _remarks() as remarks:
         try:
             clients += load_clients(configdir)
@@ -67,7 +67,7 @@ def check(configdir: Path, user: ServerUser, clients: list[ClientSettings]) -> I
 
 
 def _problems(error: AdministratorError, user: ServerUser) -> Iterator[Finding]:
-    """A finding for each problem; what only root can read is none."""
+    """Yield a finding for each problem; a file that only root can read is not a failure."""
     for finding in failures(CLIENTS, error):
         if os.geteuid() != 0 and f"{user.name} may not" in finding.said:
             yield not_checked(CLIENTS, finding.said)
@@ -78,13 +78,13 @@ def _problems(error: AdministratorError, user: ServerUser) -> Iterator[Finding]:
 def _number(clients: list[ClientSettings], configdir: Path) -> Finding:
     if clients:
         return ok(CLIENTS, f"{len(clients)} in {configdir}, all valid")
-    mend = "put what mandos-keygen --password prints on a client into clients.conf"
-    return warning(CLIENTS, f"there are none in {configdir}", mend)
+    mend = "run mandos-keygen --password on a client, and copy its output into clients.conf"
+    return warning(CLIENTS, f"there are no clients in {configdir}", mend)
 
 
 @contextmanager
 def _remarks() -> Iterator[list[logging.LogRecord]]:
-    """What the reader of the clients' files logs meanwhile."""
+    """Collect the log lines of the reader of the clients' files meanwhile."""
     remarks = _Remarks()
     log = logging.getLogger(clients_conf.__name__)
     before = log.level
@@ -98,7 +98,7 @@ def _remarks() -> Iterator[list[logging.LogRecord]]:
 
 
 class _Remarks(logging.Handler):
-    """Keeps lines."""
+    """A log handler that keeps the lines."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -115,7 +115,7 @@ def _remarked(lines: list[logging.LogRecord]) -> Iterator[Finding]:
 
 
 def _reload(configdir: Path, user: ServerUser) -> Iterator[Finding]:
-    """The files are read as root at start, and as the server's user at each reload."""
+    """Read the files as the server's user, as each reload does; the start reads them as root."""
     if os.geteuid() != 0:
         yield not_checked(_RELOAD, "whether the server's user can read the configuration again")
         return
@@ -137,16 +137,17 @@ def _problems_of_reading(configdir: Path) -> list[str]:
 
 
 def _secrets(configdir: Path, user: ServerUser) -> Iterator[Finding]:
-    """Who else can read or change the files that hold the clients and their secrets."""
+    """Report other users' rights to read or change the files with the clients and their secrets."""
     paths = [Path(path) for path in in_child(lambda: _files_read(configdir))]
     found = [finding for path in paths for finding in _open_to_others(path, user)]
     yield from found
     if not found:
-        yield ok(_SECRETS, f"nobody else can read or change the {len(paths)} files of the clients")
+        said = f"no other user can read or change the {len(paths)} files of the clients"
+        yield ok(_SECRETS, said)
 
 
 def _files_read(configdir: Path) -> list[str]:
-    """The files that reading the clients opens, their secfiles included: sys.addaudithook."""
+    """Return the files that the reader of the clients opens, by sys.addaudithook; with secfiles."""
     opened: set[str] = set()
 
     def hear(event: str, arguments: tuple[object, ...]) -> None:
@@ -166,7 +167,7 @@ def _open_to_others(path: Path, user: ServerUser) -> Iterator[Finding]:
     elif mode & stat.S_IROTH and _can_be_reached(path):
         yield failed(_SECRETS, f"everyone can read {path}", f"run: chmod o-rwx {name}")
     if status.st_uid not in (0, user.uid):
-        said = f"{path} belongs to the user number {status.st_uid}, who can change it"
+        said = f"{path} belongs to the user with ID {status.st_uid}, who can change it"
         yield failed(_SECRETS, said, f"run: chown root {name}")
     if mode & (stat.S_IRGRP | stat.S_IWGRP) and status.st_gid not in (0, user.gid):
         group = _group_name(status.st_gid)

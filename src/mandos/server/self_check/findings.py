@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a check finds, and how a person or a program is told."""
+"""The findings of the checks, and their report for people and programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[1;31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
 
 class Outcome(Enum):
-    """How a check went; its value is the word that people read."""
+    """The outcome of a check; its value is the word in the report."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked: what, how it is, and how to mend it when it is not well."""
+    """One finding: the subject, its state, and the cure when it is not well."""
 
     outcome: Outcome
     what: str
@@ -40,27 +40,27 @@ class Finding:
 
 
 def ok(what: str, said: str) -> Finding:
-    """All is well."""
+    """Return the finding that all is well."""
     return Finding(Outcome.OK, what, said)
 
 
 def warning(what: str, said: str, mend: str) -> Finding:
-    """The server works, but not as well as it should."""
+    """Return the finding that the server works, but not as well as it should."""
     return Finding(Outcome.WARNING, what, said, mend)
 
 
 def failed(what: str, said: str, mend: str) -> Finding:
-    """The server does not work, or is not safe."""
+    """Return the finding that the server does not work, or is not safe."""
     return Finding(Outcome.FAILED, what, said, mend)
 
 
 def not_checked(what: str, said: str, mend: str = ROOT_CAN) -> Finding:
-    """Nobody knows."""
+    """Return the finding that this user could not check something."""
     return Finding(Outcome.NOT_CHECKED, what, said, mend)
 
 
 def failures(what: str, error: MandosError) -> Iterator[Finding]:
-    """A failure for each line of an error's message; the hint stands with the last."""
+    """Yield a failure for each line of an error's message; the last one has the hint."""
     *first, last = str(error).splitlines()
     for line in first:
         yield failed(what, line, "")
@@ -68,10 +68,10 @@ def failures(what: str, error: MandosError) -> Iterator[Finding]:
 
 
 def report(findings: Sequence[Finding], *, terminal: bool = False) -> tuple[str, int]:
-    """The text to print and the exit status: 0 when nothing failed, else 1.
+    """Return the text to print and the exit status: 0 when nothing failed, else 1.
 
-    A line for each finding and one for the sum; on a terminal with colours, and what mends it on a
-    line of its own.
+    The text has a line for each finding, and one for their number.  On a terminal it has colours,
+    and each cure has a line of its own.
     """
     show = _for_terminal if terminal else _in_one_line
     lines = [show(finding) for finding in findings]

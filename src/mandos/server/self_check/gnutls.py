@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether GnuTLS can do what Mandos asks of it: a handshake with raw public keys (RFC 7250)."""
+"""Checks that GnuTLS can do the handshake of Mandos, with raw public keys (RFC 7250)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _with_default(priority: str) -> Finding:
 def exchange(server_priority: str, client_priority: str) -> None:
     """Let a client with a fresh ed25519 key get a secret; raises MandosError.
 
-    The room is imported here, since whether it can be is a finding too.
+    The modules are imported here, because a failure of the import is a finding too.
     """
     from mandos.tls.credentials import Credentials, Priority  # noqa: PLC0415
     from mandos.tls.keys import generate_tls_key, key_id_of, key_id_of_public_pem  # noqa: PLC0415

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the server's user is there, can read Python's files, and may open enough files."""
+"""Checks that the server's user exists, can read Python's files, and may open enough files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _USER = "server's user"
 PYTHON = "Python's files"
 _DESCRIPTORS = "open files"
-#: The user's name of old systems is as good as the present one.
+#: The name of the server's user, and its name on old systems.
 _OWN_NAMES = ("_mandos", "mandos")
 _MAKE_USER = (
     "run: adduser --system --group --no-create-home --home /nonexistent _mandos"
@@ -33,20 +33,20 @@ _OWN_FILES = 64
 
 
 def check_user(user: ServerUser) -> Iterator[Finding]:
-    """Whether the server gives root up for a user of its own."""
+    """Report whether the server gives up root for a user of its own."""
     if os.geteuid() != 0:
-        yield not_checked(_USER, f"this is the user {user.name}, and so is what was checked")
+        yield not_checked(_USER, f"the checks ran as the user {user.name}, as the server would")
     elif user.name in _OWN_NAMES:
-        yield ok(_USER, f"{user.name} is there")
+        yield ok(_USER, f"the user {user.name} exists")
     else:
         said = f"there is no user _mandos; the server would run as {user.name}, which others use"
         yield warning(_USER, said, _MAKE_USER)
 
 
 def check_python(user: ServerUser) -> Iterator[Finding]:
-    """Whether the server's user can read what the server is made of."""
+    """Report whether the server's user can read the files of the imported modules."""
     if os.geteuid() != 0:
-        yield not_checked(PYTHON, f"whether others than {user.name} can read them")
+        yield not_checked(PYTHON, f"whether users other than {user.name} can read them")
         return
     modules = list(sys.modules.values())
     files = sorted({file for module in modules if (file := getattr(module, "__file__", None))})
@@ -54,7 +54,7 @@ def check_python(user: ServerUser) -> Iterator[Finding]:
 
 
 def readable(files: Iterable[str], user: ServerUser) -> Finding:
-    """Whether the user can read all these files."""
+    """Report whether the user can read all these files."""
     files = list(files)
     closed = as_user(user, lambda: [file for file in files if not os.access(file, os.R_OK)])
     if not closed:
@@ -68,11 +68,11 @@ def readable(files: Iterable[str], user: ServerUser) -> Finding:
 
 
 def check_descriptors(settings: ServerSettings, clients: int) -> Iterator[Finding]:
-    """Whether all clients can be served at once, as after a power cut, while checkers run."""
+    """Report whether the server can serve all clients at once, as after a power cut."""
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = clients + 2 * settings.checkers + _OWN_FILES
-    said = f"{clients} clients at once need up to {needed}, and {most} are allowed here"
-    mend = "raise LimitNOFILE= (systemctl edit mandos), or the limit of who starts the server"
+    said = f"{clients} clients at once need up to {needed}, and this machine allows {most}"
+    mend = "raise LimitNOFILE= (systemctl edit mandos); without systemd raise ulimit -Hn"
     if most == resource.RLIM_INFINITY or most >= needed:
         yield ok(_DESCRIPTORS, said)
     elif most < _OWN_FILES:

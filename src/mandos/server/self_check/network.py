@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether clients of the link can find the server: interfaces, IPv6, multicast."""
+"""Checks that clients on the link can find the server: interfaces, IPv6, multicast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MULTICAST = "Zeroconf"
 
 
 def check(settings: ServerSettings) -> Iterator[Finding]:
-    """Check the interface that was named, and the addresses by which clients find us."""
+    """Check the interface from the settings, and the addresses at which clients find the server."""
     if settings.interface:
         yield _interface(settings.interface)
     if settings.use_ipv6 and not settings.address:
@@ -32,7 +32,7 @@ def check(settings: ServerSettings) -> Iterator[Finding]:
 
 
 def check_multicast(settings: ServerSettings, why: str) -> Finding:
-    """Whether the server could announce itself; ``why`` it has to."""
+    """Report whether the server can announce itself; ``why`` Avahi does not do it."""
     family = socket.AF_INET6 if settings.use_ipv6 else socket.AF_INET
     try:
         channel = Channel(family)
@@ -42,13 +42,14 @@ def check_multicast(settings: ServerSettings, why: str) -> Finding:
         finally:
             channel.close()
     except OSError as error:
-        said = f"{why}, and the server cannot do without: {error.strerror}"
-        return failed(_MULTICAST, said, "see who has UDP port 5353: ss -lunp; or run Avahi")
+        said = f"{why}, and the server cannot announce itself: {error.strerror}"
+        mend = "find the program that uses UDP port 5353 (ss -lunp), or run Avahi"
+        return failed(_MULTICAST, said, mend)
     return ok(_MULTICAST, f"{why}; the server announces itself")
 
 
 def _chosen(interface: str) -> list[int]:
-    """The interfaces that the server uses, of those that are there."""
+    """Return the existing interfaces that the server uses."""
     if interface:
         index = interface_index(interface)
         return [index] if index else []
@@ -58,16 +59,17 @@ def _chosen(interface: str) -> list[int]:
 def _interface(name: str) -> Finding:
     index = interface_index(name)
     if not index:
-        mend = "see: ip link; the server waits for it"
+        mend = "compare with the output of ip link; the server waits until it exists"
         return warning(INTERFACE, f"{name} does not exist", mend)
     if index not in usable_interfaces() + loopback_interfaces():
-        mend = f"run: ip link set {name} up; see whether its cable is plugged in"
-        return warning(INTERFACE, f"{name} is not up and running as a network of many", mend)
+        mend = f"run: ip link set {name} up; and check its cable"
+        said = f"{name} is not up, has no carrier, or is not a broadcast network"
+        return warning(INTERFACE, said, mend)
     return ok(INTERFACE, f"{name} is up")
 
 
 def _link_local(interface: str) -> Finding:
-    """Clients connect to link-local addresses, since they need nobody to configure them."""
+    """Report link-local addresses: clients connect to them, as they need no configuration."""
     indexes = _chosen(interface)
     having = [index for index in indexes if any(_is_link_local(it) for it in addresses6(index))]
     if having:
@@ -76,7 +78,7 @@ def _link_local(interface: str) -> Finding:
     names = ", ".join(interface_name(index) for index in indexes) or "no interface that is up"
     return warning(
         _IPV6,
-        f"there is no link-local address on {names}, and clients look for one",
+        f"there is no link-local address on {names}, and clients connect to such addresses",
         "see: ip -6 address; sysctl net.ipv6.conf.all.disable_ipv6",
     )
 

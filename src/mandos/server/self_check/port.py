@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the server can listen where its settings say, and who is there already if not."""
+"""Checks that the server can listen on its port; if not, names the program that does so already."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OWN_USERS = ("_mandos", "mandos")
 
 
 def check(settings: ServerSettings) -> Iterator[Finding]:
-    """Listen for a moment, as the server will; as it is root then, so should we be."""
+    """Listen for a moment, as the server will; like the server, this needs root for low ports."""
     if settings.socket is not None:
         yield _inherited(settings.socket)
         return
@@ -58,7 +58,7 @@ def _refused(settings: ServerSettings, error: MachineError) -> Iterator[Finding]
     reason = cause.errno if isinstance(cause, OSError) else None
     found = listeners(settings.port) if reason == errno.EADDRINUSE else []
     if reason == errno.EACCES and os.geteuid() != 0:
-        yield not_checked(PORT, f"port {settings.port} is for root")
+        yield not_checked(PORT, f"only root may listen on port {settings.port}")
     elif not found:
         yield failed(PORT, str(error), error.hint or "")
     for listener in found:
@@ -68,14 +68,14 @@ def _refused(settings: ServerSettings, error: MachineError) -> Iterator[Finding]
 def _held(port: int, listener: Listener) -> Finding:
     if listener.process is None:
         user = user_name(listener.uid)
-        said = f"port {port} is in use by a program of the user {user}; root could see which"
+        said = f"port {port} is in use by a program of the user {user}; only root can see its name"
         if user in _OWN_USERS:
-            return warning(PORT, said, "leave it, if that is the server")
+            return warning(PORT, said, "do nothing if that is the server")
         return failed(PORT, said, "stop that program, or choose another port")
     said = f"port {port} is in use by {title(listener.process)}"
     if is_mandos(listener.process):
-        return warning(PORT, f"{said}: a Mandos server runs", "stop it before you start another")
+        return warning(PORT, f"{said}, a Mandos server", "stop it before you start another")
     if listener.process == _SERVICE_MANAGER:
-        mend = "see: systemctl list-sockets; with a socket unit for mandos all is well"
+        mend = "see: systemctl list-sockets; do nothing if a socket unit for mandos has the port"
         return warning(PORT, said, mend)
     return failed(PORT, said, "stop that program, or choose another port")

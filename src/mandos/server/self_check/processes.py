@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has what on this machine, as /proc tells: locks, ports, names of processes."""
+"""Reads /proc: the holders of locks and ports, and the names of processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LISTENING = "0A"
 
 
 class Listener(NamedTuple):
-    """Who listens on a port; the process is known to root, and to its owner."""
+    """A listening socket's user and process; only root and that user can see the process."""
 
     uid: int
     process: int | None
 
 
 def title(process: int) -> str:
-    """A process as messages show it."""
+    """Return a process as messages show it: its name and ID."""
     try:
         name = (_PROC / str(process) / "comm").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -33,7 +33,7 @@ def title(process: int) -> str:
 
 
 def user_name(uid: int) -> str:
-    """A user by name, or by number when it has none."""
+    """Return a user's name, or its ID when it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -41,7 +41,7 @@ def user_name(uid: int) -> str:
 
 
 def is_mandos(process: int) -> bool:
-    """Whether the process is a Mandos server, judged by the command that started it."""
+    """Return whether the process is a Mandos server, judged by the command that started it."""
     try:
         words = (_PROC / str(process) / "cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -50,10 +50,10 @@ def is_mandos(process: int) -> bool:
 
 
 def holder_of_lock(path: Path) -> int | None:
-    """The process that has a flock(2) on a file: proc(5), /proc/locks.
+    """Return the process that has a flock(2) on a file: proc(5), /proc/locks.
 
-    Some file systems have another device number there than stat(2) shows; what a Mandos server
-    has locked is believed to be the file all the same.
+    On some file systems that table and stat(2) show different device numbers.  A lock of a Mandos
+    server on the same inode number counts even then.
     """
     status = path.stat()
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
@@ -69,14 +69,14 @@ def holder_of_lock(path: Path) -> int | None:
 
 
 def listeners(port: int) -> list[Listener]:
-    """Who listens on a TCP port of this network namespace: proc_pid_net(5)."""
+    """Return the listening sockets on a TCP port of this network namespace: proc_pid_net(5)."""
     found = dict(_sockets_on(port))
     owners = dict(_owners(set(found)))
     return [Listener(uid, owners.get(inode)) for inode, uid in found.items()]
 
 
 def _sockets_on(port: int) -> Iterator[tuple[int, int]]:
-    """Inode and user of each listening socket."""
+    """Yield the inode and the user of each listening socket on the port."""
     for table in ("tcp", "tcp6"):
         for line in _lines(_PROC / "self" / "net" / table)[1:]:
             words = line.split()
@@ -85,7 +85,7 @@ def _sockets_on(port: int) -> Iterator[tuple[int, int]]:
 
 
 def _owners(inodes: set[int]) -> Iterator[tuple[int, int]]:
-    """A process for each inode of a socket, as far as we may look."""
+    """Yield a process for each socket's inode, from the processes that we may look into."""
     names = {f"socket:[{inode}]": inode for inode in inodes}
     for process in (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()):
         try:

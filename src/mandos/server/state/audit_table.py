@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 #: Kinds of records that any machine on the network can cause.
-PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE}
+PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE, Kind.FORGIVEN}
 #: How long repetitions go into one record.
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.

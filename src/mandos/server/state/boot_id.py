@@ -4,7 +4,8 @@
 
 The kernel makes an ID for each boot (proc_sys_kernel(5), random/boot_id); the state directory keeps
 the ID of the boot in which the server last served.  A thief may be able to crash the server from
-the network, but not to start its machine anew, so ``client.py`` forgives more after the latter.
+the network, but not to start its machine anew, so ``life/client.py`` forgives a client more after
+the latter.
 Every doubt counts as "only the server".
 """
 
@@ -39,7 +40,10 @@ class LastBoot:
         try:
             _overwrite(self._path, f"{self._now}\n".encode())
         except OSError as error:
-            log.warning("cannot write %s: %s", self._path, error.strerror)
+            log.warning(
+                "cannot write %s: %s: a power cut will count as a restart of the server alone",
+                *(self._path, error.strerror),
+            )
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as worse:

@@ -18,15 +18,14 @@ import logging
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from mandos.client_settings import DURATIONS, SETTINGS, ClientSettings, ValueKind
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
 from mandos.server.state.audit_table import AuditTable, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
@@ -46,15 +45,16 @@ DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 
 #: Origin of a client: the files, or an administrator's order; or an administrator removed it.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
-_DURATIONS = frozenset(
-    field.name for field in fields(ClientSettings) if isinstance(field.default, timedelta)
+_DURATIONS = frozenset(setting.name for setting in SETTINGS if setting.kind in DURATIONS)
+_IN_JSON = sorted(
+    (setting for setting in SETTINGS if setting.kind is not ValueKind.SECRET),
+    key=lambda setting: not setting.own,
 )
-_IN_JSON = tuple(
-    field.name for field in fields(ClientSettings) if field.name not in ("name", "secret")
-)
-_values_in_json = attrgetter(*_IN_JSON)
+_NAMES = tuple(setting.name for setting in _IN_JSON)
+_KNOWN = frozenset(_NAMES)
+_values_in_json = attrgetter(*_NAMES)
 #: The first of these are each client's own; most clients have the others in common.
-_OWN = _IN_JSON.index("host") + 1
+_OWN = sum(setting.own for setting in _IN_JSON)
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _MICROSECOND = timedelta(microseconds=1)
 #: The columns of a life as they are read, and the statement that writes them.
@@ -440,13 +440,13 @@ def _own_name() -> str:
 
 def _text(settings: ClientSettings) -> str:
     values = _values_in_json(settings)
-    own = _encode(dict(zip(_IN_JSON, values[:_OWN], strict=False)))
+    own = _encode(dict(zip(_NAMES, values[:_OWN], strict=False)))
     return f"{own[:-1]},{_text_of_common(values[_OWN:])[1:]}"
 
 
 @lru_cache(maxsize=1024)
 def _text_of_common(values: tuple[object, ...]) -> str:
-    named = dict(zip(_IN_JSON[_OWN:], values, strict=True))
+    named = dict(zip(_NAMES[_OWN:], values, strict=True))
     numbers = {
         name: value // _MICROSECOND for name, value in named.items() if isinstance(value, timedelta)
     }
@@ -454,11 +454,17 @@ def _text_of_common(values: tuple[object, ...]) -> str:
 
 
 def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None) -> ClientSettings:
+    """Read saved settings; ``known`` itself when they are equal to it.
+
+    A setting that is missing has its default.  A setting that only a later version knows is
+    ignored.  It stays in the database until the client's settings are written again.
+    """
     if known is not None and secret == known.secret and text == _text(known):
         return known
-    values = json.loads(text)
+    values = {key: value for key, value in json.loads(text).items() if key in _KNOWN}
     values.update({key: timedelta(microseconds=values[key]) for key in _DURATIONS & values.keys()})
-    return ClientSettings(name=name, secret=secret, **values)
+    settings = ClientSettings(name=name, secret=secret, **values)
+    return known if settings == known else settings
 
 
 def _client_row(kept: Kept) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.server.audit.records import LEFT, Kind, Record
+from mandos.server.audit.records import LEFT, STARTED_ANEW, Kind, Record
 from mandos.server.life.client import Client
 from mandos.server.life.events import Why
 from mandos.server.life.saved import (
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.saved import Saved
-    from mandos.server.life.settings import ClientSettings
     from mandos.server.state.store import State
 
 
@@ -151,8 +151,16 @@ def _turned(client: Client, saved: Saved, now: datetime) -> Iterable[Record]:
         yield _record(Kind.ENABLED, client, now, detail=Why.CONFIGURATION)
     elif client.overdue:
         yield _record(Kind.OVERDUE, client, now, detail="the server was not running")
+    elif _given_anew(client, saved, now):
+        yield _record(Kind.FORGIVEN, client, now, detail=STARTED_ANEW)
     elif saved.life.enabled:
         yield from _found_disabled(client, now)
+
+
+def _given_anew(client: Client, saved: Saved, now: datetime) -> bool:
+    """Whether the client's time was over, and it has a whole timeout: the machine was off."""
+    over = saved.life.expires is not None and saved.life.expires <= now
+    return over and client.life.expires == now + client.settings.timeout
 
 
 def _found_disabled(client: Client, now: datetime) -> Iterable[Record]:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.errors import MachineError
     from mandos.server.audit.records import Record
     from mandos.server.life.life import Life
     from mandos.server.life.saved import Saved
-    from mandos.server.life.settings import ClientSettings
 
 
 class Kept(NamedTuple):

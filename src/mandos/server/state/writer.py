@@ -54,8 +54,8 @@ _PATIENCE = 10_000
 class Keeper:
     """Saves the clients of a registry; needs a running event loop.
 
-    ``tell`` gets every record once it has been written, or could not be.  ``trouble`` says why the
-    state cannot be written at present, and ``on_trouble`` is called when that changes.
+    ``tell`` is called with every record after it was written, or could not be.  ``trouble`` says
+    why the state cannot be written at present, and ``on_trouble`` is called when that changes.
     """
 
     def __init__(
@@ -140,10 +140,12 @@ class Keeper:
         """Write the remaining changes; harmless when repeated."""
         if self._task.done():
             return
+        if self._clock.held:
+            self.save_dates()  # the next run shall know how long the clock stood still
         try:
             await self.durable()
         except MachineError as error:
-            log.critical("the last changes are lost: %s", error)
+            log.critical("the last changes of the clients' state are not saved: %s", error)
         self._task.cancel()
         await asyncio.wait([self._task])
         if self._later is not None:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Becoming a daemon: daemon(7), "SysV Daemons".
 
-Whoever started the server gets the terminal back when the server serves, with exit status 0, or
-when it has failed, with what it said and its exit status.
+The command that started the server ends when the server serves, with exit status 0, or when it has
+failed, after its message and with its exit status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Background:
     """A server that has left its terminal but still speaks there, until it is ready."""
 
     def __init__(self) -> None:
-        """Returns in the background only; the caller's process stays behind until ``ready``."""
+        """Fork; returns in the new process only.  The caller's process waits for ``ready``."""
         reading, self._writing = os.pipe()
         first = os.fork()
         if first:
@@ -27,11 +27,11 @@ class Background:
             os._exit(0)
 
     def failed(self, exit_code: int) -> None:
-        """Tell whoever waits that the server does not start."""
+        """End the waiting process with this exit status: the server does not start."""
         os.write(self._writing, bytes((exit_code,)))
 
     def ready(self) -> None:
-        """Let whoever waits go, and leave the terminal."""
+        """End the waiting process with exit status 0, and leave the terminal."""
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):
@@ -42,7 +42,7 @@ class Background:
 
 
 def _outcome(reading: int, child: int) -> int:
-    """The exit status that the server tells, or 70 when it ends without a word."""
+    """Return the exit status that the server sends, or 70 when it ends without sending one."""
     os.waitpid(child, 0)
     told = os.read(reading, 1)
     return told[0] if told else 70

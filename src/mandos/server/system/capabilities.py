@@ -3,8 +3,8 @@
 """Linux capabilities: the C functions that we call, each declared once.
 
 Manual pages capabilities(7), capset(2), prctl(2); numbers from linux/capability.h, linux/prctl.h
-and linux/securebits.h.  A failure is an OSError, as everywhere in the standard library.  All of it
-concerns the calling thread alone, and what that thread starts later.
+and linux/securebits.h.  A failure is an OSError, as everywhere in the standard library.  All
+changes apply to the calling thread alone, and to the threads and programs that it starts later.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CAP_AMBIENT = 47
 _CAP_AMBIENT_RAISE = 2
 _CAP_AMBIENT_CLEAR_ALL = 4
 
-#: User ID 0 means nothing to programs, a change of user nothing to capabilities, and so it stays:
+#: User ID 0 gives programs no capabilities, a change of user takes none, and this cannot be undone:
 #: NOROOT, NO_SETUID_FIXUP and the lock of each, and KEEP_CAPS locked at 0.
 _SECURE_BITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5
 
@@ -78,8 +78,8 @@ _prctl = _call("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 def lock(*kept: int) -> None:
     """Make a change of user keep the capabilities, and forbid all but ``kept`` to later programs.
 
-    The second half needs CAP_SETPCAP.  Without it those limits stay as they were, which
-    ``forbid_new_privileges`` makes harmless.
+    To forbid them needs CAP_SETPCAP.  Without it later programs may gain them as before, until
+    ``forbid_new_privileges``.
     """
     with contextlib.suppress(PermissionError):
         _prctl(_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -91,10 +91,9 @@ def lock(*kept: int) -> None:
 
 
 def keep_only(*kept: int) -> frozenset[int]:
-    """Drop all capabilities but ``kept``; returns those of them that are there.
+    """Drop all capabilities but ``kept``; returns those of ``kept`` that we have.
 
-    They are handed on to every program that is started, also to one that is no file with
-    capabilities of its own (ambient set).
+    Every program that we start gets them too, even if its file has no capabilities (ambient set).
     """
     left = frozenset(kept) & _permitted()
     _prctl(_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
@@ -111,12 +110,12 @@ def keep_only(*kept: int) -> frozenset[int]:
 
 
 def forbid_new_privileges() -> None:
-    """From now on no program, whatever its file says, gains rights that we do not have."""
+    """Keep all later programs from gaining rights that we lack, by set-user-ID bit or file."""
     _prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def new_privileges_forbidden() -> bool:
-    """Whether that is so already."""
+    """Return whether later programs already cannot gain new rights."""
     return bool(_prctl(_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
 
 
@@ -132,7 +131,7 @@ def _permitted() -> frozenset[int]:
 
 
 def _bounding_set() -> list[int]:
-    """What programs may still gain; the kernel says EINVAL after the last one it knows."""
+    """Return the capabilities that programs may gain; the kernel's EINVAL marks the last one."""
     found = []
     for capability in range(2 * _WORD_BITS):
         try:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Becoming a daemon, giving up root, and the state directory (manual page mandos(8)).
+"""Gives up root, and makes the state directory and the PID file before (see mandos(8)).
 
 The server starts as root so that it can read files that are root's alone.  It then becomes a user
 of its own for good, with one capability left: CAP_NET_RAW, for checkers.
@@ -23,7 +23,7 @@ from mandos.server.system import capabilities
 
 log = logging.getLogger(__name__)
 
-#: Tried in this order; the number is what "nobody" means where no such user exists.
+#: The first of these users that exists; the number stands for "nobody" on machines without it.
 _USERS = ("_mandos", "mandos", "nobody")
 _NOBODY = 65534
 
@@ -31,7 +31,7 @@ PID_FILE = Path("/run/mandos.pid")
 
 
 class ServerUser(NamedTuple):
-    """Who the server is while it serves; a user without a name has its number for one."""
+    """The user as which the server serves; without a name, ``name`` has the number."""
 
     uid: int
     gid: int
@@ -39,7 +39,7 @@ class ServerUser(NamedTuple):
 
 
 def server_user() -> ServerUser:
-    """Return who the server will be: itself, or the server's own user when it is root."""
+    """Return the user as which the server will serve: the present one, or for root its own user."""
     if os.geteuid() != 0:
         return _user_of(os.geteuid(), os.getegid())
     for name in _USERS:
@@ -59,7 +59,7 @@ def _user_of(uid: int, gid: int) -> ServerUser:
 
 
 def allow_many_descriptors() -> None:
-    """Raise the limit of open files as far as it goes: every connection needs one."""
+    """Raise the limit of open files as far as possible: every connection needs one."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -67,10 +67,10 @@ def allow_many_descriptors() -> None:
 def give_up_root() -> None:
     """Become the server's own user for good, and drop every capability but CAP_NET_RAW.
 
-    That one is handed on to checkers (capabilities(7), ambient set): the file capabilities of
-    ping programs count for nothing where no new rights may be gained, which holds from here on
-    when we were root.  Must be called before any thread is started, since capabilities are a
-    thread's own.  Raises MachineError when the machine does not let us become that user.
+    Checkers inherit it (capabilities(7), ambient set), because from here on no program gains
+    rights by its file, as ping programs otherwise do.  Must be called before any thread is started,
+    since each thread has its own capabilities.  Raises MachineError when the machine does not let
+    us become that user.
     """
     if os.geteuid() == 0:
         user = server_user()
@@ -79,11 +79,14 @@ def give_up_root() -> None:
         capabilities.forbid_new_privileges()
     kept = capabilities.keep_only(capabilities.NET_RAW)
     if not kept and capabilities.new_privileges_forbidden():
-        log.warning("this machine withholds CAP_NET_RAW: fping cannot run as a checker")
+        log.warning(
+            "the server has no CAP_NET_RAW, so fping cannot run as a checker:"
+            " let the service or container have this capability"
+        )
 
 
 def _become(user: ServerUser) -> None:
-    """Take the user's identity: its group, the groups that it is a member of, then its number."""
+    """Take the user's groups, its own group, and then its user ID."""
     try:
         os.setgroups(os.getgrouplist(user.name, user.gid))
         os.setresgid(user.gid, user.gid, user.gid)
@@ -96,12 +99,12 @@ def _become(user: ServerUser) -> None:
 
 
 def make_state_directory(path: Path, user: ServerUser) -> None:
-    """Make the directory ``path`` the user's own, mode 0700, or check the one that is there.
+    """Make the directory ``path`` for the user, with mode 0700, or check the existing one.
 
-    To be called while we are still root.  Raises AdministratorError when what is there is a
-    symbolic link, is no directory or can be changed by others, who could forge the state;
-    MachineError when it cannot be made.  What is there is never changed.  One that belongs to
-    somebody else, as after a restore, is served from: ``obstacles.py`` says what is in the way.
+    To be called while we are still root.  An existing directory is never changed.  Raises
+    AdministratorError when ``path`` is a symbolic link, is no directory, or can be changed by other
+    users, who could forge the state; MachineError when it cannot be made.  A directory of another
+    user, as after a restore, is no error here: ``state/obstacles.py`` reports it.
     """
     try:
         path.mkdir(0o700)
@@ -125,7 +128,7 @@ def _cannot_make(path: Path, user: ServerUser, error: OSError) -> MachineError:
 
 
 def _give(path: Path, user: ServerUser) -> None:
-    """Hand a directory that we just made to the user; not one that took its place meanwhile."""
+    """Give the directory that we just made to the user, but not one that replaced it meanwhile."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(directory).st_uid == os.geteuid() != user.uid:
@@ -145,10 +148,13 @@ def _check_there(path: Path) -> None:
             f"name the directory itself: --statedir {_shown(str(path.resolve()))}",
         )
     if not stat.S_ISDIR(found.st_mode):
-        raise AdministratorError(f"the state directory {path} is no directory")
+        raise AdministratorError(
+            f"the state directory {path} is no directory", "move it away, or see --statedir"
+        )
     if stat.S_IMODE(found.st_mode) & 0o022:
         raise AdministratorError(
-            f"the state directory {path} has mode {stat.S_IMODE(found.st_mode):04o}",
+            f"other users can change the state directory {path}:"
+            f" it has mode {stat.S_IMODE(found.st_mode):04o}",
             f"leave it to its owner: {_shown('chmod', '0700', str(path))}",
         )
 
@@ -160,7 +166,7 @@ def _shown(*words: str) -> str:
 class PidFile:
     """The file with the daemon's process ID; opened early, as root, and written last.
 
-    Until then it names the daemon that runs already, if one does.
+    Until then it has the ID of a daemon that runs already, if there is one.
     """
 
     def __init__(self, path: Path = PID_FILE) -> None:

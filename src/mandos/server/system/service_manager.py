@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The service manager that started us, when one did: sd_notify(3), sd_listen_fds(3).
+"""Talks to the service manager that started us, if one did: sd_notify(3), sd_listen_fds(3).
 
-It hears by datagram how we are, hands us sockets, and expects a sign of life from time to time
+We send it our status by datagram, take its sockets, and send it a sign of life from time to time
 (sd_watchdog_enabled(3)).  Without a manager everything here does nothing.
 """
 
@@ -25,7 +25,7 @@ _VARIABLES = (
     "RUNTIME_DIRECTORY",
 )  # fmt: skip
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
-_DIGITS = 19  # what fits into 64 bits
+_DIGITS = 19  # as many fit into 64 bits
 #: Bytes of a status text; the manager reads 4096 of a message.
 _STATUS_LIMIT = 1024
 #: Seconds that a message may wait for a busy manager; then it is dropped.
@@ -34,11 +34,11 @@ _ONE_SOCKET = "name one ListenStream= in the socket unit, and no other Listen...
 
 
 class ServiceManager:
-    """Whom to tell how we are; built once, from the environment.
+    """The service manager that started us, if any; built once, from the environment.
 
-    ``watchdog_interval`` is how often, in seconds, ``watchdog`` must be called: half the time
-    after which the manager takes us for dead; None when it does not watch.  ``passed_sockets``
-    are the descriptors of the listening sockets that it opened for us, none or one;
+    ``watchdog_interval`` is the seconds between two calls of ``watchdog``: half the time after
+    which the manager takes us for dead; None when it does not watch.  ``passed_sockets`` are the
+    descriptors of the listening sockets that it opened for us, none or one.
     ``runtime_directory`` is the directory that it made for us, if it did.
     """
 
@@ -57,9 +57,9 @@ class ServiceManager:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str]) -> ServiceManager:
-        """Take what a manager left in the environment, where checkers must not find it.
+        """Take the manager's variables out of the environment, where checkers must not find them.
 
-        Raises AdministratorError when it passed us something else than one listening socket.
+        Raises AdministratorError when it passed us something other than one listening socket.
         """
         told = {name: environ.pop(name, "") for name in _VARIABLES}
         return cls(
@@ -70,33 +70,33 @@ class ServiceManager:
         )
 
     def ready(self, status: str) -> None:
-        """Say that we serve, at start and again after a reload."""
+        """Report that we serve, at start and again after a reload."""
         self._tell("READY=1", _status(status))
 
     def status(self, text: str) -> None:
-        """Say how we are, for ``systemctl status``: one line, cut to 1024 bytes."""
+        """Send our status for ``systemctl status``: one line, cut to 1024 bytes."""
         self._tell(_status(text))
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again; ``ready`` must follow."""
+        """Report that we read the configuration again; ``ready`` must follow."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Say that we are about to end."""
+        """Report that we are about to end."""
         self._tell("STOPPING=1")
 
     def watchdog(self) -> None:
-        """Give a sign of life."""
+        """Send a sign of life."""
         self._tell("WATCHDOG=1")
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the socket; later reports are dropped."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None
 
     def _tell(self, *assignments: str) -> None:
-        """Send them as one message; a manager that is gone or deaf is nothing to fail over."""
+        """Send these as one message; a manager that does not receive it is no error."""
         if self._socket is None or self._address is None:
             return
         with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ class ServiceManager:
 
 
 def runtime_directory(environ: Mapping[str, str]) -> Path | None:
-    """The directory that systemd has made for us: systemd.exec(5), RuntimeDirectory=."""
+    """Return the directory that systemd has made for us: systemd.exec(5), RuntimeDirectory=."""
     name = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(name) if name.startswith("/") else None
 
@@ -116,7 +116,7 @@ def _datagram_socket() -> socket.socket:
 
 
 def _address(name: str) -> bytes | None:
-    """A path, or an abstract address after an at sign; other kinds are not for services."""
+    """Return the address of a path, or of an abstract name after an at sign; None for others."""
     if not name.startswith(("/", "@")):
         return None
     address = os.fsencode(name)
@@ -162,9 +162,9 @@ def _check_listening(descriptor: int) -> None:
             stream = passed.type == socket.SOCK_STREAM
     except OSError as error:
         raise AdministratorError(
-            f"what the service manager passed is no open socket: {error.strerror}", _ONE_SOCKET
+            f"the service manager passed no open socket: {error.strerror}", _ONE_SOCKET
         ) from error
     if not (listens and internet and stream):
         raise AdministratorError(
-            "what the service manager passed is no listening TCP socket", _ONE_SOCKET
+            "the service manager passed a socket that is no listening TCP socket", _ONE_SOCKET
         )

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mandos.admin.client import Client
+from mandos.admin.formatting import printable
 from mandos.admin.monitor.cells import fit, to_left, to_right, wrapped
 from mandos.admin.monitor.columns import Columns, row_cells
 from mandos.admin.monitor.detail_lines import facts
@@ -20,7 +21,6 @@ from mandos.admin.monitor.messages import KEPT, Messages, Weight, said
 from mandos.admin.monitor.model import GATHERING, NO_SERVER, Model
 from mandos.admin.monitor.row import ClientRow, State
 from mandos.admin.monitor.view import SETTLING, Order, Show
-from mandos.admin.monitor.words import age, clock, moment, printable, span
 from mandos.admin.proxy import AccessDeniedError, AuditRecord
 from mandos.admin.signals import (
     Changed,
@@ -92,55 +92,6 @@ def selected(model: Model) -> str | None:
 def log(model: Model, *, verbose: bool = False) -> list[str]:
     """The log's texts."""
     return [message.text for message in model.messages.after(0, verbose=verbose)]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        *((-5, "0:00"), (0, "0:00"), (7.9, "0:07"), (247, "4:07"), (3600, "1:00:00")),
-        *((18247, "5:04:07"), (86400, "1d 00h"), (277_200, "3d 05h")),
-    ],
-)
-def test_time_left_is_short_and_never_negative(seconds: float, shown: str) -> None:
-    """Minutes and seconds, with hours from an hour on, in days and hours from a day on."""
-    assert clock(timedelta(seconds=seconds)) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d")],
-)
-def test_ages_have_one_unit(seconds: float, shown: str) -> None:
-    """How long ago something was is told in one unit, rounded down."""
-    assert age(timedelta(seconds=seconds)) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0, "0 s"),
-        (0.5, "0.5 s"),
-        (300, "5 min"),
-        (9000, "2 h 30 min"),
-        (90061, "1 d 1 h 1 min 1 s"),
-    ],
-)
-def test_settings_are_told_in_full(seconds: float, shown: str) -> None:
-    """A setting loses nothing that matters."""
-    assert span(timedelta(seconds=seconds)) == shown
-
-
-def test_dates_of_today_have_no_day() -> None:
-    """Today's dates are times; the zone decides what today is."""
-    assert moment(NOW, NOW + MINUTE, UTC) == "04:00:00"
-    assert moment(NOW - timedelta(hours=5), NOW, UTC) == "2026-11-23 23:00"
-
-
-def test_nothing_that_a_terminal_obeys_reaches_it() -> None:
-    """Control characters, direction marks and lone surrogates are shown as escapes."""
-    assert printable("a\x1b[2Jb\n") == r"a\x1b[2Jb\n"
-    assert printable("\u202egro.live\ud800\x9b") == r"\u202egro.live\ud800\x9b"
-    assert printable("Zürich 東京") == "Zürich 東京"
 
 
 @given(st.text(max_size=60), st.integers(0, 40))

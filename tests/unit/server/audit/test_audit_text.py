@@ -46,6 +46,10 @@ LINES = [
         f"the time of client alpha is over, but it was not checked: it waited; {UNCHECKED}",
     ),
     (
+        Kind.FORGIVEN, ALPHA | {"detail": "it answered"}, "INFO",
+        "client alpha stays enabled though it was not checked in time: it answered",
+    ),
+    (
         Kind.SECRET_SENT, ALPHA | THERE, "INFO",
         "sent the secret of client alpha to [fe80::1]:4711 on eth0",
     ),
@@ -62,8 +66,8 @@ LINES = [
         f"refused [fe80::1]:4711 on eth0: no client has the key ID {KEY_ID}",
     ),
     (
-        Kind.CHECK_FAILED, ALPHA | {"detail": "exit status 1, without a word"}, "INFO",
-        "a check of client alpha failed: exit status 1, without a word",
+        Kind.CHECK_FAILED, ALPHA | {"detail": "exit status 1, without output"}, "INFO",
+        "a check of client alpha failed: exit status 1, without output",
     ),
     (
         Kind.CHECK_FAILED, ALPHA | {"detail": "none has succeeded yet: exit status 1"}, "WARNING",

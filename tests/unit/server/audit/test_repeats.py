@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mandos.server.audit.records import Kind, Record
-from mandos.server.audit.repeats import SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
+from mandos.server.audit.repeats import LATE, SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -190,3 +190,36 @@ def test_act_of_an_administrator_sums_up_the_secrets_sent() -> None:
     assert sums.endswith("on eth0 (1 more time since the last line about this)")
     assert enabled == "client alpha is enabled"
     assert len(_texts(repeats, _sent(2))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "total"),
+    [
+        (
+            Kind.OVERDUE,
+            "the time of 4900 more clients is over without a check; no secret before one succeeds",
+        ),
+        (
+            Kind.FORGIVEN,
+            "4900 more clients found alive late: still enabled",
+        ),
+    ],
+)
+def test_late_checks_are_named_a_hundred_times_a_minute(kind: Kind, total: str) -> None:
+    """A stranger who can stall the server cannot fill its log with thousands of clients."""
+    repeats = Repeats()
+    assert len(_texts(repeats, *(_record(kind, client=str(n)) for n in range(5000)))) == LATE[kind]
+    assert _sums(repeats) == [total]
+    assert _sums(repeats) == []
+    assert len(_texts(repeats, _record(kind, client="alpha"))) == 1
+    assert _sums(repeats) == []
+
+
+def test_one_more_late_check_is_counted_in_the_singular() -> None:
+    """As all sums are."""
+    repeats = Repeats()
+    late = [_record(Kind.OVERDUE, client=str(n)) for n in range(LATE[Kind.OVERDUE] + 1)]
+    _texts(repeats, *late)
+    assert _sums(repeats) == [
+        "the time of 1 more client is over without a check; no secret before one succeeds"
+    ]

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.server.bus.objects import Objects
 from mandos.server.life import events
 from mandos.server.life.client import Client
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 NAMES = ("a.b", "a-b", "a_b", "other", "a.b__2")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dbus_fast import Message
 
+from mandos.client_settings import ClientSettings
 from mandos.server.audit.records import Kind, Record
 from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
@@ -18,9 +19,8 @@ from mandos.server.bus.outbox import Outbox
 from mandos.server.bus.signals import Signals
 from mandos.server.life import events
 from mandos.server.life.client import Client
-from mandos.server.life.clock import Clock
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
+from mandos.server.system.machine_clock import machine_clock
 
 
 def _signal() -> Message:
@@ -51,7 +51,7 @@ def test_signals_that_a_peer_can_cause_are_marked() -> None:
     def send(*message: Any, provoked: bool = False) -> None:  # noqa: ANN401 - of any kind
         sent.append((message[2], provoked))
 
-    clock = Clock()
+    clock = machine_clock()
     client = Client(ClientSettings(name="alpha", key_id="ab" * 32, secret=b"x"), clock.now())
     registry = Registry([client])
     signals = Signals(registry, Objects(registry), clock, send)

@@ -29,6 +29,7 @@ class Supervisor:
         self.words: list[str] = []
         self.news = asyncio.Event()
         self.most = 0
+        self.refusals = 0
 
     def command(self, run: Run) -> str:
         """What to run."""
@@ -39,6 +40,11 @@ class Supervisor:
         assert command == self.commands[run.client]
         self.begun.append(run)
         self.most = max(self.most, len(self.begun) - len(self.ended))
+        self.news.set()
+
+    def refused(self) -> None:
+        """None could be started."""
+        self.refusals += 1
         self.news.set()
 
     def completed(self, run: Run, _command: str, wait_status: int, words: str) -> None:
@@ -186,6 +192,7 @@ async def test_machine_without_processes_is_tried_again(monkeypatch: pytest.Monk
         checkers.want(Run("a", 1))
         checkers.want(Run("b", 1))
         await supervisor.until(ended=2)
+        assert supervisor.refusals == 3
     assert left == -2
 
 

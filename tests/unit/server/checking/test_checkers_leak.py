@@ -53,6 +53,9 @@ class Treadmill:
             self._checkers.stop(run)
             self._next()
 
+    def refused(self) -> None:
+        """The checkers try again by themselves."""
+
     def completed(self, _run: Run, _command: str, _wait_status: int, _words: str) -> None:
         """The next one."""
         self._next()

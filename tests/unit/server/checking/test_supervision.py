@@ -17,17 +17,21 @@ from typing import Any
 import pytest
 
 from mandos.bus_names import client_path
+from mandos.client_settings import ClientSettings
+from mandos.errors import MachineError
 from mandos.server.audit.records import NEVER_CHECKED_OK
+from mandos.server.checking import processes as checkers_module
 from mandos.server.checking.supervision import Supervision, expanded
-from mandos.server.config.clients_conf import RUNTIME_NAMES
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
+from mandos.server.life.life import NEVER_COMPLETED
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 from mandos.server.life.timer import Pacemaker
+from mandos.server.system.machine_clock import machine_clock
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
 
@@ -36,7 +40,7 @@ class World:
     """Clients under supervision, and what happens to them."""
 
     def __init__(self, *clients: Client) -> None:
-        self.clock = Clock()
+        self.clock = machine_clock()
         self.registry = Registry(clients)
         self.told: list[events.Event] = []
         self.news = asyncio.Event()
@@ -210,4 +214,78 @@ async def test_failing_checker_is_told_with_its_own_words() -> None:
         client.start_checker(here.clock.now())
         failed = await here.until(events.CheckFailed, 3)
         assert isinstance(failed, events.CheckFailed)
-        assert failed.failure == "killed by signal 9, without a word"
+        assert failed.failure == "killed by signal 9, without output"
+
+
+@pytest.mark.parametrize("held", ["before", "meanwhile", "at the end", "never"])
+async def test_failure_without_a_link_does_not_count(held: str) -> None:
+    """The clock was held when the checker began, when it ended, or in between."""
+    client = _client(checker="exit 1", timeout=timedelta(hours=1))
+    async with world(client) as here:
+        if held == "before":
+            here.clock.hold()
+        client.start_checker(here.clock.now())
+        await here.until(events.CheckerBegan)
+        if held in ("meanwhile", "at the end"):
+            here.clock.hold()
+        if held != "at the end":
+            here.clock.release()
+        await here.until(events.CheckerCompleted if held == "never" else events.CheckerStopped)
+        assert client.life.last_checker_status == (1 if held == "never" else NEVER_COMPLETED)
+        assert not client.checker_running
+
+
+async def test_success_without_a_link_counts() -> None:
+    """The checker has found another way to the client, or the link had just gone."""
+    client = _client(checker="true")
+    async with world(client) as here:
+        here.clock.hold()
+        client.start_checker(here.clock.now())
+        await here.until(events.CheckedOK)
+
+
+async def test_no_client_loses_by_time_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overdue client whose check cannot be started waits on, at each try that fails."""
+
+    def spawn(*_arguments: object, **_options: object) -> int:
+        raise MachineError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(checkers_module, "_RETRY", 0.0)
+    monkeypatch.setattr(checkers_module, "spawn", spawn)
+    passed, tries = [0.0], asyncio.Semaphore(0)
+    clock = Clock(lambda: passed[0], lambda: START + timedelta(seconds=passed[0]))
+    client = Client(
+        ClientSettings(name="foo", key_id="ab" * 32, secret=b"x"), clock.now(), chance=lambda: 0.0
+    )
+    registry = Registry([client])
+    supervision = Supervision(registry, clock, 1)
+    supervised, supervision.refused = supervision.refused, tries.release  # type: ignore[method-assign]
+    for _second in range(3600):
+        passed[0] += 1.0
+        registry.advance(clock.beat())
+        await tries.acquire()
+        supervised()
+    assert client.overdue
+    monkeypatch.undo()
+    await supervision.close()
+
+
+async def test_time_in_which_no_checker_was_wanted_is_not_time_without_processes() -> None:
+    """Two tries that fail, an hour apart, do not add an hour to a wait."""
+    passed = [0.0]
+    clock = Clock(lambda: passed[0], lambda: START + timedelta(seconds=passed[0]))
+    client = Client(
+        ClientSettings(name="foo", key_id="ab" * 32, secret=b"x"), clock.now(), chance=lambda: 0.0
+    )
+    registry = Registry([client])
+    supervision = Supervision(registry, clock, 0)
+    supervision.refused()
+    for _second in range(599):
+        passed[0] += 1.0
+        registry.advance(clock.beat())
+    assert client.overdue
+    supervision.refused()
+    passed[0] += 1.0
+    registry.advance(clock.beat())
+    assert not client.life.enabled
+    await supervision.close()

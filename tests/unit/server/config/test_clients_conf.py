@@ -11,13 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
-from mandos.server.config.clients_conf import (
-    RUNTIME_NAMES,
-    load_clients,
-    read_clients,
-)
-from mandos.server.life.settings import ClientSettings
+from mandos.server.config.clients_conf import load_clients, read_clients
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.wire import key_id
 
 KEY = "f90c7a81d72d1ea69a51031a91ff8885f36c8b46d155c8c58709a4c99ae9e361"
@@ -328,8 +325,8 @@ def test_broken_files(tmp_path: Path, text: bytes, expected: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"[foo]\r\nhost = a\0b", "line 2: null bytes"),
-        ("[foo]\n".encode("utf-16"), "line 1: null bytes"),
+        (b"[foo]\r\nhost = a\0b", "line 2: expected text, not null bytes"),
+        ("[foo]\n".encode("utf-16"), "line 1: expected text, not null bytes"),
     ],
 )
 def test_not_text(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -420,12 +417,18 @@ def test_secret_named_by_another_option_is_not_shown(tmp_path: Path) -> None:
     assert problem == "line 4: [foo] timeout: '%(secret)s' is not valid"
 
 
+def test_lines_of_a_secret_below_a_key_id(tmp_path: Path) -> None:
+    """The message says how a key ID looks; the lines are not in it."""
+    text = f"[foo]\nkey_id = zz\n  {LINE}\n{SECRET_LINE}"
+    assert _problems(tmp_path, text) == ["line 2: [foo] key_id: a key ID has 64 hexadecimal digits"]
+
+
 def test_empty_option_below_a_secret_is_no_data(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Words are options, known or not; what could be either is remarked without its name."""
     caplog.set_level(logging.INFO)
-    assert _one(tmp_path, "location=\nhost=").host == ""
+    assert _one(tmp_path, "whereabouts=\nhost=").host == ""
     assert _remarks(caplog) == [
         (
             f"{tmp_path}/clients.conf: line 4: unknown option is ignored; "

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
 from mandos.server.config.clients_conf import load_clients
 from mandos.server.config.files import Contents, read_file
-from mandos.server.life.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,14 +8,16 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mandos.client_settings import SETTINGS, ClientSettings, Setting, ValueKind
 from mandos.durations import format_duration
-from mandos.server.config.clients_conf import READERS, RUNTIME_NAMES, load_clients
+from mandos.server.config.clients_conf import READERS, load_clients
+from mandos.server.config.parsers import RUNTIME_NAMES
 from mandos.server.config.server_conf import ROWS, ServerSettings, load
-from mandos.server.life.settings import ClientSettings
 
 ROOT = Path(__file__).parents[4]
 SERVER_EXAMPLE = ROOT / "conf/mandos.conf"
@@ -90,14 +92,22 @@ def test_page_has_every_option(page: Path, names: list[str]) -> None:
     assert len(entries) == len(set(entries))
 
 
-def test_page_has_the_defaults_of_clients() -> None:
-    """The page names the default of each duration, and of the checker."""
-    page, plain = _page(PAGES[1]), ClientSettings(name="x", secret=b"x")
-    for name in READERS:
-        entry = page.partition(f'.BI "{name} = "')[2].partition(".TP")[0]
-        if name.endswith(("timeout", "interval", "delay", "duration")):
-            assert f"Default: {format_duration(getattr(plain, name))}" in entry
-    assert f'.BR "{plain.checker.replace("%", "%%")}"' in page
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_page_has_the_defaults_of_clients(setting: Setting) -> None:
+    """Each entry names the default, unless there is none."""
+    if setting.kind in {ValueKind.KEY_ID, ValueKind.FINGERPRINT, ValueKind.SECRET}:
+        return
+    default = getattr(ClientSettings(name="x", secret=b"x"), setting.name)
+    entry = _page(PAGES[1]).partition(f'.BI "{setting.name} = "')[2].partition(".TP")[0]
+    match default:
+        case "":
+            assert "Empty by default." in entry
+        case bool():
+            assert f"Default: {'yes' if default else 'no'}." in entry
+        case timedelta():
+            assert f"Default: {format_duration(default)}" in entry
+        case _:
+            assert f'Default:\n.BR "{default.replace("%", "%%")}"' in entry
 
 
 def test_page_has_every_name_of_the_run_time_expansion() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError
 from mandos.server.life import events
 from mandos.server.life.approval import Request
 from mandos.server.life.client import Client, Give, Refuse
 from mandos.server.life.events import Rejection, Why
 from mandos.server.life.life import Life
-from mandos.server.life.settings import ClientSettings
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -280,7 +280,7 @@ def test_verdict_settles_all_that_wait_and_stays_in_force(
     requests = [_waiting(story), _waiting(story)]
     for number, request in enumerate(requests):
         request.wake = lambda number=number: woken.append(number)  # type: ignore[misc]
-    story.after(SECOND).judge(story.now, approved=approved)
+    story.after(SECOND).give_verdict(story.now, approved=approved)
     assert woken == [0, 1]
     assert [story.client.answer(request, story.now) for request in requests] == [answer, answer]
     assert story.after(9 * SECOND).ask(story.now) == answer
@@ -292,7 +292,7 @@ def test_approved_while_the_loop_was_late_still_counts() -> None:
     """A request that was approved keeps its answer after the approval itself has ended."""
     story = _approval(approved_by_default=False)
     request = _waiting(story)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     assert story.after(MINUTE).answer(request, story.now) == Give()
 
 
@@ -304,7 +304,7 @@ def test_disabled_while_waiting_or_just_approved() -> None:
     assert story.client.answer(waiting, START) == Refuse(Rejection.DISABLED)
     story.client.enable(START)
     approved = _waiting(story)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.disable(START, Why.ADMINISTRATOR)
     assert story.client.answer(approved, START) == Refuse(Rejection.DISABLED)
     story.client.enable(START)
@@ -314,10 +314,10 @@ def test_disabled_while_waiting_or_just_approved() -> None:
 def test_verdict_on_a_disabled_client_has_no_effect() -> None:
     """An approval given while the client was disabled does not wait for it to be enabled."""
     story = _approval(enabled=False)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.enable(START)
     assert isinstance(story.client.ask(START), Request)
-    assert story.told_of(events.Judged) == []
+    assert story.told_of(events.VerdictGiven) == []
 
 
 def test_new_key_ends_what_the_old_one_began() -> None:
@@ -326,7 +326,7 @@ def test_new_key_ends_what_the_old_one_began() -> None:
     waiting = _waiting(story)
     story.client.reconfigure(replace(story.client.configured, key_id="cd" * 32), story.now)
     assert story.client.answer(waiting, START) == Refuse(Rejection.NEW_KEY)
-    story.client.judge(START, approved=True)
+    story.client.give_verdict(START, approved=True)
     story.client.reconfigure(replace(story.client.configured, key_id="ef" * 32), story.now)
     assert isinstance(story.client.ask(START), Request)
 
@@ -338,7 +338,7 @@ def test_decision_is_reconsidered() -> None:
     story.client.change(START, approval_delay=30 * SECOND)
     assert story.client.reconsider(START, approved=True) == Give()
     assert story.client.reconsider(START, approved=False) == Refuse(Rejection.TIMED_OUT)
-    story.client.judge(START, approved=False)
+    story.client.give_verdict(START, approved=False)
     assert story.client.reconsider(START, approved=True) == Refuse(Rejection.DENIED)
     story.client.disable(START, Why.ADMINISTRATOR)
     assert story.client.reconsider(START, approved=True) == Refuse(Rejection.DISABLED)
@@ -377,10 +377,7 @@ def test_client_that_could_not_be_checked_gets_nothing_until_it_is() -> None:
     """Its time is over: it stays enabled for now, but a secret needs a check first."""
     story = _overdue()
     assert (story.client.life.enabled, story.client.overdue) == (True, True)
-    until = story.now + 5 * MINUTE
-    assert story.told_of(events.Overdue) == [
-        events.Overdue("foo", story.now, 4 * MINUTE + SECOND, until)
-    ]
+    assert story.told_of(events.Overdue) == [events.Overdue("foo", story.now, 4 * MINUTE + SECOND)]
     assert story.client.ask(story.now) == Refuse(Rejection.OVERDUE)
     story.client.checker_began(1, story.now, "true")
     story.client.checker_completed(1, _exit(0), story.now)
@@ -400,8 +397,114 @@ def test_overdue_client_is_judged_an_interval_after_its_check_began() -> None:
     assert story.told[-1] == events.Disabled("foo", story.now, Why.TIMEOUT)
 
 
-def test_check_that_never_begins_saves_nobody() -> None:
-    """A machine that starts no checker at all judges in the end: a whole timeout later."""
+def test_check_that_begins_late_has_its_whole_time() -> None:
+    """The wait for its turn is no part of the time that the check may take."""
+    story = _overdue()
+    story.after(5 * MINUTE - SECOND).checker_began(1, story.now, "true")
+    assert story.after(2 * MINUTE - SECOND).life.enabled
+    assert not story.after(SECOND).life.enabled
+
+
+def test_later_check_does_not_prolong_the_time_of_the_first() -> None:
+    """Else a client would stay overdue for ever."""
+    story = _overdue()
+    story.client.checker_began(1, story.now, "true")
+    story.after(SECOND).checker_completed(1, _exit(1), story.now)
+    story.busy = False
+    story.client.start_checker(story.now)
+    story.after(MINUTE).checker_completed(2, _exit(1), story.now)
+    assert not story.after(MINUTE).life.enabled
+
+
+def test_time_without_any_checker_is_no_part_of_the_wait() -> None:
+    """The machine could start no process for a day; then the wait goes on where it was."""
+    story = _overdue()
+    story.after(MINUTE)
+    story.now += timedelta(days=1)
+    story.client.no_checker_started(timedelta(days=1))
+    assert story.after(4 * MINUTE - SECOND).overdue
+    assert story.client.ask(story.now) == Refuse(Rejection.OVERDUE)
+    assert not story.after(SECOND).life.enabled
+
+
+def test_time_without_any_checker_does_not_prolong_a_check_that_runs() -> None:
+    """That one has begun."""
+    story = _overdue()
+    story.client.checker_began(1, story.now, "true")
+    story.now += MINUTE
+    story.client.no_checker_started(MINUTE)
+    assert story.after(MINUTE - SECOND).life.enabled
+    assert not story.after(SECOND).life.enabled
+
+
+@pytest.mark.parametrize(("late", "enabled"), [(0.25, False), (0.3, True)])
+def test_check_that_runs_while_the_judge_is_late(late: float, *, enabled: bool) -> None:
+    """It may have succeeded in time, and nobody has heard it yet."""
+    story = Story(interval=4 * MINUTE)
+    story.after(2 * MINUTE)
+    story.after(3 * MINUTE + late * SECOND)
+    assert (story.client.life.enabled, story.client.overdue) == (enabled, enabled)
+    if enabled:
+        story.client.checker_completed(1, _exit(0), story.now)
+        assert story.client.ask(story.now) == Give()
+
+
+def test_forgiven_time_is_reported() -> None:
+    """It is what lies between the end of the client's time and the word that it is alive."""
+    story = _overdue()
+    story.after(MINUTE).checker_began(1, story.now, "true")
+    story.after(2 * SECOND).checker_completed(1, _exit(0), story.now)
+    assert story.told[-2:] == [
+        events.CheckedOK("foo", story.now),
+        events.Forgiven("foo", story.now, MINUTE + 3 * SECOND),
+    ]
+
+
+def test_person_who_vouches_for_an_overdue_client_is_reported() -> None:
+    """The record has the user's name."""
+    story = _overdue()
+    story.client.checked_ok(story.now, "root")
+    assert story.told[-1] == events.Forgiven("foo", story.now, SECOND, "root")
+
+
+def test_nothing_is_forgiven_where_the_client_was_alive_in_time() -> None:
+    """The server heard it late, and says so; of the client's time nothing was exceeded."""
+    story = Story()
+    story.after(MINUTE)
+    story.now += 4 * MINUTE + SECOND
+    story.client.server_stalled(4 * MINUTE + SECOND)
+    story.client.advance(story.now)
+    story.client.checker_completed(1, _exit(0), story.now)
+    assert story.told[-1] == events.Forgiven("foo", story.now, timedelta(0))
+
+
+def test_check_that_failed_without_a_link_was_not_made() -> None:
+    """The next one comes as soon as the clock goes on, and has its time; the status stays."""
+    story = Story()
+    story.after(MINUTE).checker_completed(1, _exit(0), story.now)
+    story.after(2 * MINUTE).checker_voided(2, story.now)
+    assert story.client.life.last_checker_status == 0
+    assert story.told[-1] == events.CheckerStopped("foo", story.now, 2)
+    story.client.checker_voided(2, story.now)
+    assert story.told_of(events.CheckerStopped) == [story.told[-1]]
+    assert not story.client.checker_running
+    assert story.after(SECOND).checker_running
+
+
+def test_overdue_client_awaits_another_check_after_one_without_a_link() -> None:
+    """One interval from when the check began that counts."""
+    story = _overdue()
+    story.client.checker_began(1, story.now, "true")
+    story.client.checker_voided(1, story.now)
+    story.busy = False
+    assert story.after(MINUTE).checker_running
+    story.after(MINUTE).checker_completed(2, _exit(1), story.now)
+    assert story.after(MINUTE - SECOND).overdue
+    assert not story.after(SECOND).life.enabled
+
+
+def test_check_that_waits_for_its_turn_too_long_saves_nobody() -> None:
+    """The client is judged in the end: a whole timeout later."""
     story = _overdue()
     assert story.after(5 * MINUTE - SECOND).life.enabled
     assert not story.after(SECOND).life.enabled

@@ -64,6 +64,30 @@ def test_time_passes_while_the_server_is_stopped() -> None:
     assert machine.shifts == []
 
 
+def test_looks_within_one_long_turn_do_not_hide_it() -> None:
+    """Handshakes one after the other in one turn of the loop: each looks, and nothing is heard."""
+    machine = Machine()
+    for _look in range(10):
+        machine.monotonic += 1
+        machine.clock.now()
+    assert sum(machine.stalls) >= 10 - BLIND
+    assert all(stall > BLIND for stall in machine.stalls)
+    machine.stalls.clear()
+    assert machine.passes(1) == START + 11 * SECOND
+    assert machine.stalls == []
+
+
+def test_stall_while_the_clock_is_held_takes_no_time() -> None:
+    """So nobody has to be given any for it."""
+    machine = Machine()
+    machine.clock.hold()
+    assert machine.passes(3600) == START
+    machine.clock.release()
+    assert machine.stalls == []
+    assert machine.passes(1) == START + SECOND
+    assert machine.stalls == []
+
+
 def test_setting_the_date_changes_dates_only() -> None:
     """Neither forward nor back moves anybody's timeout."""
     machine = Machine()

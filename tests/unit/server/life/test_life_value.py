@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mandos import bus_names
+from mandos.client_settings import ClientSettings
 from mandos.server.bus import properties
 from mandos.server.life.client import Client, exit_code
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import life_rows, schema
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+from mandos.client_settings import ClientSettings
 from mandos.server.life import events
 from mandos.server.life.client import Client
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 from mandos.wire import key_id
 
 START = datetime(2026, 11, 24, tzinfo=UTC)

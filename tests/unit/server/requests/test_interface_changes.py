@@ -36,9 +36,9 @@ class NoLinks:
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     """A listener that nobody starts, so nobody asks it for a secret."""
-    no_vault: Any = None
+    no_judge: Any = None
     with closing(open_socket(ServerSettings())) as listening:
-        yield Listener(listening, TLS(Priority(grammar.PRIORITY), Credentials()), no_vault)
+        yield Listener(listening, TLS(Priority(grammar.PRIORITY), Credentials()), no_judge)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vault: what a request gets, what it leaves in the trail, and how it waits for a person."""
+"""The judge: what a request gets, what it leaves in the trail, and how it waits for a person."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.client import Client
@@ -21,12 +22,12 @@ from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.sealed_secret import SealedSecret
-from mandos.server.life.settings import ClientSettings
-from mandos.server.requests import judge as vault_module
-from mandos.server.requests.judge import ClientVault
+from mandos.server.requests import judge as judge_module
+from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.recently_sent import ADDRESSES, RecentlySent
 from mandos.server.requests.sockets import Peer
+from mandos.server.system.machine_clock import machine_clock
 from mandos.wire import grammar
 
 KEY = "ab" * 32
@@ -66,35 +67,35 @@ class Trail:
 
 
 class World(NamedTuple):
-    """A vault with one client."""
+    """A judge with one client."""
 
     clock: Clock
     client: Client
     registry: Registry
     trail: Trail
-    vault: ClientVault
+    judge: RegistryJudge
 
     async def waiting(self) -> asyncio.Task[SealedSecret | None]:
         """A request that waits for a person."""
         waits = asyncio.Event()
         self.registry.listen(lambda _event: waits.set())
-        task = asyncio.create_task(self.vault.judge(IDENTITY, PEER))
+        task = asyncio.create_task(self.judge.judge(IDENTITY, PEER))
         await waits.wait()
         return task
 
 
 def _world(delay: timedelta = timedelta(0)) -> World:
-    clock, trail = Clock(), Trail()
+    clock, trail = machine_clock(), Trail()
     settings = ClientSettings(name="foo", key_id=KEY, secret=b"sealed", approval_delay=delay)
     client = Client(settings, clock.now())
     registry = Registry([client])
-    return World(clock, client, registry, trail, ClientVault(registry, clock, trail))
+    return World(clock, client, registry, trail, RegistryJudge(registry, clock, trail))
 
 
 async def test_known_enabled_client_gets_its_secret() -> None:
     """Its own secret for a known key, recorded on disk with who asked from where."""
     world = _world()
-    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert await world.judge.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
     (record,) = world.trail.records
     assert (record.kind, record.client, record.key_id) == (Kind.SECRET_SENT, "foo", KEY)
     assert (record.address, record.interface) == ("fe80::1", "eth0")
@@ -115,28 +116,28 @@ async def test_repeated_request_needs_no_write_of_its_own(monkeypatch: pytest.Mo
     world = _world()
     _stop(world.clock, monkeypatch)
     for _turn in range(3):
-        assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+        assert await world.judge.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
     assert world.trail.waits == [True]
     assert world.trail.kinds == [Kind.SECRET_SENT] * 3
-    await world.vault.judge(IDENTITY, Peer("fe80::2", 4711, "eth0"))
+    await world.judge.judge(IDENTITY, Peer("fe80::2", 4711, "eth0"))
     assert world.trail.waits == [True, True]
 
 
 async def test_repeated_request_of_a_disabled_client_gets_nothing() -> None:
     """What was sent a moment ago allows nothing."""
     world = _world()
-    await world.vault.judge(IDENTITY, PEER)
+    await world.judge.judge(IDENTITY, PEER)
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
-    assert await world.vault.judge(IDENTITY, PEER) is None
+    assert await world.judge.judge(IDENTITY, PEER) is None
 
 
 async def test_client_that_was_enabled_anew_waits_for_the_disk() -> None:
     """The first secret after that leaves when both are on disk."""
     world = _world()
-    await world.vault.judge(IDENTITY, PEER)
+    await world.judge.judge(IDENTITY, PEER)
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
     world.client.enable(world.clock.now(), Why.ADMINISTRATOR)
-    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert await world.judge.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
     assert world.trail.waits == [True, True]
 
 
@@ -145,10 +146,10 @@ async def test_failed_write_is_not_remembered(caplog: pytest.LogCaptureFixture) 
     world = _world()
     world.trail.error = MachineError("no space left on device")
     for _turn in range(10):
-        await world.vault.judge(IDENTITY, PEER)
+        await world.judge.judge(IDENTITY, PEER)
     assert world.trail.waits == [True] * 10
     assert caplog.messages == ["a secret is sent without a record: no space left on device"]
-    world.vault.close()
+    world.judge.close()
     assert caplog.messages[1:] == [
         "9 more secrets were sent without a record, most: no space left on device"
     ]
@@ -159,13 +160,13 @@ async def test_key_at_many_addresses_hurries_no_write(monkeypatch: pytest.Monkey
     world = _world()
     _stop(world.clock, monkeypatch)
     for peer in _peers(20):
-        await world.vault.judge(IDENTITY, peer)
+        await world.judge.judge(IDENTITY, peer)
     assert world.trail.waits == [True] * ADDRESSES + [False] * (20 - ADDRESSES)
 
 
 def test_addresses_are_forgotten_after_a_second() -> None:
     """Each key has its own; memory is bounded."""
-    recent, start = RecentlySent(), Clock().now()
+    recent, start = RecentlySent(), machine_clock().now()
     second = timedelta(seconds=1)
     for number in range(20):
         recent.add(KEY, (f"fe80::{number:x}", "eth0", ""), start)
@@ -181,7 +182,7 @@ def test_addresses_are_forgotten_after_a_second() -> None:
 async def test_unknown_key_gets_nothing() -> None:
     """Nothing but a record."""
     world = _world()
-    assert await world.vault.judge(PeerIdentity("0" * 64), PEER) is None
+    assert await world.judge.judge(PeerIdentity("0" * 64), PEER) is None
     assert [(record.kind, record.key_id) for record in world.trail.records] == [
         (Kind.UNKNOWN_KEY, "0" * 64)
     ]
@@ -191,7 +192,7 @@ async def test_disabled_client_gets_nothing() -> None:
     """A disabled client is refused."""
     world = _world()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
-    assert await world.vault.judge(IDENTITY, PEER) is None
+    assert await world.judge.judge(IDENTITY, PEER) is None
     assert [(record.kind, record.detail) for record in world.trail.records] == [
         (Kind.REJECTED, "Disabled")
     ]
@@ -201,7 +202,7 @@ async def test_no_secret_leaves_before_its_record_is_on_disk() -> None:
     """And whoever is disabled while the disk works gets nothing."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
+    task = asyncio.create_task(world.judge.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     assert not task.done()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
@@ -214,22 +215,22 @@ async def test_broken_disk_keeps_no_machine_from_booting() -> None:
     """A disk that fails is worth an error in the log, not a machine that stays down."""
     world = _world()
     world.trail.error = MachineError("no space left on device")
-    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert await world.judge.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
 
 
 async def test_hanging_disk_keeps_no_machine_from_booting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is a disk waited for that does not answer."""
-    monkeypatch.setattr(vault_module, "_DISK_TIME", 0.0)
+    monkeypatch.setattr(judge_module, "_DISK_TIME", 0.0)
     world = _world()
     world.trail.disk.clear()
-    assert await world.vault.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
+    assert await world.judge.judge(IDENTITY, PEER) == SealedSecret(b"sealed")
 
 
 async def test_delivery_extends_the_timeout() -> None:
     """After the secret was sent the client has its extended timeout."""
     world = _world()
     before = world.clock.now()
-    world.vault.delivered(IDENTITY, PEER)
+    world.judge.delivered(IDENTITY, PEER)
     assert world.client.life.expires is not None
     assert world.client.life.expires >= before + world.client.settings.extended_timeout
 
@@ -238,10 +239,10 @@ async def test_rehearsal_changes_nothing_in_the_life() -> None:
     """It gets the secret after its record is on disk, and extends no timeout."""
     world = _world()
     life = world.client.life
-    answer = await world.vault.judge(IDENTITY, PEER, grammar.REHEARSAL)
+    answer = await world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL)
     assert answer == SealedSecret(b"sealed")
     assert (world.trail.kinds, world.trail.on_disk) == ([Kind.REHEARSED], 1)
-    world.vault.delivered(IDENTITY, PEER, grammar.REHEARSAL)
+    world.judge.delivered(IDENTITY, PEER, grammar.REHEARSAL)
     assert world.client.life == life
 
 
@@ -249,7 +250,7 @@ async def test_rehearsal_is_refused_like_a_request() -> None:
     """A disabled client gets nothing by it."""
     world = _world()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
-    assert await world.vault.judge(IDENTITY, PEER, grammar.REHEARSAL) is None
+    assert await world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL) is None
     assert world.trail.kinds == [Kind.REJECTED]
 
 
@@ -257,25 +258,25 @@ async def test_rehearsal_waits_for_approval_like_a_request() -> None:
     """Without it, a holder of the key would get the secret past the administrator."""
     world = _world(timedelta(hours=1))
     world.client.change(world.clock.now(), approved_by_default=False)
-    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER, grammar.REHEARSAL))
+    task = asyncio.create_task(world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL))
     await world.trail.noted.wait()
     (record,) = world.trail.records
     assert (record.kind, record.detail) == (Kind.APPROVAL_NEEDED, "a rehearsal of its boot")
-    world.client.judge(world.clock.now(), approved=False)
+    world.client.give_verdict(world.clock.now(), approved=False)
     assert await task is None
 
 
 def test_description_of_a_client() -> None:
     """The holder of the key learns what the next boot has to know, and no secret."""
     world = _world(timedelta(seconds=5))
-    text = world.vault.describe(IDENTITY, PEER)
+    text = world.judge.describe(IDENTITY, PEER)
     assert text is not None
     found = json.loads(text)
     assert (found["name"], found["enabled"], found["approval_delay"]) == ("foo", True, 5.0)
     assert 0 < found["seconds_left"] <= found["timeout"]
     assert "sealed" not in text.decode()
     world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
-    text = world.vault.describe(IDENTITY, PEER)
+    text = world.judge.describe(IDENTITY, PEER)
     assert text is not None
     assert (json.loads(text)["enabled"], json.loads(text)["seconds_left"]) == (False, None)
 
@@ -283,7 +284,7 @@ def test_description_of_a_client() -> None:
 def test_no_description_of_a_stranger() -> None:
     """A key that no client has gets nothing, and is recorded."""
     world = _world()
-    assert world.vault.describe(PeerIdentity("0" * 64), PEER) is None
+    assert world.judge.describe(PeerIdentity("0" * 64), PEER) is None
     assert world.trail.kinds == [Kind.UNKNOWN_KEY]
 
 
@@ -291,7 +292,7 @@ async def test_broken_connection_is_recorded() -> None:
     """The client may not have its secret: its timeout stays, the trail tells."""
     world = _world()
     expires = world.client.life.expires
-    world.vault.undelivered(IDENTITY, PEER)
+    world.judge.undelivered(IDENTITY, PEER)
     assert world.client.life.expires == expires
     assert world.trail.kinds == [Kind.UNDELIVERED]
 
@@ -301,7 +302,7 @@ async def test_verdict_ends_the_wait_at_once() -> None:
     for approved, secret in ((True, SealedSecret(b"sealed")), (False, None)):
         world = _world(timedelta(hours=1))
         task = await world.waiting()
-        world.client.judge(world.clock.now(), approved=approved)
+        world.client.give_verdict(world.clock.now(), approved=approved)
         assert await task == secret
 
 
@@ -320,7 +321,7 @@ async def test_old_key_gets_nothing_after_a_new_one_came() -> None:
     task = await world.waiting()
     settings = replace(world.client.configured, key_id="cd" * 32, secret=b"new")
     world.registry.configure([settings], world.clock.now())
-    world.client.judge(world.clock.now(), approved=True)
+    world.client.give_verdict(world.clock.now(), approved=True)
     assert await task is None
     assert [(record.kind, record.detail) for record in world.trail.records] == [
         (Kind.APPROVAL_NEEDED, ""), (Kind.REJECTED, "Its key was replaced"),
@@ -355,7 +356,7 @@ def _require_approval(world: World) -> None:
 
 
 def _deny(world: World) -> None:
-    world.client.judge(world.clock.now(), approved=False)
+    world.client.give_verdict(world.clock.now(), approved=False)
 
 
 def _let_time_pass(world: World) -> None:
@@ -373,7 +374,7 @@ async def test_what_changed_while_the_disk_worked_counts(change: Change, why: st
     """Whatever the decision rested on is looked up again after the wait."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
+    task = asyncio.create_task(world.judge.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     change(world)
     world.trail.disk.set()
@@ -386,7 +387,7 @@ async def test_secret_that_changed_while_the_disk_worked() -> None:
     """The client gets the one of now."""
     world = _world()
     world.trail.disk.clear()
-    task = asyncio.create_task(world.vault.judge(IDENTITY, PEER))
+    task = asyncio.create_task(world.judge.judge(IDENTITY, PEER))
     await world.trail.noted.wait()
     world.client.change(world.clock.now(), secret=b"new")
     world.trail.disk.set()

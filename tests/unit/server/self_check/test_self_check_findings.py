@@ -216,12 +216,12 @@ def _facts(**changes: object) -> bus.Facts:
 @pytest.mark.parametrize(
     ("facts", "outcome", "said"),
     [
-        (_facts(), Outcome.OK, "may have the name"),
-        (_facts(problem="refused"), Outcome.WARNING, "there is no system bus: refused"),
-        (_facts(owner=1 << 30, owner_uid=65534), Outcome.OK, "a server has the name"),
-        (_facts(owner=1 << 30), Outcome.WARNING, "of an unknown user has the name"),
-        (_facts(owner=1 << 30, owner_uid=0), Outcome.WARNING, "of the user root has the name"),
-        (_facts(name_problem="denied"), Outcome.FAILED, "may not have the name"),
+        (_facts(), Outcome.OK, "may own the name"),
+        (_facts(problem="refused"), Outcome.WARNING, "cannot connect to the system bus: refused"),
+        (_facts(owner=1 << 30, owner_uid=65534), Outcome.OK, "a server owns the name"),
+        (_facts(owner=1 << 30), Outcome.WARNING, "of an unknown user owns the name"),
+        (_facts(owner=1 << 30, owner_uid=0), Outcome.WARNING, "of the user root owns the name"),
+        (_facts(name_problem="denied"), Outcome.FAILED, "may not own the name"),
     ],
 )
 def test_name_on_the_bus(

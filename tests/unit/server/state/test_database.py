@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mandos.client_settings import SETTINGS, ClientSettings, ValueKind
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import disabled_list, schema
 from mandos.server.state.database import DATABASE, WITNESS, SQLiteStore
 from mandos.server.state.rescue import Copy, Names
@@ -40,12 +40,21 @@ DISABLED = Life(created=START, enabled=False, disabled_at=START, disabled_why=Wh
 DATES = st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 DURATIONS = st.integers(1, 10**15).map(lambda number: timedelta(microseconds=number))
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
-SETTINGS = st.builds(
-    ClientSettings, name=st.just("alpha"), key_id=st.just(KEY), secret=st.binary(), host=TEXT,
-    checker=TEXT, timeout=DURATIONS, extended_timeout=DURATIONS, interval=DURATIONS,
-    approval_delay=DURATIONS, approval_duration=DURATIONS, approved_by_default=st.booleans(),
-    enabled=st.booleans(),
-)  # fmt: skip
+VALUES: dict[ValueKind, st.SearchStrategy[object]] = {
+    ValueKind.TEXT: TEXT,
+    ValueKind.COMMAND: TEXT,
+    ValueKind.KEY_ID: st.just(KEY),
+    ValueKind.FINGERPRINT: TEXT,
+    ValueKind.SECRET: st.binary(),
+    ValueKind.DURATION: DURATIONS,
+    ValueKind.PERIOD: DURATIONS,
+    ValueKind.BOOLEAN: st.booleans(),
+}
+ANY_SETTINGS = st.builds(
+    ClientSettings,
+    name=st.just("alpha"),
+    **{setting.name: VALUES[setting.kind] for setting in SETTINGS},
+)
 MEMORIES = st.builds(
     Life, created=DATES, enabled=st.booleans(), last_enabled=st.none() | DATES,
     expires=st.none() | DATES, last_checked_ok=st.none() | DATES,
@@ -77,7 +86,7 @@ def _state(folder: Path) -> State:
 
 
 @EACH
-@given(SETTINGS, SETTINGS, MEMORIES)
+@given(ANY_SETTINGS, ANY_SETTINGS, MEMORIES)
 def test_any_client_comes_out_as_it_went_in(
     tmp_path: Path, in_force: ClientSettings, configured: ClientSettings, life: Life
 ) -> None:
@@ -549,3 +558,32 @@ def test_settings_that_a_later_version_added(tmp_path: Path) -> None:
         connection.execute("""UPDATE client SET settings = '{"host":"x"}'""")
     saved = _state(tmp_path).saved["alpha"].settings
     assert saved == replace(ClientSettings(name="alpha", secret=ALPHA.secret), host="x")
+
+
+def test_settings_that_an_earlier_version_lacks(tmp_path: Path) -> None:
+    """After a downgrade they are ignored, kept on disk, and dropped when the client is saved."""
+    _write_alpha(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection, connection:
+        connection.execute("""UPDATE client SET settings = json_set(settings, '$.rack', 3)""")
+    with opened(tmp_path) as store:
+        state = store.load([ALPHA])
+        assert (state.lost, state.saved["alpha"].settings) == ("", ALPHA)
+        assert state.saved["alpha"].settings is state.saved["alpha"].configured is ALPHA
+        assert _saved_names(tmp_path) >= {"rack", "host"}
+        store.write(Changes(settings={"alpha": Kept(ALPHA, ALPHA)}))
+    assert _saved_names(tmp_path) >= {"host"}
+    assert "rack" not in _saved_names(tmp_path)
+
+
+def _saved_names(folder: Path) -> set[str]:
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        query = "SELECT key FROM client, json_each(client.settings)"
+        return {name for (name,) in connection.execute(query)}
+
+
+def test_settings_that_are_no_names_and_values(tmp_path: Path) -> None:
+    """A record that is JSON of another form is damage."""
+    _write_alpha(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection, connection:
+        connection.execute("UPDATE client SET settings = '[]'")
+    assert "damaged record" in _state(tmp_path).lost

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mandos
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.life.client import Client
-from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.saved import Saved
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
 from mandos.server.state.store import Entry, State
 from mandos.server.state.writer import Keeper
+from mandos.server.system.machine_clock import machine_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> StateStore:
 
 async def test_a_restart_finds_what_was_written(store: StateStore) -> None:
     """Two clients live, one is disabled, one is removed; the next server knows it."""
-    clock = Clock()
+    clock = machine_clock()
     now = clock.now()
     registry = Registry([Client(ALPHA, now), Client(BETA, now)])
     told: list[Record] = []

@@ -9,23 +9,24 @@ import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind, Record
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
-from mandos.server.life.settings import ClientSettings
 from mandos.server.state import writer as keeper_module
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.store import Changes, State
 from mandos.server.state.writer import Keeper
+from mandos.server.system.machine_clock import machine_clock
 
 ALPHA = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed")
 BETA = ClientSettings(name="beta", key_id="cd" * 32, secret=b"sealed")
@@ -34,9 +35,9 @@ BETA = ClientSettings(name="beta", key_id="cd" * 32, secret=b"sealed")
 class World:
     """A keeper with a real store, and what it told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.folder = folder
-        self.clock = Clock()
+        self.clock = clock or machine_clock()
         self.client = Client(ALPHA, self.clock.now())
         self.registry = Registry([self.client])
         self.store = SQLiteStore(folder)
@@ -55,9 +56,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, clock: Clock | None = None) -> AsyncIterator[World]:
     """A world that ends."""
-    one = World(folder)
+    one = World(folder, clock)
     try:
         yield one
     finally:
@@ -468,3 +469,18 @@ async def test_strangers_displace_nothing_that_waits_for_the_disk(
         kinds = [entry.record.kind for entry in here.store.records()]
         assert kinds[-1] is Kind.CHANGED
         assert len(kinds) <= 51
+
+
+async def test_end_while_the_clock_is_held_saves_the_time_that_is_left(tmp_path: Path) -> None:
+    """With link_loss = hold a restart while the cable is out takes no client's time."""
+    start, passed = datetime(2026, 11, 24, tzinfo=UTC), [0.0]
+    clock = Clock(lambda: passed[0], lambda: start + timedelta(seconds=passed[0]))
+    async with world(tmp_path, clock) as here:
+        here.keeper.begin(["alpha"], [])
+        await here.keeper.durable()
+        clock.hold()
+        passed[0] = 3600.0
+        clock.beat()
+        await here.keeper.close()
+        expires = here.saved().saved["alpha"].life.expires
+        assert expires == start + ALPHA.timeout + timedelta(hours=1)

@@ -229,4 +229,4 @@ def test_not_a_listening_socket(tmp_path: Path) -> None:
         local.listen()
         for passed in (connected, datagrams, local):
             assert "is no listening TCP socket\nhint: " in _passing(passed).stderr
-        assert "is no open socket: Socket operation on non-socket" in _passing(file.fileno()).stderr
+        assert "passed no open socket: Socket operation" in _passing(file.fileno()).stderr
