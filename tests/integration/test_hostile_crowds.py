@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 SECRET = b"an encrypted password"
 #: What else belongs to the sections of the clients that are refused.
 REFUSED = {"disabled": "enabled = no\n", "denied": "approved_by_default = no\n"}
-#: The server frees what a connection took: this much more memory may stay, in KiB.
-GROWTH = 4096
+#: The most memory for connections that wait for their first turn, of which there are 1024 at most, in
+#: KiB.  A connection that left 4 KiB behind would exceed it.
+GROWTH = 16 * 1024
 #: Connections before the first look at the memory: then every kind has come many times.
 FIRST = 1000
 #: Times that each kind of refusal is measured.
