@@ -166,10 +166,15 @@ async def test_crowd_is_accepted_in_cheap_turns(honest: float) -> None:
 class Nothing:
     """A judge without secrets."""
 
-    async def judge(self, _identity: PeerIdentity, _peer: Peer) -> SealedSecret | None:
+    async def judge(
+        self, _identity: PeerIdentity, _peer: Peer, _purpose: str
+    ) -> SealedSecret | None:
         """Refuse."""
 
-    def delivered(self, identity: PeerIdentity, peer: Peer) -> None:
+    def describe(self, identity: PeerIdentity, peer: Peer) -> bytes | None:
+        """Nothing is described."""
+
+    def delivered(self, identity: PeerIdentity, peer: Peer, purpose: str) -> None:
         """Never happens."""
 
     def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:

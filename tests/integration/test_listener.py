@@ -43,14 +43,16 @@ class OneClient:
         self.key_id = key_id
         self.secret = SECRET
         self.asked: list[str] = []
+        self.purposes: list[str] = []
         self.given: list[str] = []
         self.verdict = asyncio.Event()
         self.verdict.set()
         self.gave_up = 0
         self.lost: list[str] = []
 
-    async def judge(self, identity: PeerIdentity, _peer: Peer) -> SealedSecret | None:
+    async def judge(self, identity: PeerIdentity, _peer: Peer, purpose: str) -> SealedSecret | None:
         """Serve the one key."""
+        self.purposes.append(purpose)
         self.asked.append(identity.key_id)
         try:
             await self.verdict.wait()
@@ -59,7 +61,11 @@ class OneClient:
             raise
         return SealedSecret(self.secret) if identity.key_id == self.key_id else None
 
-    def delivered(self, identity: PeerIdentity, _peer: Peer) -> None:
+    def describe(self, identity: PeerIdentity, _peer: Peer) -> bytes | None:
+        """Describe the one key."""
+        return b"{}" if identity.key_id == self.key_id else None
+
+    def delivered(self, identity: PeerIdentity, _peer: Peer, _purpose: str) -> None:
         """Record."""
         self.given.append(identity.key_id)
 
@@ -188,7 +194,8 @@ async def test_client_of_one_group_is_served(server: Server, group: str) -> None
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "does not start with a number"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", "does not start with a number"),
-        (b"2\r\n", "version 2 is not supported"),
+        (b"2\r\n", "asks for something unknown"),
+        (b"3\r\n", "version 3 is not supported"),
         (b"1" * 1000, "longer than 256 bytes"),
         (b"\r\n", "does not start with a number"),
         (b"1\r\nGET / HTTP/1.1\r\n\r\n", "went on after its greeting"),

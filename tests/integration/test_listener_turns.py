@@ -24,10 +24,14 @@ MANY, FEW = 200, 4
 class Nothing:
     """A judge that is never asked."""
 
-    async def judge(self, _identity: object, _peer: Peer) -> None:
+    async def judge(self, _identity: object, _peer: Peer, _purpose: str) -> None:
         """No peer proves its identity here."""
 
-    def delivered(self, _identity: object, _peer: Peer) -> None:
+    def describe(self, _identity: object, _peer: Peer) -> bytes | None:
+        """There is nothing to describe."""
+        return None
+
+    def delivered(self, _identity: object, _peer: Peer, _purpose: str) -> None:
         """Does not happen."""
 
     def undelivered(self, _identity: object, _peer: Peer) -> None:

@@ -128,10 +128,30 @@ def test_greeting_byte_by_byte(greeting: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("greeting", "purpose"),
+    [
+        (grammar.GREETING, grammar.SECRET),
+        (b"1 rehearsal\r\n", grammar.SECRET),  # version 1 has no other purpose
+        (grammar.REHEARSAL_GREETING, grammar.REHEARSAL),
+        (grammar.STATUS_GREETING, grammar.STATUS),
+        (b"2 status and more\n", grammar.STATUS),
+    ],
+)
+def test_purpose_of_a_greeting(greeting: bytes, purpose: str) -> None:
+    """Version 2 names the purpose; further fields are ignored."""
+    machine = ServerConversation(0)
+    machine.receive(greeting, 0)
+    assert (machine.state, machine.purpose) == (c.HANDSHAKE, purpose)
+
+
+@pytest.mark.parametrize(
     ("sent", "complaint"),
     [
         (b"\r\n", "not start with a number"),
-        (b"2\r\n", "version 2 is not supported"),
+        (b"2\r\n", "asks for something unknown"),
+        (b"2 secret\r\n", "asks for something unknown"),
+        (b"2 Rehearsal\r\n", "asks for something unknown"),
+        (b"3 rehearsal\r\n", "version 3 is not supported"),
         (b"0\r\n", "version 0 is not supported"),
         (b"-1\r\n", "not start with a number"),
         (b"\xd9\xa1\r\n", "not start with a number"),

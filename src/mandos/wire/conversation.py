@@ -76,6 +76,8 @@ CLIENT_TIMES = {
     RECEIVE: grammar.APPROVAL_TIME,
 }
 
+#: The purposes that a greeting of version 2 may name.
+_CHECKS = (grammar.REHEARSAL.encode(), grammar.STATUS.encode())
 _FOREVER = float("inf")
 
 
@@ -131,13 +133,17 @@ class _Conversation:
 
 
 class ServerConversation(_Conversation):
-    """The Mandos server's end of one connection."""
+    """The Mandos server's end of one connection.
 
-    __slots__ = ("_line",)
+    ``purpose`` says what the client asks for; it is valid once the greeting is complete.
+    """
+
+    __slots__ = ("_line", "purpose")
 
     def __init__(self, now: float) -> None:
         super().__init__(GREETING, SERVER_TRANSITIONS, SERVER_TIMES, now)
         self._line = b""
+        self.purpose = grammar.SECRET
 
     def receive(self, data: bytes, now: float) -> None:
         """Take the next bytes of the greeting, in any portions; empty means end of stream.
@@ -155,17 +161,22 @@ class ServerConversation(_Conversation):
             raise self.fail(f"the greeting is longer than {grammar.GREETING_LIMIT} bytes")
         if not end:
             return
-        self._check_version(line)
+        self._read_greeting(line)
         if rest:
             raise self.fail("the peer went on after its greeting without waiting for the server")
         self._happened(GREETED, now)
 
-    def _check_version(self, line: bytes) -> None:
-        field = line.split(maxsplit=1)[:1] or [b""]
-        if not field[0].isdigit():
+    def _read_greeting(self, line: bytes) -> None:
+        """Read the version and, of version 2, the purpose; other fields are ignored."""
+        version, purpose = (*line.split()[:2], b"", b"")[:2]
+        if not version.isdigit():
             raise self.fail(f"the greeting does not start with a number: {line[:40]!r}")
-        if int(field[0]) != grammar.VERSION:
-            raise self.fail(f"protocol version {field[0][:20].decode()} is not supported")
+        if int(version) == grammar.CHECK_VERSION:
+            if purpose not in _CHECKS:
+                raise self.fail(f"the greeting asks for something unknown: {line[:40]!r}")
+            self.purpose = purpose.decode()
+        elif int(version) != grammar.VERSION:
+            raise self.fail(f"protocol version {version[:20].decode()} is not supported")
 
     def authenticated(self, now: float) -> None:
         """Go on to judging: the TLS handshake has proved the client's identity."""
@@ -185,18 +196,19 @@ class ServerConversation(_Conversation):
 
 
 class ClientConversation(_Conversation):
-    """The Mandos client's end of one connection."""
+    """The Mandos client's end of one connection; the greeting says what it asks for."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_greeting", "_secret")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, greeting: bytes = grammar.GREETING) -> None:
         super().__init__(CONNECT, CLIENT_TRANSITIONS, CLIENT_TIMES, now)
+        self._greeting = greeting
         self._secret = bytearray()
 
     def connected(self, now: float) -> bytes:
         """Return the greeting to write: TCP is connected."""
         self._happened(CONNECTED, now)
-        return grammar.GREETING
+        return self._greeting
 
     def greeted(self, now: float) -> None:
         """Go on to the handshake: the greeting is written."""

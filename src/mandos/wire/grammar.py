@@ -11,6 +11,15 @@ from __future__ import annotations
 VERSION = 1
 #: A client's first line; its first blank-separated field is the protocol version.
 GREETING = b"1\r\n"
+#: The version of requests that are no boots.  Servers that do not know it close the connection, so
+#: such a request is never taken for one that boots a machine.
+CHECK_VERSION = 2
+#: The purposes of a connection: the secret, for a boot; the same for a rehearsal of a boot, which
+#: changes nothing in the client's life; and the server's view of the client.
+SECRET, REHEARSAL, STATUS = "secret", "rehearsal", "status"
+#: The greetings of the two that are no boots; the second field is the purpose.
+REHEARSAL_GREETING = b"2 rehearsal\r\n"
+STATUS_GREETING = b"2 status\r\n"
 #: Longest greeting that a server reads, line end included.
 GREETING_LIMIT = 256
 #: Largest secret: the largest key file of cryptsetup(8), 8 MiB, encrypted and with room to spare.

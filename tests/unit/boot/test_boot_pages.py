@@ -13,6 +13,7 @@ from mandos.boot.handover.main import COMMAND_LINE as HANDOVER
 from mandos.boot.image.main import COMMAND_LINE as IMAGE
 from mandos.boot.plugins import askpass_fifo, password_prompt, plymouth
 from mandos.boot.runner.settings import COMMAND_LINE, read_settings, split_config
+from mandos.check.main import COMMAND_LINE as CHECK
 from mandos.client import settings
 from mandos.client.root.hooks import TIMES
 from mandos.options import CommandLine
@@ -20,14 +21,15 @@ from mandos.options import CommandLine
 MAN = Path(__file__).parents[3] / "man"
 PROGRAMS = [
     COMMAND_LINE, password_prompt.COMMAND_LINE, askpass_fifo.COMMAND_LINE, plymouth.COMMAND_LINE,
-    settings.COMMAND_LINE, IMAGE, HANDOVER,
+    settings.COMMAND_LINE, IMAGE, HANDOVER, CHECK,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: str(program.program))
 def test_the_page_has_every_option(program: CommandLine) -> None:
     """Long and short names in "OPTIONS"."""
-    page = (MAN / f"{program.program}.8mandos").read_text("utf-8").replace("\\-", "-")
+    (file,) = MAN.glob(f"{program.program}.8*")
+    page = file.read_text("utf-8").replace("\\-", "-")
     options = page.partition(".SH OPTIONS")[2].partition("\n.SH")[0]
     heads = " ".join(re.findall(r"^\.TP\n(.*)$", options, flags=re.MULTILINE))
     long = set(re.findall(r"--([a-z-]+)", heads))

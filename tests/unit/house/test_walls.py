@@ -59,6 +59,8 @@ CASES = [
     Forbidden("strangers", "mandos.client.main", "mandos.server.daemon"),
     Forbidden("boot-apart", "mandos.boot.runner.main", "mandos.server.daemon"),
     Forbidden("boot-apart", "mandos.boot.terminal", "mandos.admin.proxy"),
+    Forbidden("check-apart", "mandos.check.main", "mandos.server.daemon"),
+    Forbidden("rooms", "mandos.boot.terminal", "mandos.check.grub"),
     *(
         Forbidden("pure-life", "mandos.server.life.approval", module)
         for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading", "time")

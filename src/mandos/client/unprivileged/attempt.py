@@ -55,7 +55,11 @@ class Attempt:
     __slots__ = ("_conversation", "_make_session", "_outgoing", "_session", "socket", "waits_for")
 
     def __init__(
-        self, address: tuple[str, int, int], make_session: SessionMaker, now: float
+        self,
+        address: tuple[str, int, int],
+        make_session: SessionMaker,
+        now: float,
+        greeting: bytes = grammar.GREETING,
     ) -> None:
         """Begin to connect to (numeric address, port, interface index or 0).
 
@@ -63,7 +67,7 @@ class Attempt:
         """
         host, port, scope = address
         self._make_session = make_session
-        self._conversation = ClientConversation(now)
+        self._conversation = ClientConversation(now, greeting)
         self._outgoing = b""
         self._session: Session | None = None
         self.waits_for = WRITE

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     OVERDUE = "overdue"
     FORGIVEN = "forgiven"
     SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
+    REHEARSED = "rehearsed"
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
@@ -39,7 +40,9 @@ class Kind(StrEnum):
 
 
 #: Kinds of records that a peer can cause with each connection.
-ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+ASKED = frozenset(
+    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.REHEARSED)
+)
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
 #: The detail of a record that a client has a whole timeout after a restart of the machine.

@@ -83,6 +83,11 @@ def _secret_sent(record: Record) -> str:
     return f"sent the secret of client {record.client} to {record.address}{_on(record)}{others}"
 
 
+def _rehearsed(record: Record) -> str:
+    where = f"{record.address}{_on(record)}"
+    return f"sent the secret of client {record.client} to {where} for a rehearsal of its boot"
+
+
 def _undelivered(record: Record) -> str:
     where = f"{record.address}{_on(record)}"
     return f"the secret of client {record.client} did not reach {where}{_why(record)}"
@@ -138,6 +143,7 @@ _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.OVERDUE: (logging.WARNING, _overdue),
     Kind.FORGIVEN: (logging.INFO, _forgiven),
     Kind.SECRET_SENT: (logging.INFO, _secret_sent),
+    Kind.REHEARSED: (logging.INFO, _rehearsed),
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),
     Kind.REJECTED: (logging.WARNING, _rejected),
     Kind.UNKNOWN_KEY: (logging.WARNING, _unknown_key),

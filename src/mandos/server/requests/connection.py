@@ -15,6 +15,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests.peer_identity import RawKeyAuthenticator, UnidentifiedError
 from mandos.server.requests.turns import source_of
 from mandos.tls import limits
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from mandos.server.life.sealed_secret import SealedSecret
     from mandos.server.requests.peer_identity import Authenticator, PeerIdentity
     from mandos.server.requests.sockets import Peer
     from mandos.server.requests.turns import Turns
@@ -49,10 +49,16 @@ class TLS(NamedTuple):
 class Judge(Protocol):
     """The protocol of the judge that decides which peer gets which secret."""
 
-    async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
-        """The secret for the peer of this identity, or None to refuse; ``peer`` is for people."""
+    async def judge(self, identity: PeerIdentity, peer: Peer, purpose: str) -> SealedSecret | None:
+        """The secret for the peer of this identity, or None to refuse; ``peer`` is for people.
 
-    def delivered(self, identity: PeerIdentity, peer: Peer) -> None:
+        The purpose is ``grammar.SECRET`` or ``grammar.REHEARSAL``.
+        """
+
+    def describe(self, identity: PeerIdentity, peer: Peer) -> bytes | None:
+        """The server's view of this client, or None if there is no such client."""
+
+    def delivered(self, identity: PeerIdentity, peer: Peer, purpose: str) -> None:
         """The secret has been written, whole."""
 
     def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:
@@ -98,15 +104,23 @@ class Connection:
             raise self._conversation.fail(f"TLS handshake failed: {why}") from error
         identity = self._identified()
         self._conversation.authenticated(self._loop.time())
-        secret = await self._judged(identity)
-        self._conversation.judged(granted=secret is not None, now=self._loop.time())
+        answer = await self._answer(identity)
+        self._conversation.judged(granted=answer is not None, now=self._loop.time())
         try:
-            if secret is not None:
-                await self._deliver(secret, identity)
+            if isinstance(answer, SealedSecret):
+                await self._deliver(answer, identity)
+            elif answer is not None:
+                await self._send(answer)
             await self._when_ready(self._session.say_goodbye)
         except TLSError as error:
             raise self._conversation.fail(f"the connection broke: {error}") from error
         self._conversation.closed(self._loop.time())
+
+    async def _answer(self, identity: PeerIdentity) -> SealedSecret | bytes | None:
+        """The answer to what the greeting asked for; None to refuse."""
+        if self._conversation.purpose == grammar.STATUS:
+            return self._judge.describe(identity, self._peer)
+        return await self._judged(identity)
 
     async def _begin(self) -> None:
         """Wait for the first turn, and make the session."""
@@ -126,7 +140,8 @@ class Connection:
             async with asyncio.timeout(None) as patience:
                 self._loop.add_reader(descriptor, self._listen, patience)
                 try:
-                    return await self._judge.judge(identity, self._peer)
+                    purpose = self._conversation.purpose
+                    return await self._judge.judge(identity, self._peer, purpose)
                 finally:
                     self._loop.remove_reader(descriptor)
         except TimeoutError as error:
@@ -152,7 +167,7 @@ class Connection:
         except BaseException:
             self._judge.undelivered(identity, self._peer)
             raise
-        self._judge.delivered(identity, self._peer)
+        self._judge.delivered(identity, self._peer, self._conversation.purpose)
 
     def _identified(self) -> PeerIdentity:
         try:

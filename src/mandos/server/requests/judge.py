@@ -19,7 +19,9 @@ from mandos.server.life.client import Give, Refuse
 from mandos.server.life.events import Rejection
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.logs.tally import Tally
+from mandos.server.requests.client_status import described
 from mandos.server.requests.recently_sent import RecentlySent
+from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from mandos.server.life.client import Client
@@ -60,8 +62,13 @@ class RegistryJudge:
         self._slow.close()
         self._unrecorded.close()
 
-    async def judge(self, identity: PeerIdentity, peer: Peer) -> SealedSecret | None:
-        """The secret for the peer of this identity, or None to refuse."""
+    async def judge(
+        self, identity: PeerIdentity, peer: Peer, purpose: str = grammar.SECRET
+    ) -> SealedSecret | None:
+        """The secret for the peer of this identity, or None to refuse.
+
+        A rehearsal passes every refusal and approval of a real request.
+        """
         client = self._registry.find(identity.key_id)
         if client is None:
             self._note(Kind.UNKNOWN_KEY, identity, peer)
@@ -69,14 +76,16 @@ class RegistryJudge:
         decision = client.ask(self._clock.now())
         approved = isinstance(decision, Request)
         if isinstance(decision, Request):
-            self._note(Kind.APPROVAL_NEEDED, identity, peer, client.name)
+            why = "a rehearsal of its boot" if purpose == grammar.REHEARSAL else ""
+            self._note(Kind.APPROVAL_NEEDED, identity, peer, client.name, why)
             decision = await self._answered(client, decision)
             if isinstance(decision, Give):
                 decision = self._reconsidered(identity, client, approved=True)
         if not isinstance(decision, Give):
             self._note(Kind.REJECTED, identity, peer, client.name, decision.reason)
             return None
-        self._note(Kind.SECRET_SENT, identity, peer, client.name)
+        kind = Kind.REHEARSED if purpose == grammar.REHEARSAL else Kind.SECRET_SENT
+        self._note(kind, identity, peer, client.name)
         try:
             await self._recorded(identity, client, peer)
         except asyncio.CancelledError:
@@ -97,10 +106,18 @@ class RegistryJudge:
             return Refuse(Rejection.NEW_KEY)
         return client.reconsider(self._clock.now(), approved=approved)
 
-    def delivered(self, identity: PeerIdentity, _peer: Peer) -> None:
-        """Note that the client has its secret."""
+    def describe(self, identity: PeerIdentity, peer: Peer) -> bytes | None:
+        """The server's view of the client with this key, as JSON; None if there is no client."""
         client = self._registry.find(identity.key_id)
-        if client is not None:
+        if client is None:
+            self._note(Kind.UNKNOWN_KEY, identity, peer)
+            return None
+        return described(client, self._clock.now())
+
+    def delivered(self, identity: PeerIdentity, _peer: Peer, purpose: str = grammar.SECRET) -> None:
+        """Note that the client has its secret; a rehearsal extends no timeout."""
+        client = self._registry.find(identity.key_id)
+        if client is not None and purpose == grammar.SECRET:
             client.secret_sent(self._clock.now())
 
     def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:

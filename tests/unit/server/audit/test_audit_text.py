@@ -92,6 +92,10 @@ LINES = [
         Kind.STATE_LOST, {"detail": "file is not a database"}, "ERROR",
         "the saved state is lost: file is not a database",
     ),
+    (
+        Kind.REHEARSED, ALPHA | THERE, "INFO",
+        "sent the secret of client alpha to [fe80::1]:4711 on eth0 for a rehearsal of its boot",
+    ),
     (Kind.STATE_LOST, ALPHA, "ERROR", "the saved state of client alpha is lost"),
 ]  # fmt: skip
 

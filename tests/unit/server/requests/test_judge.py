@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +28,7 @@ from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.recently_sent import ADDRESSES, RecentlySent
 from mandos.server.requests.sockets import Peer
 from mandos.server.system.machine_clock import machine_clock
+from mandos.wire import grammar
 
 KEY = "ab" * 32
 IDENTITY = PeerIdentity(KEY)
@@ -231,6 +233,59 @@ async def test_delivery_extends_the_timeout() -> None:
     world.judge.delivered(IDENTITY, PEER)
     assert world.client.life.expires is not None
     assert world.client.life.expires >= before + world.client.settings.extended_timeout
+
+
+async def test_rehearsal_changes_nothing_in_the_life() -> None:
+    """It gets the secret after its record is on disk, and extends no timeout."""
+    world = _world()
+    life = world.client.life
+    answer = await world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL)
+    assert answer == SealedSecret(b"sealed")
+    assert (world.trail.kinds, world.trail.on_disk) == ([Kind.REHEARSED], 1)
+    world.judge.delivered(IDENTITY, PEER, grammar.REHEARSAL)
+    assert world.client.life == life
+
+
+async def test_rehearsal_is_refused_like_a_request() -> None:
+    """A disabled client gets nothing by it."""
+    world = _world()
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    assert await world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL) is None
+    assert world.trail.kinds == [Kind.REJECTED]
+
+
+async def test_rehearsal_waits_for_approval_like_a_request() -> None:
+    """Without it, a holder of the key would get the secret past the administrator."""
+    world = _world(timedelta(hours=1))
+    world.client.change(world.clock.now(), approved_by_default=False)
+    task = asyncio.create_task(world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL))
+    await world.trail.noted.wait()
+    (record,) = world.trail.records
+    assert (record.kind, record.detail) == (Kind.APPROVAL_NEEDED, "a rehearsal of its boot")
+    world.client.give_verdict(world.clock.now(), approved=False)
+    assert await task is None
+
+
+def test_description_of_a_client() -> None:
+    """The holder of the key learns what the next boot has to know, and no secret."""
+    world = _world(timedelta(seconds=5))
+    text = world.judge.describe(IDENTITY, PEER)
+    assert text is not None
+    found = json.loads(text)
+    assert (found["name"], found["enabled"], found["approval_delay"]) == ("foo", True, 5.0)
+    assert 0 < found["seconds_left"] <= found["timeout"]
+    assert "sealed" not in text.decode()
+    world.client.disable(world.clock.now(), Why.ADMINISTRATOR)
+    text = world.judge.describe(IDENTITY, PEER)
+    assert text is not None
+    assert (json.loads(text)["enabled"], json.loads(text)["seconds_left"]) == (False, None)
+
+
+def test_no_description_of_a_stranger() -> None:
+    """A key that no client has gets nothing, and is recorded."""
+    world = _world()
+    assert world.judge.describe(PeerIdentity("0" * 64), PEER) is None
+    assert world.trail.kinds == [Kind.UNKNOWN_KEY]
 
 
 async def test_broken_connection_is_recorded() -> None:

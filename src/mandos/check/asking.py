@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks every server for the password, with the client of the image, and tries it on the disks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mandos.check import disks, rehearsal, server_view
+from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
+from mandos.errors import MachineError
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from mandos.check.disks import CryptDisk
+    from mandos.check.servers import Server
+
+#: Seconds that a server has to give the password.
+FETCH_TIME = 15.0
+#: How the client reports that it was ended.
+_ENDED = "ended by SIG"
+
+
+class Image(NamedTuple):
+    """An unpacked image that can run programs.
+
+    ``name`` is that of its kernel; ``options`` are the client's, ``priority`` that of its TLS,
+    ``keys`` the folder of its keys.
+    """
+
+    name: str
+    tree: Path
+    options: Sequence[str]
+    priority: str
+    keys: Path
+
+
+class _Answer(NamedTuple):
+    """What one server brought: findings, and whether its password opens all disks."""
+
+    good: bool
+    findings: list[Finding]
+
+
+class Asker:
+    """Asks servers on behalf of one image.
+
+    A server that knows no rehearsals counts each request as a boot: it is asked for the password
+    only if ``count_as_boot`` says so.
+    """
+
+    def __init__(self, image: Image, table: Sequence[CryptDisk], *, count_as_boot: bool) -> None:
+        self._image = image
+        self._table = table
+        self._count_as_boot = count_as_boot
+
+    def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
+        """Ask each server.  One that opens every disk is enough; then the others are warnings."""
+        answers = [self._ask(server) for server in servers]
+        enough = any(answer.good for answer in answers)
+        for answer in answers:
+            for finding in answer.findings:
+                if enough and finding.verdict in (Verdict.BROKEN, Verdict.NOT_SURE):
+                    meaning = "another server gives the password; alone this one could not"
+                    yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
+                else:
+                    yield finding
+
+    def _ask(self, server: Server) -> _Answer:
+        try:
+            view = server_view.ask(server, self._image.keys, self._image.priority)
+        except (UnreachedError, OSError) as error:
+            return self._failed(f"{server.title}: {error}", "look whether mandos runs there")
+        except UnknownKeyError as error:
+            return self._failed(
+                f"{server.title}: {error}",
+                "run mandos-keygen --password, and put the section on the server",
+            )
+        except UnknownRequestError:
+            return self._ask_one_that_counts(server)
+        found = list(self._of_view(server, view))
+        if any(finding.verdict is Verdict.BROKEN for finding in found):
+            return _Answer(good=False, findings=found)
+        return self._fetch(server, grammar.REHEARSAL_GREETING, found)
+
+    def _ask_one_that_counts(self, server: Server) -> _Answer:
+        if self._count_as_boot:
+            return self._fetch(server, grammar.GREETING, [])
+        finding = Finding(
+            Link.SERVER, Verdict.NOT_SURE,
+            f"{server.title} knows no rehearsals: it is the original's, or an older one",
+            self._image.name,
+            "there a request for the password counts as a boot, and starts the extended timeout",
+            "run mandos-check --count-as-boot, or bring the server up to date",
+        )  # fmt: skip
+        return _Answer(good=False, findings=[finding])
+
+    def _of_view(self, server: Server, view: dict[str, Any]) -> Iterator[Finding]:
+        """What the server says of this machine that a boot depends on."""
+        name = view.get("name", "")
+        where = f"{server.title}: client {name}"
+        if not view.get("enabled"):
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"{where} is disabled", self._image.name,
+                "the next boot gets no password from this server",
+                f"run mandos-ctl --enable {name} on the server",
+            )  # fmt: skip
+        elif view.get("overdue"):
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"{where} is overdue: no check has succeeded in time",
+                self._image.name, "the next boot gets no password before a check succeeds",
+                f"run mandos-ctl --why {name} on the server",
+            )  # fmt: skip
+        elif not view.get("approved_by_default", True):
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"{where} needs an approval for each request",
+                self._image.name, "the next boot waits until a person approves it",
+                f"be there with mandos-ctl --approve {name}, or run"
+                f" mandos-ctl --approve-by-default {name} on the server",
+            )  # fmt: skip
+        else:
+            left = view.get("seconds_left")
+            shown = f", with {left:.0f} s left" if isinstance(left, int | float) else ""
+            text = f"{where} is enabled{shown}"
+            yield Finding(Link.SERVER, Verdict.OK, text, self._image.name)
+
+    def _fetch(self, server: Server, greeting: bytes, found: list[Finding]) -> _Answer:
+        image = self._image
+        try:
+            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, FETCH_TIME)
+        except MachineError as error:
+            finding = Finding(
+                Link.PROGRAMS, Verdict.BROKEN, str(error), image.name,
+                "the client does not start at boot either",
+                f"run update-initramfs -u -k {image.name}, or dracut --force --kver {image.name}",
+            )  # fmt: skip
+            return _Answer(good=False, findings=[*found, finding])
+        if outcome.unreachable or not outcome.password:
+            why = outcome.unreachable or _last_words(outcome.said)
+            return self._failed(
+                f"{server.title} gave no password: {why}", "run mandos-ctl --why on the server"
+            )
+        text = f"{server.title} gave the password in {outcome.seconds:.1f} s"
+        found.append(Finding(Link.SERVER, Verdict.OK, text, image.name))
+        found += [
+            self._tried(server, disk, device, outcome.password)
+            for disk in self._table
+            if disk.asks and (device := disks.device_of(disk.source)) is not None
+        ]
+        return _Answer(all(finding.verdict is Verdict.OK for finding in found), found)
+
+    def _failed(self, text: str, cure: str) -> _Answer:
+        meaning = "the next boot gets no password from this server"
+        finding = Finding(Link.SERVER, Verdict.BROKEN, text, self._image.name, meaning, cure)
+        return _Answer(good=False, findings=[finding])
+
+    def _tried(self, server: Server, disk: CryptDisk, device: Path, password: bytes) -> Finding:
+        try:
+            opened = disks.opens(device, password)
+        except MachineError as error:
+            text = f"{disk.name} could not be tried: {error}"
+            return Finding(Link.SECRET, Verdict.NOT_SURE, text, self._image.name)
+        if opened:
+            text = f"the password from {server.title} opens {disk.name}"
+            return Finding(Link.SECRET, Verdict.OK, text, self._image.name)
+        return Finding(
+            Link.SECRET, Verdict.BROKEN,
+            f"the password from {server.title} does not open {disk.name}", self._image.name,
+            "the disk stays closed until the right password is typed",
+            "run mandos-keygen --password with the right one, and put the section on the server",
+        )  # fmt: skip
+
+
+def _last_words(said: str) -> str:
+    """The client's last line, its report of our signal excepted."""
+    lines = [line for line in said.splitlines() if line.strip() and _ENDED not in line]
+    return lines[-1] if lines else "the client brought nothing and said nothing"

@@ -1,0 +1,247 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Walks the chain of one boot: boot loader, image, keys, disks, network, servers, secret."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+from mandos.boot.image import setup_check
+from mandos.boot.image.local_files import CONFIGURATION
+from mandos.boot.runner import settings
+from mandos.check import archive, disks, image, kernels, network, private_root, servers
+from mandos.check.asking import Asker, Image
+from mandos.check.findings import Finding, Link, Verdict
+from mandos.errors import MandosError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mandos.check.kernels import Boot
+    from mandos.check.servers import Server
+    from mandos.client.settings import ClientOptions
+
+_OFF = "mandos=off"
+_CONNECT = "mandos=connect:"
+_CONF = "plugin-runner.conf"
+_CLIENT = "mandos-client"
+
+
+class Wanted(NamedTuple):
+    """How far a check goes.
+
+    Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
+    that know no rehearsals, which start the extended timeout then.  ``kernel`` is the version of
+    the only kernel to check; empty for the one that is booted next, and the images of all others.
+    """
+
+    fetch: bool = True
+    count_as_boot: bool = False
+    kernel: str = ""
+
+
+class Chain:
+    """The chain of the machine below ``root``; images are unpacked below ``folder``."""
+
+    def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
+        self._root = root
+        self._keys = keys
+        self._folder = folder
+        self._wanted = wanted
+
+    def walk(self) -> Iterator[Finding]:
+        """Yield the findings in the order of the chain."""
+        boots = kernels.boots(self._root)
+        chosen, others = boots.next, boots.others
+        if self._wanted.kernel:
+            chosen, others = boots.named(self._wanted.kernel), []
+        else:
+            yield from boots.findings
+        yield from self._key_files()
+        if chosen is not None:
+            yield from self._boot(chosen)
+        for boot in others:
+            for finding in self._image(boot):
+                if finding.verdict is Verdict.BROKEN:
+                    meaning = f"if you boot this kernel: {finding.meaning}"
+                    yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
+                elif finding.verdict is not Verdict.OK:
+                    yield finding
+            shutil.rmtree(self._tree(boot), ignore_errors=True)  # it is in memory
+
+    def _key_files(self) -> Iterator[Finding]:
+        problems = list(setup_check.key_problems(self._keys))
+        for problem in problems:
+            meaning = "the next image that is made has these keys"
+            yield Finding(
+                Link.KEYS, Verdict.BROKEN, problem.text, meaning=meaning, cure=problem.hint
+            )
+        if not problems:
+            yield Finding(Link.KEYS, Verdict.OK, f"the keys in {self._keys} are pairs")
+
+    def _boot(self, boot: Boot) -> Iterator[Finding]:
+        """The whole chain of one kernel."""
+        yield from self._image(boot)
+        tree = self._tree(boot)
+        if tree.exists():
+            yield from self._servers_and_secret(tree, boot)
+
+    def _tree(self, boot: Boot) -> Path:
+        """Where the image of a kernel is unpacked."""
+        return self._folder / boot.name
+
+    def _image(self, boot: Boot) -> Iterator[Finding]:
+        """The part of the chain that needs no network; unpacks the image if that is possible."""
+        if boot.words is not None and _OFF in boot.words:
+            yield Finding(
+                Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
+                "no Mandos server is asked at boot",
+                "remove the word in /etc/default/grub, then run update-grub",
+            )  # fmt: skip
+        if boot.image is None or not boot.image.exists():
+            yield Finding(
+                Link.IMAGE, Verdict.BROKEN, "this kernel has no initial RAM disk", boot.name,
+                "the encrypted disks cannot be opened",
+                f"run update-initramfs -c -k {boot.name}",
+            )  # fmt: skip
+            return
+        tree = self._tree(boot)
+        tree.mkdir()
+        try:
+            archive.unpack(boot.image, tree)
+        except MandosError as error:
+            shutil.rmtree(tree)
+            yield Finding(
+                Link.IMAGE, Verdict.BROKEN, str(error), boot.name,
+                "the kernel may not be able to unpack it either",
+                f"run update-initramfs -u -k {boot.name}",
+            )  # fmt: skip
+            return
+        yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
+        sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
+        yield from image.outside(boot.image, boot.name, sources)
+        yield from image.inside(tree, boot.name, self._keys)
+        yield from self._table(disks.in_image(tree, boot.words or ()), boot)
+        runner, problems = _runner_settings(tree)
+        yield from _of_runner(runner, problems, boot)
+
+    def _servers_and_secret(self, tree: Path, boot: Boot) -> Iterator[Finding]:
+        """The part of the chain that needs the network."""
+        runner, _problems = _runner_settings(tree)
+        arguments = runner.arguments(_CLIENT)
+        words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
+        try:
+            options = servers.options_of([*arguments, *(f"--connect={word}" for word in words)])
+        except MandosError as error:
+            yield Finding(
+                Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
+                "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
+            )  # fmt: skip
+            return
+        found = list(self._servers(tree, options, boot))
+        yield from (item for item in found if isinstance(item, Finding))
+        reached = [item for item in found if not isinstance(item, Finding)]
+        if not reached:
+            return
+        if not self._wanted.fetch:
+            yield Finding(
+                Link.SECRET, Verdict.NOT_SURE, "no server was asked for the password", boot.name,
+                cure="run mandos-check without --no-fetch",
+            )  # fmt: skip
+            return
+        private_root.furnish(tree)
+        keys = tree / CONFIGURATION.relative_to("/")
+        image = Image(boot.name, tree, arguments, options.priority, keys)
+        table = disks.in_image(tree, boot.words or ())
+        asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
+        yield from asker.ask_all(reached)
+
+    def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
+        if not table:
+            yield Finding(
+                Link.DISKS, Verdict.BROKEN, "the image has no disk to open", boot.name,
+                "nothing opens the root file system",
+                "add the option initramfs to the disk's line in /etc/crypttab, then run"
+                f" update-initramfs -u -k {boot.name}",
+            )  # fmt: skip
+        for name, uuid in disks.needed_now():
+            sources = {disks.without_dashes(disk.source.partition("=")[2]) for disk in table}
+            if uuid not in sources and name not in {disk.name for disk in table}:
+                yield Finding(
+                    Link.DISKS, Verdict.BROKEN,
+                    f"the image does not open {name}, which the root file system needs", boot.name,
+                    "the root file system is not found",
+                    "correct the disk's line in /etc/crypttab, then run"
+                    f" update-initramfs -u -k {boot.name}",
+                )  # fmt: skip
+        for disk in table:
+            if disks.device_of(disk.source) is None:
+                yield Finding(
+                    Link.DISKS, Verdict.BROKEN,
+                    f"{disk.name}: this machine has no disk {disk.source}", boot.name,
+                    "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
+                )  # fmt: skip
+
+    def _servers(
+        self, tree: Path, options: ClientOptions, boot: Boot
+    ) -> Iterator[Finding | Server]:
+        found = list(network.check(self._root, tree, boot.name, options.interfaces, boot.name))
+        yield from found
+        if any(finding.verdict is Verdict.BROKEN for finding in found):
+            return  # no server can be found either
+        yield from _found_servers(options, boot)
+
+
+def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Server]:
+    """The servers that the options name, and those that a search finds."""
+    found: list[Server] = []
+    failures: list[str] = []
+    for address in (*options.connect, *options.servers):
+        try:
+            found.append(servers.given(address))
+        except MandosError as error:
+            failures.append(str(error))
+    if not options.connect:
+        found += servers.search(options.interfaces)
+    verdict = Verdict.WARNING if found else Verdict.BROKEN
+    for failure in failures:
+        yield Finding(
+            Link.SERVER, verdict, f"no address is known of {failure}", boot.name,
+            "the client does not reach this server at boot",
+            f"correct the name in /etc/mandos/{_CONF} or on the kernel command line, or give an"
+            " address",
+        )  # fmt: skip
+    if not found and not failures:
+        yield Finding(
+            Link.SERVER, Verdict.BROKEN, "no server was found", boot.name,
+            "the next boot waits for a server, and for a typed password",
+            "start a server, or look whether the network lets multicast to port 5353 through",
+        )  # fmt: skip
+    yield from found
+
+
+def _runner_settings(tree: Path) -> tuple[settings.RunnerSettings, list[str]]:
+    """The settings of the image's plugin-runner, and the mistakes in its configuration."""
+    conf = tree / CONFIGURATION.relative_to("/") / _CONF
+    problems: list[str] = []
+    given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
+    return settings.read_settings(given, problems.append), problems
+
+
+def _of_runner(
+    runner: settings.RunnerSettings, problems: list[str], boot: Boot
+) -> Iterator[Finding]:
+    """Whether plugin-runner starts the client, and mistakes in its configuration."""
+    for problem in problems:
+        yield Finding(
+            Link.PROGRAMS, Verdict.WARNING, problem, boot.name, "plugin-runner skips this",
+            f"correct /etc/mandos/{_CONF}, and renew the image",
+        )  # fmt: skip
+    if not runner.starts(_CLIENT):
+        yield Finding(
+            Link.PROGRAMS, Verdict.BROKEN, f"plugin-runner does not start {_CLIENT}", boot.name,
+            "no Mandos server is asked at boot",
+            f"remove --disable={_CLIENT} in /etc/mandos/{_CONF}, and renew the image",
+        )  # fmt: skip

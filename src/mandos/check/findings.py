@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The result of each link of the chain that a boot walks, and the exit status of them all."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Exit statuses of mandos-check besides those of sysexits.h.
+COMES_BACK, STAYS_DOWN, UNSURE = 0, 1, 2
+
+
+class Verdict(Enum):
+    """The state of one link; the value is the word that a person reads."""
+
+    OK = "ok"
+    #: The machine comes back, but something deserves attention.
+    WARNING = "warning"
+    #: The link could not be judged here.
+    NOT_SURE = "not sure"
+    #: The machine would stop at the password prompt, or not come up at all.
+    BROKEN = "broken"
+
+
+class Link(Enum):
+    """A link of the chain, in the order in which a boot comes to it; the value is its title."""
+
+    BOOT_LOADER = "boot loader"
+    IMAGE = "initial RAM disk"
+    KEYS = "keys"
+    PROGRAMS = "programs in the image"
+    DISKS = "disks in the image"
+    NETWORK = "network"
+    SERVER = "server"
+    SECRET = "secret"  # noqa: S105 - the name of a link
+
+
+class Finding(NamedTuple):
+    """One statement about a link.
+
+    ``subject`` names the kernel, server or disk that it is about, and is empty when there is one
+    only.  ``text`` says what was found, ``meaning`` the consequence at boot, ``cure`` the commands
+    or steps that mend it; both are empty when all is well.
+    """
+
+    link: Link
+    verdict: Verdict
+    text: str
+    subject: str = ""
+    meaning: str = ""
+    cure: str = ""
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """Sum up: 0 only if nothing is broken and nothing is unknown."""
+    verdicts = {finding.verdict for finding in findings}
+    if Verdict.BROKEN in verdicts:
+        return STAYS_DOWN
+    return UNSURE if Verdict.NOT_SURE in verdicts or not verdicts else COMES_BACK

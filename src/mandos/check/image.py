@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks into an unpacked image: its keys, its programs, and its age and permissions outside."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from mandos.boot.image.local_files import CONFIGURATION, PROGRAMS
+from mandos.check.findings import Finding, Link, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Keys without which the client cannot work; all others of the folder are compared as well.
+_KEYS = ("seckey.txt", "tls-privkey.pem", "tls-pubkey.pem")
+#: Programs of ours by generator: one of each row has to be in the image.
+_PROGRAMS = (
+    ("plugins.d/mandos-client",),
+    ("plugin-runner",),
+    ("mandos-handover", "password-agent", "plugin-runner"),
+)
+_RENEW = "run update-initramfs -u -k {0}, or dracut --force --kver {0}"
+
+
+def outside(image: Path, name: str, sources: tuple[Path, ...]) -> Iterator[Finding]:
+    """The image file itself: readable by root alone, and newer than what it was made of."""
+    status = image.stat()
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid:
+        yield Finding(
+            Link.IMAGE, Verdict.WARNING, f"{image} can be read by others than root", name,
+            "it has this machine's keys, which get the password from the server",
+            f"run chown root: {image} && chmod 600 {image}",
+        )  # fmt: skip
+    newer = [path for path in sources if path.exists() and _is_newer(path, status.st_mtime)]
+    if newer:
+        yield Finding(
+            Link.IMAGE, Verdict.WARNING,
+            f"{image} is older than {', '.join(str(path) for path in newer)}", name,
+            "the next boot does not see what was changed there",
+            _RENEW.format(name),
+        )  # fmt: skip
+
+
+def _is_newer(path: Path, moment: float) -> bool:
+    """Whether a file, or a file in this folder, was changed after the moment."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return any(file.lstat().st_mtime > moment for file in files)
+
+
+def inside(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
+    """The programs and the keys in the image."""
+    yield from _programs(tree, name)
+    yield from _keys(tree, name, keys)
+
+
+def _programs(tree: Path, name: str) -> Iterator[Finding]:
+    folder = tree / PROGRAMS.relative_to("/")
+    missing = [row[0] for row in _PROGRAMS if not any((folder / file).is_file() for file in row)]
+    if missing:
+        yield Finding(
+            Link.PROGRAMS, Verdict.BROKEN,
+            f"the image lacks {', '.join(str(PROGRAMS / file) for file in missing)}", name,
+            "no Mandos server is asked at boot; the password has to be typed",
+            f"install mandos-client, then {_RENEW.format(name)}",
+        )  # fmt: skip
+    else:
+        yield Finding(Link.PROGRAMS, Verdict.OK, "the image has the Mandos client", name)
+
+
+def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
+    folder = tree / CONFIGURATION.relative_to("/")
+    missing = [key for key in _KEYS if not (folder / key).is_file()]
+    other = [
+        key for key in _KEYS
+        if key not in missing and (folder / key).read_bytes() != (keys / key).read_bytes()
+    ]  # fmt: skip
+    if missing:
+        text = f"the image lacks the keys {', '.join(missing)}"
+    elif other:
+        text = f"the image has other keys than {keys}: {', '.join(other)} differ"
+    else:
+        yield Finding(Link.KEYS, Verdict.OK, f"the image has the keys of {keys}", name)
+        return
+    yield Finding(
+        Link.KEYS, Verdict.BROKEN, text, name,
+        "the server does not know the keys that the next boot would show",
+        _RENEW.format(name),
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program mandos-check: walks the chain that the next boot will walk, and prints each link."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mandos.check import findings, private_root
+from mandos.check.chain import Chain, Wanted
+from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
+from mandos.errors import MachineError, MandosError
+from mandos.options import CommandLine, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mandos.check.findings import Finding
+
+COMMAND_LINE = CommandLine(
+    "mandos-check",
+    "Says before a reboot whether this machine will come back by itself.",
+    (
+        Option("json", "", None, "print the findings as JSON"),
+        Option("quiet", "q", None, "print only what is not ok"),
+        Option("kernel", "", "VERSION", "check this kernel instead of the next one"),
+        Option("no-fetch", "", None, "ask no server for the password"),
+        Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
+        Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
+    ),
+)
+_SUMMARY = {
+    COMES_BACK: "This machine will come back by itself.",
+    STAYS_DOWN: "This machine would not come back by itself.",
+    findings.UNSURE: "It is not sure that this machine comes back by itself.",
+}
+_LINK_WIDTH = max(len(link.value) for link in Link) + 2
+_INDENT = _LINK_WIDTH + 9
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run mandos-check; returns the exit status."""
+    try:
+        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
+        answer = COMMAND_LINE.answer(given)
+        if answer is not None:
+            print(answer)  # noqa: T201 - printing is its purpose
+            return 0
+        if os.geteuid() != 0:
+            raise MachineError("only root can read the keys and the images", "run it as root")
+        folder = private_root.enter()
+        keys = Path(given.text("keys", "/etc/keys/mandos"))
+        wanted = Wanted(
+            fetch="no-fetch" not in given,
+            count_as_boot="count-as-boot" in given,
+            kernel=given.text("kernel", ""),
+        )
+        found = list(Chain(Path("/"), keys, folder, wanted).walk())
+    except MandosError as error:
+        for line in error.lines():
+            sys.stderr.write(f"mandos-check: {line}\n")
+        return error.exit_code
+    shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
+    status = exit_status(found)
+    if "json" in given:
+        print(_as_json(shown, status))  # noqa: T201 - printing is its purpose
+    elif shown or "quiet" not in given:
+        print(_as_text(shown, status))  # noqa: T201 - printing is its purpose
+    return status
+
+
+def _as_json(found: Sequence[Finding], status: int) -> str:
+    rows = [
+        {
+            "link": finding.link.value,
+            "verdict": finding.verdict.value,
+            "subject": finding.subject,
+            "text": finding.text,
+            "meaning": finding.meaning,
+            "cure": finding.cure,
+        }
+        for finding in found
+    ]
+    return json.dumps({"status": status, "summary": _SUMMARY[status], "findings": rows}, indent=2)
+
+
+def _as_text(found: Sequence[Finding], status: int) -> str:
+    lines: list[str] = []
+    for finding in found:
+        subject = f"{finding.subject}: " if finding.subject else ""
+        verdict = finding.verdict.value
+        shown = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
+        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{shown:<9}{subject}{finding.text}")
+        for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
+            if text:
+                lines.append(f"{'':<{_INDENT}}{word}{text}")
+    return "\n".join([*lines, "", _SUMMARY[status]])

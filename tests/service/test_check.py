@@ -1,0 +1,386 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mandos-check on a machine with a real image, a real LUKS disk, and a real server on the link.
+
+A healthy machine passes; each way to break the chain is named by its link.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.bus import start_system_bus
+from harness.families import ours, reference
+from harness.host import Host
+from harness.initramfs import VERSION, ImageMaker, why_no_images
+from harness.keys import SMALL_RSA, make_credentials
+from harness.peers import PORT, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.keys import Credentials
+    from harness.peers import Server
+
+pytestmark = pytest.mark.peer
+
+CHECK = "/usr/sbin/mandos-check"
+IMAGE = f"/boot/initrd.img-{VERSION}"
+UUID = "00000000-0000-4000-8000-000000000000"  # that of the image's crypttab
+KEYS = "/etc/keys/mandos"
+SAVED = "/run/saved"
+DISK = "/run/disk.img"
+GRUB = """\
+set default="0"
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {
+\tlinux\t/boot/vmlinuz-VERSION root=/dev/mapper/cryptroot ro WORDS
+\tinitrd\t/boot/initrd.img-VERSION
+}
+"""
+PREPARE = f"""
+mount -t sysfs sysfs /sys  # that of this host's own network
+mkdir -p /boot/grub {SAVED}
+: >/boot/vmlinuz-{VERSION}
+mkinitramfs -o {SAVED}/initrd {VERSION} 2>/dev/null
+cp -a {KEYS} {SAVED}/keys
+truncate -s 24M {DISK}
+cryptsetup luksFormat --batch-mode --uuid {UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
+    --key-file /run/password {DISK}
+mkdir -p /dev/disk
+mount -t tmpfs tmpfs /dev/disk
+mkdir /dev/disk/by-uuid
+ln -s {DISK} /dev/disk/by-uuid/{UUID}
+cp {DISK} {SAVED}/disk
+"""
+
+
+@dataclass
+class Checked:
+    """The machine that is checked, its server's host, and the keys that belong together."""
+
+    machine: ImageMaker
+    server_host: Host
+    keys: Credentials
+
+    def restore(self, words: str = "quiet") -> None:
+        """Make the machine healthy."""
+        self.machine.run("sh", "-ec", f"""
+            install -m 600 {SAVED}/initrd {IMAGE}
+            rm -rf {KEYS} && cp -a {SAVED}/keys {KEYS} && cp {SAVED}/disk {DISK}
+            ip link set eth0 up
+        """)  # fmt: skip
+        self.boot_with(words)
+
+    def boot_with(self, words: str) -> None:
+        """Give the kernel a command line."""
+        text = GRUB.replace("VERSION", VERSION).replace("WORDS", words)
+        self.machine.file("/boot/grub/grub.cfg").write_text(text, encoding="ascii")
+
+    def serve(self, section: str | None = None) -> Server:
+        """Start an announced server; it serves this machine if no section is given."""
+        return start_server(self.server_host, ours(), section or self.keys.section, zeroconf=True)
+
+    def change_image(self, *commands: str) -> None:
+        """Run commands in the unpacked image, and pack it again."""
+        script = "\n".join(commands)
+        self.machine.run("sh", "-ec", f"""
+            rm -rf /run/tree && mkdir /run/tree && cd /run/tree
+            zstd -dcq {IMAGE} | cpio -id --quiet
+            {script}
+            find . | cpio --create --format=newc --quiet | zstd -q -1 >{IMAGE}
+            chmod 600 {IMAGE}
+        """)  # fmt: skip
+
+    def check(self, *options: str) -> tuple[int, list[dict[str, Any]]]:
+        """Run the program; returns its exit status and findings."""
+        process = self.machine.start(CHECK, "--json", *options)
+        status = process.wait()
+        assert "Traceback" not in process.log, process.report("traceback")
+        return status, json.loads(process.stdout)["findings"]
+
+
+def _links(findings: list[dict[str, Any]], verdict: str) -> list[str]:
+    return [finding["link"] for finding in findings if finding["verdict"] == verdict]
+
+
+@pytest.fixture(scope="module")
+def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
+    """A machine with image, disk and boot loader, and the host of its server on the same link."""
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        maker = stack.enter_context(ImageMaker())
+        server = stack.enter_context(Host("server"))
+        maker.connect(server)
+        maker.install()
+        keys = make_credentials(workshop, ours(), "checked", b"the disk's password", SMALL_RSA)
+        maker.give_keys(keys)
+        maker.file("/run/password").write_bytes(keys.password)
+        maker.run("sh", "-ec", PREPARE)
+        yield Checked(maker, server, keys)
+
+
+@pytest.fixture
+def checked(machine: Checked) -> Checked:
+    """The machine, healthy again."""
+    machine.restore()
+    return machine
+
+
+def test_healthy_machine_passes(checked: Checked) -> None:
+    """No link is broken or unknown, the exit status is 0, and every link was looked at."""
+    with checked.serve() as server:
+        status, findings = checked.check()
+        server.wait_for("sent the secret of client checked .* for a rehearsal")
+    assert status == 0, findings
+    assert {finding["verdict"] for finding in findings} == {"ok"}, findings
+    assert {finding["link"] for finding in findings} >= {
+        "boot loader", "initial RAM disk", "keys", "programs in the image", "network", "server",
+        "secret",
+    }  # fmt: skip
+
+
+def test_words_for_a_person(checked: Checked) -> None:
+    """Each broken link has its meaning and its cure, and the last line is the verdict."""
+    checked.boot_with("mandos=off")
+    with checked.serve():
+        process = checked.machine.start(CHECK)
+        assert process.wait() == 1
+    text = process.stdout.decode()
+    assert re.search("^boot loader +BROKEN  ", text, re.MULTILINE)
+    assert "meaning: no Mandos server is asked at boot" in text
+    assert "cure: remove the word in /etc/default/grub" in text
+    assert text.endswith("\nThis machine would not come back by itself.\n")
+
+
+def _other_keys(checked: Checked) -> None:
+    """Keys of another machine in the image: the TLS key was made anew after the image."""
+    for name in ("tls-privkey.pem", "tls-pubkey.pem"):
+        path = checked.keys.with_tls_key("ed25519").directory
+        shutil.copy2(checked.keys.maker.path(f"{path}/{name}"), checked.machine.file(KEYS))
+
+
+def _public_key_of_another(checked: Checked) -> None:
+    path = checked.keys.with_tls_key("secp256r1").directory
+    name = "tls-pubkey.pem"
+    shutil.copy2(checked.keys.maker.path(f"{path}/{name}"), checked.machine.file(KEYS))
+
+
+def _image_cut_off(checked: Checked) -> None:
+    path = checked.machine.file(IMAGE)
+    path.write_bytes(path.read_bytes()[:1_000_000])
+
+
+def _conf(line: str) -> Callable[[Checked], None]:
+    """A line of plugin-runner.conf in the image."""
+
+    def change(checked: Checked) -> None:
+        checked.change_image(f"echo '{line}' >conf/conf.d/mandos/plugin-runner.conf")
+
+    return change
+
+
+def _wrong_port(checked: Checked) -> None:
+    address = checked.server_host.link_local()
+    _conf(f"--options-for=mandos-client:--connect=[{address}%eth0]:4712")(checked)
+
+
+def _other_password(checked: Checked) -> None:
+    """The slot that the server's password opened is gone: the disk has another one."""
+    checked.machine.run(
+        "sh", "-ec",
+        f"""printf other >/run/other
+        cryptsetup luksChangeKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
+            --key-file /run/password {DISK} /run/other""",
+    )  # fmt: skip
+
+
+BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
+    "mandos=off left in the boot loader": (lambda c: c.boot_with("mandos=off"), "boot loader"),
+    "no image": (lambda c: c.machine.file(IMAGE).unlink(), "initial RAM disk"),
+    "image is cut off": (_image_cut_off, "initial RAM disk"),
+    "unknown compression": (
+        lambda c: c.machine.file(IMAGE).write_bytes(b"\x01" * 100), "initial RAM disk",
+    ),
+    "keys are newer than the image": (_other_keys, "keys"),
+    "keys are no pair": (_public_key_of_another, "keys"),
+    "client is missing in the image": (
+        lambda c: c.change_image("rm lib/mandos/plugins.d/mandos-client"), "programs in the image",
+    ),
+    "a module is missing in the image": (
+        lambda c: c.change_image("find . -path '*mandos/wire/grammar.pyc' -delete"), "server",
+    ),
+    "a library is missing in the image": (
+        lambda c: c.change_image("find . -name 'libgnutls.so*' -delete"), "server",
+    ),
+    "crypttab without the disk": (
+        lambda c: c.change_image(": >cryptroot/crypttab"), "disks in the image",
+    ),
+    "crypttab with another disk": (
+        lambda c: c.change_image(f"sed -i s/{UUID}/{UUID[:-1]}1/ cryptroot/crypttab"),
+        "disks in the image",
+    ),
+    "disk has another password": (_other_password, "secret"),
+    "plugin is disabled": (_conf("--disable=mandos-client"), "programs in the image"),
+    "name does not resolve": (
+        _conf("--options-for=mandos-client:--connect=nosuch.invalid:4711"), "server",
+    ),
+    "wrong port": (_wrong_port, "server"),
+    "the client's option is none": (_conf("--options-for=mandos-client:--retry=x"), "server"),
+    "interface is down": (lambda c: c.machine.run("ip", "link", "set", "eth0", "down"), "network"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_broken_link_is_named(checked: Checked, name: str) -> None:
+    """Exactly this link is broken, and the exit status says that the machine stays down."""
+    breaks, link = BREAKS[name]
+    with checked.serve():
+        breaks(checked)
+        status, findings = checked.check()
+    assert status == 1, findings
+    assert set(_links(findings, "broken")) == {link}, findings
+    broken = [finding for finding in findings if finding["verdict"] == "broken"]
+    assert all(finding["meaning"] and finding["cure"] for finding in broken), broken
+
+
+def test_no_server(checked: Checked) -> None:
+    """Nobody is announced."""
+    status, findings = checked.check()
+    assert (status, _links(findings, "broken")) == (1, ["server"])
+
+
+def test_server_that_does_not_know_the_machine(checked: Checked) -> None:
+    """It refuses the key, and what it said is shown."""
+    other = checked.keys.with_tls_key("ed25519")
+    with checked.serve(other.section):
+        status, findings = checked.check()
+    assert (status, _links(findings, "broken")) == (1, ["server"])
+    assert any("no client with this machine's key" in finding["text"] for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("enabled = no", "is disabled"),
+        ("approved_by_default = no\napproval_delay = PT1H", "needs an approval for each request"),
+    ],
+)
+def test_server_that_would_not_give_it(checked: Checked, setting: str, said: str) -> None:
+    """The server's own view is shown, and no secret is asked for."""
+    with checked.serve(f"{checked.keys.section}\n{setting}\n") as server:
+        seen = len(server.host.syslog.lines)
+        status, findings = checked.check()
+        assert not any("sent the secret" in line for line in server.host.syslog.lines[seen:])
+    assert (status, _links(findings, "broken")) == (1, ["server"])
+    assert any(said in finding["text"] for finding in findings)
+
+
+@pytest.mark.parametrize("options", [(), ("--count-as-boot",)], ids=["rehearsal", "as-boot"])
+def test_server_of_the_original(
+    checked: Checked, stack: ExitStack, options: tuple[str, ...]
+) -> None:
+    """It knows no rehearsals: without a word it is not asked, and nothing is sent."""
+    host = stack.enter_context(Host("original"))
+    checked.machine.connect(host, "eth2")
+    start_system_bus(host)
+    _conf(f"--options-for=mandos-client:--connect=[{host.link_local('eth2')}%eth2]:{PORT}")(checked)
+    with start_server(host, reference(), checked.keys.section) as server:
+        status, findings = checked.check(*options)
+        sent = any("Sending secret to checked" in line for line in server.host.syslog.lines)
+    if options:
+        assert (status, sent) == (0, True), findings
+    else:
+        assert (status, sent, _links(findings, "not sure")) == (2, False, ["server"]), findings
+
+
+def test_one_good_server_is_enough(checked: Checked, stack: ExitStack) -> None:
+    """The other one, which refuses, is a warning."""
+    other = checked.keys.with_tls_key("ed25519")
+    stack.enter_context(checked.serve())
+    second = stack.enter_context(Host("second"))
+    checked.machine.connect(second, "eth1")
+    stack.enter_context(_on_eth1(second, other))
+    status, findings = checked.check()
+    checked.machine.run("ip", "link", "delete", "eth1")
+    assert status == 0, findings
+    assert _links(findings, "warning") == ["server"], findings
+
+
+def _on_eth1(host: Host, keys: Credentials) -> Server:
+    return start_server(host, ours(), keys.section, zeroconf=True, options=("--interface", "eth1"))
+
+
+def test_image_that_others_can_read(checked: Checked) -> None:
+    """The machine comes back, but so may somebody else's."""
+    checked.machine.file(IMAGE).chmod(0o644)
+    with checked.serve():
+        status, findings = checked.check()
+    assert (status, _links(findings, "warning")) == (0, ["initial RAM disk"])
+
+
+def test_other_kernels_are_warnings(checked: Checked) -> None:
+    """The next boot is not affected; the kernel is named, and can be checked by its version."""
+    other = "6.1.0-0"
+    checked.machine.file(f"/boot/vmlinuz-{other}").touch()
+    checked.machine.file(f"/boot/initrd.img-{other}").write_bytes(b"no image")
+    try:
+        with checked.serve():
+            status, findings = checked.check("--quiet")
+            assert (status, _links(findings, "warning")) == (0, ["initial RAM disk"]), findings
+            assert {finding["subject"] for finding in findings} == {other}
+            status, findings = checked.check(f"--kernel={other}")
+            assert (status, _links(findings, "broken")) == (1, ["initial RAM disk"]), findings
+    finally:
+        for name in ("vmlinuz-", "initrd.img-"):
+            checked.machine.file(f"/boot/{name}{other}").unlink()
+
+
+def test_unknown_kernel(checked: Checked) -> None:
+    """The message names those that there are."""
+    process = checked.machine.start(CHECK, "--kernel=5.10.0-1")
+    assert process.wait() == 64
+    assert f"installed: {VERSION}" in process.log
+
+
+def test_quiet_says_nothing_of_a_healthy_machine(checked: Checked) -> None:
+    """As a timer or a hook wants it."""
+    with checked.serve():
+        process = checked.machine.start(CHECK, "--quiet")
+        assert (process.wait(), process.log) == (0, "")
+
+
+def test_machine_stays_as_it_is(checked: Checked) -> None:
+    """No interface, route, mount, file or process is different afterwards."""
+    with checked.serve():
+        before = _state(checked.machine)
+        status, _findings = checked.check()
+        assert status == 0
+        assert _state(checked.machine) == before
+
+
+def _state(machine: ImageMaker) -> bytes:
+    return machine.run("sh", "-ec", """
+        ip -o link; ip -o address | sed 's/ *valid_lft.*//'; ip route; ip -6 route | sort
+        cut -d' ' -f4- /proc/self/mountinfo | sort
+        cat /proc/sys/kernel/printk
+        find /run /var/tmp /boot /etc/keys -xdev -not -path '/run/mandos-check' | sort
+        find /run/mandos-check -type f 2>/dev/null || :
+        cat /proc/[0-9]*/comm | sort | grep -v -e sh -e cat -e sort || :
+    """)  # fmt: skip
+
+
+def test_needs_root(checked: Checked) -> None:
+    """Another user is told so."""
+    process = checked.machine.start(
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CHECK
+    )
+    assert process.wait() == 69
+    assert "only root can read the keys" in process.log
