@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 SECRET = b"an encrypted password"
 #: What else belongs to the sections of the clients that are refused.
 REFUSED = {"disabled": "enabled = no\n", "denied": "approved_by_default = no\n"}
-#: The most memory for connections that wait for their first turn, of which there are 1024 at most, in
-#: KiB.  A connection that left 4 KiB behind would exceed it.
+#: The most memory, in KiB, for connections that wait for their first turn: 1024 of them at most.
+#: Connections that left 4 KiB behind each would exceed it.
 GROWTH = 16 * 1024
 #: Connections before the first look at the memory: then every kind has come many times.
 FIRST = 1000
