@@ -22,7 +22,7 @@ from mandos.server.checking.supervision import Supervision
 from mandos.server.config.server_conf import LinkLoss
 from mandos.server.control import Control
 from mandos.server.life import events
-from mandos.server.life.timer import Pacemaker
+from mandos.server.life.timer import Timer
 from mandos.server.reload import Reloader
 from mandos.server.requests.attack import AttackWatch, Useless
 from mandos.server.requests.connection import TLS
@@ -136,9 +136,7 @@ class Daemon:
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
         await self._persist_restored_state()
-        self._ending.callback(
-            Pacemaker(registry, self._parts.clock, asyncio.get_running_loop()).stop
-        )
+        self._ending.callback(Timer(registry, self._parts.clock, asyncio.get_running_loop()).stop)
         self._network.listen(self._heed_link)
         self._network.start()
         self._heed_link()

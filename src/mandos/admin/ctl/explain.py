@@ -64,7 +64,7 @@ def trouble(client: Client, now: datetime) -> Trouble:
     if failure := _failure(client):
         return Trouble(Grade.DOUBTFUL, f"last check {failure}")
     if client.expires is not None and client.expires <= now:
-        return Trouble(Grade.DOUBTFUL, "about to be disabled")
+        return Trouble(Grade.DOUBTFUL, "its time is over; it waits for a check")
     if client.timeout <= client.interval:
         return Trouble(Grade.DOUBTFUL, "its timeout is not longer than its interval")
     return Trouble(Grade.WELL, "")
@@ -128,7 +128,7 @@ def _outlook(client: Client, now: datetime) -> Iterator[str]:
     if expires is None:
         yield f"{seen}."
     elif expires <= now:
-        yield f"{seen}, its time is over, and it is about to be disabled."
+        yield f"{seen}, and its time is over: it is disabled unless a check succeeds."
     else:
         yield (
             f"{seen}, and is disabled in {two_units(expires - now)} ({full_date(expires)})"

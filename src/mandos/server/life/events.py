@@ -135,7 +135,7 @@ class CheckedOK(Event):
 class Overdue(Event):
     """The client's time is over, but the server is ``late`` with its check.
 
-    The client gets nothing until a check succeeds; if the check fails it is disabled.
+    The client gets nothing until a check succeeds; it is disabled when none succeeds in time.
     """
 
     late: timedelta

@@ -46,7 +46,7 @@ class Registry:
         self._by_key_id: dict[str, Client] = {}
         self._index()
         self._listeners: list[Callable[[Event], None]] = []
-        self._timers: list[tuple[datetime, int, Client]] = []
+        self._deadlines: list[tuple[datetime, int, Client]] = []
         self._earliest: dict[str, datetime] = {}
         self._ticket = count()
         for client in self._by_name.values():
@@ -137,14 +137,14 @@ class Registry:
 
     def next_deadline(self) -> datetime | None:
         """Return the time for the next call of ``advance``; the call may find nothing to do."""
-        return self._timers[0][0] if self._timers else None
+        return self._deadlines[0][0] if self._deadlines else None
 
     def advance(self, now: datetime, at_most: int = sys.maxsize) -> None:
         """Advance every client that is due, but not more than ``at_most`` of them."""
         for _turn in range(at_most):
-            if not self._timers or self._timers[0][0] > now:
+            if not self._deadlines or self._deadlines[0][0] > now:
                 return
-            time, _ticket, client = heapq.heappop(self._timers)
+            time, _ticket, client = heapq.heappop(self._deadlines)
             if self._earliest.get(client.name) == time and self.named(client.name) is client:
                 del self._earliest[client.name]
                 client.advance(now)
@@ -173,4 +173,4 @@ class Registry:
         noted = self._earliest.get(client.name)
         if deadline is not None and (noted is None or deadline < noted):
             self._earliest[client.name] = deadline
-            heapq.heappush(self._timers, (deadline, next(self._ticket), client))
+            heapq.heappush(self._deadlines, (deadline, next(self._ticket), client))

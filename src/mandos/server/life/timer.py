@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
-class Timer(Protocol):
+class PlannedCall(Protocol):
     """A planned call, such as asyncio.TimerHandle."""
 
     def when(self) -> float:
@@ -35,26 +35,26 @@ class Loop(Protocol):
     def time(self) -> float:
         """Return the seconds that have passed, from any start."""
 
-    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> PlannedCall:
         """Plan a call in ``delay`` seconds."""
 
 
-class Pacemaker:
+class Timer:
     """Calls ``advance`` when a client's deadline has come, and looks at the clock once a beat."""
 
     def __init__(self, registry: Registry, clock: Clock, loop: Loop) -> None:
         self._registry = registry
         self._clock = clock
         self._loop = loop
-        self._timer: Timer | None = None
+        self._planned: PlannedCall | None = None
         registry.listen(self._heard)
         self._beat()
 
     def stop(self) -> None:
         """Advance the clients no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
 
     def _beat(self) -> None:
         now = self._clock.beat()
@@ -67,13 +67,13 @@ class Pacemaker:
         if deadline is not None and not self._clock.held:
             delay = min(BEAT, max((deadline - self._clock.now()).total_seconds(), 0.0))
         self.stop()
-        self._timer = self._loop.call_later(delay, self._beat)
+        self._planned = self._loop.call_later(delay, self._beat)
 
     def _heard(self, _event: Event) -> None:
         """Plan an earlier call when a deadline has become earlier."""
         deadline = self._registry.next_deadline()
-        if self._timer is None or deadline is None or self._clock.held:
+        if self._planned is None or deadline is None or self._clock.held:
             return
         left = (deadline - self._clock.now()).total_seconds()
-        if self._loop.time() + left < self._timer.when():
+        if self._loop.time() + left < self._planned.when():
             self._set()

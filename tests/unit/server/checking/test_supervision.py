@@ -30,7 +30,7 @@ from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
 from mandos.server.life.life import NEVER_COMPLETED
 from mandos.server.life.registry import Registry
-from mandos.server.life.timer import Pacemaker
+from mandos.server.life.timer import Timer
 from mandos.server.system.machine_clock import machine_clock
 
 START = datetime(2026, 11, 24, 3, 4, 5, 678, tzinfo=UTC)
@@ -77,9 +77,9 @@ async def test_healthy_client_is_found_alive() -> None:
     """The timer starts its checker; its success counts."""
     client = _client(checker="test %(host)s = here", host="here")
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
+        timer = Timer(here.registry, here.clock, asyncio.get_running_loop())
         completed = await here.until(events.CheckerCompleted)
-        pacemaker.stop()
+        timer.stop()
         assert isinstance(completed, events.CheckerCompleted)
         assert (completed.wait_status, completed.command) == (0, "test here = here")
         assert client.life.last_checked_ok is not None
@@ -92,9 +92,9 @@ async def test_vanished_client_is_disabled_by_the_timer() -> None:
     """With a timeout of no time at all the first beat disables it."""
     client = _client(checker="false", timeout=timedelta(0))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
+        timer = Timer(here.registry, here.clock, asyncio.get_running_loop())
         disabled = await here.until(events.Disabled)
-        pacemaker.stop()
+        timer.stop()
         assert isinstance(disabled, events.Disabled)
         assert disabled.why is Why.TIMEOUT
 
@@ -103,13 +103,13 @@ async def test_new_deadline_wakes_the_timer() -> None:
     """What becomes due earlier than the timer expects is done in time."""
     client = _client(checker="true", approval_delay=timedelta(milliseconds=1))
     async with world(client) as here:
-        pacemaker = Pacemaker(here.registry, here.clock, asyncio.get_running_loop())
+        timer = Timer(here.registry, here.clock, asyncio.get_running_loop())
         request = client.ask(here.clock.now())
         assert isinstance(request, Request)
         woken = asyncio.Event()
         request.wake = woken.set
         await woken.wait()
-        pacemaker.stop()
+        timer.stop()
 
 
 async def test_disabling_ends_the_checker() -> None:

@@ -78,7 +78,7 @@ def test_updates_cost_no_memory() -> None:
     for second in range(1000):
         client.checked_ok(START + timedelta(seconds=second))
         registry.advance(START + timedelta(seconds=second))
-    assert len(registry._timers) == 1
+    assert len(registry._deadlines) == 1
     assert client.life.enabled
 
 
