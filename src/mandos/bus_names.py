@@ -203,6 +203,9 @@ CLIENT1_INTERFACE = Interface(
         # When and why it was disabled: "timeout", "administrator", "configuration", "state lost".
         "DisabledAt": Property("s"),
         "DisabledReason": Property("s"),
+        # When it last got its secret for a rehearsal of a boot, and for a boot.
+        "LastRehearsed": Property("s"),
+        "LastSecretSent": Property("s"),
         **_settings(original=False),
     },
 )

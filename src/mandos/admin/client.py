@@ -157,6 +157,21 @@ class Client:
         return self._date("LastCheckedOK")
 
     @property
+    def reports_boots(self) -> bool:
+        """Whether the server reports when the client got its secret."""
+        return "LastSecretSent" in self.values
+
+    @property
+    def last_secret_sent(self) -> datetime | None:
+        """When it last got its secret to boot; None also when the server does not report it."""
+        return self._date("LastSecretSent")
+
+    @property
+    def last_rehearsed(self) -> datetime | None:
+        """When it last got its secret for a rehearsal, which is no boot."""
+        return self._date("LastRehearsed")
+
+    @property
     def last_approval_request(self) -> datetime | None:
         """When it last asked for its secret and had to wait for approval."""
         return self._date("LastApprovalRequest")

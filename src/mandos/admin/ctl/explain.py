@@ -88,7 +88,8 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
         sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
     else:
         sentences = list(_disabled(client, now))
-    return " ".join([*sentences, *_last_failure(client, records), *_last_request(records, now)])
+    past = (*_last_failure(client, records), *_last_request(records, now), *_last_boot(client, now))
+    return " ".join([*sentences, *past])
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
@@ -189,6 +190,7 @@ def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[st
 #: The events of the audit trail that concern requests.
 _REQUESTS = {
     "secret-sent": "it got its secret",
+    "rehearsed": "it got its secret for a rehearsal of its boot",
     "undelivered": "its secret did not reach it",
     "rejected": "it was refused",
 }
@@ -203,3 +205,18 @@ def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str
             when = f"{ago(record.last, now)} ({full_date(record.last)})"
             yield f"It last asked {when}{where}: {what}{detail}."
             return
+
+
+def _last_boot(client: Client, now: datetime) -> Iterator[str]:
+    """When the client last booted by the server, and when it last showed that it could."""
+    if not client.reports_boots:
+        return
+    sent, rehearsed = client.last_secret_sent, client.last_rehearsed
+    if sent:
+        yield f"It last booted with its secret {ago(sent, now)} ({full_date(sent)})."
+    else:
+        yield "No boot with its secret is on record."
+    if rehearsed:
+        yield f"It last rehearsed a boot {ago(rehearsed, now)} ({full_date(rehearsed)})."
+    else:
+        yield "It has rehearsed no boot: mandos-check on the client does."

@@ -123,6 +123,8 @@ def _details(client: Client, now: datetime) -> Iterator[tuple[str, str]]:
     yield "waits for approval", _yes(client.approval_pending)
     yield from _settings(client, "approval_delay", "approval_duration", "approved_by_default")
     yield from _settings(client, *(setting.name for setting in client.settings_beyond()))
+    yield "last got its secret", _when(client.last_secret_sent, now)
+    yield "last rehearsed a boot", _when(client.last_rehearsed, now)
     yield "last approval request", _when(client.last_approval_request, now)
     yield "last enabled", _when(client.last_enabled, now)
     yield "created", _when(client.created, now)

@@ -51,6 +51,8 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
     yield "Approval", _approval(row)
     for setting in client.settings_beyond():
         yield setting.label[:1].upper() + setting.label[1:], _value(client.setting(setting))
+    yield "Last secret", ago(client.last_secret_sent)
+    yield "Last rehearsal", ago(client.last_rehearsed)
     yield "Last request", ago(client.last_approval_request)
     yield "Enabled", ago(client.last_enabled)
     yield "Created", ago(client.created)

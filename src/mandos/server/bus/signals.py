@@ -52,7 +52,8 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.CheckerStopped: ("CheckerRunning",),
     events.CheckerCompleted: ("CheckerRunning", "LastCheckerStatus"),
     events.CheckedOK: ("LastCheckedOK", "LastCheckerStatus", "Expires"),
-    events.SecretSent: ("Expires",),
+    events.SecretSent: ("Expires", "LastSecretSent"),
+    events.Rehearsed: ("LastRehearsed",),
     events.ApprovalNeeded: ("ApprovalPending", "LastApprovalRequest"),
     events.SettingsChanged: ("Expires",),
 }

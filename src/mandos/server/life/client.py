@@ -420,9 +420,16 @@ class Client:
     def secret_sent(self, now: datetime) -> None:
         """Give the client its extended timeout, because it boots with the secret now."""
         self.advance(now)
+        self.life = self.life.given_secret(now)
         if self.life.expires is not None and not self.overdue:
             self.life = self.life.until(now + self.settings.extended_timeout)
         self.tell(events.SecretSent(self.name, now))
+
+    def rehearsed(self, now: datetime) -> None:
+        """Note that the client rehearsed its boot; its time goes on as before."""
+        self.advance(now)
+        self.life = self.life.rehearsed(now)
+        self.tell(events.Rehearsed(self.name, now))
 
     def reconfigure(self, configured: ClientSettings, now: datetime) -> None:
         """Take over the changes in the configuration files since they were last read."""

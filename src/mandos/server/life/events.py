@@ -155,6 +155,11 @@ class SecretSent(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsed(Event):
+    """The client has its secret for a rehearsal of its boot."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected(Event):
     """A request got nothing."""
 

@@ -37,6 +37,8 @@ class Life:
     last_approval_request: datetime | None = None
     disabled_at: datetime | None = None
     disabled_why: Why | None = None
+    last_secret_sent: datetime | None = None
+    last_rehearsed: datetime | None = None
 
     def turned_on(self, now: datetime, timeout: timedelta) -> Life:
         """Return the life of the client after it was enabled, with a whole timeout left."""
@@ -84,7 +86,17 @@ class Life:
             last_approval_request=self.last_approval_request,
             disabled_at=self.disabled_at,
             disabled_why=self.disabled_why,
+            last_secret_sent=self.last_secret_sent,
+            last_rehearsed=self.last_rehearsed,
         )
+
+    def given_secret(self, now: datetime) -> Life:
+        """Return the life after the client got its secret, which is a boot."""
+        return replace(self, last_secret_sent=now)
+
+    def rehearsed(self, now: datetime) -> Life:
+        """Return the life after the client got its secret for a rehearsal of its boot."""
+        return replace(self, last_rehearsed=now)
 
     def asked(self, now: datetime) -> Life:
         """Return the life after the client asked for approval."""

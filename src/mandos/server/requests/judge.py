@@ -117,7 +117,11 @@ class RegistryJudge:
     def delivered(self, identity: PeerIdentity, _peer: Peer, purpose: str = grammar.SECRET) -> None:
         """Note that the client has its secret; a rehearsal extends no timeout."""
         client = self._registry.find(identity.key_id)
-        if client is not None and purpose == grammar.SECRET:
+        if client is None:
+            return
+        if purpose == grammar.REHEARSAL:
+            client.rehearsed(self._clock.now())
+        else:
             client.secret_sent(self._clock.now())
 
     def undelivered(self, identity: PeerIdentity, peer: Peer) -> None:

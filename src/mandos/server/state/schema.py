@@ -62,6 +62,10 @@ MIGRATIONS: Sequence[str] = (
     """
     ALTER TABLE client ADD COLUMN absent INTEGER;  -- since when its section is missing
     """,
+    """
+    ALTER TABLE life ADD COLUMN last_secret_sent INTEGER;
+    ALTER TABLE life ADD COLUMN last_rehearsed INTEGER;
+    """,
 )
 #: The newest schema that this program knows.
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -130,6 +130,34 @@ def test_why_knows_the_last_request() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sent", "rehearsed", "text"),
+    [
+        (
+            "2026-11-22T12:00:00",
+            "2026-11-24T11:00:00",
+            (
+                "It last booted with its secret 2 days ago (2026-11-22 12:00:00)."
+                " It last rehearsed a boot 1 h ago (2026-11-24 11:00:00)."
+            ),
+        ),
+        (
+            "",
+            "",
+            (
+                "No boot with its secret is on record."
+                " It has rehearsed no boot: mandos-check on the client does."
+            ),
+        ),
+    ],
+)
+def test_why_knows_the_last_boot(sent: str, rehearsed: str, text: str) -> None:
+    """From our server; the original's does not know it, and nothing is said."""
+    client = _client(LastSecretSent=sent, LastRehearsed=rehearsed)
+    assert why(client, NOW, ours=True).endswith(text)
+    assert "boot" not in why(_client(), NOW, ours=False)
+
+
 VALUES = st.one_of(st.text(), st.booleans(), st.integers(-3, 2**64 - 1))
 
 

@@ -233,17 +233,21 @@ async def test_delivery_extends_the_timeout() -> None:
     world.judge.delivered(IDENTITY, PEER)
     assert world.client.life.expires is not None
     assert world.client.life.expires >= before + world.client.settings.extended_timeout
+    assert world.client.life.last_secret_sent is not None
+    assert world.client.life.last_secret_sent >= before
 
 
-async def test_rehearsal_changes_nothing_in_the_life() -> None:
-    """It gets the secret after its record is on disk, and extends no timeout."""
+async def test_rehearsal_extends_no_timeout() -> None:
+    """It gets the secret after its record is on disk, and its date is all that changes."""
     world = _world()
     life = world.client.life
     answer = await world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL)
     assert answer == SealedSecret(b"sealed")
     assert (world.trail.kinds, world.trail.on_disk) == ([Kind.REHEARSED], 1)
     world.judge.delivered(IDENTITY, PEER, grammar.REHEARSAL)
-    assert world.client.life == life
+    rehearsed = world.client.life.last_rehearsed
+    assert rehearsed is not None
+    assert world.client.life == replace(life, last_rehearsed=rehearsed)
 
 
 async def test_rehearsal_is_refused_like_a_request() -> None:
