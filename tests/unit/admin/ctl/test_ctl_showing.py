@@ -78,7 +78,7 @@ REASONS = [
      "alpha.example.org is up, and whether its checker works (fping %(host)s).")),
     (_client(Timeout=60_000), True, ("Its timeout (1 min) is not longer than its checks' interval "
      "(2 min): it will be disabled although it is alive.")),
-    (_client(Expires=_date(seconds=1)), True, "time is over: it is disabled unless a check succeeds."),
+    (_client(Expires=_date(seconds=1)), True, "it is disabled unless a check succeeds."),
     (_client(ApprovedByDefault=False), True, "No: alpha is denied by default, and has no approval"),
     (_client(ApprovedByDefault=False), False, "Yes: alpha gets its secret as soon as it asks."),
     (_client(ApprovalDelay=30_000), True, ("Yes, unless it is denied: alpha waits 30 s for "
