@@ -295,6 +295,7 @@ def test_server_of_the_original(
     with start_server(host, reference(), checked.keys.section) as server:
         status, findings = checked.check(*options)
         sent = any("Sending secret to checked" in line for line in server.host.syslog.lines)
+    checked.machine.run("ip", "link", "delete", "eth2")
     if options:
         assert (status, sent) == (0, True), findings
     else:
@@ -366,8 +367,8 @@ def test_machine_stays_as_it_is(checked: Checked) -> None:
         assert _state(checked.machine) == before
 
 
-def _state(machine: ImageMaker) -> bytes:
-    return machine.run("sh", "-ec", """
+def _state(machine: ImageMaker) -> list[str]:
+    found = machine.run("sh", "-ec", """
         ip -o link; ip -o address | sed 's/ *valid_lft.*//'; ip route; ip -6 route | sort
         cut -d' ' -f4- /proc/self/mountinfo | sort
         cat /proc/sys/kernel/printk
@@ -375,6 +376,7 @@ def _state(machine: ImageMaker) -> bytes:
         find /run/mandos-check -type f 2>/dev/null || :
         cat /proc/[0-9]*/comm | sort | grep -v -e sh -e cat -e sort || :
     """)  # fmt: skip
+    return found.decode().splitlines()
 
 
 def test_needs_root(checked: Checked) -> None:
