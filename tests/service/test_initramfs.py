@@ -237,7 +237,7 @@ def test_what_the_administrator_adds(image_maker: ImageMaker) -> None:
     assert process.wait() == 0, process.log
     assert process.stdout == b"8021q\n"
     assert "network-hooks.d/broken" in process.log
-    assert "bad name: left out" in process.log
+    assert "bad name: skipped" in process.log
     assert (tree / "usr/lib/mandos/plugins.d/mandos-client").read_bytes().endswith(b"mine\n")
     assert (tree / "usr/bin/env").exists()
     assert not (tree / "usr/lib/mandos/network-hooks.d/bad name").exists()
