@@ -85,11 +85,11 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
     newest first.
     """
     if client.enabled:
-        sentences = [*_judgement(client, now, ours=ours), *_outlook(client, now)]
+        outlook = (*_outlook(client, now), *_last_boot(client, now))
+        sentences = [*_judgement(client, now, ours=ours), *outlook]
     else:
         sentences = list(_disabled(client, now))
-    past = (*_last_failure(client, records), *_last_request(records, now), *_last_boot(client, now))
-    return " ".join([*sentences, *past])
+    return " ".join([*sentences, *_last_failure(client, records), *_last_request(records, now)])
 
 
 def _judgement(client: Client, now: datetime, *, ours: bool) -> Iterator[str]:
@@ -166,6 +166,7 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
         yield f"It was {found}."
         if not reason:
             yield "The server does not report why or when; its log may."
+    yield from _last_boot(client, now)
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
 
