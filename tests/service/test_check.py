@@ -204,6 +204,9 @@ def _other_password(checked: Checked) -> None:
 
 BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
     "mandos=off left in the boot loader": (lambda c: c.boot_with("mandos=off"), "boot loader"),
+    "ip= names no interface": (
+        lambda c: c.boot_with("mandos=connect ip=::::alpha:eno7:dhcp"), "network",
+    ),
     "no image": (lambda c: c.machine.file(IMAGE).unlink(), "initial RAM disk"),
     "image is cut off": (_image_cut_off, "initial RAM disk"),
     "unknown compression": (

@@ -188,6 +188,7 @@ class Chain:
         self, tree: Path, options: ClientOptions, boot: Boot
     ) -> Iterator[Finding | Server]:
         found = list(network.check(self._root, tree, boot.name, options.interfaces, boot.name))
+        found += network.check_command_line(self._root, tree, boot.words or (), boot.name)
         yield from found
         if any(finding.verdict is Verdict.BROKEN for finding in found):
             return  # no server can be found either

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mandos import process
 from mandos.check import findings, private_root
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if os.geteuid() != 0:
             raise MachineError("only root can read the keys and the images", "run it as root")
+        process.forbid_tracing()  # no core file, either: prctl(2)
         folder = private_root.enter()
         keys = Path(given.text("keys", "/etc/keys/mandos"))
         wanted = Wanted(

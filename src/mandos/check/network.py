@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mandos.boot.image.network_check import ip_interface
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.client.selection import MISSING_TIME, NONE
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _CARDS = "sys/class/net"
 _LOOPBACK = "lo"
+#: Files of dracut's images, with systemd and without.
+_DRACUT = ("usr/lib/dracut", "usr/lib/initrd-release", "etc/initrd-release", "dracut-state.sh")
 
 
 def check(
@@ -45,6 +48,27 @@ def check(
         )  # fmt: skip
         return
     yield from _drivers(folder, tree, version, linked, name)
+
+
+def check_command_line(
+    root: Path, tree: Path, words: Sequence[str], name: str
+) -> Iterator[Finding]:
+    """Look at the interfaces that ``ip=`` names, by the grammar of the image's generator."""
+    dracut = any((tree / file).exists() for file in _DRACUT)
+    named = (ip_interface(word[3:], dracut=dracut) for word in words if word.startswith("ip="))
+    there = root / _CARDS
+    missing = [interface for interface in named if interface and not (there / interface).exists()]
+    if not missing:
+        return
+    needed = any(word.startswith("mandos=connect") for word in words)
+    yield Finding(
+        Link.NETWORK, Verdict.BROKEN if needed else Verdict.WARNING,
+        f"ip= on the kernel command line names {', '.join(missing)}, which this machine does not"
+        " have", name,
+        "the network is not set up at boot, and no server is reached over it" if needed
+        else f"the client waits for it {MISSING_TIME:g} seconds, then uses the others",
+        "correct ip= in /etc/default/grub, then run update-grub",
+    )  # fmt: skip
 
 
 def _has_link(interface: Path) -> bool:
