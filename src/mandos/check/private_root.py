@@ -33,6 +33,7 @@ _READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS, _REMOUNT = 1, 2, 4, 8, 32
 _BIND, _RECURSIVE, _SLAVE = 4096, 16384, 1 << 19
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
 _DROP_FROM_BOUNDING_SET = 24
+_BE_SUBREAPER = 36
 _INTERFACE = struct.Struct("16sh14x")  # struct ifreq: a name and flags
 #: What the client needs to give root up; all other capabilities are taken from it.
 _SET_GROUP, _SET_USER = 6, 7
@@ -50,6 +51,7 @@ def enter() -> Path:
     """
     try:
         FOLDER.mkdir(mode=0o700, exist_ok=True)
+        _call("prctl", _BE_SUBREAPER, 1, 0, 0, 0)  # what a client leaves behind is ours to end
         _call("unshare", _NEW_MOUNTS)
         _mount(None, Path("/"), flags=_RECURSIVE | _SLAVE)
         options = f"mode=0700,size={_SIZE}"

@@ -137,9 +137,21 @@ class _Client:
                 os.killpg(self._child, number)
             if select.select([self._ended], [], [], _PATIENCE)[0]:
                 break
-        os.waitpid(self._child, 0)
         os.close(self._ended)
         self._ended = -1
+        self._reap()
+
+    def _reap(self) -> None:
+        """Wait until the client's whole process group is gone: its half with root ends later."""
+        end = time.monotonic() + _PATIENCE
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            while True:
+                left, _status = os.waitpid(-self._child, os.WNOHANG)
+                if left:
+                    continue
+                if time.monotonic() > end:
+                    os.killpg(self._child, signal.SIGKILL)
+                time.sleep(0.01)
 
 
 def without_ways(options: Sequence[str]) -> list[str]:
