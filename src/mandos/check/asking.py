@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.check import disks, rehearsal, server_view
-from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.findings import Finding, Link, Verdict, renewal
 from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
 from mandos.errors import MachineError
 from mandos.wire import grammar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mandos.check.disks import CryptDisk
+    from mandos.boot.image.crypttab import CryptDisk
     from mandos.check.servers import Server
 
 #: Seconds that a server has to give the password.
@@ -136,7 +136,7 @@ class Asker:
             finding = Finding(
                 Link.PROGRAMS, Verdict.BROKEN, str(error), image.name,
                 "the client does not start at boot either",
-                f"run update-initramfs -u -k {image.name}, or dracut --force --kver {image.name}",
+                renewal(image.name),
             )  # fmt: skip
             return _Answer(good=False, findings=[*found, finding])
         if outcome.unreachable or not outcome.password:

@@ -8,23 +8,26 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.boot.image import setup_check
-from mandos.boot.image.local_files import CONFIGURATION
-from mandos.boot.runner import settings
+from mandos.boot.image.local_files import CONFIGURATION, runner_settings
 from mandos.check import archive, disks, image, kernels, network, private_root, servers
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from mandos.boot.image.crypttab import CryptDisk
+    from mandos.boot.runner.settings import RunnerSettings
     from mandos.check.kernels import Boot
     from mandos.check.servers import Server
     from mandos.client.settings import ClientOptions
 
 _OFF = "mandos=off"
 _CONNECT = "mandos=connect:"
+#: Where an image has keys and configuration, below its tree.
+_CONFIGURATION = CONFIGURATION.relative_to("/")
 _CONF = "plugin-runner.conf"
 _CLIENT = "mandos-client"
 
@@ -42,6 +45,14 @@ class Wanted(NamedTuple):
     kernel: str = ""
 
 
+class _Unpacked(NamedTuple):
+    """An image that was unpacked: its tree, the disks that it opens, and its plugin-runner."""
+
+    tree: Path
+    table: list[CryptDisk]
+    runner: RunnerSettings
+
+
 class Chain:
     """The chain of the machine below ``root``; images are unpacked below ``folder``."""
 
@@ -50,6 +61,7 @@ class Chain:
         self._keys = keys
         self._folder = folder
         self._wanted = wanted
+        self._needed = disks.needed_now()
 
     def walk(self) -> Iterator[Finding]:
         """Yield the findings in the order of the chain."""
@@ -69,7 +81,7 @@ class Chain:
                     yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
                 elif finding.verdict is not Verdict.OK:
                     yield finding
-            shutil.rmtree(self._tree(boot), ignore_errors=True)  # it is in memory
+            shutil.rmtree(self._folder / boot.name, ignore_errors=True)  # it is in memory
 
     def _key_files(self) -> Iterator[Finding]:
         problems = list(setup_check.key_problems(self._keys))
@@ -83,17 +95,12 @@ class Chain:
 
     def _boot(self, boot: Boot) -> Iterator[Finding]:
         """The whole chain of one kernel."""
-        yield from self._image(boot)
-        tree = self._tree(boot)
-        if tree.exists():
-            yield from self._servers_and_secret(tree, boot)
+        unpacked = yield from self._image(boot)
+        if unpacked is not None:
+            yield from self._servers_and_secret(unpacked, boot)
 
-    def _tree(self, boot: Boot) -> Path:
-        """Where the image of a kernel is unpacked."""
-        return self._folder / boot.name
-
-    def _image(self, boot: Boot) -> Iterator[Finding]:
-        """The part of the chain that needs no network; unpacks the image if that is possible."""
+    def _image(self, boot: Boot) -> Generator[Finding, None, _Unpacked | None]:
+        """The part of the chain that needs no network; returns the image if it can be unpacked."""
         if boot.words is not None and _OFF in boot.words:
             yield Finding(
                 Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
@@ -106,8 +113,8 @@ class Chain:
                 "the encrypted disks cannot be opened",
                 f"run update-initramfs -c -k {boot.name}",
             )  # fmt: skip
-            return
-        tree = self._tree(boot)
+            return None
+        tree = self._folder / boot.name
         tree.mkdir()
         try:
             archive.unpack(boot.image, tree)
@@ -118,18 +125,21 @@ class Chain:
                 "the kernel may not be able to unpack it either",
                 f"run update-initramfs -u -k {boot.name}",
             )  # fmt: skip
-            return
+            return None
         yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
         sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
         yield from image.outside(boot.image, boot.name, sources)
         yield from image.inside(tree, boot.name, self._keys)
-        yield from self._table(disks.in_image(tree, boot.words or ()), boot)
-        runner, problems = _runner_settings(tree)
+        table = disks.in_image(tree, boot.words or ())
+        yield from self._table(table, boot)
+        problems: list[str] = []
+        runner = runner_settings(tree / _CONFIGURATION / _CONF, problems.append)
         yield from _of_runner(runner, problems, boot)
+        return _Unpacked(tree, table, runner)
 
-    def _servers_and_secret(self, tree: Path, boot: Boot) -> Iterator[Finding]:
+    def _servers_and_secret(self, unpacked: _Unpacked, boot: Boot) -> Iterator[Finding]:
         """The part of the chain that needs the network."""
-        runner, _problems = _runner_settings(tree)
+        tree, table, runner = unpacked
         arguments = runner.arguments(_CLIENT)
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
         try:
@@ -152,13 +162,11 @@ class Chain:
             )  # fmt: skip
             return
         private_root.furnish(tree)
-        keys = tree / CONFIGURATION.relative_to("/")
-        image = Image(boot.name, tree, arguments, options.priority, keys)
-        table = disks.in_image(tree, boot.words or ())
+        image = Image(boot.name, tree, arguments, options.priority, tree / _CONFIGURATION)
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
 
-    def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
+    def _table(self, table: list[CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:
             yield Finding(
                 Link.DISKS, Verdict.BROKEN, "the image has no disk to open", boot.name,
@@ -166,9 +174,10 @@ class Chain:
                 "add the option initramfs to the disk's line in /etc/crypttab, then run"
                 f" update-initramfs -u -k {boot.name}",
             )  # fmt: skip
-        for name, uuid in disks.needed_now():
-            sources = {disks.without_dashes(disk.source.partition("=")[2]) for disk in table}
-            if uuid not in sources and name not in {disk.name for disk in table}:
+        names = {disk.name for disk in table}
+        sources = {disks.without_dashes(disk.source.partition("=")[2]) for disk in table}
+        for name, uuid in self._needed:
+            if uuid not in sources and name not in names:
                 yield Finding(
                     Link.DISKS, Verdict.BROKEN,
                     f"the image does not open {name}, which the root file system needs", boot.name,
@@ -187,7 +196,7 @@ class Chain:
     def _servers(
         self, tree: Path, options: ClientOptions, boot: Boot
     ) -> Iterator[Finding | Server]:
-        found = list(network.check(self._root, tree, boot.name, options.interfaces, boot.name))
+        found = list(network.check(self._root, tree, options.interfaces, boot.name))
         found += network.check_command_line(self._root, tree, boot.words or (), boot.name)
         yield from found
         if any(finding.verdict is Verdict.BROKEN for finding in found):
@@ -223,17 +232,7 @@ def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Ser
     yield from found
 
 
-def _runner_settings(tree: Path) -> tuple[settings.RunnerSettings, list[str]]:
-    """The settings of the image's plugin-runner, and the mistakes in its configuration."""
-    conf = tree / CONFIGURATION.relative_to("/") / _CONF
-    problems: list[str] = []
-    given = settings.COMMAND_LINE.parse([f"--config-file={conf}"] if conf.is_file() else [])
-    return settings.read_settings(given, problems.append), problems
-
-
-def _of_runner(
-    runner: settings.RunnerSettings, problems: list[str], boot: Boot
-) -> Iterator[Finding]:
+def _of_runner(runner: RunnerSettings, problems: list[str], boot: Boot) -> Iterator[Finding]:
     """Whether plugin-runner starts the client, and mistakes in its configuration."""
     for problem in problems:
         yield Finding(

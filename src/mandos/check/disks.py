@@ -10,43 +10,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from mandos import process
-from mandos.errors import MachineError
+from mandos.boot.image.crypttab import CRYPTROOT, CryptDisk, read_table
 
 #: Where an image has the table of its disks: made by the hook of cryptsetup-initramfs, or dracut.
-TABLES = ("cryptroot/crypttab", "etc/crypttab")
+TABLES = (CRYPTROOT, "etc/crypttab")
 #: The mount points that are needed before the real root's own crypttab is read.
 _NEEDED_MOUNTS = ("/", "/usr")
 _TIME = 60.0
 _TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID")
 _CRYPT_NAME = re.compile(r"CRYPT-LUKS\d-([0-9a-f]{32})-(.*)")
 _NO_PASSWORD = 2  # cryptsetup(8), RETURN CODES
-
-
-class CryptDisk(NamedTuple):
-    """A line of a crypttab(5): the volume's name, its source, and its options."""
-
-    name: str
-    source: str
-    key: str
-    options: tuple[str, ...]
-
-    @property
-    def asks(self) -> bool:
-        """Whether a password is asked for."""
-        return self.key in ("none", "-", "") and "plain" not in self.options
-
-
-def read_table(text: str) -> list[CryptDisk]:
-    """The disks of a crypttab(5)."""
-    rows = (line.split() for line in text.splitlines() if not line.lstrip().startswith("#"))
-    found = []
-    for name, *rest in filter(None, rows):
-        source, key, options = (*rest, "", "", "")[:3]
-        found.append(CryptDisk(name, source, key, tuple(filter(None, options.split(",")))))
-    return found
 
 
 def in_image(tree: Path, words: tuple[str, ...]) -> list[CryptDisk]:
@@ -127,13 +102,3 @@ def _collect(devices: list[dict[str, object]], found: dict[str, str]) -> None:
 def without_dashes(uuid: str) -> str:
     """A UUID as device-mapper has it."""
     return uuid.replace("-", "").lower()
-
-
-def check_tools() -> None:
-    """Raise MachineError when cryptsetup is missing."""
-    try:
-        process.run(["cryptsetup", "--version"], timeout=_TIME).require_success()
-    except MachineError as error:
-        raise MachineError(
-            f"cryptsetup cannot be run: {error}", "apt install cryptsetup"
-        ) from error

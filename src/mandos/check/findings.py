@@ -55,6 +55,11 @@ class Finding(NamedTuple):
     cure: str = ""
 
 
+def renewal(version: str) -> str:
+    """The cure of a bad image: the commands that make it anew, for this kernel."""
+    return f"run update-initramfs -u -k {version}, or dracut --force --kver {version}"
+
+
 def exit_status(findings: Iterable[Finding]) -> int:
     """Sum up: 0 only if nothing is broken and nothing is unknown."""
     verdicts = {finding.verdict for finding in findings}

@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from mandos.boot.image.local_files import CONFIGURATION, PROGRAMS
-from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.findings import Finding, Link, Verdict, renewal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ _PROGRAMS = (
     ("plugin-runner",),
     ("mandos-handover", "password-agent", "plugin-runner"),
 )
-_RENEW = "run update-initramfs -u -k {0}, or dracut --force --kver {0}"
 
 
 def outside(image: Path, name: str, sources: tuple[Path, ...]) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def outside(image: Path, name: str, sources: tuple[Path, ...]) -> Iterator[Findi
             Link.IMAGE, Verdict.WARNING,
             f"{image} is older than {', '.join(str(path) for path in newer)}", name,
             "the next boot does not see what was changed there",
-            _RENEW.format(name),
+            renewal(name),
         )  # fmt: skip
 
 
@@ -64,7 +63,7 @@ def _programs(tree: Path, name: str) -> Iterator[Finding]:
             Link.PROGRAMS, Verdict.BROKEN,
             f"the image lacks {', '.join(str(PROGRAMS / file) for file in missing)}", name,
             "no Mandos server is asked at boot; the password has to be typed",
-            f"install mandos-client, then {_RENEW.format(name)}",
+            f"install mandos-client, then {renewal(name)}",
         )  # fmt: skip
     else:
         yield Finding(Link.PROGRAMS, Verdict.OK, "the image has the Mandos client", name)
@@ -87,5 +86,5 @@ def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
     yield Finding(
         Link.KEYS, Verdict.BROKEN, text, name,
         "the server does not know the keys that the next boot would show",
-        _RENEW.format(name),
+        renewal(name),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mandos.boot.image.network_check import ip_interface
-from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.findings import Finding, Link, Verdict, renewal
 from mandos.client.selection import MISSING_TIME, NONE
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ _LOOPBACK = "lo"
 _DRACUT = ("usr/lib/dracut", "usr/lib/initrd-release", "etc/initrd-release", "dracut-state.sh")
 
 
-def check(
-    root: Path, tree: Path, version: str, interfaces: Sequence[str], name: str
-) -> Iterator[Finding]:
+def check(root: Path, tree: Path, interfaces: Sequence[str], name: str) -> Iterator[Finding]:
     """Look at the named interfaces, or at all if none is named.
 
-    ``version`` is that of the kernel, whose modules are in ``tree``.
+    ``name`` is the version of the kernel, whose modules are in ``tree``.
     """
     folder = root / _CARDS
     there = {path.name for path in folder.iterdir()} - {_LOOPBACK} if folder.is_dir() else set()
@@ -47,7 +45,7 @@ def check(
             "no server can be reached", "plug in the cable, or switch the interface on",
         )  # fmt: skip
         return
-    yield from _drivers(folder, tree, version, linked, name)
+    yield from _drivers(folder, tree, linked, name)
 
 
 def check_command_line(
@@ -79,15 +77,13 @@ def _has_link(interface: Path) -> bool:
         return False
 
 
-def _drivers(
-    folder: Path, tree: Path, version: str, linked: Sequence[str], name: str
-) -> Iterator[Finding]:
+def _drivers(folder: Path, tree: Path, linked: Sequence[str], name: str) -> Iterator[Finding]:
     """The drivers of cards with a link: one that the image has is enough."""
     needed = {interface: _driver(folder / interface) for interface in linked}
     without = {
         interface: driver
         for interface, driver in needed.items()
-        if driver and not _has_module(tree, version, driver)
+        if driver and not _has_module(tree, name, driver)
     }
     shown = ", ".join(sorted(linked))
     if not without:
@@ -98,7 +94,7 @@ def _drivers(
     yield Finding(
         Link.NETWORK, verdict, f"the image lacks the driver {missing}", name,
         "this network card does not work at boot",
-        f"run update-initramfs -u -k {name}, or dracut --force --kver {name}",
+        renewal(name),
     )  # fmt: skip
 
 

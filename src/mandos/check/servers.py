@@ -35,7 +35,6 @@ class Server(NamedTuple):
     title: str
     family: int
     address: Address
-    seconds: float
 
     @property
     def scope(self) -> int:
@@ -72,18 +71,16 @@ def search(interfaces: Sequence[str]) -> list[Server]:
             wait = min(finder.deadline(now), began + SEARCH_TIME) - now
             for sock in select.select(finder.sockets, [], [], max(0.0, min(wait, 0.2)))[0]:
                 for endpoint in finder.readable(sock):
-                    heard = time.monotonic()
                     key = (endpoint.name, endpoint.heard_on)
-                    server = _announced(endpoint, heard - began)
+                    server = _announced(endpoint)
                     if key not in found or _is_better(server, found[key]):
                         found[key] = server
-                        last = heard
+                        last = time.monotonic()
     return list(found.values())
 
 
 def given(address: GivenAddress) -> Server:
     """The server of --connect or --server; raises UnknownServerError."""
-    began = time.monotonic()
     flags = socket.AI_NUMERICHOST if address.is_numeric else 0
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
@@ -94,17 +91,17 @@ def given(address: GivenAddress) -> Server:
     if family == socket.AF_INET6:
         where = (str(where[0]), int(where[1]), 0, scope)
     title = f"{address.host}:{address.port}"
-    return Server(title, family, where, time.monotonic() - began)  # type: ignore[arg-type]
+    return Server(title, family, where)  # type: ignore[arg-type]
 
 
-def _announced(endpoint: Endpoint, seconds: float) -> Server:
+def _announced(endpoint: Endpoint) -> Server:
     address, port, link = endpoint.address, endpoint.port, endpoint.interface
     if ":" not in address:
         title = f"{endpoint.name} at {address}:{port}"
-        return Server(title, socket.AF_INET, (address, port), seconds)
+        return Server(title, socket.AF_INET, (address, port))
     where = f"{address}%{interface_name(link)}" if link else address
     title = f"{endpoint.name} at [{where}]:{port}"
-    return Server(title, socket.AF_INET6, (address, port, 0, link), seconds)
+    return Server(title, socket.AF_INET6, (address, port, 0, link))
 
 
 def _is_better(one: Server, other: Server) -> bool:

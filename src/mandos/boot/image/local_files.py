@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mandos.boot.image.tree import Tree
+    from mandos.program import Say
 
 CONFIGURATION = Path("/conf/conf.d/mandos")
 PROGRAMS = Path("/lib/mandos")
@@ -134,8 +135,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def runner_options(file: Path, plugin: str) -> list[str]:
-    """The options that plugin-runner.conf has for a plugin; mistakes in the file are reported."""
+def runner_settings(file: Path, say: Say) -> settings.RunnerSettings:
+    """The settings in a plugin-runner.conf, which may be missing; ``say`` gets its mistakes."""
     options = [f"--config-file={file}"] if file.is_file() else []
-    given = settings.COMMAND_LINE.parse(options)
-    return settings.read_settings(given, warn).arguments(plugin)
+    return settings.read_settings(settings.COMMAND_LINE.parse(options), say)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos import section_note
-from mandos.boot.image import local_files, network_check
+from mandos.boot.image import crypttab, local_files, network_check
 from mandos.boot.image.network_check import Machine, Named
 from mandos.client.selection import MISSING_TIME
 from mandos.errors import MandosError
@@ -37,8 +37,6 @@ _RENEW = {
     DRACUT: "dracut --force --regenerate-all",
     DRACUT_SYSTEMD: "dracut --force --regenerate-all",
 }
-#: The hook cryptroot of cryptsetup-initramfs puts the disks there that are needed for boot.
-_CRYPTTAB = "cryptroot/crypttab"
 _SCRIPTS = "/lib/cryptsetup/scripts"
 #: Keyscripts of Debian that never need a password.
 _WITHOUT_PASSWORD = {"decrypt_derived", "passdev"}
@@ -88,16 +86,14 @@ def problems(setup: Setup, machine: Machine | None = None, root: Path = _ROOT) -
 def keyscript_problems(tree: Path, root: Path) -> Iterator[Problem]:
     """Disks whose keyscript never sees the password of the server."""
     try:
-        text = (tree / _CRYPTTAB).read_text(encoding="utf-8", errors="replace")
+        text = (tree / crypttab.CRYPTROOT).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
-    for name, *rest in filter(None, rows):
-        options = ",".join(rest[2:]).split(",")
-        scripts = [word.partition("=")[2] for word in options if word.startswith("keyscript=")]
+    for disk in crypttab.read_table(text):
+        scripts = [word.partition("=")[2] for word in disk.options if word.startswith("keyscript=")]
         if scripts and not _takes_our_password(scripts[-1], root):
             yield Problem(
-                f"the keyscript {scripts[-1]} of the disk {name} does not ask by cryptsetup's"
+                f"the keyscript {scripts[-1]} of the disk {disk.name} does not ask by cryptsetup's"
                 " askpass: at boot this disk never gets the password of the Mandos server",
                 "remove keyscript= from the disk's line in /etc/crypttab, then run"
                 f" {_RENEW[INITRAMFS_TOOLS]}",
@@ -151,7 +147,8 @@ def network_problems(setup: Setup, machine: Machine) -> Iterator[Problem]:
 
 def _missing(setup: Setup, machine: Machine) -> dict[str, str]:
     file = setup.config / "plugin-runner.conf"
-    options = local_files.runner_options(file, "mandos-client")
+    runner = local_files.runner_settings(file, local_files.warn)
+    options = runner.arguments("mandos-client")
     named = [
         *(Named(name, "DEVICE in initramfs.conf") for name in setup.device.split(",") if name),
         *network_check.named_by_client_options(options, str(file)),
