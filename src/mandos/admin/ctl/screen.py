@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING
 from mandos.admin.client import KILLED, NEVER_CHECKED
 from mandos.admin.ctl.columns import Cell, Medium, cut, layout
 from mandos.admin.ctl.explain import Grade, trouble
-from mandos.admin.formatting import ago
-from mandos.admin.formatting import full_date as local
-from mandos.admin.formatting import printable as shown
-from mandos.admin.formatting import two_units as rough
+from mandos.admin.formatting import ago, full_date, printable, two_units
 from mandos.client_settings import BY_NAME
 
 if TYPE_CHECKING:
@@ -70,7 +67,7 @@ def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterato
     """A line for each client: enabled, time left, last check, problem; then a count."""
     headings = ("Name", "Enabled", "Time left", "Last check", "What is wrong")
     rows = [[Cell(text, "heading") for text in headings]]
-    rows += [_row(client, now, cut(shown(client.short_name), medium)) for client in clients]
+    rows += [_row(client, now, cut(printable(client.short_name), medium)) for client in clients]
     yield from layout(rows, medium)
     wrong = sum(bool(row[-1].text) for row in rows[1:])
     number = f"{len(clients)} client{'' if len(clients) == 1 else 's'}"
@@ -92,7 +89,7 @@ def _row(client: Client, now: datetime, name: str) -> list[Cell]:
 def _time_left(client: Client, now: datetime) -> str:
     if not client.enabled or client.expires is None:
         return "-"
-    return rough(client.expires - now) if client.expires > now else "0 s"
+    return two_units(client.expires - now) if client.expires > now else "0 s"
 
 
 def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
@@ -100,7 +97,7 @@ def details(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterato
     for number, client in enumerate(clients):
         if number:
             yield ""
-        yield medium.paint(shown(client.short_name), "heading")
+        yield medium.paint(printable(client.short_name), "heading")
         grade, wrong = trouble(client, now)
         rows = [[Cell("  what is wrong", "label"), Cell(wrong, grade.value)]] if wrong else []
         rows += [
@@ -128,7 +125,7 @@ def _details(client: Client, now: datetime) -> Iterator[tuple[str, str]]:
     yield "last approval request", _when(client.last_approval_request, now)
     yield "last enabled", _when(client.last_enabled, now)
     yield "created", _when(client.created, now)
-    yield "expires", local(client.expires) if client.expires else ""
+    yield "expires", full_date(client.expires) if client.expires else ""
     yield from _settings(client, "key_id", "fingerprint")
 
 
@@ -144,8 +141,8 @@ def _value(value: SettingValue) -> str:
         case bool():
             return _yes(value)
         case timedelta():
-            return rough(value)
-    return shown(value)
+            return two_units(value)
+    return printable(value)
 
 
 def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a truth value
@@ -153,7 +150,7 @@ def _yes(flag: bool) -> str:  # noqa: FBT001 - a word for a truth value
 
 
 def _when(date: datetime | None, now: datetime) -> str:
-    return f"{local(date)} ({ago(date, now)})" if date else ""
+    return f"{full_date(date)} ({ago(date, now)})" if date else ""
 
 
 def _status(status: int) -> str:

@@ -7,11 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mandos.admin.formatting import all_units as span
-from mandos.admin.formatting import countdown as clock
-from mandos.admin.formatting import one_unit as age
-from mandos.admin.formatting import printable
-from mandos.admin.formatting import short_date as moment
+from mandos.admin.formatting import all_units, countdown, one_unit, printable, short_date
 from mandos.admin.monitor.columns import LABELS
 from mandos.admin.monitor.row import State, checker_result
 
@@ -33,7 +29,7 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
     ago = _Ago(now, zone)
     yield "State", f"{LABELS[row.state(now)]}: {_meaning(row, now)}"
     if client.enabled and client.expires is not None:
-        yield "Time left", f"{clock(client.expires - now)}, then disabled unless found alive"
+        yield "Time left", f"{countdown(client.expires - now)}, then disabled unless found alive"
     if not client.enabled:
         yield "Disabled", ", ".join(filter(None, (client.disabled_reason, ago(client.disabled_at))))
     yield "Host", client.host
@@ -44,8 +40,8 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
     yield (
         "Times",
         (
-            f"checked every {span(client.interval)}, disabled after {span(client.timeout)}, "
-            f"or {span(client.extended_timeout)} after it got its secret"
+            f"checked every {all_units(client.interval)}, "
+            f"disabled after {all_units(client.timeout)}, or {all_units(client.extended_timeout)} after it got its secret"
         ),
     )
     yield "Approval", _approval(row)
@@ -65,7 +61,7 @@ def _value(value: SettingValue) -> str:
         case bool():
             return "yes" if value else "no"
         case timedelta():
-            return span(value)
+            return all_units(value)
     return value
 
 
@@ -90,8 +86,8 @@ def _approval(row: ClientRow) -> str:
     if not client.approval_delay:
         return "no waiting; " + end
     return (
-        f"waits {span(client.approval_delay)}, then {end}; "
-        f"a decision holds for {span(client.approval_duration)}"
+        f"waits {all_units(client.approval_delay)}, then {end}; "
+        f"a decision holds for {all_units(client.approval_duration)}"
     )
 
 
@@ -105,4 +101,4 @@ class _Ago:
     def __call__(self, date: datetime | None) -> str:
         if date is None:
             return ""
-        return f"{age(self._now - date)} ago, at {moment(date, self._now, self._zone)}"
+        return f"{one_unit(self._now - date)} ago, at {short_date(date, self._now, self._zone)}"
