@@ -41,7 +41,8 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
         "Times",
         (
             f"checked every {all_units(client.interval)}, "
-            f"disabled after {all_units(client.timeout)}, or {all_units(client.extended_timeout)} after it got its secret"
+            f"disabled after {all_units(client.timeout)}, "
+            f"or {all_units(client.extended_timeout)} after it got its secret"
         ),
     )
     yield "Approval", _approval(row)
