@@ -25,7 +25,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos.server.life.sealed_secret import SealedSecret
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.stranger_parts import (
+    AAAA,
+    CARD,
+    HEADER,
+    RECORD,
+    TXT,
+    Judge,
+    mdns_socket,
+    name,
+    record,
+    server,
+)
 from mandos.server.requests.connection import TLS
 from mandos.server.requests.listener import Listener
 from mandos.tls.credentials import Credentials, Priority
@@ -36,16 +49,12 @@ if TYPE_CHECKING:
 
 PACKETS, BYTES, CONNECTIONS = 1000, 1_000_000, 64
 PACKET = BYTES // PACKETS
-CARD = "eth0"
 PORTS = {"hang": 20000, "big": 20001, "send": 20002}
 WAYS = (*PORTS, "dead")
 #: The first of the ports without a server, and how many there are.
 DEAD_PORTS = (21000, 40000)
 #: Seconds from one look at the clock to the next, and of packets that may be made up for.
 PAUSE, CATCH_UP = 0.005, 0.1
-_RECORD = struct.Struct("!2HIH")
-_HEADER = struct.Struct("!6H")
-_TXT, _AAAA, _SRV = 16, 28, 33
 _QUERY = 0x8000
 
 
@@ -54,29 +63,16 @@ def address(number: int) -> str:
     return f"fe80::bad:{number:x}:0:1"
 
 
-def _name(*labels: str) -> bytes:
-    return b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
-
-
-def _record(name: bytes, kind: int, data: bytes) -> bytes:
-    return name + _RECORD.pack(kind, 0x8001, 120, len(data)) + data
-
-
 def _packet(records: list[bytes]) -> bytes:
     """A message of the largest size that the budget has room for."""
     body = b"".join(records)
-    filler = bytes(PACKET - _HEADER.size - len(body) - 1 - _RECORD.size)
-    body += _record(b"\0", _TXT, filler)
-    return _HEADER.pack(0, 0x8400, 0, len(records) + 1, 0, 0) + body
-
-
-def _server(number: int, target: bytes, port: int) -> bytes:
-    name = _name(f"M{number:x}", "_mandos", "_tcp", "local")
-    return _record(name, _SRV, struct.pack("!3H", 0, 0, port) + target)
+    filler = bytes(PACKET - HEADER.size - len(body) - 1 - RECORD.size)
+    body += record(b"\0", TXT, filler)
+    return HEADER.pack(0, 0x8400, 0, len(records) + 1, 0, 0) + body
 
 
 def _host(number: int, target: bytes) -> bytes:
-    return _record(target, _AAAA, socket.inet_pton(socket.AF_INET6, address(number)))
+    return record(target, AAAA, socket.inet_pton(socket.AF_INET6, address(number)))
 
 
 def _announcements(hosts: int, ways: Sequence[str]) -> Iterator[bytes]:
@@ -88,48 +84,23 @@ def _announcements(hosts: int, ways: Sequence[str]) -> Iterator[bytes]:
         for count in range(4 * turn, 4 * turn + 9):
             number = count % hosts
             port = ports[(count // hosts + number) % len(ports)] or first + count % dead
-            target = _name(f"r{number:x}", "local")
-            records += [_server(count, target, port), _host(number, target)]
+            target = name(f"r{number:x}", "local")
+            records += [server(f"M{count:x}", target, port), _host(number, target)]
         yield _packet(records)
 
 
 def _long_names() -> Iterator[bytes]:
-    record = b"\x01a" * 126 + b"\0" + _RECORD.pack(_TXT, 1, 1, 0)
+    record = b"\x01a" * 126 + b"\0" + RECORD.pack(TXT, 1, 1, 0)
     while True:
         yield _packet([record] * (PACKET // len(record)))
 
 
 def _many_addresses(hosts: int, port: int) -> Iterator[bytes]:
-    target = _name("r", "local")
+    target = name("r", "local")
     for turn in itertools.count():
         numbers = [(turn * 20 + count) % hosts for count in range(20)]
-        server = _server(turn, target, port)
-        yield _packet([server, *(_host(number, target) for number in numbers)])
-
-
-class Vault:
-    """What the servers of one kind have for everybody."""
-
-    def __init__(self, way: str, secret: bytes) -> None:
-        self._way = way
-        self._secret = secret
-        self.asked = 0
-
-    async def judge(self, *_who: object) -> SealedSecret | None:
-        """Hang, or send."""
-        self.asked += 1
-        if self._way == "hang":
-            await asyncio.Event().wait()
-        return SealedSecret(self._secret)
-
-    def describe(self, *_who: object) -> bytes | None:
-        """Describe no client."""
-        return None
-
-    def delivered(self, *_who: object) -> None:
-        """It does not care."""
-
-    undelivered = delivered
+        announced = server(f"M{turn:x}", target, port)
+        yield _packet([announced, *(_host(number, target) for number in numbers)])
 
 
 class Sender:
@@ -184,11 +155,7 @@ class Sender:
 
 
 def _open() -> socket.socket:
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        sock.setsockopt(socket.SOL_SOCKET, option, 1)
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-    sock.bind(("", 5353))
+    sock = mdns_socket()
     group = socket.inet_pton(socket.AF_INET6, "ff02::fb")
     member = group + struct.pack("=i", socket.if_nametoindex(CARD))
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
@@ -199,17 +166,17 @@ def _open() -> socket.socket:
 async def _main(hosts: int, message: bytes, ways: Sequence[str]) -> None:
     tls = TLS(Priority(grammar.PRIORITY), Credentials())
     secrets = {"hang": b"-", "big": bytes(16 << 20), "send": message}
-    vaults = {way: Vault(way, secret) for way, secret in secrets.items()}
-    for way, vault in vaults.items():
+    judges = {way: Judge(way, secret) for way, secret in secrets.items()}
+    for way, judge in judges.items():
         sock = socket.create_server(("::", PORTS[way]), family=socket.AF_INET6, backlog=64)
         sock.setblocking(False)  # noqa: FBT003 - as above
-        Listener(sock, tls, vault, CONNECTIONS).start()
+        Listener(sock, tls, judge, CONNECTIONS).start()
     sender = Sender(hosts, ways or WAYS)
     sending = asyncio.create_task(sender.run())
     print("rogue is ready", flush=True)  # noqa: T201 - this and the next are for the test
     while not sending.done():
         await asyncio.sleep(1)
-        asked = " ".join(f"{way} {vault.asked}" for way, vault in vaults.items())
+        asked = " ".join(f"{way} {judge.asked}" for way, judge in judges.items())
         print(f"packets {sender.packets} bytes {sender.bytes} {asked}", flush=True)  # noqa: T201
     await sending
 
