@@ -99,7 +99,7 @@ class ImageMaker(Host):
 
     def make(self, name: str) -> Path:
         """Make an image; returns it."""
-        self.run("mkinitramfs", "-o", f"/run/{name}", VERSION)
+        self.run("mkinitramfs", "-o", f"/run/{name}", VERSION, seconds=300)
         return self.file(f"/run/{name}")
 
     def unpack(self, name: str) -> Path:

@@ -79,7 +79,7 @@ class _Work:
 
     def _serve(self, now: float) -> float | None:
         """Answer the waiting prompts; return the latest time for the next call."""
-        prompts = list(handover_prompts.waiting())
+        prompts = handover_prompts.waiting()
         for prompt in prompts:
             password = self._rules.answer(prompt, now)
             if password is not None and self._give(password, prompt):

@@ -15,24 +15,31 @@ import os
 
 from mandos.boot.handover.rules import Prompt
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 FIFO = "/lib/cryptsetup/passfifo"
 _PROGRAM = "/cryptsetup/askpass"
 _NAME = b"CRYPTTAB_NAME="
 
 
-def waiting() -> Iterator[Prompt]:
-    """Every prompt that waits for a password now."""
+def waiting() -> list[Prompt]:
+    """Every prompt that waits for a password now.
+
+    A prompt that is only just starting is none yet: the kernel has replaced its program and not
+    yet filled in its environment, so the disk is unknown.  It opens the FIFO later.  A prompt's
+    own child runs the same program until it starts plymouth(8); it is no prompt.
+    """
+    found: dict[int, tuple[int, str]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is expensive at boot
         if name.isdigit():
             try:
                 if os.readlink(f"/proc/{name}/exe").endswith(_PROGRAM):  # noqa: PTH115 - likewise
-                    yield Prompt(int(name), _disk(name))
+                    found[int(name)] = (parent_of(name), _disk(name))
             except OSError:
                 continue  # a thread of the kernel, or it has just ended
+    return [
+        Prompt(process, disk)
+        for process, (parent, disk) in found.items()
+        if disk and parent not in found
+    ]
 
 
 def question(prompt: Prompt) -> str:
@@ -64,9 +71,18 @@ def give(password: bytes, fifo: str) -> bool:
     return True
 
 
+def parent_of(process: str) -> int:
+    """The parent of a process, from its number in /proc: proc_pid_stat(5).  Raises OSError."""
+    # The fourth field, after the name in parentheses.
+    return int(_read(f"/proc/{process}/stat").rpartition(b") ")[2].split()[1])
+
+
 def _disk(process: str) -> str:
-    """The name of the disk; the text of the prompt when there is none."""
-    for variable in _read(f"/proc/{process}/environ").split(b"\0"):
+    """The name of the disk; the text of the prompt when there is none; empty: not known yet."""
+    environment = _read(f"/proc/{process}/environ")
+    if not environment:
+        return ""
+    for variable in environment.split(b"\0"):
         if variable.startswith(_NAME):
             return os.fsdecode(variable[len(_NAME) :])
     return os.fsdecode(_read(f"/proc/{process}/cmdline"))
