@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.bus import start_system_bus
-from harness.checked import CHECK, DISK, IMAGE, KEYS, UUID, Checked, make_checked
+from harness.checked import CHECK, IMAGE, KEYS, UUID, Checked, make_checked
 from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
@@ -112,16 +112,6 @@ def _wrong_port(checked: Checked) -> None:
     _conf(f"--options-for=mandos-client:--connect=[{address}%eth0]:4712")(checked)
 
 
-def _other_password(checked: Checked) -> None:
-    """The slot that the server's password opened is gone: the disk has another one."""
-    checked.machine.run(
-        "sh", "-ec",
-        f"""printf other >/run/other
-        cryptsetup luksChangeKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
-            --key-file /run/password {DISK} /run/other""",
-    )  # fmt: skip
-
-
 BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
     "mandos=off left in the boot loader": (lambda c: c.boot_with("mandos=off"), "boot loader"),
     "no image": (lambda c: c.machine.file(IMAGE).unlink(), "initial RAM disk"),
@@ -147,7 +137,7 @@ BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
         lambda c: c.change_image(f"sed -i s/{UUID}/{UUID[:-1]}1/ cryptroot/crypttab"),
         "disks in the image",
     ),
-    "disk has another password": (_other_password, "secret"),
+    "disk has another password": (lambda c: c.change_password(), "secret"),
     "plugin is disabled": (_conf("--disable=mandos-client"), "programs in the image"),
     "name does not resolve": (
         _conf("--options-for=mandos-client:--connect=nosuch.invalid:4711"), "server",
@@ -274,6 +264,13 @@ def test_quiet_says_nothing_of_a_healthy_machine(checked: Checked) -> None:
     """As a timer or a hook wants it."""
     with checked.serve():
         process = checked.machine.start(CHECK, "--quiet")
+        assert (process.wait(), process.log) == (0, "")
+
+
+def test_private_file_mode_mask(checked: Checked) -> None:
+    """An administrator's umask of 077 causes no false alarm."""
+    with checked.serve():
+        process = checked.machine.start("sh", "-c", f"umask 077; exec {CHECK} --quiet")
         assert (process.wait(), process.log) == (0, "")
 
 

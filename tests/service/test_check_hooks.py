@@ -138,6 +138,7 @@ def test_removed_package(checked: Checked) -> None:
 
 def test_image_elsewhere(checked: Checked) -> None:
     """An image that this machine does not boot is none of the hook's business."""
+    checked.machine.file(IMAGE).chmod(0o644)  # the hook would have something to say of this one
     checked.machine.file("/run/initrd").write_bytes(b"no image")
     process = checked.machine.start(HOOK, VERSION, "/run/initrd")
     assert (process.wait(), process.log) == (0, "")

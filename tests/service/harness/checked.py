@@ -70,6 +70,14 @@ class Checked:
         text = GRUB.replace("VERSION", VERSION).replace("WORDS", words)
         self.machine.file("/boot/grub/grub.cfg").write_text(text, encoding="ascii")
 
+    def change_password(self) -> None:
+        """Give the disk another password: the slot that the server's opened is gone."""
+        self.machine.run("sh", "-ec", f"""
+            printf other >/run/other
+            cryptsetup luksChangeKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
+                --key-file /run/password {DISK} /run/other
+        """)  # fmt: skip
+
     def serve(self, section: str | None = None) -> Server:
         """Start an announced server; it serves this machine if no section is given."""
         return start_server(self.server_host, ours(), section or self.keys.section, zeroconf=True)
