@@ -8,6 +8,7 @@ it.  test_check_unit.py has a machine that passes the real check, and reboots.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,23 @@ def test_setting_of_unattended_upgrades(
     upgrade = _upgrade(machine, reboots=True)
     machine.wait_for_reboot()
     assert ASKS in upgrade.log
+
+
+def test_upgrade_that_runs(machine_of: Callable[[str], DebianMachine]) -> None:
+    """Check and reboot wait for its end: it may make images, and is not to be interrupted."""
+    machine, upgrade = machine_of("bookworm"), "apt-daily-upgrade.service"
+    machine.path(f"/etc/systemd/system/{upgrade}.d").mkdir()
+    text = "[Service]\nExecStartPre=\nExecStart=\nExecStart=sleep infinity\n"
+    machine.write(f"/etc/systemd/system/{upgrade}.d/long.conf", text)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "--no-block", upgrade)
+    machine.wait_until(upgrade, "ActiveState", "^activating$")
+    machine.systemctl("start", "--no-block", REBOOT_UNIT)
+    jobs = machine.systemctl("list-jobs", "--no-legend", CHECK_UNIT, REBOOT_UNIT)
+    assert len(re.findall(r"^ *\d+ mandos-\S+ +start +waiting *$", jobs, re.MULTILINE)) == 2, jobs
+    machine.systemctl("stop", upgrade)
+    machine.wait_until(CHECK_UNIT, "ActiveState", "^failed$")  # now it has run, and found no kernel
+    assert _stays_up(machine)
 
 
 def test_guard_holds_for_root(machine_of: Callable[[str], DebianMachine]) -> None:
