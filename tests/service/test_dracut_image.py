@@ -123,3 +123,7 @@ menuentry 'Debian' {{
     assert "would NOT come back from a reboot by itself" in said, said
     assert re.search("^    programs in the image +BROKEN ", said, re.MULTILINE), said
     assert said.count("mandos-check: warning") == 1
+    by_hand = machine.start("dracut", "--force", f"/boot/initrd.img-{version}", version)
+    assert by_hand.wait(LONG) == 0, by_hand.log
+    runs_hooks = "post-update.d" in machine.path("/usr/bin/dracut").read_text(encoding="utf-8")
+    assert ("mandos-check: warning" in by_hand.log) == runs_hooks, by_hand.log
