@@ -7,103 +7,28 @@ A healthy machine passes; each way to break the chain is named by its link.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.bus import start_system_bus
+from harness.checked import CHECK, IMAGE, KEYS, UUID, Checked, make_checked
 from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
-from harness.keys import SMALL_RSA, make_credentials
 from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.initramfs import Maker
     from harness.keys import Credentials
     from harness.peers import Server
 
 pytestmark = pytest.mark.peer
-
-CHECK = "/usr/sbin/mandos-check"
-IMAGE = f"/boot/initrd.img-{VERSION}"
-UUID = "00000000-0000-4000-8000-000000000000"  # that of the image's crypttab
-KEYS = "/etc/keys/mandos"
-SAVED = "/run/saved"
-DISK = "/run/disk.img"
-GRUB = """\
-set default="0"
-menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {
-\tlinux\t/boot/vmlinuz-VERSION root=/dev/mapper/cryptroot ro WORDS
-\tinitrd\t/boot/initrd.img-VERSION
-}
-"""
-PREPARE = f"""
-mount -t sysfs sysfs /sys  # that of this host's own network
-mkdir -p /boot/grub {SAVED}
-: >/boot/vmlinuz-{VERSION}
-mkinitramfs -o {SAVED}/initrd {VERSION} 2>/dev/null
-cp -a {KEYS} {SAVED}/keys
-truncate -s 24M {DISK}
-cryptsetup luksFormat --batch-mode --uuid {UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
-    --key-file /run/password {DISK}
-mkdir -p /dev/disk
-mount -t tmpfs tmpfs /dev/disk
-mkdir /dev/disk/by-uuid
-ln -s {DISK} /dev/disk/by-uuid/{UUID}
-cp {DISK} {SAVED}/disk
-"""
-
-
-@dataclass
-class Checked:
-    """The machine that is checked, its server's host, and the keys that belong together."""
-
-    machine: ImageMaker
-    server_host: Host
-    keys: Credentials
-
-    def restore(self, words: str = "quiet") -> None:
-        """Make the machine healthy."""
-        self.machine.run("sh", "-ec", f"""
-            install -m 600 {SAVED}/initrd {IMAGE}
-            rm -rf {KEYS} && cp -a {SAVED}/keys {KEYS} && cp {SAVED}/disk {DISK}
-            ip link set eth0 up
-        """)  # fmt: skip
-        self.boot_with(words)
-
-    def boot_with(self, words: str) -> None:
-        """Give the kernel a command line."""
-        text = GRUB.replace("VERSION", VERSION).replace("WORDS", words)
-        self.machine.file("/boot/grub/grub.cfg").write_text(text, encoding="ascii")
-
-    def serve(self, section: str | None = None) -> Server:
-        """Start an announced server; it serves this machine if no section is given."""
-        return start_server(self.server_host, ours(), section or self.keys.section, zeroconf=True)
-
-    def change_image(self, *commands: str) -> None:
-        """Run commands in the unpacked image, and pack it again."""
-        script = "\n".join(commands)
-        self.machine.run("sh", "-ec", f"""
-            rm -rf /run/tree && mkdir /run/tree && cd /run/tree
-            zstd -dcq {IMAGE} | cpio -id --quiet
-            {script}
-            find . | cpio --create --format=newc --quiet | zstd -q -1 >{IMAGE}
-            chmod 600 {IMAGE}
-        """)  # fmt: skip
-
-    def check(self, *options: str) -> tuple[int, list[dict[str, Any]]]:
-        """Run the program; returns its exit status and findings."""
-        process = self.machine.start(CHECK, "--json", *options)
-        status = process.wait()
-        assert "Traceback" not in process.log, process.report("traceback")
-        return status, json.loads(process.stdout)["findings"]
 
 
 def _links(findings: list[dict[str, Any]], verdict: str) -> list[str]:
@@ -118,13 +43,8 @@ def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
     with ExitStack() as stack:
         maker = stack.enter_context(ImageMaker())
         server = stack.enter_context(Host("server"))
-        maker.connect(server)
-        maker.install()
-        keys = make_credentials(workshop, ours(), "checked", b"the disk's password", SMALL_RSA)
-        maker.give_keys(keys)
-        maker.file("/run/password").write_bytes(keys.password)
-        maker.run("sh", "-ec", PREPARE)
-        yield Checked(maker, server, keys)
+        maker.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
+        yield make_checked(maker, server, workshop)
 
 
 @pytest.fixture
@@ -192,16 +112,6 @@ def _wrong_port(checked: Checked) -> None:
     _conf(f"--options-for=mandos-client:--connect=[{address}%eth0]:4712")(checked)
 
 
-def _other_password(checked: Checked) -> None:
-    """The slot that the server's password opened is gone: the disk has another one."""
-    checked.machine.run(
-        "sh", "-ec",
-        f"""printf other >/run/other
-        cryptsetup luksChangeKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
-            --key-file /run/password {DISK} /run/other""",
-    )  # fmt: skip
-
-
 BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
     "mandos=off left in the boot loader": (lambda c: c.boot_with("mandos=off"), "boot loader"),
     "ip= names no interface": (
@@ -230,7 +140,7 @@ BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
         lambda c: c.change_image(f"sed -i s/{UUID}/{UUID[:-1]}1/ cryptroot/crypttab"),
         "disks in the image",
     ),
-    "disk has another password": (_other_password, "secret"),
+    "disk has another password": (lambda c: c.change_password(), "secret"),
     "plugin is disabled": (_conf("--disable=mandos-client"), "programs in the image"),
     "name does not resolve": (
         _conf("--options-for=mandos-client:--connect=nosuch.invalid:4711"), "server",
@@ -361,6 +271,27 @@ def test_quiet_says_nothing_of_a_healthy_machine(checked: Checked) -> None:
         assert (process.wait(), process.log) == (0, "")
 
 
+def test_private_file_mode_mask(checked: Checked) -> None:
+    """An administrator's umask of 077 causes no false alarm."""
+    with checked.serve():
+        process = checked.machine.start("sh", "-c", f"umask 077; exec {CHECK} --quiet")
+        assert (process.wait(), process.log) == (0, "")
+
+
+def test_image_only_needs_no_network(checked: Checked) -> None:
+    """It passes where no server is, and finds what is wrong with keys and images."""
+    checked.machine.run("ip", "link", "set", "eth0", "down")
+    process = checked.machine.start(CHECK, "--image-only")
+    assert process.wait() == 0, process.log
+    assert process.log.endswith("\nKeys and images are in order; no server was asked.")
+    assert "network" not in process.log
+    process = checked.machine.start(CHECK, "--image-only", "--quiet")
+    assert (process.wait(), process.log) == (0, "")
+    _other_keys(checked)
+    status, findings = checked.check("--image-only")
+    assert (status, set(_links(findings, "broken"))) == (1, {"keys"}), findings
+
+
 def test_machine_stays_as_it_is(checked: Checked) -> None:
     """No interface, route, mount, file or process is different afterwards."""
     with checked.serve():
@@ -370,7 +301,7 @@ def test_machine_stays_as_it_is(checked: Checked) -> None:
         assert _state(checked.machine) == before
 
 
-def _state(machine: ImageMaker) -> list[str]:
+def _state(machine: Maker) -> list[str]:
     found = machine.run("sh", "-ec", """
         ip -o link; ip -o address | sed 's/ *valid_lft.*//'; ip route; ip -6 route | sort
         cut -d' ' -f4- /proc/self/mountinfo | sort

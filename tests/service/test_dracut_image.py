@@ -90,3 +90,40 @@ def test_what_dracut_reports(machine: DebianMachine) -> None:
     said = make(machine)
     assert "the image has no Mandos client" in said
     assert "mandos-keygen makes them" in said
+
+
+def test_kernel_hook_checks_the_image(machine: DebianMachine) -> None:
+    """After dracut's own hook: silent when the image is good, else it names what is missing."""
+    version, uuid = "6.1.0-test", "00000000-0000-4000-8000-000000000000"
+    for folder in (f"/lib/modules/{version}", "/boot/grub", "/dev/disk/by-uuid"):
+        machine.path(folder).mkdir(parents=True)
+    for name in ("order", "builtin", "builtin.modinfo", "dep"):
+        machine.write(f"/lib/modules/{version}/modules.{name}", "")
+    machine.write(f"/boot/vmlinuz-{version}", "no kernel")
+    machine.write(f"/dev/disk/by-uuid/{uuid}", "no disk")
+    machine.write("/boot/grub/grub.cfg", f"""
+menuentry 'Debian' {{
+    linux /boot/vmlinuz-{version} root=/dev/mapper/cryptroot rd.luks.name={uuid}=cryptroot
+    initrd /boot/initrd.img-{version}
+}}
+""")  # fmt: skip
+    settings = "/etc/dracut.conf.d/test.conf"
+
+    def kernel_package() -> str:
+        words = (f"--arg={version}", f"--arg=/boot/vmlinuz-{version}", "/etc/kernel/postinst.d")
+        process = machine.start("run-parts", *words)
+        assert process.wait(LONG) == 0, process.log
+        assert f"dracut: Generating /boot/initrd.img-{version}" in process.log
+        return process.log
+
+    machine.write(settings, 'no_kernel="yes"\nadd_dracutmodules+=" crypt "\n')
+    assert "mandos-check" not in kernel_package()
+    machine.write(settings, 'no_kernel="yes"\nomit_dracutmodules+=" mandos "\n')
+    said = kernel_package()
+    assert "would NOT come back from a reboot by itself" in said, said
+    assert re.search("^    programs in the image +BROKEN ", said, re.MULTILINE), said
+    assert said.count("mandos-check: warning") == 1
+    by_hand = machine.start("dracut", "--force", f"/boot/initrd.img-{version}", version)
+    assert by_hand.wait(LONG) == 0, by_hand.log
+    runs_hooks = "post-update.d" in machine.path("/usr/bin/dracut").read_text(encoding="utf-8")
+    assert ("mandos-check: warning" in by_hand.log) == runs_hooks, by_hand.log

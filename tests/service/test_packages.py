@@ -221,6 +221,34 @@ def test_life_of_the_packages(prepared: DebianMachine) -> None:
     assert before - prepared.files() == set()
 
 
+def test_units_of_the_check(prepared: DebianMachine) -> None:
+    """None is enabled; those that are enabled go on in an upgrade, and end with the package."""
+    timers = ("mandos-check.timer", "mandos-reboot.timer")
+    guard, hooks = "mandos-reboot-guard.service", ("initramfs/post-update.d", "kernel/postinst.d")
+    prepared.install_packages(FIRST)
+    for unit in (*timers, guard):
+        assert prepared.show(unit, "UnitFileState") == "disabled"
+        assert prepared.show(unit, "ActiveState") == "inactive"
+    prepared.systemctl("enable", "--now", *timers)
+    prepared.install_packages(LATER)
+    for timer in timers:
+        assert prepared.show(timer, "UnitFileState") == "enabled"
+        assert prepared.show(timer, "ActiveState") == "active"
+        assert prepared.show(timer, "NeedDaemonReload") == "no"
+    assert prepared.show("mandos-reboot.service", "ExecMainStartTimestamp") == ""
+    prepared.apt_get("remove", "mandos-boot-client")
+    for timer in timers:
+        assert prepared.show(timer, "ActiveState") == "inactive"
+    prepared.write("/boot/initrd.img-1.0", "no image")
+    for folder in hooks:  # conffiles, until they are purged: harmless without the program
+        (hook,) = prepared.path(f"/etc/{folder}").glob("*mandos*")
+        process = prepared.start(f"/etc/{folder}/{hook.name}", "1.0", "/boot/initrd.img-1.0")
+        assert (process.wait(), process.log) == (0, "")
+    prepared.run("rm", "/boot/initrd.img-1.0")
+    prepared.install_packages(LATER)
+    assert [prepared.show(timer, "UnitFileState") for timer in timers] == ["enabled"] * 2
+
+
 def prepare_kernels(machine: DebianMachine, *versions: str) -> list[str]:
     """Have the machine believe in kernels; return their images, which are made."""
     for version in versions:

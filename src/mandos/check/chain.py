@@ -35,12 +35,14 @@ _CLIENT = "mandos-client"
 class Wanted(NamedTuple):
     """How far a check goes.
 
-    Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
-    that know no rehearsals, which start the extended timeout then.  ``kernel`` is the version of
-    the only kernel to check; empty for the one that is booted next, and the images of all others.
+    Without ``fetch`` no server is asked for the password.  With ``image_only`` no server is looked
+    for, and the network stays out of it.  With ``count_as_boot`` servers are asked that know no
+    rehearsals, which start the extended timeout then.  ``kernel`` is the version of the only kernel
+    to check; empty for the one that is booted next, and the images of all others.
     """
 
     fetch: bool = True
+    image_only: bool = False
     count_as_boot: bool = False
     kernel: str = ""
 
@@ -96,7 +98,7 @@ class Chain:
     def _boot(self, boot: Boot) -> Iterator[Finding]:
         """The whole chain of one kernel."""
         unpacked = yield from self._image(boot)
-        if unpacked is not None:
+        if unpacked is not None and not self._wanted.image_only:
             yield from self._servers_and_secret(unpacked, boot)
 
     def _image(self, boot: Boot) -> Generator[Finding, None, _Unpacked | None]:

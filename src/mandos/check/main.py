@@ -30,6 +30,7 @@ COMMAND_LINE = CommandLine(
         Option("quiet", "q", None, "print only what is not ok"),
         Option("kernel", "", "VERSION", "check this kernel instead of the next one"),
         Option("no-fetch", "", None, "ask no server for the password"),
+        Option("image-only", "", None, "check keys and images alone, without the network"),
         Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
     ),
@@ -39,6 +40,7 @@ _SUMMARY = {
     STAYS_DOWN: "This machine would not come back by itself.",
     findings.UNSURE: "It is not sure that this machine comes back by itself.",
 }
+_ONLY_IMAGES = "Keys and images are in order; no server was asked."
 _LINK_WIDTH = max(len(link.value) for link in Link) + 2
 _INDENT = _LINK_WIDTH + 9
 
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keys = Path(given.text("keys", "/etc/keys/mandos"))
         wanted = Wanted(
             fetch="no-fetch" not in given,
+            image_only="image-only" in given,
             count_as_boot="count-as-boot" in given,
             kernel=given.text("kernel", ""),
         )
@@ -68,14 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
     status = exit_status(found)
+    summary = _SUMMARY[status]
+    if wanted.image_only and status == COMES_BACK:
+        summary = _ONLY_IMAGES
     if "json" in given:
-        print(_as_json(shown, status))  # noqa: T201 - printing is its purpose
+        print(_as_json(shown, status, summary))  # noqa: T201 - printing is its purpose
     elif shown or "quiet" not in given:
-        print(_as_text(shown, status))  # noqa: T201 - printing is its purpose
+        print(_as_text(shown, summary))  # noqa: T201 - printing is its purpose
     return status
 
 
-def _as_json(found: Sequence[Finding], status: int) -> str:
+def _as_json(found: Sequence[Finding], status: int, summary: str) -> str:
     rows = [
         {
             "link": finding.link.value,
@@ -87,10 +93,10 @@ def _as_json(found: Sequence[Finding], status: int) -> str:
         }
         for finding in found
     ]
-    return json.dumps({"status": status, "summary": _SUMMARY[status], "findings": rows}, indent=2)
+    return json.dumps({"status": status, "summary": summary, "findings": rows}, indent=2)
 
 
-def _as_text(found: Sequence[Finding], status: int) -> str:
+def _as_text(found: Sequence[Finding], summary: str) -> str:
     lines: list[str] = []
     for finding in found:
         subject = f"{finding.subject}: " if finding.subject else ""
@@ -100,4 +106,4 @@ def _as_text(found: Sequence[Finding], status: int) -> str:
         for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
             if text:
                 lines.append(f"{'':<{_INDENT}}{word}{text}")
-    return "\n".join([*lines, "", _SUMMARY[status]])
+    return "\n".join([*lines, "", summary])

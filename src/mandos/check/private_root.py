@@ -47,8 +47,10 @@ _library = ctypes.CDLL(None, use_errno=True)
 def enter() -> Path:
     """Move this process, which must have one thread, to a mount namespace with an empty folder.
 
-    Returns the folder, which only root can enter.  Raises MachineError.
+    Returns the folder, which only root can enter.  Raises MachineError.  Sets the file mode mask to
+    that of a boot: below the folder the client, which gives root up, has to read files.
     """
+    os.umask(0o022)
     try:
         FOLDER.mkdir(mode=0o700, exist_ok=True)
         _call("prctl", _BE_SUBREAPER, 1, 0, 0, 0)  # what a client leaves behind is ours to end

@@ -214,6 +214,11 @@ def reference_tree(packages: Path, suite: str = SUITE) -> Path:
     return _tree("reference", suite, wanted)
 
 
+def upgrading_tree(suite: str) -> Path:
+    """A system that upgrades itself, by unattended-upgrades."""
+    return _tree("upgrades", suite, (*SYSTEM, "unattended-upgrades"))
+
+
 def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
     words = repr((_FORMAT, suite, include, download))
     key = hashlib.sha256(words.encode()).hexdigest()[:12]

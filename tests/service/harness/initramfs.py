@@ -3,7 +3,8 @@
 """Real initramfs images, made by this machine's mkinitramfs on a host of its own.
 
 The host's /usr, /etc and /boot are layers over this machine's: what a test installs or removes
-there is nowhere else.  The kernel is only a version without modules.
+there is nowhere else.  The kernel is only a version without modules.  ``ImageMaker`` is such a host
+without, ``BootedMaker`` one with a systemd that runs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from harness.host import Host
 from harness.keys import FILES
+from harness.machine import Machine
 
 if TYPE_CHECKING:
     from harness.keys import Credentials
@@ -32,6 +34,8 @@ for top in usr etc boot; do
         -o lowerdir=/$top,upperdir=/run/$top.new,workdir=/run/$top.work
 done
 mount -t tmpfs -o mode=1777 tmpfs /var/tmp
+"""
+CONTENT = """
 mkdir -p /usr/lib/modules/$1
 for file in order builtin builtin.modinfo dep; do : >/usr/lib/modules/$1/modules.$file; done
 echo CONFIG_RD_ZSTD=y >/boot/config-$1
@@ -60,15 +64,8 @@ def why_no_images() -> str | None:
     return None
 
 
-class ImageMaker(Host):
-    """A host that makes images; Mandos is not installed there until ``install``."""
-
-    def __init__(self, *, reference: bool = False) -> None:
-        super().__init__("image-maker")
-        self.run("sh", "-ec", LAYERS, "sh", VERSION, "reference" if reference else "bare")
-
-    def __enter__(self) -> Self:
-        return self
+class Maker(Host):
+    """A host that makes images."""
 
     def file(self, path: str) -> Path:
         """Where the test reaches any file of this host."""
@@ -108,3 +105,22 @@ class ImageMaker(Host):
         self.run("sh", "-ec", 'mkdir "$2"; cd "$2"; zstd -dc "$1" | cpio -id --quiet', "sh",
                  f"/run/{name}", tree)  # fmt: skip
         return self.file(tree)
+
+
+class ImageMaker(Maker):
+    """A host that makes images; Mandos is not installed there until ``install``."""
+
+    def __init__(self, *, reference: bool = False) -> None:
+        super().__init__("image-maker")
+        kind = "reference" if reference else "bare"
+        self.run("sh", "-ec", LAYERS + CONTENT, "sh", VERSION, kind)
+
+
+class BootedMaker(Maker, Machine):
+    """The same on a host where systemd runs."""
+
+    def __init__(self) -> None:
+        super().__init__("booted-maker")
+
+    def _install(self) -> None:
+        self.run("sh", "-ec", CONTENT, "sh", VERSION, "bare")

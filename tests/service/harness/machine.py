@@ -205,6 +205,30 @@ class Machine(Host):
             assert time.monotonic() < deadline, f"{name} of {unit} is still {shown!r}"
         return shown
 
+    @property
+    def runs(self) -> bool:
+        """Whether its systemd still runs; in a reboot another program takes its place at last."""
+        try:
+            return Path(f"/proc/{self.pid}/comm").read_text(encoding="ascii") == "systemd\n"
+        except OSError:
+            return False
+
+    def wait_for_reboot(self) -> None:
+        """Return when systemd has ended; the kernel ends the machine then."""
+        deadline = time.monotonic() + PATIENCE
+        while self.runs:
+            assert time.monotonic() < deadline, f"{self.name} still runs"
+            time.sleep(0.1)
+
+    def hold_off_shutdown(self, name: str) -> None:
+        """Start a unit that holds a shutdown inhibitor: systemd-inhibit(1)."""
+        inhibit = ("systemd-inhibit", "--what=shutdown", "--mode=block", f"--who={name}")
+        command = ("--why=it is busy", "sleep", "infinity")
+        self.run("systemd-run", "--quiet", f"--unit={name}", *inhibit, *command)
+        deadline = time.monotonic() + PATIENCE
+        while name not in self.run("systemd-inhibit", "--list", "--no-legend").decode():
+            assert time.monotonic() < deadline, f"{name} holds nothing"
+
     def follow(self, unit: str) -> Process:
         """Watch a unit's log lines, those that were before too."""
         return self.start("journalctl", "--unit", unit, "--output=cat", "--follow", "--no-tail")
