@@ -13,6 +13,8 @@ from mandos.boot.runner import settings
 from mandos.check import archive, disks, image, kernels, network, private_root, servers
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.trial import boot as trial
+from mandos.check.trial.boot import Trial
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -35,11 +37,15 @@ class Wanted(NamedTuple):
     Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
     that know no rehearsals, which start the extended timeout then.  ``kernel`` is the version of
     the only kernel to check; empty for the one that is booted next, and the images of all others.
+    With ``boot`` it is booted in a virtual machine, which has ``boot_limit`` seconds to unlock the
+    disks (0: the usual time).
     """
 
     fetch: bool = True
     count_as_boot: bool = False
     kernel: str = ""
+    boot: bool = False
+    boot_limit: float = 0.0
 
 
 class Chain:
@@ -157,6 +163,9 @@ class Chain:
         table = disks.in_image(tree, boot.words or ())
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
+        if self._wanted.boot:
+            limit = self._wanted.boot_limit
+            yield trial.check(Trial(boot, tree, options, reached, self._folder, limit))
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:

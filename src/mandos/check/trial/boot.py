@@ -1,0 +1,239 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boots a kernel and its image in a virtual machine until the encrypted disks are unlocked.
+
+The machine has copies of the LUKS headers in front of empty disks, and a private link on which the
+real servers are announced.  Relays carry its requests to them as rehearsals.
+"""
+
+from __future__ import annotations
+
+import pwd
+import re
+import shutil
+import socket
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mandos.check import disks, network, private_root
+from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.relay import Relay
+from mandos.check.trial import hardware, machine
+from mandos.check.trial.announcer import MAX_SERVICES, Announcer, Service
+from mandos.check.trial.disk_copy import copy_header
+from mandos.check.trial.hardware import UnfitError
+from mandos.check.trial.machine import DISK, IMAGE, KERNEL, Machine
+from mandos.check.trial.private_link import ADDRESS, PrivateLink
+from mandos.discovery.sockets import Channel
+from mandos.errors import MachineError
+from mandos.wire import grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mandos.check.disks import CryptDisk
+    from mandos.check.kernels import Boot
+    from mandos.check.servers import Server
+    from mandos.check.trial.console import Progress
+    from mandos.check.trial.hardware import Hardware
+    from mandos.client.settings import ClientOptions
+
+#: Seconds that a boot may take up to the unlocking, on the processor itself and emulated.
+LIMIT, EMULATED_LIMIT = 120.0, 600.0
+#: Refused passwords after which the machine waits for a person.
+_MAX_REFUSALS = 3
+#: Lines of the console that a finding shows.
+_LINES = 6
+#: Bytes of memory that one disk may take: its header, and the little that a boot writes.
+_DISK_SIZE = 192 << 20
+#: Words of the kernel command line that would hide the messages, and those that show them.
+_HIDING = ("quiet", "splash", "console", "loglevel", "audit", "systemd.show_status")
+_SHOWING = (
+    "console=ttyS0,115200", "loglevel=7", "audit=1", "systemd.show_status=1", "plymouth.enable=0",
+    "panic=-1",
+)  # fmt: skip
+#: Numbers of users that nothing else has: those of systemd's DynamicUser=, from the end.
+_USERS = range(65519, 61183, -1)
+#: An address of the machine's card, if the real one has none: locally administered (RFC 7042).
+_MAC = "02:00:00:4d:61:6e"
+_CARDS = Path("/sys/class/net")
+#: Of one host, not of a group (RFC 7042, section 2.1), and not all zero.
+_ETHERNET = re.compile(r"(?!00:00:00:00:00:00)[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_NO_IPV6 = ("ipv6.disable=1", "ipv6.disable_ipv6=1")
+
+
+class Trial(NamedTuple):
+    """What is tried: a kernel, its image unpacked in ``tree``, and how it finds which servers.
+
+    ``folder`` is the private one.  ``limit`` is the time for the unlocking in seconds; 0 takes the
+    usual one.
+    """
+
+    boot: Boot
+    tree: Path
+    options: ClientOptions
+    servers: Sequence[Server]
+    folder: Path
+    limit: float = 0.0
+
+
+def check(trial: Trial) -> Finding:
+    """Boot it, and say whether the disks were unlocked."""
+    try:
+        words, table = _fit(trial)
+        with ExitStack() as stack:
+            return _run(trial, words, table, stack)
+    except MachineError as error:
+        return Finding(
+            Link.BOOT, Verdict.NOT_SURE, f"the boot was not tried: {error}", trial.boot.name,
+            cure=error.hint or "",
+        )  # fmt: skip
+
+
+def _fit(trial: Trial) -> tuple[list[str], list[CryptDisk]]:
+    """The kernel command line and the disks; raises UnfitError if they cannot be tried."""
+    boot = trial.boot
+    if boot.words is None:
+        raise UnfitError("the kernel command line of this kernel is unknown")
+    if trial.options.connect:
+        raise UnfitError("the client connects to a given address, which is elsewhere here")
+    if any(word in _NO_IPV6 for word in boot.words):
+        raise UnfitError("the kernel has no IPv6, which the private network needs")
+    table = [disk for disk in disks.in_image(trial.tree, boot.words) if disk.asks]
+    if not table:
+        raise UnfitError("the image opens no disk by a password")
+    for disk in table:
+        if not disk.source.startswith("UUID="):
+            raise UnfitError(
+                f"{disk.name} is found by {disk.source}, which the copy of a disk does not have",
+                "name the disk by its UUID in /etc/crypttab",
+            )
+        if any(option.startswith("header=") for option in disk.options):
+            raise UnfitError(f"{disk.name} has its header elsewhere")
+    hidden = [word for word in boot.words if word.partition("=")[0] not in _HIDING]
+    return [*hidden, *_SHOWING], table
+
+
+def _run(trial: Trial, words: list[str], table: list[CryptDisk], stack: ExitStack) -> Finding:
+    user = _free_user()
+    folder, wants = _fill(trial, table, user)
+    stack.callback(private_root.release, folder)
+    link = stack.enter_context(PrivateLink(user))
+    relays = _announce(trial, link, stack)
+    command = machine.command(wants, len(table), words, _mac(trial.options))
+    tried = stack.enter_context(Machine(folder, command, link, (user, user)))
+    limit = trial.limit or (LIMIT if wants.accelerated else EMULATED_LIMIT)
+    progress = tried.console.progress()
+
+    def over() -> bool:
+        nonlocal progress
+        progress = tried.console.progress()
+        enough = progress.unlocked >= len(table) or progress.refusals >= _MAX_REFUSALS
+        return enough or tried.seconds > limit
+
+    lasted = tried.watch(over)
+    if progress.unlocked >= len(table):
+        how = "" if wants.accelerated else ", emulated: the real machine is faster"
+        text = f"root unlocked {tried.seconds:.0f} s after switching on{how}"
+        return Finding(Link.BOOT, Verdict.OK, text, trial.boot.name)
+    said = "; ".join(tried.console.last_lines(_LINES))
+    why = _reason(progress, len(table), tried.seconds, lasted=lasted)
+    unreached = [relay.failure for relay in relays if relay.failure]
+    return Finding(
+        Link.BOOT, Verdict.BROKEN, f"{why}; the console's last lines: {said}", trial.boot.name,
+        "the next boot stops there" + (f"; a server: {unreached[0]}" if unreached else ""),
+        "mend the broken links above, if any; run mandos-check --boot again",
+    )  # fmt: skip
+
+
+def _reason(progress: Progress, disks: int, seconds: float, *, lasted: bool) -> str:
+    if not lasted:
+        return f"the virtual machine ended after {seconds:.0f} s, before the disks were unlocked"
+    if progress.refusals >= _MAX_REFUSALS:
+        return f"{progress.refusals} passwords did not open the disk"
+    if progress.unlocked:
+        return f"{progress.unlocked} of {disks} disks were unlocked in {seconds:.0f} s"
+    if progress.asked:
+        return f"the password was asked for, and none came within {seconds:.0f} s"
+    return f"nothing asked for the password within {seconds:.0f} s"
+
+
+def _free_user() -> int:
+    """The number of a user that does not exist: no process can read the machine's memory."""
+    for number in _USERS:
+        try:
+            pwd.getpwuid(number)
+        except KeyError:
+            return number
+    raise UnfitError("every number of a transient user is taken")
+
+
+def _fill(trial: Trial, table: Sequence[CryptDisk], user: int) -> tuple[Path, Hardware]:
+    """Put the machine's files into a folder of limited size that belongs to the user."""
+    boot = trial.boot
+    assert boot.image is not None  # noqa: S101 - it was unpacked
+    sources = {KERNEL: boot.kernel, IMAGE: boot.image}
+    folder = trial.folder / f"{boot.name}.vm"
+    size = sum(source.stat().st_size for source in sources.values()) + len(table) * _DISK_SIZE
+    private_root.limited_folder(folder, size)
+    unlocking = 0
+    try:
+        for name, source in sources.items():
+            shutil.copyfile(source, folder / name)
+        for number, disk in enumerate(table):
+            device = disks.device_of(disk.source)
+            if device is None:
+                raise UnfitError(f"{disk.name}: this machine has no disk {disk.source}")
+            copy = copy_header(device, folder / DISK.format(number))
+            unlocking = max(unlocking, copy.memory)
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user, user)
+        unpacked = sum(path.lstat().st_size for path in trial.tree.rglob("*") if path.is_file())
+        return folder, hardware.choose(_modules_of(trial), unpacked, unlocking)
+    except (MachineError, OSError) as error:
+        private_root.release(folder)
+        if isinstance(error, OSError):
+            raise MachineError(f"the machine's files: {error}") from error
+        raise
+
+
+def _modules_of(trial: Trial) -> Callable[[str], bool]:
+    return lambda module: network.has_module(trial.tree, trial.boot.name, module)
+
+
+def _announce(trial: Trial, link: PrivateLink, stack: ExitStack) -> list[Relay]:
+    """Start a relay for each server, and the announcer; the stack ends them."""
+    ended = threading.Event()
+    relays: list[Relay] = []
+    services: list[Service] = []
+    runs: list[Callable[[Callable[[], bool]], None]] = []
+    for server in trial.servers[:MAX_SERVICES]:
+        listening = stack.enter_context(link.listen())
+        services.append(Service(f"Mandos {len(services) + 1}", listening.getsockname()[1]))
+        relays.append(Relay(listening, *server.way, grammar.REHEARSAL_GREETING))
+        runs.append(relays[-1].run)
+    channel = link.do(lambda: Channel(socket.AF_INET6))
+    channel.join(link.index)
+    address = socket.inet_pton(socket.AF_INET6, ADDRESS)
+    runs.append(Announcer(channel, link.index, address, services).run)
+    for run in runs:
+        thread = threading.Thread(target=run, args=(ended.is_set,))
+        thread.start()
+        stack.callback(thread.join)
+    stack.callback(ended.set)
+    return relays
+
+
+def _mac(options: ClientOptions) -> str:
+    """The address of the card that the boot uses, so that the machine's names apply to it."""
+    cards = [_CARDS / name for name in options.interfaces] or sorted(_CARDS.glob("*/device"))
+    for card in (path if path.name != "device" else path.parent for path in cards):
+        try:
+            address = (card / "address").read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if _ETHERNET.fullmatch(address):
+            return address
+    return _MAC

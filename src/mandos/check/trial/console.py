@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads from a machine's serial console how far its boot has come."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+#: Bytes of the console that are kept.
+_KEPT = 1 << 18
+#: Escape sequences and control characters that are there for a terminal: ECMA-48, section 5.4.
+_FOR_TERMINALS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_c78]|[\r\x00\x07]"
+)
+#: A volume has been unlocked.  The kernel's audit messages say so whatever the image is made of
+#: (drivers/md/dm-audit.c: AUDIT_DM_CTRL is 1338), but for kernels built without CONFIG_DM_AUDIT;
+#: then the generators' own messages do.
+_UNLOCKED = (
+    re.compile(r"audit: type=1338 .*module=crypt op=ctr .*?\bdev=(\d+:\d+) .*\bres=1"),
+    re.compile(r"cryptsetup: (\S+): set up successfully"),
+    re.compile(r"Finished .*tography Setup for (\S+?)\.?$", re.MULTILINE),
+)
+_PROMPT = re.compile(r"(?i)unlock disk|enter passphrase for|unlocking the disk")
+_REFUSED = re.compile(
+    r"bad password or options|No key available with this passphrase"
+    r"|Failed to activate with specified passphrase"
+)
+
+
+class Progress(NamedTuple):
+    """How far a boot has come.
+
+    ``unlocked`` counts the volumes that were unlocked, ``refusals`` the refused passwords;
+    ``asked`` says whether a person could type the password.
+    """
+
+    unlocked: int
+    refusals: int
+    asked: bool
+
+
+class Console:
+    """The bytes of a console, as they come."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take bytes that were printed."""
+        self._data += data
+        del self._data[:-_KEPT]
+
+    @property
+    def text(self) -> str:
+        """The text so far, without control characters."""
+        return _FOR_TERMINALS.sub("", self._data.decode("utf-8", "replace"))
+
+    def progress(self) -> Progress:
+        """Read how far the boot has come."""
+        text = self.text
+        return Progress(
+            max(len(set(pattern.findall(text))) for pattern in _UNLOCKED),
+            len(_REFUSED.findall(text)),
+            _PROMPT.search(text) is not None,
+        )
+
+    def last_lines(self, number: int) -> list[str]:
+        """The last lines that are not empty."""
+        return [line.strip() for line in self.text.splitlines() if line.strip()][-number:]

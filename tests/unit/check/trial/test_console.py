@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a boot has come, from consoles as kernels and images print them."""
+
+from __future__ import annotations
+
+import pytest
+
+from mandos.check.trial.console import Console
+
+AUDIT = (
+    b"[   20.1] audit: type=1338 audit(1764496800.123:4): module=crypt op=ctr ppid=190 pid=201"
+    b' auid=4294967295 uid=0 gid=0 comm="cryptsetup" exe="/usr/sbin/cryptsetup" subj=kernel'
+    b" dev=254:%d error_msg='success' res=%d\r\n"
+)
+
+
+def _console(*pieces: bytes) -> Console:
+    console = Console()
+    for piece in pieces:
+        console.add(piece)
+    return console
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AUDIT % (0, 1),
+        b"cryptsetup: cryptroot: set up successfully\r\n",
+        b"[  OK  ] Finished \x1b[0;1;39mCryptography Setup for cryptroot\x1b[0m.\r\n",
+        b"[  OK  ] Finished systemd-cryptsetup@cr\xe2\x80\xa6tography Setup for cryptroot.\r\n",
+    ],
+    ids=["kernel", "initramfs-tools", "systemd 252", "systemd 257"],
+)
+def test_unlocked(text: bytes) -> None:
+    """Each of the signs is one volume, also when it comes in two pieces and when it is repeated."""
+    assert _console(text[:-9], text[-9:]).progress().unlocked == 1
+    assert _console(text, text).progress().unlocked == 1
+
+
+def test_two_volumes() -> None:
+    """They are told apart by their devices."""
+    assert _console(AUDIT % (0, 1), AUDIT % (1, 1)).progress().unlocked == 2
+
+
+def test_signs_of_one_volume_do_not_add_up() -> None:
+    """The kernel's word and the image's are about the same volume."""
+    text = AUDIT % (0, 1) + b"cryptsetup: cryptroot: set up successfully\r\n"
+    assert _console(text).progress().unlocked == 1
+
+
+def test_failed_set_up() -> None:
+    """The kernel reports failures in the same words, but for the result."""
+    assert _console(AUDIT % (0, 0)).progress().unlocked == 0
+
+
+def test_start_of_the_unlocking_is_no_sign() -> None:
+    """Systemd names the unit before it has done its work."""
+    text = b"         Starting systemd-cryptsetup@cr...tography Setup for cryptroot...\r\n"
+    assert _console(text).progress().unlocked == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Please unlock disk cryptroot: ",
+        b"Please enter passphrase for disk QEMU (cryptroot)::",
+        b"Enter passphrase for /dev/vda: ",
+    ],
+)
+def test_prompt(text: bytes) -> None:
+    """A person could type the password now."""
+    assert _console(text).progress().asked
+    assert not _console(b"Begin: Mounting root file system ...").progress().asked
+
+
+def test_refused_passwords() -> None:
+    """Each refusal counts."""
+    text = b"cryptsetup: ERROR: cryptroot: cryptsetup failed, bad password or options?\r\n"
+    assert _console(text, text).progress().refusals == 2
+
+
+def test_last_lines() -> None:
+    """Empty lines and colours are skipped."""
+    assert _console(b"one\r\n\r\n\x1b[1mtwo\x1b[0m\r\nthree: ").last_lines(2) == ["two", "three:"]
