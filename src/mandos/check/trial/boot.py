@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos.check import disks, network, private_root
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.check.relay import Relay
-from mandos.check.trial import hardware, machine
+from mandos.check.trial import hardware, machine, overlay
 from mandos.check.trial.announcer import MAX_SERVICES, Announcer, Service
 from mandos.check.trial.disk_copy import copy_header
 from mandos.check.trial.hardware import UnfitError
@@ -47,7 +47,7 @@ _MAX_REFUSALS = 3
 #: Lines of the console that a finding shows.
 _LINES = 6
 #: Bytes of memory that one disk may take: its header, and the little that a boot writes.
-_DISK_SIZE = 192 << 20
+_DISK_SIZE = 192 << 20  # room for the archive over the image as well
 #: Words of the kernel command line that would hide the messages, and those that show them.
 _HIDING = ("quiet", "splash", "console", "loglevel", "audit", "systemd.show_status")
 _SHOWING = (
@@ -59,6 +59,7 @@ _USERS = range(65519, 61183, -1)
 #: An address of the machine's card, if the real one has none: locally administered (RFC 7042).
 _MAC = "02:00:00:4d:61:6e"
 _CARDS = Path("/sys/class/net")
+_IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
 #: Of one host, not of a group (RFC 7042, section 2.1), and not all zero.
 _ETHERNET = re.compile(r"(?!00:00:00:00:00:00)[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _NO_IPV6 = ("ipv6.disable=1", "ipv6.disable_ipv6=1")
@@ -97,10 +98,7 @@ def _fit(trial: Trial) -> tuple[list[str], list[CryptDisk]]:
     boot = trial.boot
     if boot.words is None:
         raise UnfitError("the kernel command line of this kernel is unknown")
-    if trial.options.connect:
-        raise UnfitError("the client connects to a given address, which is elsewhere here")
-    if any(word in _NO_IPV6 for word in boot.words):
-        raise UnfitError("the kernel has no IPv6, which the private network needs")
+    _fit_network(trial.options, boot.words)
     table = [disk for disk in disks.in_image(trial.tree, boot.words) if disk.asks]
     if not table:
         raise UnfitError("the image opens no disk by a password")
@@ -116,13 +114,42 @@ def _fit(trial: Trial) -> tuple[list[str], list[CryptDisk]]:
     return [*hidden, *_SHOWING], table
 
 
+def _fit_network(options: ClientOptions, words: Sequence[str]) -> None:
+    """Raise UnfitError if the private network cannot be as the boot expects it."""
+    if any(word in _NO_IPV6 for word in words):
+        raise UnfitError("the kernel has no IPv6, which the private network needs")
+    for address in options.connect:
+        if not address.is_numeric:
+            raise UnfitError(
+                f"the client looks the name {address.host} up, and the private network has no"
+                " name server"
+            )
+        if ":" not in address.host and not any(map(_gateway, words)):
+            raise UnfitError(
+                f"the client needs an IPv4 address for {address.host}, and the private network has"
+                " no DHCP server"
+            )
+
+
+def _gateway(word: str) -> str:
+    """The gateway of a static ``ip=``, or else the server in it; empty for all other words.
+
+    Source: the kernel's Documentation/admin-guide/nfs/nfsroot.rst.
+    """
+    if not word.startswith("ip="):
+        return ""
+    fields = word.removeprefix("ip=").split(":")
+    given = [field for field in fields[:3] if _IPV4.fullmatch(field)]
+    return given[-1] if len(given) > 1 else ""
+
+
 def _run(trial: Trial, words: list[str], table: list[CryptDisk], stack: ExitStack) -> Finding:
     user = _free_user()
     folder, wants = _fill(trial, table, user)
     stack.callback(private_root.release, folder)
     link = stack.enter_context(PrivateLink(user))
-    relays = _announce(trial, link, stack)
-    command = machine.command(wants, len(table), words, _mac(trial.options))
+    relays = _serve(trial, link, stack)
+    command = machine.command(wants, len(table), words, card_of(trial.options).mac)
     tried = stack.enter_context(Machine(folder, command, link, (user, user)))
     limit = trial.limit or (LIMIT if wants.accelerated else EMULATED_LIMIT)
     progress = tried.console.progress()
@@ -174,14 +201,14 @@ def _fill(trial: Trial, table: Sequence[CryptDisk], user: int) -> tuple[Path, Ha
     """Put the machine's files into a folder of limited size that belongs to the user."""
     boot = trial.boot
     assert boot.image is not None  # noqa: S101 - it was unpacked
-    sources = {KERNEL: boot.kernel, IMAGE: boot.image}
+    sources = (boot.kernel, boot.image)
     folder = trial.folder / f"{boot.name}.vm"
-    size = sum(source.stat().st_size for source in sources.values()) + len(table) * _DISK_SIZE
+    size = sum(source.stat().st_size for source in sources) + len(table) * _DISK_SIZE
     private_root.limited_folder(folder, size)
     unlocking = 0
     try:
-        for name, source in sources.items():
-            shutil.copyfile(source, folder / name)
+        shutil.copyfile(boot.kernel, folder / KERNEL)
+        (folder / IMAGE).write_bytes(_image(boot.image, card_of(trial.options)))
         for number, disk in enumerate(table):
             device = disks.device_of(disk.source)
             if device is None:
@@ -199,25 +226,40 @@ def _fill(trial: Trial, table: Sequence[CryptDisk], user: int) -> tuple[Path, Ha
         raise
 
 
+def _image(path: Path, card: Card) -> bytes:
+    """The image as it is, and over it a file that names the network card."""
+    image = path.read_bytes()
+    if card.name:
+        return overlay.laid_over(image, overlay.card_name(card.mac, card.name))
+    return image
+
+
 def _modules_of(trial: Trial) -> Callable[[str], bool]:
     return lambda module: network.has_module(trial.tree, trial.boot.name, module)
 
 
-def _announce(trial: Trial, link: PrivateLink, stack: ExitStack) -> list[Relay]:
-    """Start a relay for each server, and the announcer; the stack ends them."""
+def _serve(trial: Trial, link: PrivateLink, stack: ExitStack) -> list[Relay]:
+    """Start a relay for each server, found as the boot will find it; the stack ends them."""
     ended = threading.Event()
     relays: list[Relay] = []
     services: list[Service] = []
     runs: list[Callable[[Callable[[], bool]], None]] = []
+    for gateway in filter(None, map(_gateway, trial.boot.words or ())):
+        link.give_address(gateway)
     for server in trial.servers[:MAX_SERVICES]:
-        listening = stack.enter_context(link.listen())
-        services.append(Service(f"Mandos {len(services) + 1}", listening.getsockname()[1]))
+        if trial.options.connect:
+            address, port = server.address[:2]
+            listening = stack.enter_context(link.listen_at(address, port))
+        else:
+            listening = stack.enter_context(link.listen())
+            services.append(Service(f"Mandos {len(services) + 1}", listening.getsockname()[1]))
         relays.append(Relay(listening, *server.way, grammar.REHEARSAL_GREETING))
         runs.append(relays[-1].run)
-    channel = link.do(lambda: Channel(socket.AF_INET6))
-    channel.join(link.index)
-    address = socket.inet_pton(socket.AF_INET6, ADDRESS)
-    runs.append(Announcer(channel, link.index, address, services).run)
+    if services:
+        channel = link.do(lambda: Channel(socket.AF_INET6))
+        channel.join(link.index)
+        packed = socket.inet_pton(socket.AF_INET6, ADDRESS)
+        runs.append(Announcer(channel, link.index, packed, services).run)
     for run in runs:
         thread = threading.Thread(target=run, args=(ended.is_set,))
         thread.start()
@@ -226,14 +268,22 @@ def _announce(trial: Trial, link: PrivateLink, stack: ExitStack) -> list[Relay]:
     return relays
 
 
-def _mac(options: ClientOptions) -> str:
-    """The address of the card that the boot uses, so that the machine's names apply to it."""
-    cards = [_CARDS / name for name in options.interfaces] or sorted(_CARDS.glob("*/device"))
-    for card in (path if path.name != "device" else path.parent for path in cards):
+class Card(NamedTuple):
+    """A network card: its name, empty if it is unknown, and its address."""
+
+    name: str
+    mac: str
+
+
+def card_of(options: ClientOptions) -> Card:
+    """The card that the boot uses: the first that the options name, or the first with a link."""
+    named = [_CARDS / name for name in options.interfaces]
+    for card in (*named, *sorted(_CARDS.glob("*"))):
         try:
             address = (card / "address").read_text(encoding="ascii").strip()
+            linked = (card / "carrier").read_text(encoding="ascii").strip() == "1"
         except OSError:
             continue
-        if _ETHERNET.fullmatch(address):
-            return address
-    return _MAC
+        if _ETHERNET.fullmatch(address) and (linked or card in named):
+            return Card(card.name, address)
+    return Card("", _MAC)

@@ -67,9 +67,27 @@ class PrivateLink:
         """Call a function inside of this network, and return its result."""
         return self._inside.submit(work).result()
 
-    def listen(self, port: int = 0) -> socket.socket:
-        """A listening TCP socket inside, on every address; 0 takes any free port."""
-        return self.do(lambda: socket.create_server(("::", port), family=socket.AF_INET6))
+    def listen(self) -> socket.socket:
+        """A listening TCP socket inside, at any free port of every IPv6 address."""
+        return self.do(lambda: socket.create_server(("::", 0), family=socket.AF_INET6))
+
+    def listen_at(self, address: str, port: int) -> socket.socket:
+        """A listening TCP socket at an address, which the link's end gets; raises OSError."""
+        self.give_address(address)
+        if ":" in address:
+            where = (address, port, 0, self.index)
+            return self.do(lambda: socket.create_server(where, family=socket.AF_INET6))
+        return self.do(lambda: socket.create_server((address, port)))
+
+    def give_address(self, address: str) -> None:
+        """Let the link's end have an address, from which every other one is a neighbour's."""
+        version = "-6" if ":" in address else "-4"
+        length, flags = ("128", ["nodad"]) if ":" in address else ("32", [])
+        self._ip("address", "replace", f"{address}/{length}", "dev", TAP, *flags)
+        self._ip(version, "route", "replace", "default", "dev", TAP)
+
+    def _ip(self, *words: str) -> None:
+        self.do(lambda: process.run(["ip", *words], timeout=_TIME).require_success())
 
     def close(self) -> None:
         """Leave it; harmless when repeated."""
