@@ -26,18 +26,22 @@ _REFUSED = re.compile(
     r"bad password or options|No key available with this passphrase"
     r"|Failed to activate with specified passphrase"
 )
+#: The unlocking itself has failed, and nothing tries again.
+_FAILED = re.compile(r"Failed to start .*tography Setup for")
 
 
 class Progress(NamedTuple):
     """How far a boot has come.
 
     ``unlocked`` counts the volumes that were unlocked, ``refusals`` the refused passwords;
-    ``asked`` says whether a person could type the password.
+    ``asked`` says whether a person could type the password, ``failed`` whether nothing more will
+    be tried.
     """
 
     unlocked: int
     refusals: int
     asked: bool
+    failed: bool
 
 
 class Console:
@@ -63,6 +67,7 @@ class Console:
             max(len(set(pattern.findall(text))) for pattern in _UNLOCKED),
             len(_REFUSED.findall(text)),
             _PROMPT.search(text) is not None,
+            _FAILED.search(text) is not None,
         )
 
     def last_lines(self, number: int) -> list[str]:

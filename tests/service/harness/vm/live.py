@@ -55,9 +55,10 @@ class LiveMachine(ImageMaker):
         self.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
         self.run("mkdir", "-p", "/boot/grub", "/dev/disk/by-uuid")
         self.version = version_of(image.folder / "vmlinuz")
-        shutil.copytree(image.folder / "keys", self.file("/etc/keys/mandos"))
+        keys = self.file("/etc/keys/mandos")
+        shutil.copytree(image.folder / "keys", keys, dirs_exist_ok=True)
         shutil.copy2(image.folder / "vmlinuz", self.file(f"/boot/vmlinuz-{self.version}"))
-        shutil.copy2(image.folder / "initrd", self.initrd)
+        shutil.copy(image.folder / "initrd", self.initrd)
         self.initrd.chmod(0o600)
         for name in disks.layout.drives:
             link = self.file("/dev/disk/by-uuid") / UUIDS[name]

@@ -80,6 +80,13 @@ def test_refused_passwords() -> None:
     assert _console(text, text).progress().refusals == 2
 
 
+def test_end_of_the_tries() -> None:
+    """Systemd's unit has failed; a unit of something else has not been the unlocking."""
+    text = b"[FAILED] Failed to start \x1b[0;1;39mCryptography Setup for cryptroot\x1b[0m.\r\n"
+    assert _console(text).progress().failed
+    assert not _console(b"[FAILED] Failed to start Network Setup.\r\n").progress().failed
+
+
 def test_last_lines() -> None:
     """Empty lines and colours are skipped."""
     assert _console(b"one\r\n\r\n\x1b[1mtwo\x1b[0m\r\nthree: ").last_lines(2) == ["two", "three:"]
