@@ -39,6 +39,7 @@ def copy_header(device: Path, file: Path) -> DiskCopy:
     command = ["cryptsetup", "luksHeaderBackup", str(device), "--header-backup-file", str(file)]
     process.run(command, timeout=_TIME).require_success()
     try:
+        file.chmod(0o600)  # header backups are made read-only
         os.truncate(file, _size(device))
     except OSError as error:
         raise MachineError(f"{device} cannot be measured: {error.strerror}") from error

@@ -9,7 +9,6 @@ dumped.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from mandos import process
 from mandos.check.trial.console import Console
 from mandos.check.trial.private_link import TAP
+from mandos.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,6 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 _PIECE = 1 << 16
 #: Seconds between two looks at the console.
 _LOOK = 0.2
-_PATIENCE = 5.0
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
@@ -69,6 +68,7 @@ class Machine:
     ) -> None:
         self.began = time.monotonic()
         self.console = Console()
+        self._status: int | None = None
         self._reading, writing = os.pipe()
         try:
             self._child = link.do(
@@ -76,7 +76,6 @@ class Machine:
                     command, standard=(None, writing, writing), prepare=_confinement(folder, user)
                 )
             )
-            self._ended = os.pidfd_open(self._child)
         except BaseException:
             os.close(self._reading)
             raise
@@ -87,11 +86,17 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._child, signal.SIGKILL)
-        os.waitpid(self._child, 0)
-        os.close(self._ended)
+        if self._status is None:
+            os.kill(self._child, signal.SIGKILL)  # it is not reaped yet, so the number is its own
+            os.waitpid(self._child, 0)
         os.close(self._reading)
+
+    def _require_success(self) -> None:
+        """Reap QEMU, which has closed its console; raises MachineError with its last words."""
+        self._status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        if self._status:
+            said = "; ".join(self.console.last_lines(2))
+            raise MachineError(f"QEMU ended with status {self._status}: {said}")
 
     @property
     def seconds(self) -> float:
@@ -99,13 +104,17 @@ class Machine:
         return time.monotonic() - self.began
 
     def watch(self, over: Callable[[], bool]) -> bool:
-        """Read the console until ``over()``, or until the machine has ended: False then."""
+        """Read the console until ``over()``, or until the machine has ended: False then.
+
+        Raises MachineError if it ended since QEMU failed, not since the guest switched it off.
+        """
         while not over():
             look = time.monotonic() + _LOOK
             while (left := look - time.monotonic()) > 0:
                 if select.select([self._reading], [], [], left)[0]:
                     data = os.read(self._reading, _PIECE)
                     if not data:
+                        self._require_success()
                         return over()
                     self.console.add(data)
         return True
