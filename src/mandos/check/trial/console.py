@@ -71,5 +71,6 @@ class Console:
         )
 
     def last_lines(self, number: int) -> list[str]:
-        """The last lines that are not empty."""
-        return [line.strip() for line in self.text.splitlines() if line.strip()][-number:]
+        """The last lines that are not empty; audit messages are there for ``progress`` only."""
+        lines = (line.strip() for line in self.text.splitlines() if " audit: " not in line)
+        return [line for line in lines if line][-number:]

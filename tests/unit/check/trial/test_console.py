@@ -9,9 +9,10 @@ import pytest
 from mandos.check.trial.console import Console
 
 AUDIT = (
-    b"[   20.1] audit: type=1338 audit(1764496800.123:4): module=crypt op=ctr ppid=190 pid=201"
-    b' auid=4294967295 uid=0 gid=0 comm="cryptsetup" exe="/usr/sbin/cryptsetup" subj=kernel'
-    b" dev=254:%d error_msg='success' res=%d\r\n"
+    b"[    8.954311] audit: type=1338 audit(1796033237.211:6): module=crypt op=ctr ppid=295 pid=296"
+    b" auid=4294967295 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none)"
+    b' ses=4294967295 comm="cryptsetup" exe="/usr/sbin/cryptsetup" subj=unconfined dev=253:%d'
+    b" error_msg='success' res=%d\r\n"
 )
 
 
@@ -88,5 +89,6 @@ def test_end_of_the_tries() -> None:
 
 
 def test_last_lines() -> None:
-    """Empty lines and colours are skipped."""
+    """Empty lines, colours and audit messages are skipped."""
+    assert _console(AUDIT % (0, 1), b"one\r\n", AUDIT % (1, 1)).last_lines(2) == ["one"]
     assert _console(b"one\r\n\r\n\x1b[1mtwo\x1b[0m\r\nthree: ").last_lines(2) == ["two", "three:"]
