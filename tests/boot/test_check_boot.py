@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.families import ours
-from harness.peers import start_server
+from harness.peers import PORT, start_server
 from harness.vm.choices import EVERY, machines
 from harness.vm.console import PATIENCE
 from harness.vm.images import PASSWORD
@@ -156,6 +156,36 @@ def test_wrong_secret(live: LiveMachine, site: Site, wrong: str) -> None:
         status, boot, findings = _result(_check(live))
     assert (status, boot["verdict"]) == (1, "broken"), findings
     assert "did not open the disk" in boot["text"]
+
+
+@machines(generators=("initramfs-tools",), suites=("bookworm", "trixie"))
+def test_connect_over_ipv4(
+    site: Site, disks: Disks, made: Image, stack: ExitStack, took: Took
+) -> None:
+    """The private network has the address of mandos=connect, and the card the name that ip= has."""
+    host = site.host()
+    host.give_addresses("192.0.2.1")
+    words = f"mandos=connect:192.0.2.1:{PORT} ip=192.0.2.2::192.0.2.1:255.255.255.0::eth0:off"
+    live = stack.enter_context(LiveMachine(site, made, disks, words))
+    live.give_addresses("192.0.2.2")
+    with start_server(host, ours(), made.section):
+        status, boot, findings = _result(_check(live))
+    assert (status, boot["verdict"]) == (0, "ok"), findings
+    took({"unlocked": float(boot["text"].split()[2])})
+
+
+@machines(suites=("trixie",))
+def test_connect_to_link_local(
+    site: Site, disks: Disks, made: Image, stack: ExitStack, took: Took
+) -> None:
+    """The card has the name that belongs to a link-local address."""
+    host = site.host()
+    words = f"mandos=connect:[{host.link_local()}%eth0]:{PORT}"
+    live = stack.enter_context(LiveMachine(site, made, disks, words))
+    with start_server(host, ours(), made.section):
+        status, boot, findings = _result(_check(live))
+    assert (status, boot["verdict"]) == (0, "ok"), findings
+    took({"unlocked": float(boot["text"].split()[2])})
 
 
 @machines(generators=("initramfs-tools",), suites=("trixie",))

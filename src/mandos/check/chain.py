@@ -165,7 +165,8 @@ class Chain:
         yield from asker.ask_all(reached)
         if self._wanted.boot:
             limit = self._wanted.boot_limit
-            yield trial.check(Trial(boot, tree, options, reached, self._folder, limit))
+            tried = Trial(boot, tree, options, asker.rehearsed, self._folder, limit)
+            yield trial.check(tried)
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:

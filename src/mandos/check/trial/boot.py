@@ -66,10 +66,10 @@ _NO_IPV6 = ("ipv6.disable=1", "ipv6.disable_ipv6=1")
 
 
 class Trial(NamedTuple):
-    """What is tried: a kernel, its image unpacked in ``tree``, and how it finds which servers.
+    """What is tried: a kernel, its image unpacked in ``tree``, and how it finds its servers.
 
-    ``folder`` is the private one.  ``limit`` is the time for the unlocking in seconds; 0 takes the
-    usual one.
+    Each of the servers has given a password for a rehearsal.  ``folder`` is the private one.
+    ``limit`` is the time for the unlocking in seconds; 0 takes the usual one.
     """
 
     boot: Boot
@@ -99,8 +99,10 @@ def _fit(trial: Trial) -> tuple[list[str], list[CryptDisk]]:
     if boot.words is None:
         raise UnfitError("the kernel command line of this kernel is unknown")
     _fit_network(trial.options, boot.words)
-    table = [disk for disk in disks.in_image(trial.tree, boot.words) if disk.asks]
-    if not table:
+    if not trial.servers:
+        raise UnfitError("no server gives a password for a rehearsal")
+    table = disks.in_image(trial.tree, boot.words)
+    if not any(disk.asks for disk in table):
         raise UnfitError("the image opens no disk by a password")
     for disk in table:
         if not disk.source.startswith("UUID="):
@@ -168,9 +170,14 @@ def _run(trial: Trial, words: list[str], table: list[CryptDisk], stack: ExitStac
         return Finding(Link.BOOT, Verdict.OK, text, trial.boot.name)
     said = "; ".join(tried.console.last_lines(_LINES))
     why = _reason(progress, len(table), tried.seconds, lasted=lasted)
+    text = f"{why}; the console's last lines: {said}"
+    if lasted and not progress.asked and not progress.failed:
+        meaning = "the virtual machine may be too slow, or lack hardware that the boot waits for"
+        cure = "give it more time: --boot-limit"
+        return Finding(Link.BOOT, Verdict.NOT_SURE, text, trial.boot.name, meaning, cure)
     unreached = [relay.failure for relay in relays if relay.failure]
     return Finding(
-        Link.BOOT, Verdict.BROKEN, f"{why}; the console's last lines: {said}", trial.boot.name,
+        Link.BOOT, Verdict.BROKEN, text, trial.boot.name,
         "the next boot stops there" + (f"; a server: {unreached[0]}" if unreached else ""),
         "mend the broken links above, if any; run mandos-check --boot again",
     )  # fmt: skip
@@ -277,9 +284,13 @@ class Card(NamedTuple):
 
 
 def card_of(options: ClientOptions) -> Card:
-    """The card that the boot uses: the first that the options name, or the first with a link."""
+    """The card that the boot uses: one that the options name, or the first with a link.
+
+    Cards of hardware come before bridges and the like.
+    """
     named = [_CARDS / name for name in options.interfaces]
-    for card in (*named, *sorted(_CARDS.glob("*"))):
+    cards = sorted(_CARDS.glob("*"), key=lambda card: (not (card / "device").exists(), card.name))
+    for card in (*named, *cards):
         try:
             address = (card / "address").read_text(encoding="ascii").strip()
             linked = (card / "carrier").read_text(encoding="ascii").strip() == "1"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from mandos.check import servers
 from mandos.check.findings import Link, Verdict
 from mandos.check.kernels import Boot
+from mandos.check.servers import Server
 from mandos.check.trial import boot
 from mandos.check.trial.boot import Trial, card_of
 
@@ -20,17 +22,20 @@ if TYPE_CHECKING:
 
 UUID = "UUID=6d616e64-6f73-4000-8000-000000000001"
 
+SERVER = Server("Mandos at 192.0.2.1:4711", socket.AF_INET, ("192.0.2.1", 4711), 0.1)
+
 
 def _check(
     tree: Path,
     *options: str,
     words: tuple[str, ...] | None = ("ro",),
     table: str = f"root {UUID} none luks",
+    found: tuple[Server, ...] = (SERVER,),
 ) -> Finding:
     (tree / "etc").mkdir()
     (tree / "etc/crypttab").write_text(table, encoding="ascii")
     kernel = Boot("6.1", Path("/nonexistent"), Path("/nonexistent"), words)
-    return boot.check(Trial(kernel, tree, servers.options_of(options), [], tree))
+    return boot.check(Trial(kernel, tree, servers.options_of(options), found, tree))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,13 @@ def test_unfit_network(
     assert reason in finding.text
 
 
+def test_no_server(tmp_path: Path) -> None:
+    """Without a server that rehearses, the machine would wait in vain."""
+    finding = _check(tmp_path, found=())
+    assert (finding.link, finding.verdict) == (Link.BOOT, Verdict.NOT_SURE)
+    assert "no server gives a password" in finding.text
+
+
 @pytest.mark.parametrize(
     ("word", "gateway"),
     [
@@ -85,13 +97,16 @@ def test_gateway(word: str, gateway: str) -> None:
 
 
 def test_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first with a link is used, unless the options name another one; loopback is none."""
+    """The first of hardware with a link is used, unless the options name one; loopback is none."""
     for name, address, carrier in (
+        ("br0", "52:54:00:00:00:02", "1"),
         ("lo", "00:00:00:00:00:00", "1"),
         ("eno1", "52:54:00:00:00:01", "0"),
         ("eno2", "52:54:00:00:00:02", "1"),
     ):
         (tmp_path / name).mkdir()
+        if name.startswith("eno"):
+            (tmp_path / name / "device").mkdir()
         (tmp_path / name / "address").write_text(f"{address}\n")
         (tmp_path / name / "carrier").write_text(f"{carrier}\n")
     monkeypatch.setattr(boot, "_CARDS", tmp_path)
