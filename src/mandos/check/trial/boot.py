@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a boot may take up to the unlocking, on the processor itself and emulated.
 LIMIT, EMULATED_LIMIT = 120.0, 600.0
-#: Refused passwords of each server, after which another try would change nothing.
-_MAX_REFUSALS = 3
 #: Lines of the console that a finding shows.
 _LINES = 6
 #: Bytes of memory that one disk may take: its header, and the little that a boot writes.
@@ -154,14 +152,14 @@ def _run(trial: Trial, words: list[str], table: list[CryptDisk], stack: ExitStac
     command = machine.command(wants, len(table), words, card_of(trial.options).mac)
     tried = stack.enter_context(Machine(folder, command, link, (user, user)))
     limit = trial.limit or (LIMIT if wants.accelerated else EMULATED_LIMIT)
-    refusals = _MAX_REFUSALS * len(trial.servers)
     progress = tried.console.progress()
 
     def over() -> bool:
         nonlocal progress
         progress = tried.console.progress()
-        through = progress.unlocked >= len(table) or progress.failed
-        return through or progress.refusals >= refusals or tried.seconds > limit
+        if progress.unlocked >= len(table) or progress.failed or tried.seconds > limit:
+            return True
+        return progress.refused and len(trial.servers) == 1  # it gives the same one again
 
     lasted = tried.watch(over)
     if progress.unlocked >= len(table):
@@ -186,7 +184,7 @@ def _run(trial: Trial, words: list[str], table: list[CryptDisk], stack: ExitStac
 def _reason(progress: Progress, disks: int, seconds: float, *, lasted: bool) -> str:
     if not lasted:
         return f"the virtual machine ended after {seconds:.0f} s, before the disks were unlocked"
-    if progress.failed or progress.refusals:
+    if progress.failed or progress.refused:
         return f"the passwords that came in {seconds:.0f} s did not open the disk"
     if progress.unlocked:
         return f"{progress.unlocked} of {disks} disks were unlocked in {seconds:.0f} s"

@@ -23,9 +23,11 @@ _UNLOCKED = (
 )
 _PROMPT = re.compile(r"(?i)unlock disk|enter passphrase for|unlocking the disk")
 _REFUSED = re.compile(
-    r"bad password or options|No key available with this passphrase"
-    r"|Failed to activate with specified passphrase"
+    r"No key available with this passphrase|the password from the server does not unlock"
+    r"|Failed to activate with specified passphrase|bad password or options"
 )
+#: systemd keeps its report of a refused password for the journal, and asks again for the disk.
+_SYSTEMD_PROMPT = re.compile(r"enter passphrase for disk (.+?):", re.IGNORECASE)
 #: The unlocking itself has failed, and nothing tries again.
 _FAILED = re.compile(r"Failed to start .*tography Setup for")
 
@@ -33,15 +35,18 @@ _FAILED = re.compile(r"Failed to start .*tography Setup for")
 class Progress(NamedTuple):
     """How far a boot has come.
 
-    ``unlocked`` counts the volumes that were unlocked, ``refusals`` the refused passwords;
-    ``asked`` says whether a person could type the password, ``failed`` whether nothing more will
-    be tried.
+    ``unlocked`` counts the volumes that were unlocked.  ``refused`` says whether a password did not
+    open one, ``asked`` whether a person could type it, ``failed`` whether nothing more is tried.
     """
 
     unlocked: int
-    refusals: int
+    refused: bool
     asked: bool
     failed: bool
+
+
+def _has_repetition(names: list[str]) -> bool:
+    return len(set(names)) < len(names)
 
 
 class Console:
@@ -65,7 +70,7 @@ class Console:
         text = self.text
         return Progress(
             max(len(set(pattern.findall(text))) for pattern in _UNLOCKED),
-            len(_REFUSED.findall(text)),
+            _REFUSED.search(text) is not None or _has_repetition(_SYSTEMD_PROMPT.findall(text)),
             _PROMPT.search(text) is not None,
             _FAILED.search(text) is not None,
         )

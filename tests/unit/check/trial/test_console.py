@@ -75,10 +75,26 @@ def test_prompt(text: bytes) -> None:
     assert not _console(b"Begin: Mounting root file system ...").progress().asked
 
 
-def test_refused_passwords() -> None:
-    """Each refusal counts."""
-    text = b"cryptsetup: ERROR: cryptroot: cryptsetup failed, bad password or options?\r\n"
-    assert _console(text, text).progress().refusals == 2
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"No key available with this passphrase.\r\n",
+        b"mandos-handover: the password from the server does not unlock cryptroot; asking again\n",
+        b"Please enter passphrase for disk cryptroot: (press TAB for no echo) \r\n" * 2,
+    ],
+)
+def test_refused_password(text: bytes) -> None:
+    """The words of cryptsetup, those of ours, and systemd's second question for one disk."""
+    assert _console(text).progress().refused
+    assert (
+        not _console(
+            b"Please enter passphrase for disk cryptroot: (press TAB for no echo)\r\n",
+            b"Please enter passphrase for disk cryptdata: (press TAB for no echo)\r\n",
+        )
+        .progress()
+        .refused
+    )
+    assert not _console(b"Please unlock disk cryptroot: ").progress().refused
 
 
 def test_end_of_the_tries() -> None:
