@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(3600)]
 
-QEMU = "qemu-system-x86"  # as the kernel cuts it: proc_pid_comm(5)
+QEMU = "qemu-system-x86_64"
 #: Seconds that a boot may take on a busy computer; reached on failure only.
 LIMIT = 1800
 
@@ -76,9 +76,8 @@ def _emulators(live: LiveMachine) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "comm").read_text().strip() == QEMU and (
-                process / "ns/pid"
-            ).readlink() == own:
+            program = (process / "exe").readlink().name  # one that has ended has none
+            if program == QEMU and (process / "ns/pid").readlink() == own:
                 found.append(int(process.name))
         except OSError:
             continue  # it has ended
