@@ -40,10 +40,7 @@ DISKS = (
     Device(("virtio_pci", "virtio_blk"), "virtio-blk-pci"),
     Device(("nvme",), "nvme,serial=mandos{0}"),
 )
-CARDS = (
-    Device(("virtio_pci", "virtio_net"), "virtio-net-pci,romfile=,csum=off,gso=off"),
-    Device(("e1000",), "e1000,romfile="),
-)
+CARDS = (Device(("virtio_pci", "virtio_net"), "virtio-net-pci,romfile=,csum=off,gso=off"),)
 
 
 class Hardware(NamedTuple):
