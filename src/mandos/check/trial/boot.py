@@ -84,11 +84,10 @@ def check(trial: Trial) -> Finding:
         words, table = _fit(trial)
         with ExitStack() as stack:
             return _run(trial, words, table, stack)
-    except MachineError as error:
-        return Finding(
-            Link.BOOT, Verdict.NOT_SURE, f"the boot was not tried: {error}", trial.boot.name,
-            cure=error.hint or "",
-        )  # fmt: skip
+    except (MachineError, OSError) as error:
+        cure = (error.hint if isinstance(error, MachineError) else None) or ""
+        text = f"the boot was not tried: {error}"
+        return Finding(Link.BOOT, Verdict.NOT_SURE, text, trial.boot.name, cure=cure)
 
 
 def _fit(trial: Trial) -> tuple[list[str], list[CryptDisk]]:
@@ -225,10 +224,8 @@ def _fill(trial: Trial, table: Sequence[CryptDisk], user: int) -> tuple[Path, Ha
             shutil.chown(path, user, user)
         unpacked = sum(path.lstat().st_size for path in trial.tree.rglob("*") if path.is_file())
         return folder, hardware.choose(_modules_of(trial), unpacked, unlocking)
-    except (MachineError, OSError) as error:
+    except (MachineError, OSError):
         private_root.release(folder)
-        if isinstance(error, OSError):
-            raise MachineError(f"the machine's files: {error}") from error
         raise
 
 

@@ -74,6 +74,13 @@ def test_unfit_network(
     assert reason in finding.text
 
 
+def test_missing_file(tmp_path: Path) -> None:
+    """A kernel that cannot be read is a finding, not a traceback."""
+    finding = _check(tmp_path)
+    assert (finding.link, finding.verdict) == (Link.BOOT, Verdict.NOT_SURE)
+    assert "No such file or directory: '/nonexistent'" in finding.text
+
+
 def test_no_server(tmp_path: Path) -> None:
     """Without a server that rehearses, the machine would wait in vain."""
     finding = _check(tmp_path, found=())
