@@ -57,6 +57,8 @@ class Asker:
         self._image = image
         self._table = table
         self._count_as_boot = count_as_boot
+        #: The servers that have given a password for a rehearsal.
+        self.rehearsed: list[Server] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
@@ -144,6 +146,8 @@ class Asker:
             return self._failed(
                 f"{server.title} gave no password: {why}", "run mandos-ctl --why on the server"
             )
+        if greeting == grammar.REHEARSAL_GREETING:
+            self.rehearsed.append(server)
         text = f"{server.title} gave the password in {outcome.seconds:.1f} s"
         found.append(Finding(Link.SERVER, Verdict.OK, text, image.name))
         found += [

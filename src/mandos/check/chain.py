@@ -12,6 +12,8 @@ from mandos.boot.image.local_files import CONFIGURATION, runner_settings
 from mandos.check import archive, disks, image, kernels, network, private_root, servers
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.trial import boot as trial
+from mandos.check.trial.boot import Trial
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -38,13 +40,17 @@ class Wanted(NamedTuple):
     Without ``fetch`` no server is asked for the password.  With ``image_only`` no server is looked
     for, and the network stays out of it.  With ``count_as_boot`` servers are asked that know no
     rehearsals, which start the extended timeout then.  ``kernel`` is the version of the only kernel
-    to check; empty for the one that is booted next, and the images of all others.
+    to check; empty for the one that is booted next, and the images of all others.  With
+    ``boot`` it is booted in a virtual machine, which has ``boot_limit`` seconds to unlock the disks
+    (0: the usual time).
     """
 
     fetch: bool = True
     image_only: bool = False
     count_as_boot: bool = False
     kernel: str = ""
+    boot: bool = False
+    boot_limit: float = 0.0
 
 
 class _Unpacked(NamedTuple):
@@ -167,6 +173,10 @@ class Chain:
         image = Image(boot.name, tree, arguments, options.priority, tree / _CONFIGURATION)
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
+        if self._wanted.boot:
+            limit = self._wanted.boot_limit
+            tried = Trial(boot, tree, table, options, asker.rehearsed, self._folder, limit)
+            yield trial.check(tried)
 
     def _table(self, table: list[CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:

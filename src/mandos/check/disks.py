@@ -32,14 +32,16 @@ def in_image(tree: Path, words: tuple[str, ...]) -> list[CryptDisk]:
         if path.is_file():
             for disk in read_table(path.read_text(encoding="utf-8", errors="replace")):
                 found.setdefault(disk.name, disk)
-    for word in words:
+    for word in sorted(words, key=lambda word: not word.startswith("rd.luks.name=")):
         option, _equals, value = word.partition("=")
         uuid, _equals, name = value.partition("=")
         if option == "rd.luks.name" and name:
             found.setdefault(name, CryptDisk(name, f"UUID={uuid}", "none", ("luks",)))
         elif option in ("rd.luks.uuid", "rd.luks") and uuid not in ("0", "1", "no", "yes"):
             uuid = uuid.removeprefix("luks-")
-            found.setdefault(f"luks-{uuid}", CryptDisk(f"luks-{uuid}", f"UUID={uuid}", "none", ()))
+            if f"UUID={uuid}" not in {disk.source for disk in found.values()}:
+                disk = CryptDisk(f"luks-{uuid}", f"UUID={uuid}", "none", ())
+                found.setdefault(disk.name, disk)
     return list(found.values())
 
 

@@ -37,6 +37,7 @@ class Link(Enum):
     NETWORK = "network"
     SERVER = "server"
     SECRET = "secret"  # noqa: S105 - the name of a link
+    BOOT = "boot"
 
 
 class Finding(NamedTuple):

@@ -32,6 +32,8 @@ COMMAND_LINE = CommandLine(
         Option("no-fetch", "", None, "ask no server for the password"),
         Option("image-only", "", None, "check keys and images alone, without the network"),
         Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
+        Option("boot", "", None, "also boot in a virtual machine until the disks are unlocked"),
+        Option("boot-limit", "", "SECONDS", "time for that (120; emulated 600)"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
     ),
 )
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             image_only="image-only" in given,
             count_as_boot="count-as-boot" in given,
             kernel=given.text("kernel", ""),
+            boot="boot" in given,
+            boot_limit=given.seconds("boot-limit", 0.0),
         )
         found = list(Chain(Path("/"), keys, folder, wanted).walk())
     except MandosError as error:

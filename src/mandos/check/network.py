@@ -83,7 +83,7 @@ def _drivers(folder: Path, tree: Path, linked: Sequence[str], name: str) -> Iter
     without = {
         interface: driver
         for interface, driver in needed.items()
-        if driver and not _has_module(tree, name, driver)
+        if driver and not has_module(tree, name, driver)
     }
     shown = ", ".join(sorted(linked))
     if not without:
@@ -104,7 +104,7 @@ def _driver(interface: Path) -> str:
     return module.resolve().name if module.exists() else ""
 
 
-def _has_module(tree: Path, version: str, driver: str) -> bool:
+def has_module(tree: Path, version: str, driver: str) -> bool:
     """Whether the image has a module, or its kernel does not need it as a file."""
     names = {driver, driver.replace("_", "-"), driver.replace("-", "_")}
     for folder in (tree / "usr/lib/modules" / version, tree / "lib/modules" / version):

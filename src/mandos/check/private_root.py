@@ -31,6 +31,7 @@ _SIZE = "75%"  # of the machine's memory, as tmpfs(5) counts; swap may take it, 
 _NEW_MOUNTS, _NEW_NETWORK = 0x20000, 0x40000000
 _READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS, _REMOUNT = 1, 2, 4, 8, 32
 _BIND, _RECURSIVE, _SLAVE = 4096, 16384, 1 << 19
+_DETACH = 2
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
 _DROP_FROM_BOUNDING_SET = 24
 _BE_SUBREAPER = 36
@@ -79,6 +80,18 @@ def furnish(tree: Path) -> None:
     _mount("/proc", processes, flags=_BIND)
     locked = _BIND | _REMOUNT | _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS
     _mount(None, processes, flags=locked)
+
+
+def limited_folder(path: Path, size: int) -> None:
+    """Make a folder in which all files together have at most ``size`` bytes; raises OSError."""
+    path.mkdir(mode=0o700)
+    options = f"mode=0700,size={size}"
+    _mount("tmpfs", path, kind="tmpfs", flags=_NO_SETUID | _NO_DEVICES, options=options)
+
+
+def release(path: Path) -> None:
+    """Free the memory of a limited folder."""
+    _call("umount2", os.fsencode(path), _DETACH)
 
 
 def leave_the_network() -> None:

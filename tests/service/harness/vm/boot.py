@@ -129,7 +129,7 @@ class Site:
         self.plug(tap, plugged=plugged)
         drives = [disks.folder / name for name in image.layout.drives]
         kernel, ramdisk = image.folder / "vmlinuz", initrd or image.folder / "initrd"
-        line, cable = _command_line(image, words), qemu.plugged_into(tap)
+        line, cable = command_line(image, words), qemu.plugged_into(tap)
         command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), cable)
         console = self._stack.enter_context(Console(command, launcher=self.switch.entrance))
         return Machine(console, disks, image, tap)
@@ -142,7 +142,8 @@ class Site:
         return site
 
 
-def _command_line(image: Image, words: str) -> str:
+def command_line(image: Image, words: str) -> str:
+    """The kernel command line with which an image boots; ``words`` are added."""
     layout = image.layout
     line = f"console=ttyS0,115200 panic=-1 root={layout.root} ro {layout.words} {words}"
     if image.generator.startswith("dracut"):

@@ -43,7 +43,7 @@ while True:
 def allow_taps(host: Host) -> None:
     """Let programs of the host make tap devices."""
     host.run("mkdir", "/dev/net")
-    host.run("mknod", "/dev/net/tun", "c", "10", "200")
+    host.run("mknod", "-m", "666", "/dev/net/tun", "c", "10", "200")  # as udev makes it
 
 
 def start_vlan(host: Host, card: str, number: int, name: str) -> None:
