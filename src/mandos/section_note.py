@@ -14,6 +14,7 @@ The notes have no secret in them.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos import keyfiles
@@ -44,10 +45,12 @@ def write(folder: Path, note: Note, name: str = NAME) -> None:
     new = folder / f".{name}.new"
     new.unlink(missing_ok=True)
     new.touch(mode=_MODE, exist_ok=False)
-    new.write_text(
-        f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n",
-        encoding="ascii",
-    )
+    with new.open("w", encoding="ascii") as file:
+        file.write(
+            f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n"
+        )
+        file.flush()
+        os.fsync(file.fileno())  # a loss of power must not leave an empty note
     new.replace(folder / name)
 
 

@@ -50,13 +50,15 @@ class Asker:
     """Asks servers on behalf of one image.
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
-    only if ``count_as_boot`` says so.
+    only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
+    server's title.
     """
 
     def __init__(self, image: Image, table: Sequence[CryptDisk], *, count_as_boot: bool) -> None:
         self._image = image
         self._table = table
         self._count_as_boot = count_as_boot
+        self.served: dict[str, bytes] = {}
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
@@ -151,7 +153,10 @@ class Asker:
             for disk in self._table
             if disk.asks and (device := disks.device_of(disk.source)) is not None
         ]
-        return _Answer(all(finding.verdict is Verdict.OK for finding in found), found)
+        good = all(finding.verdict is Verdict.OK for finding in found)
+        if good:
+            self.served[server.title] = outcome.password
+        return _Answer(good, found)
 
     def _failed(self, text: str, cure: str) -> _Answer:
         meaning = "the next boot gets no password from this server"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from mandos import section_note
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION
 from mandos.boot.runner import settings
@@ -14,6 +15,7 @@ from mandos.check import archive, disks, image, kernels, network, private_root, 
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.errors import MandosError
+from mandos.keyfiles import SIGNED_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,21 +37,30 @@ class Wanted(NamedTuple):
     Without ``fetch`` no server is asked for the password.  With ``count_as_boot`` servers are asked
     that know no rehearsals, which start the extended timeout then.  ``kernel`` is the version of
     the only kernel to check; empty for the one that is booted next, and the images of all others.
+    With ``other_keys`` the unpacked image gets the keys of the chain's folder in the place of its
+    own: a check of keys that are not installed yet, for the kernel that is booted next.
     """
 
     fetch: bool = True
     count_as_boot: bool = False
     kernel: str = ""
+    other_keys: bool = False
 
 
 class Chain:
-    """The chain of the machine below ``root``; images are unpacked below ``folder``."""
+    """The chain of the machine below ``root``; images are unpacked below ``folder``.
+
+    After the walk ``served`` has the passwords that open every disk, by the server's title, and
+    ``devices`` the disks that they open.
+    """
 
     def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
         self._root = root
         self._keys = keys
         self._folder = folder
         self._wanted = wanted
+        self.served: dict[str, bytes] = {}
+        self.devices: list[Path] = []
 
     def walk(self) -> Iterator[Finding]:
         """Yield the findings in the order of the chain."""
@@ -59,6 +70,8 @@ class Chain:
             chosen, others = boots.named(self._wanted.kernel), []
         else:
             yield from boots.findings
+        if self._wanted.other_keys:
+            others = []
         yield from self._key_files()
         if chosen is not None:
             yield from self._boot(chosen)
@@ -86,6 +99,7 @@ class Chain:
         yield from self._image(boot)
         tree = self._tree(boot)
         if tree.exists():
+            self.devices = disks.asked_for(disks.in_image(tree, boot.words or ()))
             yield from self._servers_and_secret(tree, boot)
 
     def _tree(self, boot: Boot) -> Path:
@@ -120,8 +134,11 @@ class Chain:
             )  # fmt: skip
             return
         yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
-        sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
-        yield from image.outside(boot.image, boot.name, sources)
+        if self._wanted.other_keys:
+            _put_keys(self._keys, tree)
+        else:
+            sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
+            yield from image.outside(boot.image, boot.name, sources)
         yield from image.inside(tree, boot.name, self._keys)
         yield from self._table(disks.in_image(tree, boot.words or ()), boot)
         runner, problems = _runner_settings(tree)
@@ -157,6 +174,7 @@ class Chain:
         table = disks.in_image(tree, boot.words or ())
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
+        self.served = asker.served
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:
@@ -220,6 +238,16 @@ def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Ser
             "start a server, or look whether the network lets multicast to port 5353 through",
         )  # fmt: skip
     yield from found
+
+
+def _put_keys(keys: Path, tree: Path) -> None:
+    """Give an unpacked image other keys than it was made with."""
+    folder = tree / CONFIGURATION.relative_to("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SIGNED_SECRET).unlink(missing_ok=True)  # it is about the keys that go
+    for file in keys.iterdir():
+        if file.is_file() and file.name != section_note.NAME:
+            shutil.copy2(file, folder)
 
 
 def _runner_settings(tree: Path) -> tuple[settings.RunnerSettings, list[str]]:

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mandos-keygen --rotate on a machine with real images, a real LUKS disk, and a real server.
+
+A run may be killed anywhere: the machine then comes back, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.families import ours
+from harness.host import Host
+from harness.initramfs import VERSION, ImageMaker, why_no_images
+from harness.keys import FILES, SMALL_RSA, make_credentials
+from harness.peers import start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.keys import Credentials
+    from harness.peers import Server
+    from harness.process import Process
+
+pytestmark = pytest.mark.peer
+
+KEYGEN, CHECK = "/usr/sbin/mandos-keygen", "/usr/sbin/mandos-check"
+IMAGE = f"/boot/initrd.img-{VERSION}"
+UUID = "00000000-0000-4000-8000-000000000000"  # that of the image's crypttab
+KEYS = "/etc/keys/mandos"
+ROTATION = f"{KEYS}-rotation"
+DISK, SAVED = "/run/disk.img", "/run/saved"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+OVER, BROKEN, WAITING = 0, 1, 75
+PATIENCE = 300.0
+GRUB = f"""\
+set default="0"
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {{
+\tlinux\t/boot/vmlinuz-{VERSION} root=/dev/mapper/cryptroot ro quiet
+\tinitrd\t/boot/initrd.img-{VERSION}
+}}
+"""
+PREPARE = f"""
+mount -t sysfs sysfs /sys  # that of this host's own network
+mkdir /run/lib.new /run/lib.work  # update-initramfs notes its images in /var/lib
+mount -t overlay overlay /var/lib -o lowerdir=/var/lib,upperdir=/run/lib.new,workdir=/run/lib.work
+mkdir -p /var/lib/initramfs-tools
+mkdir -p /boot/grub {SAVED}
+: >/boot/vmlinuz-{VERSION}
+update-initramfs -c -k {VERSION}
+cp -a {IMAGE} {SAVED}/initrd
+cp -a {KEYS} {SAVED}/keys
+truncate -s 24M {DISK}
+cryptsetup luksFormat --batch-mode --uuid {UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
+    --key-file /run/password {DISK}
+mkdir -p /dev/disk
+mount -t tmpfs tmpfs /dev/disk
+mkdir /dev/disk/by-uuid
+ln -s {DISK} /dev/disk/by-uuid/{UUID}
+cp {DISK} {SAVED}/disk
+"""
+RESTORE = f"""
+install -m 600 {SAVED}/initrd {IMAGE}
+rm -rf {KEYS} {ROTATION} && cp -a {SAVED}/keys {KEYS} && cp {SAVED}/disk {DISK}
+if mountpoint -q {BOOT_ID}; then umount {BOOT_ID}; fi
+"""
+REBOOT = f"""
+cat /proc/sys/kernel/random/uuid >/run/boot-id
+mount --bind /run/boot-id {BOOT_ID}
+"""
+
+
+@dataclass
+class Rotating:
+    """The machine whose keys are rotated, its server's host, and its first keys."""
+
+    machine: ImageMaker
+    server_host: Host
+    keys: Credentials
+
+    def restore(self) -> None:
+        """Give the machine its first keys, image and disk again."""
+        self.machine.run("sh", "-ec", RESTORE)
+        self.machine.file("/boot/grub/grub.cfg").write_text(GRUB, encoding="ascii")
+
+    def serve(self, *sections: str) -> Server:
+        """Start an announced server with these sections."""
+        return start_server(self.server_host, ours(), "\n".join(sections), zeroconf=True)
+
+    def start(self, *options: str, before: tuple[str, ...] = ()) -> Process:
+        """Start a run of the program; ``before`` are words of a tracer."""
+        return self.machine.start(
+            *before, KEYGEN, "--rotate", "--no-ssh", "--name=checked", *options
+        )
+
+    def rotate(self, *options: str) -> tuple[int, str, str]:
+        """Run the program; returns its status, the section and everything that it printed."""
+        process = self.start(*options)
+        status = process.wait(PATIENCE)
+        assert "Traceback" not in process.log, process.report("traceback")
+        return status, process.stdout.decode(), process.log
+
+    def comes_back(self) -> None:
+        """Fail if the next boot would not work."""
+        process = self.machine.start(CHECK, "--json")
+        status = process.wait(PATIENCE)
+        assert status == 0, process.report("the machine stays down")
+
+    def reboot(self) -> None:
+        """Change the boot ID, as a boot does."""
+        self.machine.run("sh", "-ec", REBOOT)
+
+    def files(self, folder: str = KEYS) -> list[bytes]:
+        """The contents of the key files in a folder."""
+        return [(self.machine.file(folder) / name).read_bytes() for name in FILES]
+
+    @property
+    def has_rotation(self) -> bool:
+        """Whether a rotation has left files."""
+        return self.machine.file(ROTATION).exists()
+
+
+@pytest.fixture(scope="module")
+def made(_possible: None, workshop: Host) -> Iterator[Rotating]:
+    """A machine with image, disk and boot loader, and the host of its server on the same link."""
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        maker = stack.enter_context(ImageMaker())
+        server = stack.enter_context(Host("server"))
+        maker.connect(server)
+        maker.install()
+        keys = make_credentials(workshop, ours(), "checked", b"the disk's password", SMALL_RSA)
+        maker.give_keys(keys)
+        maker.file("/run/password").write_bytes(keys.password)
+        maker.run("sh", "-ec", PREPARE, seconds=PATIENCE)
+        yield Rotating(maker, server, keys)
+
+
+@pytest.fixture
+def rotating(made: Rotating) -> Rotating:
+    """The machine with its first keys."""
+    made.restore()
+    return made
+
+
+def test_keys_are_replaced(rotating: Rotating) -> None:
+    """Offered, installed, rebooted, ended: the machine comes back at each moment between."""
+    first = rotating.files()
+    with rotating.serve(rotating.keys.section):
+        status, section, log = rotating.rotate()
+        assert status == WAITING, log
+        assert "beside the old one" in log
+        status, again, log = rotating.rotate()
+        assert status == WAITING, log
+        assert "gives no password to the new keys" in log
+        assert section.partition("secret")[0] == again.partition("secret")[0]
+        assert rotating.files() == first
+        rotating.comes_back()
+    with rotating.serve(rotating.keys.section, section):
+        status, _none, log = rotating.rotate()
+        assert status == WAITING, log
+        assert "reboot when it suits you" in log
+        second = rotating.files()
+        assert not set(first).intersection(second)
+        rotating.comes_back()
+        assert rotating.rotate()[0] == WAITING  # no boot yet
+        assert rotating.files(f"{ROTATION}/previous") == first
+        rotating.reboot()
+        status, _none, log = rotating.rotate()
+        assert status == OVER, log
+        assert f"key_id = {rotating.keys.key_id}" in log
+    assert not rotating.has_rotation
+    with rotating.serve(section):
+        rotating.comes_back()
+        assert rotating.files() == second
