@@ -45,12 +45,15 @@ def write(folder: Path, note: Note, name: str = NAME) -> None:
     new = folder / f".{name}.new"
     new.unlink(missing_ok=True)
     new.touch(mode=_MODE, exist_ok=False)
-    with new.open("w", encoding="ascii") as file:
-        file.write(
-            f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n"
-        )
-        file.flush()
-        os.fsync(file.fileno())  # a loss of power must not leave an empty note
+    new.write_text(
+        f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n",
+        encoding="ascii",
+    )
+    descriptor = os.open(new, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)  # a loss of power must not leave an empty note
+    finally:
+        os.close(descriptor)
     new.replace(folder / name)
 
 

@@ -86,6 +86,12 @@ def remove(folder: Path) -> None:
         sync(folder.parent)
 
 
+def unlink(file: Path) -> None:
+    """Remove a file.  Raises OSError."""
+    file.unlink()
+    sync(file.parent)
+
+
 def sync(path: Path) -> None:
     """Let a file, or the names in a folder, reach the disk.  Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -30,6 +30,7 @@ _STATE = "state"
 _NEXT, _PREVIOUS = "next", "previous"
 _KEY_FILES = (*KeyDirectory.OPENPGP, *KeyDirectory.TLS)
 _NOTES = (section_note.NAME, section_note.SIGNED)
+_PRIVATE = 0o700
 #: Digits of the key ID in the name of the new section, which has to differ from the old one's.
 _DIGITS = 8
 
@@ -124,6 +125,7 @@ class Rotation:
             return Step(BROKEN, [*lines, *checked.problems])
         for leftover in (self._next, self._previous):
             folders.remove(leftover)  # of a run that was killed before it wrote the state
+        self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
         folders.make(self._next, wishes.new_files(), self._others())
         new = _note(KeyDirectory(self._next).identity())
         now = State(Phase.OFFERED, wishes.name, old, new)
@@ -187,7 +189,7 @@ class Rotation:
         """Remove the old keys, and the state at last."""
         self._write(now._replace(phase=Phase.ENDING))
         folders.remove(self._previous)
-        self._forget()
+        folders.unlink(self._state)
         return Step(OVER, [
             f"the rotation is over: {self._keys} and the images have the new keys alone",
             "next: remove the old section on each server, then run systemctl reload mandos there",
@@ -211,7 +213,7 @@ class Rotation:
     def _discard(self, now: State) -> Step:
         """Remove the new keys, which nothing uses, and the state at last."""
         folders.remove(self._next)
-        self._forget()
+        folders.unlink(self._state)
         return Step(OVER, [
             f"the rotation is abandoned: {self._keys} has the old keys",
             "next: remove the new section on each server, if it is there",
@@ -255,10 +257,6 @@ class Rotation:
 
     def _write(self, now: State) -> None:
         state.write(self._state, now)
-
-    def _forget(self) -> None:
-        self._state.unlink()
-        folders.sync(self.folder)
 
     def _next_steps(self, now: State) -> list[str]:
         """The steps of a person."""

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rotation that is killed at any change of the disk: each boot works, and later runs end well.
+
+The disk is real; images are folders with the keys, and the server is the set of keys that it knows.
+tests/service/test_rotation.py has real ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mandos import section_note
+from mandos.admin.keygen.files import KeyDirectory
+from mandos.admin.keygen.main import new_files, parser
+from mandos.rotation import folders
+from mandos.rotation.machine import Checked
+from mandos.rotation.rotation import OVER, WAITING, Rotation, Step, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+Files = dict[str, bytes]
+PASSWORD = b"the disk's password"
+
+
+class Killed(BaseException):
+    """The program ends here; only ``finally`` still runs, and that closes descriptors."""
+
+
+class Killer:
+    """Kills a run at the line ``at`` of those that change the disk, counted from 1."""
+
+    FILES = (folders.__file__, section_note.__file__, __file__)
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Count the lines in this block."""
+        before = sys.gettrace()
+        sys.settrace(self._call)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def _call(self, frame: FrameType, _event: str, _argument: object) -> object:
+        name = frame.f_code.co_filename
+        is_ours = name == __file__ and frame.f_code.co_name != "_renew_one"
+        return self._line if name in self.FILES and not is_ours else None
+
+    def _line(self, _frame: FrameType, event: str, _argument: object) -> object:
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+        return self._line
+
+
+class Site:
+    """A machine with two kernels and a server; both are what their files and sets say."""
+
+    def __init__(self, folder: Path, old: Mapping[str, bytes]) -> None:
+        self.keys = folder / "mandos"
+        self.images = [folder / "image-1", folder / "image-2"]
+        self.boot_id = "1"
+        folders.make(self.keys, old, [])
+        (self.keys / "of-the-administrator").write_bytes(b"for the image")
+        self.known = {KeyDirectory(self.keys).identity().key_id}
+        self.renew_images()
+
+    def check(self, keys: Path) -> Checked:
+        """Look at the keys in the first image, and at the images' keys."""
+        booted = KeyDirectory(self.images[0]).identity().key_id
+        same = all(_files(image) == _files(keys) for image in self.images)
+        return self._checked(booted, same=same)
+
+    def rehearse(self, keys: Path) -> Checked:
+        """Look at other keys."""
+        return self._checked(KeyDirectory(keys).identity().key_id, same=True)
+
+    def _checked(self, key_id: str, *, same: bool) -> Checked:
+        served = {"server": PASSWORD} if key_id in self.known else {}
+        problems = [] if served else ["no password"]
+        return Checked(served, [], problems, bool(served), bool(served), same)
+
+    def renew_images(self) -> None:
+        """Make both images anew, one after the other, each at one instant."""
+        for image in self.images:
+            self._renew_one(image)
+
+    def _renew_one(self, image: Path) -> None:
+        made = image.with_name("made")
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.copytree(self.keys, made)
+        if image.exists():
+            folders.exchange(image, made)
+        else:
+            made.rename(image)
+
+    def must_boot(self) -> None:
+        """Fail unless each image works, those that an update would make now as well."""
+        for folder in (*self.images, self.keys):
+            assert KeyDirectory(folder).identity().key_id in self.known, folder
+            assert (folder / "of-the-administrator").exists()
+
+
+def _files(folder: Path) -> Files:
+    return {name: (folder / name).read_bytes() for name in KeyDirectory(folder).names()}
+
+
+class Administrator:
+    """Runs the program until it is over, and does the steps of a person."""
+
+    def __init__(self, site: Site, new: Mapping[str, bytes], *, abandons: bool = False) -> None:
+        self._site = site
+        self._new = new
+        self._abandons = abandons
+        self.old = KeyDirectory(site.keys).identity().key_id
+        self.steps: list[Step] = []
+
+    def act(self) -> None:
+        """Go on until the exit status says that the rotation is over, then tidy the server up."""
+        while self._run().status != OVER:
+            assert len(self.steps) < 10, self.steps
+        left = KeyDirectory(self._site.keys).identity().key_id
+        self._site.known = {left}
+
+    def _run(self) -> Step:
+        rotation = Rotation(self._site.keys, self._site, lambda _line: None)  # type: ignore[arg-type]
+        is_installed = any("reboot when it suits" in line for s in self.steps for line in s.lines)
+        if self._abandons and is_installed:
+            step = rotation.abandon()
+        else:
+            step = rotation.go_on(Wishes("web", lambda: self._new, lambda: None))
+            if step.status == WAITING and "way back" in step.lines[0]:
+                step = rotation.abandon()
+        self.steps.append(step)
+        for line in step.section.splitlines():
+            if line.startswith("key_id = "):
+                self._site.known.add(line.removeprefix("key_id = "))
+        if any("reboot when it suits" in line for line in step.lines):
+            self._site.must_boot()
+            self._site.boot_id = str(int(self._site.boot_id) + (0 if self._abandons else 1))
+        rotation.tidy()
+        return step
+
+
+@pytest.fixture(scope="module")
+def two() -> tuple[Files, Files]:
+    """The files of two clients' keys."""
+    options = parser().parse_args(["--name", "web"])
+    old, new = (new_files(options, (KeyDirectory.OPENPGP, KeyDirectory.TLS)) for _ in range(2))
+    return old, new
+
+
+@pytest.fixture(autouse=True)
+def _no_loss_of_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed leaves its changes to the kernel; waiting for the disk is slow."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+
+
+def test_new_keys(tmp_path: Path, two: tuple[Files, Files]) -> None:
+    """Without any trouble: three runs, the old keys are gone, and nothing is left."""
+    site = Site(tmp_path, two[0])
+    person = Administrator(site, two[1])
+    person.act()
+    assert [step.status for step in person.steps] == [WAITING, WAITING, OVER]
+    assert _files(site.keys) == two[1]
+    assert f"key_id = {person.old}" in person.steps[-1].lines[-1]
+    site.must_boot()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "image-1",
+        "image-2",
+        "made",
+        "mandos",
+    ]
+
+
+def test_way_back(tmp_path: Path, two: tuple[Files, Files]) -> None:
+    """After new images were made, too."""
+    site = Site(tmp_path, two[0])
+    Administrator(site, two[1], abandons=True).act()
+    assert _files(site.keys) == two[0]
+    site.must_boot()
+
+
+@pytest.mark.parametrize("abandons", [False, True], ids=["new keys", "way back"])
+def test_killed_anywhere(tmp_path: Path, two: tuple[Files, Files], *, abandons: bool) -> None:
+    """At each line that changes the disk; every boot then works, and the next runs end well."""
+    at = 0
+    while True:
+        at += 1
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        site = Site(folder, two[0])
+        person = Administrator(site, two[1], abandons=abandons)
+        killer = Killer(at)
+        try:
+            with killer.armed():
+                person.act()
+        except Killed:
+            site.must_boot()
+            person.act()
+        site.must_boot()
+        assert _files(site.keys) == two[0 if abandons else 1], at
+        assert not (folder / "mandos-rotation").exists(), at
+        shutil.rmtree(folder)
+        if killer.left > 0:
+            break
+    assert at > 100, "the killer has counted too few lines"
