@@ -178,6 +178,11 @@ class Rotation:
 
     def _prove(self, now: State, checked: Checked, wishes: Wishes) -> Step:
         """End the rotation after a boot and a passed check, or after a sure check."""
+        if self._place_of(now.new) != self._keys:
+            raise AdministratorError(
+                f"{self._keys} has the old keys again: something else has put them there",
+                "mandos-keygen --rotate --abandon ends the rotation",
+            )
         if not (checked.comes_back and checked.same_keys):
             return Step(BROKEN, [*checked.problems, *self._next_steps(now)])
         if self._machine.boot_id != now.boot_id or (wishes.now and checked.is_sure):
