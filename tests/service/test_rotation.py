@@ -178,3 +178,134 @@ def test_keys_are_replaced(rotating: Rotating) -> None:
     with rotating.serve(section):
         rotating.comes_back()
         assert rotating.files() == second
+
+
+#: System calls that change the disk, or wait for it; and kills at one of each, by their names.
+CHANGES = "mkdir,rename,renameat2,unlink,unlinkat,rmdir,fsync,sync"
+AT_ONE_OF_EACH = {
+    "before the folders change places": "renameat2:when=1",
+    "after the folders changed places": "rename:when=2",
+    "after the images were made": "sync:when=1",
+}
+
+
+def _offered(rotating: Rotating) -> str:
+    """Begin a rotation; returns the new section."""
+    with rotating.serve(rotating.keys.section):
+        status, section, log = rotating.rotate()
+    assert status == WAITING, log
+    return section
+
+
+def _kill(rotating: Rotating, calls: str) -> Process:
+    """Run the program until a system call at which it is killed, if it comes that far."""
+    tracer = ("strace", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:signal=SIGKILL")
+    process = rotating.start(before=tracer)
+    process.wait(PATIENCE)
+    return process
+
+
+def _end_well(rotating: Rotating) -> None:
+    """The machine comes back, and the next runs end the rotation."""
+    first = [
+        (rotating.keys.maker.path(rotating.keys.directory) / name).read_bytes() for name in FILES
+    ]
+    rotating.comes_back()
+    status, _section, log = rotating.rotate()
+    assert status == WAITING, log
+    rotating.comes_back()
+    rotating.reboot()
+    status, _section, log = rotating.rotate()
+    assert status == OVER, log
+    rotating.comes_back()
+    assert not set(first).intersection(rotating.files())
+    assert not rotating.has_rotation
+
+
+@pytest.mark.parametrize("name", AT_ONE_OF_EACH)
+def test_killed_while_keys_are_installed(rotating: Rotating, name: str) -> None:
+    """Half way in, the machine comes back, and the next run goes on."""
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        process = _kill(rotating, AT_ONE_OF_EACH[name])
+        assert "reboot when it suits you" not in process.log
+        _end_well(rotating)
+
+
+def test_killed_while_images_are_made(rotating: Rotating) -> None:
+    """With the program that makes them, as by a loss of power."""
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        process = rotating.start()
+        process.wait_for("making the initial RAM disks anew")
+        process.end()
+        assert "reboot when it suits you" not in process.log
+        _end_well(rotating)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_at_each_change(rotating: Rotating) -> None:
+    """At each system call of the installing run that changes the disk."""
+    at = 0
+    while True:
+        at += 1
+        rotating.restore()
+        section = _offered(rotating)
+        with rotating.serve(rotating.keys.section, section):
+            process = _kill(rotating, f"{CHANGES}:when={at}")
+            if "reboot when it suits you" in process.log:
+                break
+            _end_well(rotating)
+    assert at > 20, process.log
+
+
+def test_way_back(rotating: Rotating) -> None:
+    """After the new keys were installed; the new section is not needed then."""
+    first = rotating.files()
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        assert rotating.rotate()[0] == WAITING
+        assert rotating.files() != first
+        status, _section, log = rotating.rotate("--abandon")
+        assert status == OVER, log
+    assert rotating.files() == first
+    assert not rotating.has_rotation
+    with rotating.serve(rotating.keys.section):
+        rotating.comes_back()
+
+
+def test_no_way_back_without_the_old_section(rotating: Rotating) -> None:
+    """The new keys stay, since only they get the password."""
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        assert rotating.rotate()[0] == WAITING
+        second = rotating.files()
+    with rotating.serve(section):
+        status, _section, log = rotating.rotate("--abandon")
+        assert status == BROKEN, log
+        assert "put the old section on a server again" in log
+        assert rotating.files() == second
+        rotating.comes_back()
+
+
+def test_machine_that_does_not_come_back(rotating: Rotating) -> None:
+    """No rotation begins, and nothing is left."""
+    with rotating.serve():
+        status, section, log = rotating.rotate()
+    assert (status, section) == (BROKEN, ""), log
+    assert not rotating.has_rotation
+
+
+def test_status_and_sure_end(rotating: Rotating) -> None:
+    """--status changes nothing; --now ends the rotation without a reboot."""
+    assert rotating.rotate("--status")[0] == OVER
+    section = _offered(rotating)
+    before = rotating.machine.file(f"{ROTATION}/state").read_bytes()
+    status, _section, log = rotating.rotate("--status")
+    assert (status, "beside the old one" in log) == (WAITING, True), log
+    assert rotating.machine.file(f"{ROTATION}/state").read_bytes() == before
+    with rotating.serve(rotating.keys.section, section):
+        status, _section, log = rotating.rotate("--now")
+    assert status == OVER, log
+    assert not rotating.has_rotation

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import section_note
 from mandos.admin.keygen import section as keygen_section
 from mandos.admin.keygen.files import KeyDirectory, KeyOwner
+from mandos.check.image import rotation_folder
 from mandos.errors import AdministratorError
 from mandos.openpgp import sealing
 from mandos.rotation import folders, state
@@ -66,7 +67,7 @@ class Rotation:
         self._keys = keys
         self._machine = machine
         self._say = say
-        self.folder = keys.with_name(f"{keys.name}-rotation")
+        self.folder = rotation_folder(keys)
         self._state = self.folder / _STATE
         self._next = self.folder / _NEXT
         self._previous = self.folder / _PREVIOUS
@@ -194,12 +195,11 @@ class Rotation:
         """Remove the old keys, and the state at last."""
         self._write(now._replace(phase=Phase.ENDING))
         folders.remove(self._previous)
-        folders.unlink(self._state)
-        return Step(OVER, [
+        return self._close(
             f"the rotation is over: {self._keys} and the images have the new keys alone",
             "next: remove the old section on each server, then run systemctl reload mandos there",
             f"the old section has this line: key_id = {now.old.key_id}",
-        ])  # fmt: skip
+        )
 
     def _return(self, now: State) -> Step:
         """Put the old keys into the folder and the images again, if a server still has them."""
@@ -218,12 +218,18 @@ class Rotation:
     def _discard(self, now: State) -> Step:
         """Remove the new keys, which nothing uses, and the state at last."""
         folders.remove(self._next)
-        folders.unlink(self._state)
-        return Step(OVER, [
+        return self._close(
             f"the rotation is abandoned: {self._keys} has the old keys",
             "next: remove the new section on each server, if it is there",
             f"the new section has this line: key_id = {now.new.key_id}",
-        ])  # fmt: skip
+        )
+
+    def _close(self, *lines: str) -> Step:
+        """Say the last step of a person, then remove the state: a kill must not hide the step."""
+        for line in lines:
+            self._say(line)
+        folders.unlink(self._state)
+        return Step(OVER, [])
 
     def _renew_and_check(self) -> Checked:
         self._say("making the initial RAM disks anew, which can take minutes")
