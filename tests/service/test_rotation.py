@@ -118,6 +118,12 @@ class Rotating:
         """The contents of the key files in a folder."""
         return [(self.machine.file(folder) / name).read_bytes() for name in FILES]
 
+    def opens(self, password: bytes) -> bool:
+        """Whether a password opens the disk."""
+        self.machine.file("/run/tried").write_bytes(password)
+        command = ("cryptsetup", "open", "--test-passphrase", "--key-file=/run/tried", DISK)
+        return self.machine.start(*command).wait() == 0
+
     @property
     def has_rotation(self) -> bool:
         """Whether a rotation has left files."""
@@ -309,3 +315,52 @@ def test_status_and_sure_end(rotating: Rotating) -> None:
         status, _section, log = rotating.rotate("--now")
     assert status == OVER, log
     assert not rotating.has_rotation
+
+
+def _give(rotating: Rotating, password: bytes) -> str:
+    """Put a new password into a file; returns the option that names it."""
+    rotating.machine.file("/run/new").write_bytes(password)
+    return "--passfile=/run/new"
+
+
+def test_new_password(rotating: Rotating) -> None:
+    """Both open the disk until the end; the section can be printed again, with another one too."""
+    old = rotating.keys.password
+    with rotating.serve(rotating.keys.section):
+        status, _section, log = rotating.rotate(_give(rotating, b"mistyped"))
+        assert status == WAITING, log
+        assert [rotating.opens(word) for word in (old, b"mistyped")] == [True, True]
+        status, section, log = rotating.rotate()
+        assert (status, section) == (WAITING, ""), log
+        assert "give the new password again" in log
+        status, section, log = rotating.rotate(_give(rotating, b"another"))
+        assert status == WAITING, log
+        words = (old, b"mistyped", b"another")
+        assert [rotating.opens(word) for word in words] == [True, False, True]
+        rotating.comes_back()
+    with rotating.serve(rotating.keys.section, section):
+        status, _section, log = rotating.rotate()
+        assert status == WAITING, log
+        assert rotating.opens(old)
+        rotating.comes_back()
+        rotating.reboot()
+        status, _section, log = rotating.rotate()
+        assert status == OVER, log
+    assert [rotating.opens(word) for word in (old, b"another")] == [False, True]
+    assert not rotating.has_rotation
+    with rotating.serve(section):
+        rotating.comes_back()
+
+
+def test_new_password_is_abandoned(rotating: Rotating) -> None:
+    """It does not open the disk any more."""
+    with rotating.serve(rotating.keys.section):
+        assert rotating.rotate(_give(rotating, b"another"))[0] == WAITING
+        assert rotating.opens(b"another")
+        status, _section, log = rotating.rotate("--abandon")
+        assert status == OVER, log
+        assert [rotating.opens(word) for word in (rotating.keys.password, b"another")] == [
+            True, False,
+        ]  # fmt: skip
+        assert not rotating.has_rotation
+        rotating.comes_back()

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos import process
-from mandos.check import disks, private_root
+from mandos.check import private_root
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status
 from mandos.errors import MachineError, MandosError
+from mandos.rotation import slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,14 +68,9 @@ class Machine:
         """Check the next boot, with the images as they are.  Raises MandosError."""
         return self._walk(keys, Wanted(count_as_boot=self._count_as_boot))
 
-    def rehearse(self, keys: Path, *, fetch: bool = True) -> Checked:
+    def rehearse(self, keys: Path) -> Checked:
         """Check the next boot as if its image had these keys.  Raises MandosError."""
-        wanted = Wanted(fetch=fetch, count_as_boot=self._count_as_boot, other_keys=True)
-        return self._walk(keys, wanted)
-
-    def opens(self, device: Path, password: bytes) -> bool:
-        """Whether a password opens a disk.  Raises MachineError."""
-        return disks.opens(device, password)
+        return self._walk(keys, Wanted(count_as_boot=self._count_as_boot, other_keys=True))
 
     def renew_images(self) -> None:
         """Make the images of all kernels anew, with the installed keys.  Raises MachineError."""
@@ -83,6 +79,12 @@ class Machine:
             raise MachineError("neither update-initramfs nor dracut is installed")
         process.run(found, timeout=_IMAGES_TIME).require_success()
         os.sync()  # programs that make images may leave that to the kernel
+
+    plan_slots = staticmethod(slots.plan)
+    add_slots = staticmethod(slots.add)
+    are_new = staticmethod(slots.are_new)
+    remove_old_slots = staticmethod(slots.remove_old)
+    remove_new_slots = staticmethod(slots.remove_new)
 
     @property
     def boot_id(self) -> str:

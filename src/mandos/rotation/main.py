@@ -53,6 +53,7 @@ def _run(rotation: Rotation, options: argparse.Namespace) -> Step:
     from mandos.admin.keygen.ssh import checker_for_this_host  # noqa: PLC0415
     from mandos.rotation.rotation import Wishes  # noqa: PLC0415
 
+    is_given = options.password or options.passfile is not None
     with KeyDirectory(rotation.folder).locked():
         try:
             if options.abandon:
@@ -62,6 +63,7 @@ def _run(rotation: Rotation, options: argparse.Namespace) -> Step:
                 lambda: keygen.new_files(options, (KeyDirectory.OPENPGP, KeyDirectory.TLS)),
                 (lambda: None) if options.no_ssh else checker_for_this_host,
                 now=options.now,
+                password=(lambda: keygen.given_password(options)) if is_given else None,
             ))  # fmt: skip
         finally:
             rotation.tidy()

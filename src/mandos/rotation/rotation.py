@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mandos.rotation.machine import Checked, Machine
+    from mandos.rotation.slots import Change
 
 #: Exit statuses: a rotation is over, something is broken, or a step of a person comes next.
 OVER, BROKEN, WAITING = 0, 1, 75
@@ -48,13 +49,15 @@ class Wishes(NamedTuple):
     """The facts that only the command line knows.
 
     ``new_files`` makes keys, ``checker`` finds the checker of the new section.  With ``now`` a
-    passed check is enough to remove the old keys; else it takes a boot, too.
+    passed check is enough to remove the old keys; else it takes a boot, too.  ``password`` asks for
+    a new password of the disks; None if they keep theirs.
     """
 
     name: str
     new_files: Callable[[], Mapping[str, bytes]]
     checker: Callable[[], str | None]
     now: bool = False
+    password: Callable[[], bytes] | None = None
 
 
 class Rotation:
@@ -92,7 +95,7 @@ class Rotation:
             self._say("checking the next boot")
             return self._prove(now, self._machine.check(self._keys), wishes)
         if now.phase is Phase.ENDING:
-            return self._end(now)
+            return self._end(now, self._machine.check(self._keys))
         return Step(WAITING, self._next_steps(now))
 
     def abandon(self) -> Step:
@@ -107,8 +110,12 @@ class Rotation:
             )
         if now.phase is not Phase.OFFERED:
             return self._return(now)
+        checked = None
+        if now.changes:
+            self._say("asking the servers with the old keys")
+            checked = self._machine.check(self._keys)
         self._write(now._replace(phase=Phase.RETURNING))
-        return self._discard(now)
+        return self._discard(now, checked)
 
     def tidy(self) -> None:
         """Remove what is left of a rotation that is over, or that has not begun."""
@@ -124,19 +131,36 @@ class Rotation:
         if not checked.comes_back:
             lines = ["this machine would not come back as it is: mend that before a rotation"]
             return Step(BROKEN, [*lines, *checked.problems])
+        password, changes = self._new_password(checked, wishes)
         for leftover in (self._next, self._previous):
             folders.remove(leftover)  # of a run that was killed before it wrote the state
         self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
         folders.make(self._next, wishes.new_files(), self._others())
         new = _note(KeyDirectory(self._next).identity())
-        now = State(Phase.OFFERED, wishes.name, old, new)
+        now = State(Phase.OFFERED, wishes.name, old, new, changes=changes)
         self._write(now)
-        return self._offer(now, checked, wishes)
+        if changes:
+            self._add_slots(now, checked, password)
+        return self._offer(now, password, wishes)
 
-    def _offer(self, now: State, checked: Checked, wishes: Wishes) -> Step:
-        """Encrypt the password, which a server gave, for the new keys."""
+    def _new_password(self, checked: Checked, wishes: Wishes) -> tuple[bytes, tuple[Change, ...]]:
+        """The password for the new keys, and the changes of the disks; those are not made yet."""
+        old = _any(checked)
+        if wishes.password is None:
+            return old, ()
+        new = wishes.password()
+        if new == old:
+            raise AdministratorError("the disks have this password already", "nothing was changed")
+        return new, self._machine.plan_slots(checked.devices, old)
+
+    def _add_slots(self, now: State, checked: Checked, new: bytes) -> None:
+        self._say("giving the disks a second password")
+        self._machine.add_slots(checked.devices, now.changes, _any(checked), new)
+
+    def _offer(self, now: State, password: bytes, wishes: Wishes) -> Step:
+        """Encrypt the password for the new keys."""
         owner = KeyDirectory(self._next).identity()
-        sealed = sealing.seal(next(iter(checked.served.values())), owner.secret_key)
+        sealed = sealing.seal(password, owner.secret_key)
         section = keygen_section.section(
             _section_name(now.name, now.new.key_id), owner, sealed, wishes.checker(), now.name
         )
@@ -151,22 +175,52 @@ class Rotation:
         current = self._machine.check(self._keys)
         tried = self._machine.rehearse(self._next)
         missing = [title for title in current.served if title not in tried.served]
-        if tried.comes_back and not missing:
+        stale = self._with_old_password(now, tried)
+        if tried.comes_back and not missing and not stale:
             return self._install(now, wishes, is_proved=True)
-        known = tried if tried.served else current
         lines = [f"{title} gives no password to the new keys" for title in missing]
-        problems = lines or tried.problems
-        if not known.served:
-            return Step(BROKEN, problems)
-        offered = self._offer(now, known, wishes)
+        lines += [f"{title} gives the old password to the new keys" for title in stale]
+        return self._offer_again(now, current, wishes, lines or tried.problems)
+
+    def _offer_again(
+        self, now: State, current: Checked, wishes: Wishes, problems: list[str]
+    ) -> Step:
+        """Print the section once more; a new password has to be given once more for that."""
+        if not current.served:
+            return Step(BROKEN, [*problems, *current.problems])
+        if bool(now.changes) != (wishes.password is not None):
+            if not now.changes:
+                raise AdministratorError(
+                    "this rotation began without a new password",
+                    "end it, or abandon it, before you change the password",
+                )
+            lines = [*problems, *self._next_steps(now)]
+            return Step(
+                WAITING, [*lines, "to print the section again, give the new password again"]
+            )
+        password = _any(current)
+        if wishes.password is not None:
+            password = wishes.password()
+            if password == _any(current):
+                raise AdministratorError("this is the old password", "nothing was changed")
+            self._add_slots(now, current, password)
+        offered = self._offer(now, password, wishes)
         return offered._replace(lines=[*problems, *offered.lines])
+
+    def _with_old_password(self, now: State, checked: Checked) -> list[str]:
+        """The servers whose password does not open the new slots."""
+        return [
+            title for title, password in checked.served.items()
+            if now.changes
+            and not self._machine.are_new(checked.devices, now.changes, password)
+        ]  # fmt: skip
 
     def _install(self, now: State, wishes: Wishes, *, is_proved: bool = False) -> Step:
         """Put the new keys into the folder at one instant, then into the images."""
         if not is_proved:
             self._say("asking the servers with the new keys")
             tried = self._machine.rehearse(self._place_of(now.new))
-            if not tried.comes_back:
+            if not tried.comes_back or self._with_old_password(now, tried):
                 return Step(BROKEN, [*tried.problems, *self._next_steps(now)])
         self._write(now._replace(phase=Phase.INSTALLING))
         self._swap_to(now.new, self._previous)
@@ -186,14 +240,22 @@ class Rotation:
             )
         if not (checked.comes_back and checked.same_keys):
             return Step(BROKEN, [*checked.problems, *self._next_steps(now)])
+        if stale := self._with_old_password(now, checked):
+            lines = [f"{title} gives the old password to the new keys" for title in stale]
+            return Step(BROKEN, lines)
         if self._machine.boot_id != now.boot_id or (wishes.now and checked.is_sure):
-            return self._end(now)
+            return self._end(now, checked)
         doubts = checked.problems if wishes.now else []
         return Step(WAITING, [*doubts, *self._next_steps(now)])
 
-    def _end(self, now: State) -> Step:
-        """Remove the old keys, and the state at last."""
+    def _end(self, now: State, checked: Checked) -> Step:
+        """Remove the old password and the old keys, and the state at last."""
         self._write(now._replace(phase=Phase.ENDING))
+        if now.changes:
+            if not checked.served or self._with_old_password(now, checked):
+                return Step(BROKEN, [*checked.problems, "no server gives the new password now"])
+            self._say("removing the old password from the disks")
+            self._machine.remove_old_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._previous)
         return self._close(
             f"the rotation is over: {self._keys} and the images have the new keys alone",
@@ -213,10 +275,14 @@ class Rotation:
         checked = self._renew_and_check()
         if not (checked.comes_back and checked.same_keys):
             return Step(BROKEN, checked.problems)
-        return self._discard(now)
+        return self._discard(now, checked)
 
-    def _discard(self, now: State) -> Step:
-        """Remove the new keys, which nothing uses, and the state at last."""
+    def _discard(self, now: State, checked: Checked | None) -> Step:
+        """Remove the new password and keys, which nothing uses, and the state at last."""
+        if checked is not None and now.changes:
+            if not checked.served:
+                return Step(BROKEN, [*checked.problems, "no server gives the old password now"])
+            self._machine.remove_new_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._next)
         return self._close(
             f"the rotation is abandoned: {self._keys} has the old keys",
@@ -296,6 +362,11 @@ class Rotation:
 
 def _section_name(name: str, key_id: str) -> str:
     return f"{name}-{key_id[:_DIGITS]}"
+
+
+def _any(checked: Checked) -> bytes:
+    """A password that opens the disks; all that servers gave do."""
+    return next(iter(checked.served.values()))
 
 
 def _note(owner: KeyOwner) -> Note:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import keyfiles
 from mandos.errors import AdministratorError
 from mandos.rotation import folders
+from mandos.rotation.slots import Change
 from mandos.section_note import Note
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Phase(Enum):
 class State(NamedTuple):
     """A rotation: its phase, the client's name, both pairs of keys.
 
-    ``boot_id`` is the boot in which the images got the new keys, empty before.
+    ``boot_id`` is the boot in which the images got the new keys, empty before.  ``changes`` are
+    those of the disks, if there is a new password, too.
     """
 
     phase: Phase
@@ -44,6 +46,7 @@ class State(NamedTuple):
     old: Note
     new: Note
     boot_id: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 def write(path: Path, state: State) -> None:
@@ -56,6 +59,7 @@ def write(path: Path, state: State) -> None:
         "new_key_id": state.new.key_id,
         "new_fingerprint": state.new.fingerprint,
         "boot_id": state.boot_id,
+        "slots": " ".join(f"{one.uuid}:{one.old}:{one.new}" for one in state.changes),
     }
     lines = [_COMMENT, *(f"{name} = {value}" for name, value in values.items())]
     folders.write(path, ("\n".join(lines) + "\n").encode())
@@ -70,9 +74,15 @@ def read(path: Path) -> State | None:
         old, new = (
             Note(found[f"{age}_key_id"], found[f"{age}_fingerprint"]) for age in ("old", "new")
         )
-        return State(Phase(found["phase"]), found["name"], old, new, found["boot_id"])
+        changes = tuple(map(_change, found["slots"].split()))
+        return State(Phase(found["phase"]), found["name"], old, new, found["boot_id"], changes)
     except (KeyError, ValueError) as error:
         raise AdministratorError(
             f"{path} is damaged: {error}",
             "the folder beside it has the other keys; move it away to begin anew",
         ) from error
+
+
+def _change(word: str) -> Change:
+    uuid, old, new = word.split(":")
+    return Change(uuid, int(old), int(new))
