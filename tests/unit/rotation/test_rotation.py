@@ -8,20 +8,24 @@ tests/service/test_rotation.py has real ones.
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from mandos import section_note
-from mandos.admin.keygen.files import KeyDirectory
+from mandos.admin.keygen.files import KeyDirectory, KeyOwner
 from mandos.admin.keygen.main import new_files, parser
+from mandos.errors import AdministratorError
 from mandos.rotation import folders
 from mandos.rotation.machine import Checked
 from mandos.rotation.rotation import OVER, WAITING, Rotation, Step, Wishes
+from mandos.rotation.slots import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
 Files = dict[str, bytes]
-PASSWORD = b"the disk's password"
+OLD, NEW = b"the old password", b"the new password"
 
 
 class Killed(BaseException):
@@ -69,15 +73,20 @@ class Killer:
 
 
 class Site:
-    """A machine with two kernels and a server; both are what their files and sets say."""
+    """A machine with two kernels, a disk, and a server; all are as their files and tables say.
+
+    ``server`` has the password of each key ID.
+    """
 
     def __init__(self, folder: Path, old: Mapping[str, bytes]) -> None:
         self.keys = folder / "mandos"
         self.images = [folder / "image-1", folder / "image-2"]
+        self._disk = folder / "disk"
         self.boot_id = "1"
         folders.make(self.keys, old, [])
         (self.keys / "of-the-administrator").write_bytes(b"for the image")
-        self.known = {KeyDirectory(self.keys).identity().key_id}
+        self._write_slots({0: OLD})
+        self.server = {KeyDirectory(self.keys).identity().key_id: OLD}
         self.renew_images()
 
     def check(self, keys: Path) -> Checked:
@@ -91,9 +100,55 @@ class Site:
         return self._checked(KeyDirectory(keys).identity().key_id, same=True)
 
     def _checked(self, key_id: str, *, same: bool) -> Checked:
-        served = {"server": PASSWORD} if key_id in self.known else {}
+        password = self.server.get(key_id)
+        served = {"server": password} if password in self.slots.values() and password else {}
         problems = [] if served else ["no password"]
-        return Checked(served, [], problems, bool(served), bool(served), same)
+        return Checked(served, [self._disk], problems, bool(served), bool(served), same)
+
+    @property
+    def slots(self) -> dict[int, bytes]:
+        """The disk's passwords by their slots."""
+        return {
+            int(slot): word.encode() for slot, word in json.loads(self._disk.read_text()).items()
+        }
+
+    def _write_slots(self, slots: Mapping[int, bytes]) -> None:
+        text = json.dumps({slot: word.decode() for slot, word in slots.items()})
+        folders.write(self._disk, text.encode())
+
+    def plan_slots(self, _devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
+        """Choose slot 1; as slots.plan does."""
+        assert self.slots == {0: old}
+        return (Change("disk", 0, 1),)
+
+    def add_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes, new: bytes
+    ) -> None:
+        """Set slot 1; as slots.add does, it empties one that a killed run has set."""
+        assert old == self.slots[changes[0].old]
+        if self.slots.get(1) not in (None, new):
+            self._write_slots({0: old})
+        self._write_slots({0: old, 1: new})
+
+    def are_new(self, _devices: Sequence[Path], changes: Sequence[Change], password: bytes) -> bool:
+        """Look into slot 1."""
+        return self.slots.get(changes[0].new) == password
+
+    def remove_old_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], new: bytes
+    ) -> None:
+        """Empty slot 0, if another one has the new password."""
+        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].old}
+        assert new in kept.values()
+        self._write_slots(kept)
+
+    def remove_new_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes
+    ) -> None:
+        """Empty slot 1, if another one has the old password."""
+        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].new}
+        assert old in kept.values()
+        self._write_slots(kept)
 
     def renew_images(self) -> None:
         """Make both images anew, one after the other, each at one instant."""
@@ -112,7 +167,8 @@ class Site:
     def must_boot(self) -> None:
         """Fail unless each image works, those that an update would make now as well."""
         for folder in (*self.images, self.keys):
-            assert KeyDirectory(folder).identity().key_id in self.known, folder
+            password = self.server.get(KeyDirectory(folder).identity().key_id)
+            assert password in self.slots.values(), folder
             assert (folder / "of-the-administrator").exists()
 
 
@@ -120,13 +176,25 @@ def _files(folder: Path) -> Files:
     return {name: (folder / name).read_bytes() for name in KeyDirectory(folder).names()}
 
 
+class Case(NamedTuple):
+    """A rotation that goes its way to the end, or back; with a new password or without one."""
+
+    abandons: bool = False
+    new_password: bool = False
+
+
+CASES = [Case(*both) for both in itertools.product([False, True], repeat=2)]
+
+
 class Administrator:
     """Runs the program until it is over, and does the steps of a person."""
 
-    def __init__(self, site: Site, new: Sequence[Files], *, abandons: bool = False) -> None:
+    def __init__(self, site: Site, new: Sequence[Files], case: Case) -> None:
         self._site = site
         self._new = iter(new)
-        self.abandons = abandons
+        self._word = (lambda: NEW) if case.new_password else None
+        self.abandons = case.abandons
+        self._is_told_of_the_end = False
         self.steps: list[Step] = []
 
     def act(self) -> None:
@@ -138,7 +206,17 @@ class Administrator:
         """Remove a section from the server when the program says so."""
         _words, found, key_id = line.partition(" section has this line: key_id = ")
         if found:
-            self._site.known.discard(key_id)
+            self._is_told_of_the_end = True
+            self._site.server.pop(key_id, None)
+
+    def _go_on(self, rotation: Rotation, wishes: Wishes) -> Step:
+        """Go on; a run after the end begins anew, for which it wants another password."""
+        try:
+            return rotation.go_on(wishes)
+        except AdministratorError:
+            if not self._is_told_of_the_end:
+                raise
+            return Step(OVER, [])
 
     def _run(self) -> Step:
         rotation = Rotation(self._site.keys, self._site, self._hear)  # type: ignore[arg-type]
@@ -146,13 +224,15 @@ class Administrator:
         if self.abandons and is_installed:
             step = rotation.abandon()
         else:
-            step = rotation.go_on(Wishes("web", lambda: next(self._new), lambda: None))
+            wishes = Wishes("web", lambda: next(self._new), lambda: None, password=self._word)
+            step = self._go_on(rotation, wishes)
             if step.status == WAITING and "way back" in step.lines[0]:
                 step = rotation.abandon()
         self.steps.append(step)
         for line in step.section.splitlines():
             if line.startswith("key_id = "):
-                self._site.known.add(line.removeprefix("key_id = "))
+                password = OLD if self._word is None else NEW
+                self._site.server[line.removeprefix("key_id = ")] = password
         if any("reboot when it suits" in line for line in step.lines):
             self._site.must_boot()
             self._site.boot_id = str(int(self._site.boot_id) + (0 if self.abandons else 1))
@@ -173,33 +253,39 @@ def _no_loss_of_power(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
-def test_new_keys(tmp_path: Path, sets: list[Files]) -> None:
-    """Without any trouble: three runs, the old keys are gone, and nothing is left."""
+@pytest.fixture(autouse=True)
+def _known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that were read once are known by their bytes; reading them takes most of the time."""
+    read = KeyDirectory.identity
+    known: dict[tuple[bytes, ...], KeyOwner] = {}
+
+    def identity(directory: KeyDirectory) -> KeyOwner:
+        files = tuple(_files(directory.path).values())
+        if files not in known:
+            known[files] = read(directory)
+        return known[files]
+
+    monkeypatch.setattr(KeyDirectory, "identity", identity)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rotation(tmp_path: Path, sets: list[Files], case: Case) -> None:
+    """Without any trouble: three runs, the other keys and password are gone, nothing is left."""
     site = Site(tmp_path, sets[0])
-    person = Administrator(site, sets[1:])
+    person = Administrator(site, sets[1:], case)
     person.act()
     assert [step.status for step in person.steps] == [WAITING, WAITING, OVER]
-    assert _files(site.keys) == sets[1]
-    assert site.known == {KeyDirectory(site.keys).identity().key_id}
+    assert _files(site.keys) == sets[0 if case.abandons else 1]
+    password = NEW if case.new_password and not case.abandons else OLD
+    assert site.server == {KeyDirectory(site.keys).identity().key_id: password}
+    assert list(site.slots.values()) == [password]
     site.must_boot()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "image-1",
-        "image-2",
-        "made",
-        "mandos",
-    ]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["disk", "image-1", "image-2", "made", "mandos"]
 
 
-def test_way_back(tmp_path: Path, sets: list[Files]) -> None:
-    """After new images were made, too."""
-    site = Site(tmp_path, sets[0])
-    Administrator(site, sets[1:], abandons=True).act()
-    assert _files(site.keys) == sets[0]
-    site.must_boot()
-
-
-@pytest.mark.parametrize("abandons", [False, True], ids=["new keys", "way back"])
-def test_killed_anywhere(tmp_path: Path, sets: list[Files], *, abandons: bool) -> None:
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_killed_anywhere(tmp_path: Path, sets: list[Files], case: Case) -> None:
     """At each line that changes the disk; every boot works, also after a section is removed."""
     at = 0
     while True:
@@ -207,7 +293,7 @@ def test_killed_anywhere(tmp_path: Path, sets: list[Files], *, abandons: bool) -
         folder = tmp_path / str(at)
         folder.mkdir()
         site = Site(folder, sets[0])
-        person = Administrator(site, sets[1:], abandons=abandons)
+        person = Administrator(site, sets[1:], case)
         killer = Killer(at)
         try:
             with killer.armed():
@@ -218,6 +304,7 @@ def test_killed_anywhere(tmp_path: Path, sets: list[Files], *, abandons: bool) -
             person.act()
         site.must_boot()
         assert _files(site.keys) in sets, at
+        assert len(site.slots) == 1, at
         assert not (folder / "mandos-rotation").exists(), at
         shutil.rmtree(folder)
         if killer.left > 0:
