@@ -7,6 +7,9 @@ A run may be killed anywhere: the machine then comes back, and the next run goes
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,9 +21,12 @@ from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
 from harness.keys import FILES, SMALL_RSA, make_credentials
 from harness.peers import start_server
+from mandos.errors import AdministratorError, MachineError
+from mandos.rotation import slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.keys import Credentials
     from harness.peers import Server
@@ -366,3 +372,102 @@ def test_new_password_is_abandoned(rotating: Rotating) -> None:
         ]  # fmt: skip
         assert not rotating.has_rotation
         rotating.comes_back()
+
+
+def test_interrupted_while_keys_are_made(rotating: Rotating) -> None:
+    """RSA keys take long: that is said before, SIGTERM ends it at once, and nothing is left."""
+    with rotating.serve(rotating.keys.section):
+        process = rotating.start("--type=RSA")
+        process.wait_for("making RSA keys of 4096 and 4096 bits")
+        assert process.terminate() == 128 + signal.SIGTERM, process.log
+    assert not rotating.has_rotation
+
+
+def test_images_that_cannot_be_made(rotating: Rotating) -> None:
+    """The machine comes back with the old image, and the next run makes the new one."""
+    section = _offered(rotating)
+    script = rotating.machine.file("/etc/initramfs-tools/hooks/broken")
+    script.write_text('#!/bin/sh\n[ "$1" = prereqs ] || exit 1\n', encoding="ascii")
+    script.chmod(0o755)
+    with rotating.serve(rotating.keys.section, section):
+        try:
+            status, _section, log = rotating.rotate()
+        finally:
+            script.unlink()
+        assert (status, "command failed" in log) == (69, True), log
+        _end_well(rotating)
+
+
+def test_server_without_the_new_section(rotating: Rotating, stack: ExitStack) -> None:
+    """One of two servers lacks it: nothing is installed, since that one would be of no use."""
+    first = rotating.files()
+    section = _offered(rotating)
+    stack.enter_context(rotating.serve(rotating.keys.section, section))
+    second = stack.enter_context(Host("second"))
+    rotating.machine.connect(second, "eth1")
+    options = ("--interface", "eth1")
+    stack.enter_context(
+        start_server(second, ours(), rotating.keys.section, zeroconf=True, options=options)
+    )
+    status, _section, log = rotating.rotate()
+    rotating.machine.run("ip", "link", "delete", "eth1")
+    assert status == WAITING, log
+    assert "%eth1]" in log
+    assert "gives no password to the new keys" in log
+    assert rotating.files() == first
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--type=luks1", "--pbkdf-force-iterations=1000"),
+        ("--type=luks2", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"),
+        ("--type=luks2", "--pbkdf=argon2id", "--pbkdf-memory=32", "--pbkdf-force-iterations=4"),
+    ],
+    ids=["LUKS1", "LUKS2-pbkdf2", "LUKS2-argon2id"],
+)
+def test_slots(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Planned, added twice, one time after a mistyped one, and either of them removed."""
+    disk, old, new = tmp_path / "disk", b"old\n", bytes(range(256))
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+    key = tmp_path / "key"
+    key.write_bytes(old)
+    command = ["cryptsetup", "luksFormat", "--batch-mode", *options, f"--key-file={key}", str(disk)]
+    subprocess.run(command, check=True)
+    changes = slots.plan([disk], old)
+    assert [(change.old, change.new) for change in changes] == [(0, 1)]
+    assert not slots.are_new([disk], changes, new)
+    for password in (b"mistyped", new, new):
+        slots.add([disk], changes, old, password)
+        assert slots.are_new([disk], changes, password)
+        assert slots.opens(disk, 0, old)
+    assert not slots.are_new([disk], changes, b"mistyped")
+    if "--type=luks2" in options:
+        header = subprocess.run(["cryptsetup", "luksDump", disk], capture_output=True, check=True)
+        kind = options[1].partition("=")[2].encode()
+        assert len(re.findall(rb"PBKDF: +" + kind, header.stdout)) == 2, header.stdout
+    with pytest.raises(MachineError):
+        slots.remove_old([disk], changes, old)  # it would be the last one that old opens
+    slots.remove_new([disk], changes, old)
+    slots.remove_new([disk], changes, old)
+    slots.add([disk], changes, old, new)
+    slots.remove_old([disk], changes, new)
+    slots.remove_old([disk], changes, new)
+    assert not slots.opens(disk, 0, old)
+    assert slots.are_new([disk], changes, new)
+
+
+def test_disk_without_a_free_slot(tmp_path: Path) -> None:
+    """LUKS1 has eight slots; the message says how to empty one."""
+    disk, key = tmp_path / "disk", tmp_path / "key"
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+    key.write_bytes(b"old")
+    common = ("--batch-mode", "--pbkdf-force-iterations=1000", f"--key-file={key}", str(disk))
+    subprocess.run(["cryptsetup", "luksFormat", "--type=luks1", *common], check=True)
+    for number in range(7):
+        (tmp_path / "other").write_bytes(b"other %d" % number)
+        subprocess.run(["cryptsetup", "luksAddKey", *common, tmp_path / "other"], check=True)
+    with pytest.raises(AdministratorError, match="no free key slot"):
+        slots.plan([disk], b"old")
