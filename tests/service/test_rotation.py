@@ -94,8 +94,13 @@ class Rotating:
         self.machine.file("/boot/grub/grub.cfg").write_text(GRUB, encoding="ascii")
 
     def serve(self, *sections: str) -> Server:
-        """Start an announced server with these sections."""
-        return start_server(self.server_host, ours(), "\n".join(sections), zeroconf=True)
+        """Start an announced server with these sections; it has checked the new ones already."""
+        text = "\n".join(f"{section}\ninterval = PT1S\n" for section in sections)
+        server = start_server(self.server_host, ours(), text, zeroconf=True)
+        if any("[checked-" in section for section in sections):
+            for _number in range(2):  # the second check begins after the first one has ended
+                server.wait_for("checker of client checked-[0-9a-f]{8}: ")
+        return server
 
     def start(self, *options: str, before: tuple[str, ...] = ()) -> Process:
         """Start a run of the program; ``before`` are words of a tracer."""
@@ -471,3 +476,14 @@ def test_disk_without_a_free_slot(tmp_path: Path) -> None:
         subprocess.run(["cryptsetup", "luksAddKey", *common, tmp_path / "other"], check=True)
     with pytest.raises(AdministratorError, match="no free key slot"):
         slots.plan([disk], b"old")
+
+
+def test_section_that_no_check_succeeds_for(rotating: Rotating) -> None:
+    """The server would disable this machine before it boots: nothing is installed."""
+    first = rotating.files()
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, f"{section}\nchecker = false\n"):
+        status, _section, log = rotating.rotate()
+    assert status == WAITING, log
+    assert "has not found this machine alive yet by the new section" in log
+    assert rotating.files() == first

@@ -51,7 +51,8 @@ class Asker:
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
     only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
-    server's title.
+    server's title; ``unchecked`` has those servers that have never found this machine alive by the
+    section of these keys.
     """
 
     def __init__(self, image: Image, table: Sequence[CryptDisk], *, count_as_boot: bool) -> None:
@@ -59,6 +60,7 @@ class Asker:
         self._table = table
         self._count_as_boot = count_as_boot
         self.served: dict[str, bytes] = {}
+        self.unchecked: list[str] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
@@ -85,6 +87,8 @@ class Asker:
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
         found = list(self._of_view(server, view))
+        if view.get("last_check") is None:
+            self.unchecked.append(server.title)
         if any(finding.verdict is Verdict.BROKEN for finding in found):
             return _Answer(good=False, findings=found)
         return self._fetch(server, grammar.REHEARSAL_GREETING, found)

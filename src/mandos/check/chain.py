@@ -51,7 +51,7 @@ class Chain:
     """The chain of the machine below ``root``; images are unpacked below ``folder``.
 
     After the walk ``served`` has the passwords that open every disk, by the server's title, and
-    ``devices`` the disks that they open.
+    ``devices`` the disks that they open; ``unchecked`` the servers without a successful check.
     """
 
     def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
@@ -60,6 +60,7 @@ class Chain:
         self._folder = folder
         self._wanted = wanted
         self.served: dict[str, bytes] = {}
+        self.unchecked: list[str] = []
         self.devices: list[Path] = []
 
     def walk(self) -> Iterator[Finding]:
@@ -174,7 +175,7 @@ class Chain:
         table = disks.in_image(tree, boot.words or ())
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
-        self.served = asker.served
+        self.served, self.unchecked = asker.served, asker.unchecked
 
     def _table(self, table: list[disks.CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:

@@ -40,6 +40,7 @@ _SIZE = 1 << 20
 class Checked(NamedTuple):
     """The result of a check.
 
+    ``unchecked`` are servers that have not found this machine alive by the section of these keys.
     ``served`` has the passwords that open every disk, by the server that gave them; ``devices``
     are these disks; ``problems`` are lines for a person.  ``comes_back`` is true if nothing is
     broken; ``is_sure`` if moreover nothing is unknown; ``same_keys`` if no image has others.
@@ -51,6 +52,7 @@ class Checked(NamedTuple):
     comes_back: bool
     is_sure: bool
     same_keys: bool
+    unchecked: Sequence[str] = ()
 
 
 class Machine:
@@ -121,6 +123,7 @@ def _as_json(keys: Path, wanted: Wanted) -> bytes:
         "problems": [line for finding in bad for line in _lines(finding)],
         "comes_back": bool(served) and not is_broken,
         "is_sure": bool(served) and exit_status(found) == COMES_BACK,
+        "unchecked": chain.unchecked,
         "same_keys": all(finding.link is not Link.KEYS for finding in bad),
     }).encode()  # fmt: skip
 

@@ -177,6 +177,8 @@ class Rotation:
         missing = [title for title in current.served if title not in tried.served]
         stale = self._with_old_password(now, tried)
         if tried.comes_back and not missing and not stale:
+            if tried.unchecked:
+                return Step(WAITING, [*map(_of_unchecked, tried.unchecked), *self._next_steps(now)])
             return self._install(now, wishes, is_proved=True)
         lines = [f"{title} gives no password to the new keys" for title in missing]
         lines += [f"{title} gives the old password to the new keys" for title in stale]
@@ -362,6 +364,14 @@ class Rotation:
 
 def _section_name(name: str, key_id: str) -> str:
     return f"{name}-{key_id[:_DIGITS]}"
+
+
+def _of_unchecked(title: str) -> str:
+    """A server that would disable this machine some minutes after it had taken the new keys."""
+    return (
+        f"{title} has not found this machine alive yet by the new section: look at its host and"
+        " checker there"
+    )
 
 
 def _any(checked: Checked) -> bytes:
