@@ -487,3 +487,39 @@ def test_section_that_no_check_succeeds_for(rotating: Rotating) -> None:
     assert status == WAITING, log
     assert "has not found this machine alive yet by the new section" in log
     assert rotating.files() == first
+
+
+def _kill_with_password(rotating: Rotating, calls: str) -> None:
+    tracer = ("strace", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:signal=SIGKILL")
+    process = rotating.start(_give(rotating, b"another"), before=tracer)
+    process.wait(PATIENCE)
+    assert "next:" not in process.log, process.report("it was not killed")
+
+
+def test_killed_beside_changes_of_slots(rotating: Rotating) -> None:
+    """Before the new slot is set, after it was, and after the old one was emptied."""
+    old = rotating.keys.password
+    with rotating.serve(rotating.keys.section):
+        _kill_with_password(rotating, "memfd_create:when=1")
+        assert [rotating.opens(word) for word in (old, b"another")] == [True, False]
+        rotating.comes_back()
+        assert rotating.rotate()[0] == WAITING  # the section was not printed: there is none
+        rotating.restore()
+        _kill_with_password(rotating, "rename:when=7")  # the notes beside the new keys
+        assert [rotating.opens(word) for word in (old, b"another")] == [True, True]
+        rotating.comes_back()
+        status, section, log = rotating.rotate(_give(rotating, b"another"))
+        assert (status, bool(section)) == (WAITING, True), log
+    with rotating.serve(rotating.keys.section, section):
+        assert rotating.rotate()[0] == WAITING
+        rotating.reboot()
+        tracer = ("strace", "-qq", "-o", "/dev/null", "-e", "inject=rmdir:signal=SIGKILL:when=1")
+        process = rotating.start(before=tracer)
+        process.wait(PATIENCE)
+        assert [rotating.opens(word) for word in (old, b"another")] == [False, True]
+        assert rotating.has_rotation, process.log
+        rotating.comes_back()
+        status, _section, log = rotating.rotate()
+        assert status == OVER, log
+        rotating.comes_back()
+    assert not rotating.has_rotation

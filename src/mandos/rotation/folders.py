@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _HERE = -100
 _EXCHANGE = 2
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_SAME = "both have to be in one file system that can exchange names: ext4, XFS, Btrfs"
 
 _library = ctypes.CDLL(None, use_errno=True)
 
@@ -71,12 +72,21 @@ def exchange(one: Path, other: Path) -> None:
     names = (os.fsencode(one), os.fsencode(other))
     if _library.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE):
         reason = os.strerror(ctypes.get_errno())
-        raise MachineError(
-            f"{one} and {other} cannot change places: {reason}",
-            "both have to be folders of one file system that can exchange names: ext4, XFS, Btrfs",
-        )
+        raise MachineError(f"{one} and {other} cannot change places: {reason}", _SAME)
     for folder in {one.parent, other.parent}:
         sync(folder)
+
+
+def require_exchange(folder: Path, other: Path) -> None:
+    """Raise MachineError unless a folder can change places with folders in ``other``."""
+    if folder.stat().st_dev != other.stat().st_dev or folder.is_mount():
+        raise MachineError(f"{folder} and {other} are not in the same file system", _SAME)
+    one, two = other / ".one", other / ".two"
+    for trial in (one, two):
+        trial.mkdir(exist_ok=True)
+    exchange(one, two)
+    for trial in (one, two):
+        trial.rmdir()
 
 
 def remove(folder: Path) -> None:

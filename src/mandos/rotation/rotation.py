@@ -126,6 +126,8 @@ class Rotation:
         """Make the new keys.  A run that ends before the state is written leaves no trace."""
         keygen_section.check_name(_section_name(wishes.name, "0" * _DIGITS))
         old = _note(KeyDirectory(self._keys).identity())
+        self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
+        folders.require_exchange(self._keys, self.folder)
         self._say("checking the next boot")
         checked = self._machine.check(self._keys)
         if not checked.comes_back:
@@ -134,7 +136,6 @@ class Rotation:
         password, changes = self._new_password(checked, wishes)
         for leftover in (self._next, self._previous):
             folders.remove(leftover)  # of a run that was killed before it wrote the state
-        self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
         folders.make(self._next, wishes.new_files(), self._others())
         new = _note(KeyDirectory(self._next).identity())
         now = State(Phase.OFFERED, wishes.name, old, new, changes=changes)

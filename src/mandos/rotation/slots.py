@@ -23,7 +23,7 @@ _TIME = 300.0  # seconds; the slowest machines need minutes to derive keys
 _NO_PASSWORD = 2  # cryptsetup(8), RETURN CODES
 _UNLOCKED = re.compile(r"Key slot (\d+) unlocked")
 #: Both formats, as luksDump prints them; a LUKS1 header has eight slots, one of LUKS2 has 32.
-_LUKS1_SLOT = re.compile(r"^Key Slot (\d+): (ENABLED|DISABLED)$", re.MULTILINE)
+_LUKS1_SLOT = re.compile(r"^Key Slot (\d+): (ENABLED|DISABLED)\n((?:\t.*\n)*)", re.MULTILINE)
 _LUKS2_SLOTS = re.compile(r"^Keyslots:\n(.*?)^\S", re.MULTILINE | re.DOTALL)
 _LUKS2_SLOT = re.compile(r"^  (\d+): .*\n((?:\t.*\n)*)", re.MULTILINE)
 _LUKS2_NUMBER = 32
@@ -142,10 +142,9 @@ def _slot_of(device: Path, password: bytes) -> int:
 
 def _header(device: Path) -> _Header:
     text = _cryptsetup("luksDump", str(device)).decode(errors="replace")
-    rows = {int(number): word == "ENABLED" for number, word in _LUKS1_SLOT.findall(text)}
-    if rows:
-        free = [number for number, is_used in rows.items() if not is_used]
-        return _Header({number: [] for number in rows if rows[number]}, free)
+    if rows := _LUKS1_SLOT.findall(text):
+        used = {int(number): _like(lines) for number, word, lines in rows if word == "ENABLED"}
+        return _Header(used, [int(number) for number, word, _ in rows if word == "DISABLED"])
     part = _LUKS2_SLOTS.search(text)
     slots = _LUKS2_SLOT.findall(part[1]) if part else []
     used = {int(number): _like(lines) for number, lines in slots}

@@ -21,10 +21,11 @@ import pytest
 from mandos import section_note
 from mandos.admin.keygen.files import KeyDirectory, KeyOwner
 from mandos.admin.keygen.main import new_files, parser
-from mandos.errors import AdministratorError
+from mandos.errors import AdministratorError, MachineError
 from mandos.rotation import folders
 from mandos.rotation.machine import Checked
-from mandos.rotation.rotation import OVER, WAITING, Rotation, Step, Wishes
+from mandos.rotation.main import main as keygen_main
+from mandos.rotation.rotation import BROKEN, OVER, WAITING, Rotation, Step, Wishes
 from mandos.rotation.slots import Change
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Administrator:
 
     def act(self) -> None:
         """Go on until the exit status says that the rotation is over."""
-        while self._run().status != OVER:
+        while self.run().status != OVER:
             assert len(self.steps) < 10, self.steps
 
     def _hear(self, line: str) -> None:
@@ -218,7 +219,8 @@ class Administrator:
                 raise
             return Step(OVER, [])
 
-    def _run(self) -> Step:
+    def run(self) -> Step:
+        """Run the program once, and act on its words."""
         rotation = Rotation(self._site.keys, self._site, self._hear)  # type: ignore[arg-type]
         is_installed = any("reboot when it suits" in line for s in self.steps for line in s.lines)
         if self.abandons and is_installed:
@@ -284,6 +286,7 @@ def test_rotation(tmp_path: Path, sets: list[Files], case: Case) -> None:
     assert left == ["disk", "image-1", "image-2", "made", "mandos"]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_killed_anywhere(tmp_path: Path, sets: list[Files], case: Case) -> None:
     """At each line that changes the disk; every boot works, also after a section is removed."""
@@ -310,3 +313,91 @@ def test_killed_anywhere(tmp_path: Path, sets: list[Files], case: Case) -> None:
         if killer.left > 0:
             break
     assert at > 100, "the killer has counted too few lines"
+
+
+def _installed(folder: Path, sets: list[Files]) -> tuple[Site, Rotation]:
+    """A site with new keys in the images, and both sections on the server."""
+    site = Site(folder, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    for _number in range(2):
+        person.run()
+    return site, Rotation(site.keys, site, lambda _line: None)  # type: ignore[arg-type]
+
+
+def _wishes(*, now: bool = False) -> Wishes:
+    return Wishes("web", dict, lambda: None, now=now)
+
+
+def test_old_keys_that_were_put_back(tmp_path: Path, sets: list[Files]) -> None:
+    """From a backup, for example: the rotation does not end, and can be abandoned."""
+    site, rotation = _installed(tmp_path, sets)
+    folders.exchange(site.keys, rotation.folder / "previous")
+    with pytest.raises(AdministratorError, match="has the old keys again"):
+        rotation.go_on(_wishes())
+    assert rotation.abandon().status == OVER
+    assert _files(site.keys) == sets[0]
+    site.must_boot()
+
+
+def test_keys_of_another_origin(tmp_path: Path, sets: list[Files]) -> None:
+    """Keys that are neither the old nor the new ones stay."""
+    site, rotation = _installed(tmp_path, sets)
+    for name, content in sets[2].items():
+        (site.keys / name).write_bytes(content)
+    with pytest.raises(AdministratorError, match="no folder has the keys"):
+        rotation.go_on(_wishes())
+    assert _files(site.keys) == sets[2]
+
+
+def test_too_late_to_go_back(tmp_path: Path, sets: list[Files]) -> None:
+    """Once old keys are being removed."""
+    site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace("= installed", "= ending"))
+    with pytest.raises(AdministratorError, match="too late to go back"):
+        rotation.abandon()
+    assert rotation.go_on(_wishes()).status == OVER
+    site.must_boot()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("= installed", "= other"), ("boot_id", "bootid"), ("slots = ", "slots = x:y")]
+)
+def test_damaged_state(tmp_path: Path, sets: list[Files], old: str, new: str) -> None:
+    """The file is named, and nothing is changed."""
+    _site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace(old, new))
+    for act in (rotation.show, rotation.abandon, lambda: rotation.go_on(_wishes())):
+        with pytest.raises(AdministratorError, match="state is damaged"):
+            act()
+
+
+def test_image_with_other_keys(tmp_path: Path, sets: list[Files]) -> None:
+    """A kernel whose image was not made anew keeps the old keys alive, also with --now."""
+    site, rotation = _installed(tmp_path, sets)
+    shutil.rmtree(site.images[1])
+    shutil.copytree(rotation.folder / "previous", site.images[1])
+    assert rotation.go_on(_wishes(now=True)).status == BROKEN
+    site.boot_id = "after a boot"
+    assert rotation.go_on(_wishes()).status == BROKEN
+    assert (rotation.folder / "previous").exists()
+
+
+def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
+    """The message has both, and the file systems that can."""
+    (tmp_path / "one").mkdir()
+    with pytest.raises(MachineError, match="cannot change places: No such file") as caught:
+        folders.exchange(tmp_path / "one", tmp_path / "missing")
+    assert "one file system that can exchange names" in str(caught.value.hint)
+    with pytest.raises(MachineError, match="are not in the same file system"):
+        folders.require_exchange(Path("/proc"), tmp_path)
+
+
+@pytest.mark.parametrize("options", [["--status"], ["--now"], ["--rotate", "--force"]], ids=str)
+def test_options_that_do_not_go_together(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are refused before anything is done."""
+    assert keygen_main(options) == 64
+    assert "--" in capsys.readouterr().err
