@@ -225,7 +225,8 @@ class Rotation:
             tried = self._machine.rehearse(self._place_of(now.new))
             if not tried.comes_back or self._with_old_password(now, tried):
                 return Step(BROKEN, [*tried.problems, *self._next_steps(now)])
-        self._write(now._replace(phase=Phase.INSTALLING))
+        now = now._replace(phase=Phase.INSTALLING)
+        self._write(now)
         self._swap_to(now.new, self._previous)
         checked = self._renew_and_check()
         if not (checked.comes_back and checked.same_keys):

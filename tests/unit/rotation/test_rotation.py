@@ -384,6 +384,24 @@ def test_image_with_other_keys(tmp_path: Path, sets: list[Files]) -> None:
     assert (rotation.folder / "previous").exists()
 
 
+def test_images_that_stay_as_they_are(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check sees that they have the old keys; the way on and the way back are named."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    person.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(site, "renew_images", lambda: None)
+        step = person.run()
+        assert step.status == BROKEN
+        assert "not in all images yet" in step.lines[0]
+        assert step.lines[1].endswith("or go back: mandos-keygen --rotate --abandon")
+        site.must_boot()
+    person.act()
+    assert _files(site.keys) == sets[1]
+
+
 def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
     """The message has both, and the file systems that can."""
     (tmp_path / "one").mkdir()
