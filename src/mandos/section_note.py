@@ -14,6 +14,7 @@ The notes have no secret in them.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos import keyfiles
@@ -48,6 +49,11 @@ def write(folder: Path, note: Note, name: str = NAME) -> None:
         f"# {_COMMENTS[name]}\nkey_id = {note.key_id}\nfingerprint = {note.fingerprint}\n",
         encoding="ascii",
     )
+    descriptor = os.open(new, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)  # a loss of power must not leave an empty note
+    finally:
+        os.close(descriptor)
     new.replace(folder / name)
 
 

@@ -50,7 +50,9 @@ class Asker:
     """Asks servers on behalf of one image.
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
-    only if ``count_as_boot`` says so.
+    only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
+    server's title; ``unchecked`` has those servers that have never found this machine alive by the
+    section of these keys.
     """
 
     def __init__(self, image: Image, table: Sequence[CryptDisk], *, count_as_boot: bool) -> None:
@@ -59,6 +61,8 @@ class Asker:
         self._count_as_boot = count_as_boot
         #: The servers that have given a password for a rehearsal.
         self.rehearsed: list[Server] = []
+        self.served: dict[str, bytes] = {}
+        self.unchecked: list[str] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
@@ -85,6 +89,8 @@ class Asker:
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
         found = list(self._of_view(server, view))
+        if view.get("last_check") is None:
+            self.unchecked.append(server.title)
         if any(finding.verdict is Verdict.BROKEN for finding in found):
             return _Answer(good=False, findings=found)
         return self._fetch(server, grammar.REHEARSAL_GREETING, found)
@@ -155,7 +161,10 @@ class Asker:
             for disk in self._table
             if disk.asks and (device := disks.device_of(disk.source)) is not None
         ]
-        return _Answer(all(finding.verdict is Verdict.OK for finding in found), found)
+        good = all(finding.verdict is Verdict.OK for finding in found)
+        if good:
+            self.served[server.title] = outcome.password
+        return _Answer(good, found)
 
     def _failed(self, text: str, cure: str) -> _Answer:
         meaning = "the next boot gets no password from this server"

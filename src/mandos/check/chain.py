@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from mandos import section_note
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION, runner_settings
 from mandos.check import archive, disks, image, kernels, network, private_root, servers
@@ -15,6 +16,7 @@ from mandos.check.findings import Finding, Link, Verdict
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
 from mandos.errors import MandosError
+from mandos.keyfiles import SIGNED_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -42,7 +44,9 @@ class Wanted(NamedTuple):
     rehearsals, which start the extended timeout then.  ``kernel`` is the version of the only kernel
     to check; empty for the one that is booted next, and the images of all others.  With
     ``boot`` it is booted in a virtual machine, which has ``boot_limit`` seconds to unlock the disks
-    (0: the usual time).
+    (0: the usual time).  With ``other_keys`` the unpacked image gets the keys of the chain's folder
+    in the place of its own: a check of keys that are not installed yet, for the kernel that is
+    booted next.
     """
 
     fetch: bool = True
@@ -51,6 +55,7 @@ class Wanted(NamedTuple):
     kernel: str = ""
     boot: bool = False
     boot_limit: float = 0.0
+    other_keys: bool = False
 
 
 class _Unpacked(NamedTuple):
@@ -62,7 +67,11 @@ class _Unpacked(NamedTuple):
 
 
 class Chain:
-    """The chain of the machine below ``root``; images are unpacked below ``folder``."""
+    """The chain of the machine below ``root``; images are unpacked below ``folder``.
+
+    After the walk ``served`` has the passwords that open every disk, by the server's title, and
+    ``devices`` the disks that they open; ``unchecked`` the servers without a successful check.
+    """
 
     def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
         self._root = root
@@ -70,6 +79,9 @@ class Chain:
         self._folder = folder
         self._wanted = wanted
         self._needed = disks.needed_now()
+        self.served: dict[str, bytes] = {}
+        self.unchecked: list[str] = []
+        self.devices: list[Path] = []
 
     def walk(self) -> Iterator[Finding]:
         """Yield the findings in the order of the chain."""
@@ -79,6 +91,8 @@ class Chain:
             chosen, others = boots.named(self._wanted.kernel), []
         else:
             yield from boots.findings
+        if self._wanted.other_keys:
+            others = []
         yield from self._key_files()
         if chosen is not None:
             yield from self._boot(chosen)
@@ -105,6 +119,7 @@ class Chain:
         """The whole chain of one kernel."""
         unpacked = yield from self._image(boot)
         if unpacked is not None and not self._wanted.image_only:
+            self.devices = disks.asked_for(unpacked.table)
             yield from self._servers_and_secret(unpacked, boot)
 
     def _image(self, boot: Boot) -> Generator[Finding, None, _Unpacked | None]:
@@ -135,8 +150,11 @@ class Chain:
             )  # fmt: skip
             return None
         yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
-        sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
-        yield from image.outside(boot.image, boot.name, sources)
+        if self._wanted.other_keys:
+            _put_keys(self._keys, tree)
+        else:
+            sources = (self._keys, self._root / "etc/mandos", self._root / "etc/crypttab")
+            yield from image.outside(boot.image, boot.name, sources)
         yield from image.inside(tree, boot.name, self._keys)
         table = disks.in_image(tree, boot.words or ())
         yield from self._table(table, boot)
@@ -177,6 +195,7 @@ class Chain:
             limit = self._wanted.boot_limit
             tried = Trial(boot, tree, table, options, asker.rehearsed, self._folder, limit)
             yield trial.check(tried)
+        self.served, self.unchecked = asker.served, asker.unchecked
 
     def _table(self, table: list[CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:
@@ -242,6 +261,16 @@ def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Ser
             "start a server, or look whether the network lets multicast to port 5353 through",
         )  # fmt: skip
     yield from found
+
+
+def _put_keys(keys: Path, tree: Path) -> None:
+    """Give an unpacked image other keys than it was made with."""
+    folder = tree / _CONFIGURATION
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SIGNED_SECRET).unlink(missing_ok=True)  # it is about the keys that go
+    for file in keys.iterdir():
+        if file.is_file() and file.name != section_note.NAME:
+            shutil.copy2(file, folder)
 
 
 def _of_runner(runner: RunnerSettings, problems: list[str], boot: Boot) -> Iterator[Finding]:

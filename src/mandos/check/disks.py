@@ -59,6 +59,12 @@ def device_of(source: str) -> Path | None:
     return path.resolve() if path.exists() else None
 
 
+def asked_for(table: list[CryptDisk]) -> list[Path]:
+    """The devices of this machine for which a boot asks for a password."""
+    devices = (device_of(disk.source) for disk in table if disk.asks)
+    return [device for device in devices if device is not None]
+
+
 def opens(device: Path, password: bytes) -> bool:
     """Whether a password opens a LUKS device, which stays as it is.
 

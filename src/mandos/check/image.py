@@ -22,6 +22,8 @@ _PROGRAMS = (
     ("plugin-runner",),
     ("mandos-handover", "password-agent", "plugin-runner"),
 )
+#: The folders of a rotation: those keys are kept, and servers may know them.
+_ROTATION = ("previous", "next")
 
 
 def outside(image: Path, name: str, sources: tuple[Path, ...]) -> Iterator[Finding]:
@@ -78,6 +80,13 @@ def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
     ]  # fmt: skip
     if missing:
         text = f"the image lacks the keys {', '.join(missing)}"
+    elif other and any(_are_these(folder, kept) for kept in _kept(keys)):
+        yield Finding(
+            Link.KEYS, Verdict.WARNING, f"the image has the other keys of a rotation: {keys}", name,
+            "the next boot uses those, and a server may know them still",
+            "run mandos-keygen --rotate, which goes on",
+        )  # fmt: skip
+        return
     elif other:
         text = f"the image has other keys than {keys}: {', '.join(other)} differ"
     else:
@@ -88,3 +97,17 @@ def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
         "the server does not know the keys that the next boot would show",
         renewal(name),
     )  # fmt: skip
+
+
+def rotation_folder(keys: Path) -> Path:
+    """The folder beside the keys that has the other ones until a rotation is over."""
+    return keys.with_name(f"{keys.name}-rotation")
+
+
+def _kept(keys: Path) -> Iterator[Path]:
+    folders = (rotation_folder(keys) / name for name in _ROTATION)
+    yield from (folder for folder in folders if all((folder / key).is_file() for key in _KEYS))
+
+
+def _are_these(folder: Path, kept: Path) -> bool:
+    return all((folder / key).read_bytes() == (kept / key).read_bytes() for key in _KEYS)

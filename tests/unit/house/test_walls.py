@@ -60,7 +60,10 @@ CASES = [
     Forbidden("boot-apart", "mandos.boot.runner.main", "mandos.server.daemon"),
     Forbidden("boot-apart", "mandos.boot.terminal", "mandos.admin.proxy"),
     Forbidden("check-apart", "mandos.check.main", "mandos.server.daemon"),
+    Forbidden("check-apart", "mandos.rotation.main", "mandos.server.daemon"),
     Forbidden("rooms", "mandos.boot.terminal", "mandos.check.grub"),
+    Forbidden("rooms", "mandos.check.grub", "mandos.rotation.state"),
+    Forbidden("rooms", "mandos.admin.keygen.main", "mandos.rotation.state"),
     *(
         Forbidden("pure-life", "mandos.server.life.approval", module)
         for module in ("asyncio", "os", "logging", "socket", "sqlite3", "threading", "time")

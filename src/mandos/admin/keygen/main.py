@@ -23,12 +23,14 @@ from mandos.admin.keygen import section as keygen_section
 from mandos.admin.keygen.files import KeyDirectory
 from mandos.admin.keygen.host import remark as host_remark
 from mandos.admin.keygen.ssh import checker_for_this_host
-from mandos.errors import AdministratorError, MandosError, UsageError
+from mandos.errors import AdministratorError, MachineError, MandosError, UsageError
 from mandos.openpgp import kinds, sealing
 from mandos.tls import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from mandos.admin.keygen.files import Pair
 
 _EX_SIGNAL = 128
 _DIRECTORY = Path("/etc/keys/mandos")
@@ -62,6 +64,14 @@ _SEALING: tuple[tuple[str, str, dict[str, object]], ...] = (
     ),
     ("-S", "--no-ssh", {"action": "store_true", "help": "use no SSH host key in the checker"}),
 )
+_ROTATING: tuple[tuple[str, dict[str, object]], ...] = (
+    ("--rotate", {"action": "store_true", "help": "replace the keys step by step; see the manual"}),
+    ("--status", {"action": "store_true", "help": "with --rotate: only show the next step"}),
+    ("--abandon", {"action": "store_true", "help": "with --rotate: go back to the old keys"}),
+    ("--now", {"action": "store_true", "help": "with --rotate: remove old keys before a reboot"}),
+    ("--count-as-boot",
+     {"action": "store_true", "help": "with --rotate: ask servers that know no rehearsals, too"}),
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,14 +90,28 @@ def parser() -> argparse.ArgumentParser:
         group = made.add_argument_group(title)
         for short, long, how in rows:
             group.add_argument(short, long, **how)  # type: ignore[arg-type] # one dict, many types
+    group = made.add_argument_group("rotation")
+    for long, how in _ROTATING:
+        group.add_argument(long, **how)  # type: ignore[arg-type] # as above
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run mandos-keygen; returns the exit status."""
+def main(
+    argv: Sequence[str] | None = None,
+    rotate: Callable[[argparse.Namespace], int] | None = None,
+) -> int:
+    """Run mandos-keygen; returns the exit status.
+
+    ``rotate`` does the work of --rotate, and returns the exit status; it needs rooms above this.
+    """
     try:
         options = parser().parse_args(argv)
+        _check_rotation(options)
         with making.ending_by_signals():
+            if options.rotate:
+                if rotate is None:
+                    raise MachineError("keys cannot be rotated here", "mandos-check is missing")
+                return rotate(options)
             if options.password or options.passfile is not None:
                 sys.stdout.write(_sealed_section(options))
             else:
@@ -103,11 +127,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make_keys(options: argparse.Namespace) -> None:
-    """Check everything first: making an RSA key takes seconds."""
-    user_id = sealing.UserID(_name(options), options.comment, options.email)
+def _check_rotation(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together.  Raises UsageError."""
+    given = [name for name in ("status", "abandon", "now", "count_as_boot") if vars(options)[name]]
+    if given and not options.rotate:
+        raise UsageError(f"--{given[0].replace('_', '-')} needs --rotate")
+    if options.rotate and options.force:
+        raise UsageError("--force replaces keys at once, and --rotate step by step", "give one")
+
+
+def new_files(options: argparse.Namespace, pairs: Sequence[Pair]) -> dict[str, bytes]:
+    """Make pairs of keys; their files by name.  RSA keys can take half a minute.
+
+    Raises UsageError before any key is made.
+    """
+    user_id = sealing.UserID(client_name(options), options.comment, options.email)
     primary, subkey = _kinds(options)
     expire = kinds.expiry(options.expire)
+    files: dict[str, bytes] = {}
+    if KeyDirectory.TLS in pairs:
+        private, public = keys.generate_tls_key(options.tls_keytype)
+        files |= dict(zip(KeyDirectory.TLS, (public, private), strict=True))
+    if KeyDirectory.OPENPGP in pairs:
+        pair = making.make(user_id, primary, subkey, expire)
+        files |= dict(zip(KeyDirectory.OPENPGP, (pair.public, pair.secret), strict=True))
+    return files
+
+
+def _make_keys(options: argparse.Namespace) -> None:
+    """Make the keys that are missing, or all by force."""
+    sealing.UserID(client_name(options), options.comment, options.email)
+    _kinds(options)
+    kinds.expiry(options.expire)
     directory = KeyDirectory(options.dir)
     seal = next_steps.seal_command(options.dir, _DIRECTORY)
     with directory.locked():
@@ -116,13 +167,7 @@ def _make_keys(options: argparse.Namespace) -> None:
             _say_that_keys_exist(directory, options, seal)
             return
         replaced = bool(directory.names())
-        files: dict[str, bytes] = {}
-        if directory.TLS in missing:
-            private, public = keys.generate_tls_key(options.tls_keytype)
-            files |= dict(zip(directory.TLS, (public, private), strict=True))
-        if directory.OPENPGP in missing:
-            pair = making.make(user_id, primary, subkey, expire)
-            files |= dict(zip(directory.OPENPGP, (pair.public, pair.secret), strict=True))
+        files = new_files(options, missing)
         directory.write(files, force=options.force)
         _forget_signed(directory.path)
     _say(f"made {', '.join(sorted(files))} in {directory.path}")
@@ -153,7 +198,7 @@ def _say_that_keys_exist(directory: KeyDirectory, options: argparse.Namespace, s
 
 
 def _sealed_section(options: argparse.Namespace) -> str:
-    name = _name(options)
+    name = client_name(options)
     keygen_section.check_name(name)
     client = KeyDirectory(options.dir).identity()
     for warning in client.warnings:
@@ -161,10 +206,7 @@ def _sealed_section(options: argparse.Namespace) -> str:
     remark = host_remark(name)
     if remark:
         _say(remark)
-    file = options.passfile
-    password = keygen_password.ask() if options.password else keygen_password.read(file)
-    for remark in keygen_password.remarks(password):
-        _say(remark)
+    password = given_password(options)
     section = keygen_section.section(
         name,
         client,
@@ -175,6 +217,15 @@ def _sealed_section(options: argparse.Namespace) -> str:
     if _remember(options.dir, note, section_note.NAME, _NO_WARNING):
         _remember(options.dir, note, section_note.SIGNED, _UNSIGNED_TOO)
     return section
+
+
+def given_password(options: argparse.Namespace) -> bytes:
+    """The password that is typed, piped, or in the file; remarks about it are printed."""
+    file = options.passfile
+    password = keygen_password.ask() if options.password else keygen_password.read(file)
+    for remark in keygen_password.remarks(password):
+        _say(remark)
+    return password
 
 
 def _remember(folder: Path, note: section_note.Note, name: str, loss: str) -> bool:
@@ -216,7 +267,7 @@ def _bits(text: str | None) -> int:
     return int(text)
 
 
-def _name(options: argparse.Namespace) -> str:
+def client_name(options: argparse.Namespace) -> str:
     """The given name, or this host's full one; a host that knows itself only as localhost's."""
     if options.name is not None:
         return str(options.name)

@@ -32,12 +32,17 @@ def check_name(name: str) -> None:
         )
 
 
-def section(name: str, client: KeyOwner, sealed: bytes, checker: str | None) -> str:
-    """The section, ready for clients.conf; ``checker`` has its percent signs escaped."""
+def section(
+    name: str, client: KeyOwner, sealed: bytes, checker: str | None, host: str | None = None
+) -> str:
+    """The section, ready for clients.conf; ``checker`` has its percent signs escaped.
+
+    ``host`` is the client's name unless it is given.
+    """
     encoded = base64.b64encode(sealed).decode()
     secret = (f"    {encoded[start : start + _LINE]}" for start in range(0, len(encoded), _LINE))
     settings = {
-        "host": escaped(name),
+        "host": escaped(host or name),
         "key_id": client.key_id,
         "fingerprint": client.fingerprint,
         "checker": checker,

@@ -1,0 +1,421 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rotation that is killed at any change of the disk: each boot works, and later runs end well.
+
+The disk is real; images are folders with the keys, and the server is the set of keys that it knows.
+tests/service/test_rotation.py has real ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from mandos import section_note
+from mandos.admin.keygen.files import KeyDirectory, KeyOwner
+from mandos.admin.keygen.main import new_files, parser
+from mandos.errors import AdministratorError, MachineError
+from mandos.rotation import folders
+from mandos.rotation.machine import Checked
+from mandos.rotation.main import main as keygen_main
+from mandos.rotation.rotation import BROKEN, OVER, WAITING, Rotation, Step, Wishes
+from mandos.rotation.slots import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
+
+    from _typeshed import TraceFunction
+
+Files = dict[str, bytes]
+OLD, NEW = b"the old password", b"the new password"
+
+
+class Killed(BaseException):
+    """The program ends here; only ``finally`` still runs, and that closes descriptors."""
+
+
+class Killer:
+    """Kills a run at the line ``at`` of those that change the disk, counted from 1."""
+
+    FILES = (folders.__file__, section_note.__file__, __file__)
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Count the lines in this block."""
+        before = sys.gettrace()
+        sys.settrace(self._call)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def _call(self, frame: FrameType, _event: str, _argument: object) -> TraceFunction | None:
+        name = frame.f_code.co_filename
+        is_ours = name == __file__ and frame.f_code.co_name != "_renew_one"
+        return self._line if name in self.FILES and not is_ours else None
+
+    def _line(self, _frame: FrameType, event: str, _argument: object) -> TraceFunction:
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+        return self._line
+
+
+class Site:
+    """A machine with two kernels, a disk, and a server; all are as their files and tables say.
+
+    ``server`` has the password of each key ID.
+    """
+
+    def __init__(self, folder: Path, old: Mapping[str, bytes]) -> None:
+        self.keys = folder / "mandos"
+        self.images = [folder / "image-1", folder / "image-2"]
+        self._disk = folder / "disk"
+        self.boot_id = "1"
+        folders.make(self.keys, old, [])
+        (self.keys / "of-the-administrator").write_bytes(b"for the image")
+        self._write_slots({0: OLD})
+        self.server = {KeyDirectory(self.keys).identity().key_id: OLD}
+        self.renew_images()
+
+    def check(self, keys: Path) -> Checked:
+        """Look at the keys in the first image, and at the images' keys."""
+        booted = KeyDirectory(self.images[0]).identity().key_id
+        same = all(_files(image) == _files(keys) for image in self.images)
+        return self._checked(booted, same=same)
+
+    def rehearse(self, keys: Path) -> Checked:
+        """Look at other keys."""
+        return self._checked(KeyDirectory(keys).identity().key_id, same=True)
+
+    def _checked(self, key_id: str, *, same: bool) -> Checked:
+        password = self.server.get(key_id)
+        served = {"server": password} if password in self.slots.values() and password else {}
+        problems = [] if served else ["no password"]
+        return Checked(served, [self._disk], problems, bool(served), bool(served), same)
+
+    @property
+    def slots(self) -> dict[int, bytes]:
+        """The disk's passwords by their slots."""
+        return {
+            int(slot): word.encode() for slot, word in json.loads(self._disk.read_text()).items()
+        }
+
+    def _write_slots(self, slots: Mapping[int, bytes]) -> None:
+        text = json.dumps({slot: word.decode() for slot, word in slots.items()})
+        folders.write(self._disk, text.encode())
+
+    def plan_slots(self, _devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
+        """Choose slot 1; as slots.plan does."""
+        assert self.slots == {0: old}
+        return (Change("disk", 0, 1),)
+
+    def add_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes, new: bytes
+    ) -> None:
+        """Set slot 1; as slots.add does, it empties one that a killed run has set."""
+        assert old == self.slots[changes[0].old]
+        if self.slots.get(1) not in (None, new):
+            self._write_slots({0: old})
+        self._write_slots({0: old, 1: new})
+
+    def are_new(self, _devices: Sequence[Path], changes: Sequence[Change], password: bytes) -> bool:
+        """Look into slot 1."""
+        return self.slots.get(changes[0].new) == password
+
+    def remove_old_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], new: bytes
+    ) -> None:
+        """Empty slot 0, if another one has the new password."""
+        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].old}
+        assert new in kept.values()
+        self._write_slots(kept)
+
+    def remove_new_slots(
+        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes
+    ) -> None:
+        """Empty slot 1, if another one has the old password."""
+        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].new}
+        assert old in kept.values()
+        self._write_slots(kept)
+
+    def renew_images(self) -> None:
+        """Make both images anew, one after the other, each at one instant."""
+        for image in self.images:
+            self._renew_one(image)
+
+    def _renew_one(self, image: Path) -> None:
+        made = image.with_name("made")
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.copytree(self.keys, made)
+        if image.exists():
+            folders.exchange(image, made)
+        else:
+            made.rename(image)
+
+    def must_boot(self) -> None:
+        """Fail unless each image works, those that an update would make now as well."""
+        for folder in (*self.images, self.keys):
+            password = self.server.get(KeyDirectory(folder).identity().key_id)
+            assert password in self.slots.values(), folder
+            assert (folder / "of-the-administrator").exists()
+
+
+def _files(folder: Path) -> Files:
+    return {name: (folder / name).read_bytes() for name in KeyDirectory(folder).names()}
+
+
+class Case(NamedTuple):
+    """A rotation that goes its way to the end, or back; with a new password or without one."""
+
+    abandons: bool = False
+    new_password: bool = False
+
+
+CASES = [Case(*both) for both in itertools.product([False, True], repeat=2)]
+
+
+class Administrator:
+    """Runs the program until it is over, and does the steps of a person."""
+
+    def __init__(self, site: Site, new: Sequence[Files], case: Case) -> None:
+        self._site = site
+        self._new = iter(new)
+        self._word = (lambda: NEW) if case.new_password else None
+        self.abandons = case.abandons
+        self._is_told_of_the_end = False
+        self.steps: list[Step] = []
+
+    def act(self) -> None:
+        """Go on until the exit status says that the rotation is over."""
+        while self.run().status != OVER:
+            assert len(self.steps) < 10, self.steps
+
+    def _hear(self, line: str) -> None:
+        """Remove a section from the server when the program says so."""
+        _words, found, key_id = line.partition(" section has this line: key_id = ")
+        if found:
+            self._is_told_of_the_end = True
+            self._site.server.pop(key_id, None)
+
+    def _go_on(self, rotation: Rotation, wishes: Wishes) -> Step:
+        """Go on; a run after the end begins anew, for which it wants another password."""
+        try:
+            return rotation.go_on(wishes)
+        except AdministratorError:
+            if not self._is_told_of_the_end:
+                raise
+            return Step(OVER, [])
+
+    def run(self) -> Step:
+        """Run the program once, and act on its words."""
+        rotation = Rotation(self._site.keys, self._site, self._hear)  # type: ignore[arg-type]
+        is_installed = any("reboot when it suits" in line for s in self.steps for line in s.lines)
+        if self.abandons and is_installed:
+            step = rotation.abandon()
+        else:
+            wishes = Wishes("web", lambda: next(self._new), lambda: None, password=self._word)
+            step = self._go_on(rotation, wishes)
+            if step.status == WAITING and "way back" in step.lines[0]:
+                step = rotation.abandon()
+        self.steps.append(step)
+        for line in step.section.splitlines():
+            if line.startswith("key_id = "):
+                password = OLD if self._word is None else NEW
+                self._site.server[line.removeprefix("key_id = ")] = password
+        if any("reboot when it suits" in line for line in step.lines):
+            self._site.must_boot()
+            self._site.boot_id = str(int(self._site.boot_id) + (0 if self.abandons else 1))
+        rotation.tidy()
+        return step
+
+
+@pytest.fixture(scope="module")
+def sets() -> list[Files]:
+    """Three sets of keys: the old ones, the new ones, and those of one more rotation."""
+    options = parser().parse_args(["--name", "web"])
+    return [new_files(options, (KeyDirectory.OPENPGP, KeyDirectory.TLS)) for _ in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def _no_loss_of_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed leaves its changes to the kernel; waiting for the disk is slow."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+
+
+@pytest.fixture(autouse=True)
+def _known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that were read once are known by their bytes; reading them takes most of the time."""
+    read = KeyDirectory.identity
+    known: dict[tuple[bytes, ...], KeyOwner] = {}
+
+    def identity(directory: KeyDirectory) -> KeyOwner:
+        files = tuple(_files(directory.path).values())
+        if files not in known:
+            known[files] = read(directory)
+        return known[files]
+
+    monkeypatch.setattr(KeyDirectory, "identity", identity)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rotation(tmp_path: Path, sets: list[Files], case: Case) -> None:
+    """Without any trouble: three runs, the other keys and password are gone, nothing is left."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], case)
+    person.act()
+    assert [step.status for step in person.steps] == [WAITING, WAITING, OVER]
+    assert _files(site.keys) == sets[0 if case.abandons else 1]
+    password = NEW if case.new_password and not case.abandons else OLD
+    assert site.server == {KeyDirectory(site.keys).identity().key_id: password}
+    assert list(site.slots.values()) == [password]
+    site.must_boot()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["disk", "image-1", "image-2", "made", "mandos"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_killed_anywhere(tmp_path: Path, sets: list[Files], case: Case) -> None:
+    """At each line that changes the disk; every boot works, also after a section is removed."""
+    at = 0
+    while True:
+        at += 1
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        site = Site(folder, sets[0])
+        person = Administrator(site, sets[1:], case)
+        killer = Killer(at)
+        try:
+            with killer.armed():
+                person.act()
+        except Killed:
+            site.must_boot()
+            person.abandons = False  # he goes on in the direction that the program says
+            person.act()
+        site.must_boot()
+        assert _files(site.keys) in sets, at
+        assert len(site.slots) == 1, at
+        assert not (folder / "mandos-rotation").exists(), at
+        shutil.rmtree(folder)
+        if killer.left > 0:
+            break
+    assert at > 100, "the killer has counted too few lines"
+
+
+def _installed(folder: Path, sets: list[Files]) -> tuple[Site, Rotation]:
+    """A site with new keys in the images, and both sections on the server."""
+    site = Site(folder, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    for _number in range(2):
+        person.run()
+    return site, Rotation(site.keys, site, lambda _line: None)  # type: ignore[arg-type]
+
+
+def _wishes(*, now: bool = False) -> Wishes:
+    return Wishes("web", dict, lambda: None, now=now)
+
+
+def test_old_keys_that_were_put_back(tmp_path: Path, sets: list[Files]) -> None:
+    """From a backup, for example: the rotation does not end, and can be abandoned."""
+    site, rotation = _installed(tmp_path, sets)
+    folders.exchange(site.keys, rotation.folder / "previous")
+    with pytest.raises(AdministratorError, match="has the old keys again"):
+        rotation.go_on(_wishes())
+    assert rotation.abandon().status == OVER
+    assert _files(site.keys) == sets[0]
+    site.must_boot()
+
+
+def test_keys_of_another_origin(tmp_path: Path, sets: list[Files]) -> None:
+    """Keys that are neither the old nor the new ones stay."""
+    site, rotation = _installed(tmp_path, sets)
+    for name, content in sets[2].items():
+        (site.keys / name).write_bytes(content)
+    with pytest.raises(AdministratorError, match="no folder has the keys"):
+        rotation.go_on(_wishes())
+    assert _files(site.keys) == sets[2]
+
+
+def test_too_late_to_go_back(tmp_path: Path, sets: list[Files]) -> None:
+    """Once old keys are being removed."""
+    site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace("= installed", "= ending"))
+    with pytest.raises(AdministratorError, match="too late to go back"):
+        rotation.abandon()
+    assert rotation.go_on(_wishes()).status == OVER
+    site.must_boot()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("= installed", "= other"), ("boot_id", "bootid"), ("slots = ", "slots = x:y")]
+)
+def test_damaged_state(tmp_path: Path, sets: list[Files], old: str, new: str) -> None:
+    """The file is named, and nothing is changed."""
+    _site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace(old, new))
+    for act in (rotation.show, rotation.abandon, lambda: rotation.go_on(_wishes())):
+        with pytest.raises(AdministratorError, match="state is damaged"):
+            act()
+
+
+def test_image_with_other_keys(tmp_path: Path, sets: list[Files]) -> None:
+    """A kernel whose image was not made anew keeps the old keys alive, also with --now."""
+    site, rotation = _installed(tmp_path, sets)
+    shutil.rmtree(site.images[1])
+    shutil.copytree(rotation.folder / "previous", site.images[1])
+    assert rotation.go_on(_wishes(now=True)).status == BROKEN
+    site.boot_id = "after a boot"
+    assert rotation.go_on(_wishes()).status == BROKEN
+    assert (rotation.folder / "previous").exists()
+
+
+def test_images_that_stay_as_they_are(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check sees that they have the old keys; the way on and the way back are named."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    person.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(site, "renew_images", lambda: None)
+        step = person.run()
+        assert step.status == BROKEN
+        assert "not in all images yet" in step.lines[0]
+        assert step.lines[1].endswith("or go back: mandos-keygen --rotate --abandon")
+        site.must_boot()
+    person.act()
+    assert _files(site.keys) == sets[1]
+
+
+def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
+    """The message has both, and the file systems that can."""
+    (tmp_path / "one").mkdir()
+    with pytest.raises(MachineError, match="cannot change places: No such file") as caught:
+        folders.exchange(tmp_path / "one", tmp_path / "missing")
+    assert "one file system that can exchange names" in str(caught.value.hint)
+    with pytest.raises(MachineError, match="are not in the same file system"):
+        folders.require_exchange(Path("/proc"), tmp_path)
+
+
+@pytest.mark.parametrize("options", [["--status"], ["--now"], ["--rotate", "--force"]], ids=str)
+def test_options_that_do_not_go_together(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are refused before anything is done."""
+    assert keygen_main(options) == 64
+    assert "--" in capsys.readouterr().err
