@@ -441,17 +441,22 @@ def test_slots(tmp_path: Path, options: tuple[str, ...]) -> None:
     command = ["cryptsetup", "luksFormat", "--batch-mode", *options, f"--key-file={key}", str(disk)]
     subprocess.run(command, check=True)
     changes = slots.plan([disk], old)
-    assert [(change.old, change.new) for change in changes] == [(0, 1)]
+    last = 7 if "--type=luks1" in options else 31
+    assert [(change.old, change.new) for change in changes] == [(0, last)]
+    _add_password(disk, key, b"of a person")  # while the rotation waits
     assert not slots.are_new([disk], changes, new)
     for password in (b"mistyped", new, new):
         slots.add([disk], changes, old, password)
         assert slots.are_new([disk], changes, password)
         assert slots.opens(disk, 0, old)
     assert not slots.are_new([disk], changes, b"mistyped")
+    assert slots.opens(disk, 1, b"of a person")
     if "--type=luks2" in options:
         header = subprocess.run(["cryptsetup", "luksDump", disk], capture_output=True, check=True)
         kind = options[1].partition("=")[2].encode()
-        assert len(re.findall(rb"PBKDF: +" + kind, header.stdout)) == 2, header.stdout
+        assert len(re.findall(rb"PBKDF: +" + kind, header.stdout)) == 2 + (
+            kind == b"pbkdf2"  # the person's
+        ), header.stdout
     with pytest.raises(MachineError):
         slots.remove_old([disk], changes, old)  # it would be the last one that old opens
     slots.remove_new([disk], changes, old)
@@ -461,6 +466,18 @@ def test_slots(tmp_path: Path, options: tuple[str, ...]) -> None:
     slots.remove_old([disk], changes, new)
     assert not slots.opens(disk, 0, old)
     assert slots.are_new([disk], changes, new)
+    assert slots.opens(disk, 1, b"of a person")
+
+
+def _add_password(disk: Path, key: Path, password: bytes) -> None:
+    """Add a password as a person does it: into the first free slot."""
+    new = key.with_name("new-key")
+    new.write_bytes(password)
+    subprocess.run(
+        ["cryptsetup", "luksAddKey", "--batch-mode", "--pbkdf=pbkdf2",
+         "--pbkdf-force-iterations=1000", f"--key-file={key}", str(disk), str(new)],
+        check=True,
+    )  # fmt: skip
 
 
 def test_disk_without_a_free_slot(tmp_path: Path) -> None:

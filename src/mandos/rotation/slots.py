@@ -53,7 +53,11 @@ class _Header(NamedTuple):
 
 
 def plan(devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
-    """Choose a free slot on each device.  Raises MandosError."""
+    """Choose the last free slot on each device.  Raises MandosError.
+
+    Other programs take the first one, so a password that an administrator adds meanwhile gets
+    another slot than ours.
+    """
     found = []
     for device in devices:
         free = _header(device).free
@@ -62,7 +66,7 @@ def plan(devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
                 f"{device} has no free key slot for a new password",
                 f"remove one that is not needed: cryptsetup luksKillSlot {device} NUMBER",
             )
-        found.append(Change(_uuid(device), _slot_of(device, old), free[0]))
+        found.append(Change(_uuid(device), _slot_of(device, old), free[-1]))
     return tuple(found)
 
 

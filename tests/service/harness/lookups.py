@@ -65,7 +65,7 @@ PERMITTED_FILES = {
     r"/etc/(hosts|resolv\.conf)": "images have none; who knows names or a name server adds it",
     r"/(usr/)?lib/locale/.*|/usr/share/locale/.*": "without locales Python reads and writes UTF-8",
     r".*/gconv/gconv-modules.*|.*/charset\.alias": "converters, for other locales",
-    r"/usr/(bin/)?(pyvenv\.cfg|pybuilddir\.txt|.*\._pth|Modules/Setup\.local)": "Python looks for"
+    r"/usr/(bin/)?(pyvenv\.cfg|pybuilddir\.txt|.*\._pth|Modules/Setup(\.local)?)": "Python looks for"
     " where it is installed; the right place is found afterwards",
     r"/usr/(bin/)?lib/python3?[.\d]+(\.zip|/os\.pyc?|/lib-dynload)|/usr/lib/python3.*/os\.py": "the"
     " same; images have byte code alone",
@@ -74,6 +74,7 @@ PERMITTED_FILES = {
     r"/proc/\d+(/.*)?": "processes end while something looks at them",
     r"/dev/kmsg": "the test's host has no kernel log",
     r"/dev/console": "nor a console",
+    r"/dev/tty": "nor a terminal, which bash looks for: some images have it as their shell",
     r"/lib/mandos/(network-hooks\.d|plugin-helpers)(/.*)?": "there are some where an administrator"
     " has made some",
     r"/conf/conf\.d/mandos/plugin-runner\.conf": "there is one where an administrator has made one",
