@@ -41,11 +41,15 @@ pytestmark = pytest.mark.peer
 OURS = ours()
 #: A password without NUL, which password-agent could not pass on.
 ANSWER = b"correct horse battery \xff\n staple"
-#: This machine's, and those of other releases with their own Python.
+#: This machine's, and those of other releases with their own Python, which may have to be made.
 IMAGES = [
     pytest.param(None, id="here"),
     *(
-        pytest.param((generator, suite), id=f"{generator}-{suite}", marks=pytest.mark.slow)
+        pytest.param(
+            (generator, suite),
+            id=f"{generator}-{suite}",
+            marks=(pytest.mark.slow, pytest.mark.timeout(3600)),
+        )
         for suite in SUITES
         for generator in ("initramfs-tools", "dracut")
     ),
