@@ -65,8 +65,8 @@ PERMITTED_FILES = {
     r"/etc/(hosts|resolv\.conf)": "images have none; who knows names or a name server adds it",
     r"/(usr/)?lib/locale/.*|/usr/share/locale/.*": "without locales Python reads and writes UTF-8",
     r".*/gconv/gconv-modules.*|.*/charset\.alias": "converters, for other locales",
-    r"/usr/(bin/)?(pyvenv\.cfg|pybuilddir\.txt|.*\._pth|Modules/Setup(\.local)?)": "Python looks for"
-    " where it is installed; the right place is found afterwards",
+    r"/usr/(bin/)?(pyvenv\.cfg|pybuilddir\.txt|.*\._pth|Modules/Setup(\.local)?)": "Python looks"
+    " for where it is installed; the right place is found afterwards",
     r"/usr/(bin/)?lib/python3?[.\d]+(\.zip|/os\.pyc?|/lib-dynload)|/usr/lib/python3.*/os\.py": "the"
     " same; images have byte code alone",
     r".*/__init__\.(py|([a-z0-9_-]+\.)?so)": "Python tries all kinds of a module in turn",
