@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER: Final = Path("/run/mandos-check")
 _SIZE = "75%"  # of the machine's memory, as tmpfs(5) counts; swap may take it, like any memory
 # From linux/sched.h, linux/mount.h, linux/if.h, linux/prctl.h and linux/capability.h.
-_NEW_MOUNTS, _NEW_NETWORK = 0x20000, 0x40000000
+_NEW_MOUNTS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x20000000, 0x40000000
 _READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS, _REMOUNT = 1, 2, 4, 8, 32
 _BIND, _RECURSIVE, _SLAVE = 4096, 16384, 1 << 19
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
@@ -86,6 +86,18 @@ def leave_the_network() -> None:
         asked = _INTERFACE.pack(b"lo", 0)
         _name, flags = _INTERFACE.unpack(fcntl.ioctl(sock, _GET_FLAGS, asked))
         fcntl.ioctl(sock, _SET_FLAGS, _INTERFACE.pack(b"lo", flags | _UP))
+
+
+def leave_the_processes() -> None:
+    """Give children of the calling thread a PID namespace; its first child is the first process."""
+    _call("unshare", _NEW_PROCESSES)
+
+
+def show_own_processes(tree: Path) -> None:
+    """Mount the calling process's PID namespace on the image's /proc, in a new mount namespace."""
+    _call("unshare", _NEW_MOUNTS)
+    flags = _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS
+    _mount("proc", tree / "proc", kind="proc", flags=flags)
 
 
 def confinement(tree: Path) -> Callable[[], None]:

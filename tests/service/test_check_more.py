@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mandos-check where the running system and the next boot differ, or where it is cut short.
+
+Names, approvals, the time of the last boot, the end by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import checked as harness
+from harness.families import ours
+from harness.host import Host
+from harness.initramfs import ImageMaker, why_no_images
+from harness.peers import PORT, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.checked import Checked
+    from harness.peers import Server
+
+pytestmark = pytest.mark.peer
+
+NAME = "keeper.example.org"
+
+
+@pytest.fixture(scope="module")
+def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
+    """A machine with image, disk and boot loader, and the host of its server on the same link."""
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        maker = stack.enter_context(ImageMaker())
+        server = stack.enter_context(Host("server"))
+        maker.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
+        yield harness.make_checked(maker, server, workshop)
+
+
+@pytest.fixture
+def checked(machine: Checked) -> Checked:
+    """The machine, healthy again."""
+    machine.restore()
+    return machine
+
+
+def _links(findings: list[dict[str, str]], verdict: str) -> list[str]:
+    return [finding["link"] for finding in findings if finding["verdict"] == verdict]
+
+
+def _passes(checked: Checked) -> list[dict[str, str]]:
+    """Check a machine that has to pass; returns the findings."""
+    status, findings = checked.check()
+    bad = [str(finding) for finding in findings if finding["verdict"] != "ok"]
+    assert (status, bad) == (0, []), "\n".join(bad)
+    return findings
+
+
+def _broken(findings: list[dict[str, str]]) -> dict[str, str]:
+    (found,) = (finding for finding in findings if finding["verdict"] == "broken")
+    return found
+
+
+def _connect_by_name(checked: Checked, *commands: str) -> str:
+    """Make an image whose client asks a server by its name; returns the server's IPv4 address."""
+    line = f"--options-for=mandos-client:--connect={NAME}:{PORT}"
+    checked.change_image(f"echo '{line}' >conf/conf.d/mandos/plugin-runner.conf", *commands)
+    return next(one for one in checked.server_host.every_address() if ":" not in one)
+
+
+def _serve(checked: Checked) -> Server:
+    """Start a server at the usual port, which it does not announce."""
+    return start_server(checked.server_host, ours(), checked.keys.section)
+
+
+@pytest.fixture
+def known_here(checked: Checked) -> Iterator[str]:
+    """A name that the running system knows by its /etc/hosts, and its address."""
+    file = checked.machine.file("/etc/hosts")
+    before = file.read_text(encoding="utf-8")
+    address = _connect_by_name(checked)
+    file.write_text(f"{before}\n{address} {NAME}\n", encoding="utf-8")
+    yield address
+    file.write_text(before, encoding="utf-8")
+
+
+@pytest.fixture
+def name_server(checked: Checked, stack: ExitStack) -> Callable[[Host], None]:
+    """A function: a name server on this host, which knows the name."""
+    if shutil.which("dnsmasq") is None:
+        pytest.skip("dnsmasq is not installed (tools/test-setup installs it when root)")
+    address = _connect_by_name(checked)
+
+    def serve(host: Host) -> None:
+        process = host.start(
+            *("dnsmasq", "--keep-in-foreground", "--log-facility=-", "--no-resolv", "--no-hosts"),
+            *("--conf-file=/dev/null", "--user=root", "--pid-file="),
+            f"--address=/{NAME}/{address}",
+        )
+        stack.callback(process.terminate)
+        process.wait_for("started, version")
+
+    return serve
+
+
+def test_name_that_the_image_knows(checked: Checked) -> None:
+    """The image's own /etc/hosts counts; the running system does not know the name."""
+    address = _connect_by_name(checked)
+    checked.change_image(f"echo '{address} {NAME}' >>etc/hosts")
+    with _serve(checked):
+        findings = _passes(checked)
+    assert any(f"{NAME}:{PORT} at {address}" in finding["text"] for finding in findings), findings
+
+
+def test_name_that_only_the_running_system_knows(checked: Checked, known_here: str) -> None:
+    """The boot would not find the server; the cure is its address, and with that it does."""
+    with _serve(checked):
+        status, findings = checked.check()
+        assert (status, _links(findings, "broken")) == (1, ["server"]), findings
+        assert "this system knows it, as" in _broken(findings)["text"]
+        assert f"by its address, {known_here}" in _broken(findings)["cure"]
+        checked.change_image(f"sed -i s/{NAME}/{known_here}/ conf/conf.d/mandos/plugin-runner.conf")
+        _passes(checked)
+
+
+def test_name_server_on_the_machine_itself(
+    checked: Checked, name_server: Callable[[Host], None]
+) -> None:
+    """It does not run at boot, whatever file in the image names it."""
+    name_server(checked.machine)
+    checked.change_image("echo nameserver 127.0.0.1 >etc/resolv.conf")
+    with _serve(checked):
+        status, findings = checked.check()
+    assert (status, _links(findings, "broken")) == (1, ["server"]), findings
+    assert "the image has no name server" in _broken(findings)["text"]
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["known", "unknown"])
+def test_name_server_in_the_image(
+    checked: Checked, name_server: Callable[[Host], None], *, knows: bool
+) -> None:
+    """A file of the image names it: it is asked, over the machine's own network."""
+    address = _connect_by_name(checked)
+    checked.change_image(f"echo nameserver {address} >etc/resolv.conf")
+    if knows:
+        name_server(checked.server_host)
+    with _serve(checked):
+        if knows:
+            _passes(checked)
+        else:
+            _status, findings = checked.check()
+            assert "no name server" not in _broken(findings)["text"]
+
+
+def test_name_server_of_the_command_line(
+    checked: Checked, name_server: Callable[[Host], None]
+) -> None:
+    """Where the image's scripts write /etc/resolv.conf, the one that ip= names is asked."""
+    name_server(checked.server_host)
+    address = _connect_by_name(checked)
+    checked.boot_with(f"mandos=connect ip=::::checked:eth0:off:{address}:")
+    with _serve(checked):
+        checked.change_image("sed -i '/resolv.conf/d' scripts/functions")
+        status, findings = checked.check()
+        assert (status, _links(findings, "broken")) == (1, ["server"]), findings
+        checked.change_image("echo '# writes /etc/resolv.conf' >>scripts/functions")
+        _passes(checked)
