@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import checked as harness
+from harness.bus import start_system_bus
+from harness.bus_server import BusServer
 from harness.families import ours
 from harness.host import Host
 from harness.initramfs import ImageMaker, why_no_images
@@ -170,3 +172,52 @@ def test_name_server_of_the_command_line(
         assert (status, _links(findings, "broken")) == (1, ["server"]), findings
         checked.change_image("echo '# writes /etc/resolv.conf' >>scripts/functions")
         _passes(checked)
+
+
+def _approval(checked: Checked, stack: ExitStack, settings: str, *verdict: str) -> BusServer:
+    """Start a server on the bus whose client has these settings, and give a verdict."""
+    host = stack.enter_context(Host("approving"))
+    checked.machine.connect(host, "eth2")
+    stack.callback(checked.machine.run, "ip", "link", "delete", "eth2")
+    start_system_bus(host)
+    server = BusServer(host, ours(), f"{checked.keys.section}\n{settings}\n")
+    server.start()
+    if verdict:
+        host.run(ours().ctl, *verdict, "checked")
+    line = f"--options-for=mandos-client:--connect=[{host.link_local('eth2')}%eth2]:{PORT}"
+    checked.change_image(f"echo '{line}' >conf/conf.d/mandos/plugin-runner.conf")
+    return server
+
+
+def test_approval_that_lasts(checked: Checked, stack: ExitStack) -> None:
+    """The machine comes back while it lasts: a warning, and the password is tried."""
+    server = _approval(
+        checked, stack, "approved_by_default = no\napproval_duration = PT1H", "--approve"
+    )
+    status, findings = checked.check()
+    assert (status, _links(findings, "warning")) == (0, ["server"]), findings
+    assert "secret" in _links(findings, "ok")
+    server.wait_for("sent the secret of client checked .* for a rehearsal")
+
+
+def test_approval_that_is_over_soon(checked: Checked, stack: ExitStack) -> None:
+    """The next boot asks later than that: broken."""
+    _approval(checked, stack, "approved_by_default = no\napproval_duration = PT9M", "--approve")
+    status, findings = checked.check()
+    assert (status, _links(findings, "broken")) == (1, ["server"]), findings
+    assert "the one that was given lasts" in _broken(findings)["text"]
+
+
+def test_denial_in_force(checked: Checked, stack: ExitStack) -> None:
+    """It says nothing of the next boot, nor of the password."""
+    _approval(checked, stack, "approval_duration = PT1H", "--deny")
+    status, findings = checked.check()
+    assert (status, _links(findings, "not sure")) == (2, ["server"]), findings
+
+
+def test_delay_for_an_objection(checked: Checked, stack: ExitStack) -> None:
+    """The check waits as the boot does, and the password comes."""
+    server = _approval(checked, stack, "approval_delay = PT2S")
+    findings = _passes(checked)
+    assert any("waits 2 s for an objection" in finding["text"] for finding in findings), findings
+    server.wait_for("sent the secret of client checked .* for a rehearsal")

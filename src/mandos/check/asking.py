@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import disks, rehearsal, server_view
+from mandos.check import disks, rehearsal, server_view, view_findings
 from mandos.check.findings import Finding, Link, Verdict, renewal
 from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
 from mandos.errors import MachineError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FETCH_TIME = 15.0
 #: How the client reports that it was ended.
 _ENDED = "ended by SIG"
+_PASSING = (Verdict.OK, Verdict.WARNING)
 
 
 class Image(NamedTuple):
@@ -82,10 +83,11 @@ class Asker:
             )
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
-        found = list(self._of_view(server, view))
-        if any(finding.verdict is Verdict.BROKEN for finding in found):
-            return _Answer(good=False, findings=found)
-        return self._fetch(server, grammar.REHEARSAL_GREETING, found)
+        found = view_findings.judged(server.title, view, self._image.name)
+        if found.verdict not in _PASSING:
+            return _Answer(good=False, findings=[found])
+        limit = FETCH_TIME + view_findings.wait_for_approval(view)
+        return self._fetch(server, grammar.REHEARSAL_GREETING, [found], limit)
 
     def _ask_one_that_counts(self, server: Server) -> _Answer:
         if self._count_as_boot:
@@ -99,39 +101,12 @@ class Asker:
         )  # fmt: skip
         return _Answer(good=False, findings=[finding])
 
-    def _of_view(self, server: Server, view: dict[str, Any]) -> Iterator[Finding]:
-        """What the server says of this machine that a boot depends on."""
-        name = view.get("name", "")
-        where = f"{server.title}: client {name}"
-        if not view.get("enabled"):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} is disabled", self._image.name,
-                "the next boot gets no password from this server",
-                f"run mandos-ctl --enable {name} on the server",
-            )  # fmt: skip
-        elif view.get("overdue"):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} is overdue: no check has succeeded in time",
-                self._image.name, "the next boot gets no password before a check succeeds",
-                f"run mandos-ctl --why {name} on the server",
-            )  # fmt: skip
-        elif not view.get("approved_by_default", True):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} needs an approval for each request",
-                self._image.name, "the next boot waits until a person approves it",
-                f"be there with mandos-ctl --approve {name}, or run"
-                f" mandos-ctl --approve-by-default {name} on the server",
-            )  # fmt: skip
-        else:
-            left = view.get("seconds_left")
-            shown = f", with {left:.0f} s left" if isinstance(left, int | float) else ""
-            text = f"{where} is enabled{shown}"
-            yield Finding(Link.SERVER, Verdict.OK, text, self._image.name)
-
-    def _fetch(self, server: Server, greeting: bytes, found: list[Finding]) -> _Answer:
+    def _fetch(
+        self, server: Server, greeting: bytes, found: list[Finding], limit: float = FETCH_TIME
+    ) -> _Answer:
         image = self._image
         try:
-            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, FETCH_TIME)
+            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, limit)
         except MachineError as error:
             finding = Finding(
                 Link.PROGRAMS, Verdict.BROKEN, str(error), image.name,
@@ -151,7 +126,7 @@ class Asker:
             for disk in self._table
             if disk.asks and (device := disks.device_of(disk.source)) is not None
         ]
-        return _Answer(all(finding.verdict is Verdict.OK for finding in found), found)
+        return _Answer(all(finding.verdict in _PASSING for finding in found), found)
 
     def _failed(self, text: str, cure: str) -> _Answer:
         meaning = "the next boot gets no password from this server"
