@@ -7,9 +7,12 @@ Names, approvals, the time of the last boot, the end by SIGKILL.
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,10 +22,11 @@ from harness.bus_server import BusServer
 from harness.families import ours
 from harness.host import Host
 from harness.initramfs import ImageMaker, why_no_images
+from harness.machine import OPT, Machine, why_no_machine
 from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from harness.checked import Checked
     from harness.peers import Server
@@ -221,3 +225,55 @@ def test_delay_for_an_objection(checked: Checked, stack: ExitStack) -> None:
     findings = _passes(checked)
     assert any("waits 2 s for an objection" in finding["text"] for finding in findings), findings
     server.wait_for("sent the secret of client checked .* for a rehearsal")
+
+
+class _Booted(Machine):
+    """A machine whose boot writes a line to the journal."""
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+        super().__init__("booted")
+
+    def _install(self) -> None:
+        super()._install()
+        self.path("/etc/systemd/system/booted.service.d").mkdir()
+        self.write(
+            "/etc/systemd/system/booted.service.d/line.conf",
+            f"[Service]\nExecStartPre=/bin/echo '{self._line}'\n",
+        )
+
+    def last_boot(self) -> Mapping[str, Any]:
+        """The times that the check reads of this machine."""
+        program = f"""
+import json, sys
+sys.path += ["{OPT}/src", "{OPT}/packages"]
+from mandos.check.boot_time import last_boot
+print(json.dumps(last_boot()._asdict()))
+"""
+        python = f"{OPT}/python/bin/{Path(sys.executable).resolve().name}"
+        library = {"LD_LIBRARY_PATH": f"{OPT}/python/lib"}
+        shown: dict[str, Any] = json.loads(
+            self.run(python, "-IS", "-c", program, environment=library)
+        )
+        return shown
+
+
+@pytest.mark.parametrize(
+    ("line", "exact"),
+    [
+        ("mandos-handover: gave the password to the prompt for cryptroot", True),
+        ("gave the password to the prompt for cryptroot", True),
+        ("answered: Please enter passphrase for disk cryptroot:", True),
+        ("mandos-handover: asking a server", False),
+    ],
+)
+def test_times_of_a_real_boot(stack: ExitStack, line: str, *, exact: bool) -> None:
+    """By systemd's own properties and journal; the report of the password is found there."""
+    if (reason := why_no_machine()) is not None:
+        pytest.skip(reason)
+    machine = stack.enter_context(_Booted(line))
+    boot = machine.last_boot()
+    assert boot["exact"] == exact
+    total = machine.systemctl("show", "--value", "--property=FinishTimestampMonotonic")
+    start = machine.systemctl("show", "--value", "--property=UserspaceTimestampMonotonic")
+    assert 0 < round(boot["coming"] * 1e6) <= int(total) - int(start)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import disks, rehearsal, server_view, view_findings
+from mandos.check import boot_time, disks, rehearsal, server_view, view_findings
 from mandos.check.findings import Finding, Link, Verdict, renewal
 from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
 from mandos.errors import MachineError
@@ -83,11 +83,12 @@ class Asker:
             )
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
-        found = view_findings.judged(server.title, view, self._image.name)
-        if found.verdict not in _PASSING:
-            return _Answer(good=False, findings=[found])
+        first = view_findings.judged(server.title, view, self._image.name)
+        if first.verdict not in _PASSING:
+            return _Answer(good=False, findings=[first])
+        times = boot_time.judged(server.title, view, self._image.name, boot_time.last_boot())
         limit = FETCH_TIME + view_findings.wait_for_approval(view)
-        return self._fetch(server, grammar.REHEARSAL_GREETING, [found], limit)
+        return self._fetch(server, grammar.REHEARSAL_GREETING, [first, *times], limit)
 
     def _ask_one_that_counts(self, server: Server) -> _Answer:
         if self._count_as_boot:

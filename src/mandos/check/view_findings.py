@@ -32,6 +32,12 @@ def seconds(view: View, field: str) -> float:
     return float(min(value, _CENTURY)) if isinstance(value, int | float) and value > 0 else 0.0
 
 
+def client_name(view: View) -> str:
+    """The client's name, fit for a terminal."""
+    name = str(view.get("name", ""))
+    return "".join(letter for letter in name if letter.isprintable())[:_NAME_LIMIT]
+
+
 def wait_for_approval(view: View) -> float:
     """Seconds that the server waits for a person before it answers a request; 0 if it does not."""
     return 0.0 if isinstance(view.get("verdict"), bool) else seconds(view, "approval_delay")
@@ -42,7 +48,7 @@ def judged(title: str, view: View, kernel: str) -> Finding:
 
     A server whose finding is broken or not sure need not be asked for the password.
     """
-    name = _printable(str(view.get("name", "")))
+    name = client_name(view)
     where = f"{title}: client {name}"
     if not view.get("enabled"):
         return _broken(
@@ -123,11 +129,6 @@ def _details(view: View) -> str:
     left, wait = seconds(view, "seconds_left"), wait_for_approval(view)
     shown = f", with {left:.0f} s left" if left else ""
     return shown + (f"; each request waits {wait:.0f} s for an objection" if wait else "")
-
-
-def _printable(name: str) -> str:
-    """A name that a server has sent, for a terminal."""
-    return "".join(letter for letter in name if letter.isprintable())[:_NAME_LIMIT]
 
 
 def _broken(text: str, kernel: str, meaning: str, cure: str) -> Finding:

@@ -30,6 +30,7 @@ def described(client: Client, now: datetime) -> bytes:
             "last_check": _seconds(now, life.last_checked_ok),
             "timeout": settings.timeout.total_seconds(),
             "extended_timeout": settings.extended_timeout.total_seconds(),
+            "interval": settings.interval.total_seconds(),
             "approved_by_default": settings.approved_by_default,
             "approval_delay": settings.approval_delay.total_seconds(),
             "verdict": approved,
