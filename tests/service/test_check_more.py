@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +26,14 @@ from harness.host import Host
 from harness.initramfs import ImageMaker, why_no_images
 from harness.machine import OPT, Machine, why_no_machine
 from harness.peers import PORT, start_server
+from harness.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from harness.checked import Checked
     from harness.peers import Server
+    from harness.process import Process
 
 pytestmark = pytest.mark.peer
 
@@ -277,3 +281,74 @@ def test_times_of_a_real_boot(stack: ExitStack, line: str, *, exact: bool) -> No
     total = machine.systemctl("show", "--value", "--property=FinishTimestampMonotonic")
     start = machine.systemctl("show", "--value", "--property=UserspaceTimestampMonotonic")
     assert 0 < round(boot["coming"] * 1e6) <= int(total) - int(start)
+
+
+#: Prints the processes that belong to a check: its own, and those in an image; then the mounts.
+TRACES = """
+for folder in /proc/[0-9]*; do
+    root=$(readlink "$folder/root") || continue
+    case $root in /run/mandos-check/*) echo "image ${folder#/proc/}" ;; esac
+    [ "$(cat "$folder/comm")" != mandos-check ] || echo "check ${folder#/proc/}"
+    grep -q /run/mandos-check/ "$folder/mountinfo" && echo "image is furnished"
+    grep -q ' /run/mandos-check ' "$folder/mountinfo" && echo "folder is mounted"
+done 2>/dev/null
+:
+"""
+
+
+def _traces(machine: Host) -> list[str]:
+    return machine.run("sh", "-c", TRACES).decode().splitlines()
+
+
+def _number(kind: str) -> Callable[[list[str]], int]:
+    return lambda traces: sum(line.startswith(kind) for line in traces)
+
+
+#: Moments of a check: how many traces of which kind show that it has come.
+MOMENTS = {
+    "a folder for images is mounted": ("folder", 1),
+    "the image is furnished": ("image is furnished", 1),
+    "the image's client runs": ("image", 2),
+    "the client has all its helpers": ("image", 4),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_kill_ends_all(checked: Checked, moment: str) -> None:
+    """No process of the image and no mount outlives a check that ends by SIGKILL."""
+    machine = checked.machine
+    kind, number = MOMENTS[moment]
+    # The request waits for a person, so the client is at work until it is ended.
+    with checked.serve(f"{checked.keys.section}\napproval_delay = PT100S\n"):
+        process = machine.start(harness.CHECK)
+        _wait_until(machine, lambda traces: _number(kind)(traces) >= number)
+        _kill(machine, process)
+    checked.restore()
+    with checked.serve():
+        _passes(checked)  # and the next check finds nothing in its way
+
+
+def test_kill_ends_a_look_up(checked: Checked) -> None:
+    """The process that looks a name up shares the machine's network, and ends too."""
+    machine = checked.machine
+    _connect_by_name(checked)
+    checked.change_image("echo nameserver 192.0.2.99 >etc/resolv.conf")
+    machine.run("ip", "route", "replace", "192.0.2.99", "dev", "eth0")  # nothing answers there
+    process = machine.start(harness.CHECK)
+    _wait_until(machine, lambda traces: _number("image")(traces) >= 2)
+    _kill(machine, process)
+    machine.run("ip", "route", "delete", "192.0.2.99", "dev", "eth0")
+
+
+def _kill(machine: Host, process: Process) -> None:
+    """Kill a check, and wait until there is no trace of it."""
+    own = min(int(line.split()[1]) for line in _traces(machine) if line.startswith("check"))
+    machine.run("kill", "-KILL", str(own))
+    assert process.wait() == -signal.SIGKILL
+    _wait_until(machine, lambda traces: not traces)
+
+
+def _wait_until(machine: Host, condition: Callable[[list[str]], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition(traces := _traces(machine)):
+        assert time.monotonic() < deadline, traces
