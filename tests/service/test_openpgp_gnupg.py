@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PASSWORD = b"correct horse\x00battery \xff\nstaple "
 LONG_AGO = "20150102T030405"
+FUTURE = "20900102T030405"
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 
@@ -130,6 +131,13 @@ def test_opens_with_an_expired_key(gpg: GnuPG) -> None:
     then = ["--faked-system-time", LONG_AGO]
     key = gpg.make_key("expired", KEYS["reference"] + "; Expire-Date: 1d", *then)
     assert open_secret(gpg.seal("expired", *then), key) == PASSWORD
+
+
+def test_opens_with_a_key_of_the_future(gpg: GnuPG) -> None:
+    """As a machine sees its own key whose clock begins in 1970, at every start."""
+    then = ["--faked-system-time", FUTURE]
+    key = gpg.make_key("future", KEYS["reference"], *then)
+    assert open_secret(gpg.seal("future", *then), key) == PASSWORD
 
 
 def test_opens_with_a_key_signed_by_sha1(gpg: GnuPG) -> None:

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import disks, rehearsal, server_view
+from mandos.check import boot_time, disks, rehearsal, server_view, view_findings
 from mandos.check.findings import Finding, Link, Verdict, renewal
 from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
 from mandos.errors import MachineError
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a server has to give the password.
 FETCH_TIME = 15.0
-#: How the client reports that it was ended.
-_ENDED = "ended by SIG"
+_PASSING = (Verdict.OK, Verdict.WARNING)
 
 
 class Image(NamedTuple):
@@ -88,12 +87,14 @@ class Asker:
             )
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
-        found = list(self._of_view(server, view))
         if view.get("last_check") is None:
             self.unchecked.append(server.title)
-        if any(finding.verdict is Verdict.BROKEN for finding in found):
-            return _Answer(good=False, findings=found)
-        return self._fetch(server, grammar.REHEARSAL_GREETING, found)
+        first = view_findings.judged(server.title, view, self._image.name)
+        if first.verdict not in _PASSING:
+            return _Answer(good=False, findings=[first])
+        times = boot_time.judged(server.title, view, self._image.name, boot_time.last_boot())
+        limit = FETCH_TIME + view_findings.wait_for_approval(view)
+        return self._fetch(server, grammar.REHEARSAL_GREETING, [first, *times], limit)
 
     def _ask_one_that_counts(self, server: Server) -> _Answer:
         if self._count_as_boot:
@@ -107,39 +108,12 @@ class Asker:
         )  # fmt: skip
         return _Answer(good=False, findings=[finding])
 
-    def _of_view(self, server: Server, view: dict[str, Any]) -> Iterator[Finding]:
-        """What the server says of this machine that a boot depends on."""
-        name = view.get("name", "")
-        where = f"{server.title}: client {name}"
-        if not view.get("enabled"):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} is disabled", self._image.name,
-                "the next boot gets no password from this server",
-                f"run mandos-ctl --enable {name} on the server",
-            )  # fmt: skip
-        elif view.get("overdue"):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} is overdue: no check has succeeded in time",
-                self._image.name, "the next boot gets no password before a check succeeds",
-                f"run mandos-ctl --why {name} on the server",
-            )  # fmt: skip
-        elif not view.get("approved_by_default", True):
-            yield Finding(
-                Link.SERVER, Verdict.BROKEN, f"{where} needs an approval for each request",
-                self._image.name, "the next boot waits until a person approves it",
-                f"be there with mandos-ctl --approve {name}, or run"
-                f" mandos-ctl --approve-by-default {name} on the server",
-            )  # fmt: skip
-        else:
-            left = view.get("seconds_left")
-            shown = f", with {left:.0f} s left" if isinstance(left, int | float) else ""
-            text = f"{where} is enabled{shown}"
-            yield Finding(Link.SERVER, Verdict.OK, text, self._image.name)
-
-    def _fetch(self, server: Server, greeting: bytes, found: list[Finding]) -> _Answer:
+    def _fetch(
+        self, server: Server, greeting: bytes, found: list[Finding], limit: float = FETCH_TIME
+    ) -> _Answer:
         image = self._image
         try:
-            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, FETCH_TIME)
+            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, limit)
         except MachineError as error:
             finding = Finding(
                 Link.PROGRAMS, Verdict.BROKEN, str(error), image.name,
@@ -161,7 +135,7 @@ class Asker:
             for disk in self._table
             if disk.asks and (device := disks.device_of(disk.source)) is not None
         ]
-        good = all(finding.verdict is Verdict.OK for finding in found)
+        good = all(finding.verdict in _PASSING for finding in found)
         if good:
             self.served[server.title] = outcome.password
         return _Answer(good, found)
@@ -189,6 +163,6 @@ class Asker:
 
 
 def _last_words(said: str) -> str:
-    """The client's last line, its report of our signal excepted."""
-    lines = [line for line in said.splitlines() if line.strip() and _ENDED not in line]
+    """The client's last line."""
+    lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "the client brought nothing and said nothing"

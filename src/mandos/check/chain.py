@@ -13,6 +13,7 @@ from mandos.boot.image.local_files import CONFIGURATION, runner_settings
 from mandos.check import archive, disks, image, kernels, network, private_root, servers
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
 from mandos.errors import MandosError
@@ -176,6 +177,7 @@ class Chain:
                 "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
             )  # fmt: skip
             return
+        private_root.furnish(tree)
         found = list(self._servers(tree, options, boot))
         yield from (item for item in found if isinstance(item, Finding))
         reached = [item for item in found if not isinstance(item, Finding)]
@@ -187,7 +189,6 @@ class Chain:
                 cure="run mandos-check without --no-fetch",
             )  # fmt: skip
             return
-        private_root.furnish(tree)
         image = Image(boot.name, tree, arguments, options.priority, tree / _CONFIGURATION)
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
@@ -232,18 +233,21 @@ class Chain:
         yield from found
         if any(finding.verdict is Verdict.BROKEN for finding in found):
             return  # no server can be found either
-        yield from _found_servers(options, boot)
+        resolver = Resolver(tree, boot.words or (), self._root)
+        yield from _found_servers(options, boot, resolver)
 
 
-def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Server]:
+def _found_servers(
+    options: ClientOptions, boot: Boot, resolver: Resolver
+) -> Iterator[Finding | Server]:
     """The servers that the options name, and those that a search finds."""
     found: list[Server] = []
-    failures: list[str] = []
+    failures: list[MandosError] = []
     for address in (*options.connect, *options.servers):
         try:
-            found.append(servers.given(address))
+            found += servers.given(address, resolver)
         except MandosError as error:
-            failures.append(str(error))
+            failures.append(error)
     if not options.connect:
         found += servers.search(options.interfaces)
     verdict = Verdict.WARNING if found else Verdict.BROKEN
@@ -251,8 +255,8 @@ def _found_servers(options: ClientOptions, boot: Boot) -> Iterator[Finding | Ser
         yield Finding(
             Link.SERVER, verdict, f"no address is known of {failure}", boot.name,
             "the client does not reach this server at boot",
-            f"correct the name in /etc/mandos/{_CONF} or on the kernel command line, or give an"
-            " address",
+            failure.hint or f"correct the name in /etc/mandos/{_CONF} or on the kernel command"
+            " line, or give an address",
         )  # fmt: skip
     if not found and not failures:
         yield Finding(

@@ -4,8 +4,8 @@
 
 It is a tmpfs in a mount namespace of this process (mount_namespaces(7)), so the keys in an image
 are never copied to a disk, and nothing is left even after SIGKILL.  Programs of an image run there
-with the image as their root, in a network namespace whose only interface is loopback, and without
-rights over the machine: whatever they do, the machine stays as it is.
+with the image as their root, in a PID namespace and in a network namespace whose only interface is
+loopback, and without rights over the machine: whatever they do, the machine stays as it is.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 FOLDER: Final = Path("/run/mandos-check")
 _SIZE = "75%"  # of the machine's memory, as tmpfs(5) counts; swap may take it, like any memory
 # From linux/sched.h, linux/mount.h, linux/if.h, linux/prctl.h and linux/capability.h.
-_NEW_MOUNTS, _NEW_NETWORK = 0x20000, 0x40000000
-_READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS, _REMOUNT = 1, 2, 4, 8, 32
-_BIND, _RECURSIVE, _SLAVE = 4096, 16384, 1 << 19
+_NEW_MOUNTS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x20000000, 0x40000000
+_READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS = 1, 2, 4, 8
+_RECURSIVE, _SLAVE = 16384, 1 << 19
 _DETACH = 2
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
 _DROP_FROM_BOUNDING_SET = 24
-_BE_SUBREAPER = 36
 _INTERFACE = struct.Struct("16sh14x")  # struct ifreq: a name and flags
 #: What the client needs to give root up; all other capabilities are taken from it.
 _SET_GROUP, _SET_USER = 6, 7
@@ -54,7 +53,6 @@ def enter() -> Path:
     os.umask(0o022)
     try:
         FOLDER.mkdir(mode=0o700, exist_ok=True)
-        _call("prctl", _BE_SUBREAPER, 1, 0, 0, 0)  # what a client leaves behind is ours to end
         _call("unshare", _NEW_MOUNTS)
         _mount(None, Path("/"), flags=_RECURSIVE | _SLAVE)
         options = f"mode=0700,size={_SIZE}"
@@ -68,18 +66,15 @@ def enter() -> Path:
 
 
 def furnish(tree: Path) -> None:
-    """Give an unpacked image what the kernel gives to a booted one: /proc, and devices."""
-    devices, processes = tree / "dev", tree / "proc"
-    for folder in (devices, processes, tree / "tmp", tree / "run"):
+    """Give an unpacked image the devices of a booted one, and mount points."""
+    devices = tree / "dev"
+    for folder in (devices, tree / "proc", tree / "tmp", tree / "run"):
         folder.mkdir(exist_ok=True)
     _mount("tmpfs", devices, kind="tmpfs", flags=_NO_SETUID, options="mode=0755,size=64k")
     for name, (major, minor) in _DEVICES.items():
         node = devices / name
         os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(major, minor))
         node.chmod(0o666)
-    _mount("/proc", processes, flags=_BIND)
-    locked = _BIND | _REMOUNT | _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS
-    _mount(None, processes, flags=locked)
 
 
 def limited_folder(path: Path, size: int) -> None:
@@ -101,6 +96,18 @@ def leave_the_network() -> None:
         asked = _INTERFACE.pack(b"lo", 0)
         _name, flags = _INTERFACE.unpack(fcntl.ioctl(sock, _GET_FLAGS, asked))
         fcntl.ioctl(sock, _SET_FLAGS, _INTERFACE.pack(b"lo", flags | _UP))
+
+
+def leave_the_processes() -> None:
+    """Give children of the calling thread a PID namespace; its first child is the first process."""
+    _call("unshare", _NEW_PROCESSES)
+
+
+def show_own_processes(tree: Path) -> None:
+    """Mount the calling process's PID namespace on the image's /proc, in a new mount namespace."""
+    _call("unshare", _NEW_MOUNTS)
+    flags = _READ_ONLY | _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS
+    _mount("proc", tree / "proc", kind="proc", flags=flags)
 
 
 def confinement(tree: Path) -> Callable[[], None]:

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import socket
 import tempfile
-import threading
 import time
-from typing import IO, TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from mandos import process
-from mandos.check import private_root
+from mandos.check.confined import Confined
 from mandos.check.relay import Relay
 from mandos.client.notices import is_notice
-from mandos.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +26,8 @@ if TYPE_CHECKING:
 
 #: Where images have the client, and where an image's programs look for others.
 CLIENT = "/lib/mandos/plugins.d/mandos-client"
-_ENVIRONMENT = {"PATH": "/bin:/sbin:/usr/bin:/usr/sbin", "LANG": "C"}
 #: Largest output that is read of the client, in bytes: passwords have 2048 at most.
 _LIMIT = 1 << 16
-#: Seconds that the client has to end when it is asked to.
-_PATIENCE = 2.0
 #: Options of the client that a rehearsal replaces, since they say how a server is found.
 _REPLACED = ("--connect", "-c", "--server", "--interface", "-i", "--network-hook-dir")
 
@@ -71,40 +63,21 @@ class _Client:
     """A client that runs in the image and in a network where only our listening socket is."""
 
     def __init__(self, tree: Path, options: Sequence[str]) -> None:
-        self._stack = contextlib.ExitStack()
-        self._output, self._errors = (self._file(tree.parent) for _ in range(2))
-        self._ended = -1
-        failure: list[Exception] = []
+        with contextlib.ExitStack() as stack:
+            self._output, self._errors = (
+                stack.enter_context(tempfile.TemporaryFile(dir=tree.parent)) for _ in range(2)
+            )
 
-        def start() -> None:
-            try:
-                private_root.leave_the_network()
-                self._start(tree, options)
-            except (OSError, MachineError) as error:
-                failure.append(error)
+            def command() -> list[str]:
+                self.listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+                port = self.listening.getsockname()[1]
+                ours = (f"--connect=127.0.0.1:{port}", "--network-hook-dir=/nonexistent")
+                return [CLIENT, *options, *ours, "--delay=0"]
 
-        thread = threading.Thread(target=start)  # one thread can leave the network for another one
-        thread.start()
-        thread.join()
-        if failure:
-            self._stack.close()
-            raise MachineError(f"the image's client cannot be run: {failure[0]}")
-
-    def _start(self, tree: Path, options: Sequence[str]) -> None:
-        self.listening = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = self.listening.getsockname()[1]
-        ours = (f"--connect=127.0.0.1:{port}", "--network-hook-dir=/nonexistent", "--delay=0")
-        self._child = process.launch(
-            [CLIENT, *options, *ours],
-            env=_ENVIRONMENT,
-            standard=(None, self._output.fileno(), self._errors.fileno()),
-            prepare=private_root.confinement(tree),
-        )
-        self._ended = os.pidfd_open(self._child)
-        self._stack.callback(self.end)
-
-    def _file(self, folder: Path) -> IO[bytes]:
-        return self._stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            output, errors = self._output.fileno(), self._errors.fileno()
+            program = Confined(tree, command, output=output, errors=errors)
+            self._program = stack.enter_context(program)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +88,7 @@ class _Client:
     @property
     def is_through(self) -> bool:
         """Whether the client has ended, or has reported that it would try again."""
-        if select.select([self._ended], [], [], 0)[0]:
+        if self._program.is_over:
             return True
         said = os.pread(self._errors.fileno(), _LIMIT, 0)
         return any(is_notice(line) for line in said.decode(errors="replace").splitlines())
@@ -129,29 +102,8 @@ class _Client:
         return self._output.read(_LIMIT), said
 
     def end(self) -> None:
-        """End the client and what it started, and reap it; harmless when repeated."""
-        if self._ended < 0:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child, number)
-            if select.select([self._ended], [], [], _PATIENCE)[0]:
-                break
-        os.close(self._ended)
-        self._ended = -1
-        self._reap()
-
-    def _reap(self) -> None:
-        """Wait until the client's whole process group is gone: its half with root ends later."""
-        end = time.monotonic() + _PATIENCE
-        with contextlib.suppress(ChildProcessError, ProcessLookupError):
-            while True:
-                left, _status = os.waitpid(-self._child, os.WNOHANG)
-                if left:
-                    continue
-                if time.monotonic() > end:
-                    os.killpg(self._child, signal.SIGKILL)
-                time.sleep(0.01)
+        """End the client and its children, and return when they are gone."""
+        self._program.end()
 
 
 def without_ways(options: Sequence[str]) -> list[str]:

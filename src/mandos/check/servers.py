@@ -19,6 +19,7 @@ from mandos.interfaces import interface_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mandos.check.names import Resolver
     from mandos.check.relay import Address
     from mandos.client.settings import Address as GivenAddress
     from mandos.discovery.browse import Endpoint
@@ -79,19 +80,26 @@ def search(interfaces: Sequence[str]) -> list[Server]:
     return list(found.values())
 
 
-def given(address: GivenAddress) -> Server:
-    """The server of --connect or --server; raises UnknownServerError."""
-    flags = socket.AI_NUMERICHOST if address.is_numeric else 0
+def given(address: GivenAddress, resolver: Resolver) -> list[Server]:
+    """The server of --connect or --server, by each of its addresses.
+
+    Names are looked up as in the image.  Raises UnknownServerError or UnknownNameError.
+    """
+    named = f"{address.host}:{address.port}"
+    if address.is_numeric:
+        return [_at(address, address.host, named)]
+    hosts = resolver.look_up(address.host)
+    return [_at(address, host, f"{named} at {host}") for host in hosts]
+
+
+def _at(address: GivenAddress, host: str, title: str) -> Server:
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
         scope = socket.if_nametoindex(address.interface) if address.interface else 0
     except OSError as error:
-        raise UnknownServerError(f"{address.host}: {error.strerror}") from error
-    family, _kind, _protocol, _name, where = found[0]
-    if family == socket.AF_INET6:
-        where = (str(where[0]), int(where[1]), 0, scope)
-    title = f"{address.host}:{address.port}"
-    return Server(title, family, where)  # type: ignore[arg-type]
+        raise UnknownServerError(f"{title}: {address.interface}: {error.strerror}") from error
+    if ":" in host:
+        return Server(title, socket.AF_INET6, (host, address.port, 0, scope))
+    return Server(title, socket.AF_INET, (host, address.port))
 
 
 def _announced(endpoint: Endpoint) -> Server:

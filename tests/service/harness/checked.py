@@ -12,6 +12,7 @@ from harness.families import ours
 from harness.initramfs import VERSION
 from harness.keys import SMALL_RSA, make_credentials
 from harness.peers import start_server
+from harness.process import PATIENCE
 
 if TYPE_CHECKING:
     from harness.host import Host
@@ -108,5 +109,5 @@ def make_checked(machine: Maker, server_host: Host, workshop: Host) -> Checked:
     keys = make_credentials(workshop, ours(), "checked", b"the disk's password", SMALL_RSA)
     machine.give_keys(keys)
     machine.file("/run/password").write_bytes(keys.password)
-    machine.run("sh", "-ec", PREPARE)
+    machine.run("sh", "-ec", PREPARE, seconds=4 * PATIENCE)
     return Checked(machine, server_host, keys)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: For a terminal that does not know its width.
 _USUAL_WIDTH = 80
+#: A terminal of at least this width has these columns, too.
+_WIDE = 120
+_BOOTS = ("Last boot", "Last rehearsal")
 
 #: Readable on light and on dark ground, and without colours by their words alone.
 _STYLES = {
@@ -64,15 +67,29 @@ def medium() -> Medium:
 
 
 def summary(clients: Sequence[Client], now: datetime, medium: Medium) -> Iterator[str]:
-    """A line for each client: enabled, time left, last check, problem; then a count."""
-    headings = ("Name", "Enabled", "Time left", "Last check", "What is wrong")
+    """A line for each client: enabled, time left, last check, problem; then a count.
+
+    A wide terminal has the last boot and the last rehearsal too, if the server reports them.
+    """
+    wide = not medium.columns or medium.columns >= _WIDE
+    boots = _BOOTS if wide and any(client.reports_boots for client in clients) else ()
+    headings = ("Name", "Enabled", "Time left", "Last check", *boots, "What is wrong")
     rows = [[Cell(text, "heading") for text in headings]]
-    rows += [_row(client, now, cut(printable(client.short_name), medium)) for client in clients]
+    for client in clients:
+        *cells, wrong = _row(client, now, cut(printable(client.short_name), medium))
+        rows.append([*cells, *(_dates(client, now) if boots else ()), wrong])
     yield from layout(rows, medium)
-    wrong = sum(bool(row[-1].text) for row in rows[1:])
+    faults = sum(bool(row[-1].text) for row in rows[1:])
     number = f"{len(clients)} client{'' if len(clients) == 1 else 's'}"
-    verdict = f"something is wrong with {wrong}" if wrong else "all is well"
+    verdict = f"something is wrong with {faults}" if faults else "all is well"
     yield medium.paint(f"{number}; {verdict}" if clients else "no clients", "label")
+
+
+def _dates(client: Client, now: datetime) -> list[Cell]:
+    """The last boot and the last rehearsal; empty where the server reports none."""
+    never = "never" if client.reports_boots else ""
+    dates = (client.last_secret_sent, client.last_rehearsed)
+    return [Cell(ago(date, now) if date else never) for date in dates]
 
 
 def _row(client: Client, now: datetime, name: str) -> list[Cell]:

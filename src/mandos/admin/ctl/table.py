@@ -26,9 +26,11 @@ REFERENCE = (
     "LastApprovalRequest", "ApprovalDelay", "ApprovalDuration", "Checker", "ExtendedTimeout",
     "Expires", "LastCheckerStatus",
 )  # fmt: skip
-#: The settings beyond the reference's; their columns and keys come last.
-_OURS = tuple(name for name, setting in BY_PROPERTY.items() if not setting.original)
-_KEYS = (*REFERENCE, *_OURS)
+#: When a client last got its secret for a boot, and for a rehearsal of one.
+BOOTS = ("LastSecretSent", "LastRehearsed")
+#: The properties beyond the reference's; their columns and keys come last.
+OURS = (*(name for name, setting in BY_PROPERTY.items() if not setting.original), *BOOTS)
+_KEYS = (*REFERENCE, *OURS)
 #: The headings of the columns.
 HEADINGS = {
     "Name": "Name",
@@ -41,6 +43,8 @@ HEADINGS = {
     "LastApprovalRequest": "Last Approval Request",
     "Expires": "Expires",
     "LastCheckerStatus": "Last Checker Status",
+    "LastSecretSent": "Last Secret Sent",
+    "LastRehearsed": "Last Rehearsed",
     **{name: setting.heading for name, setting in BY_PROPERTY.items()},
 }
 _DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
@@ -50,8 +54,8 @@ _WIDEST = 1000
 
 def verbose(clients: Iterable[Client]) -> tuple[str, ...]:
     """The columns of the verbose table: the reference's, then those of ours that a client has."""
-    present = {one.property_name for client in clients for one in client.settings_beyond()}
-    return (*REFERENCE, *(name for name in _OURS if name in present))
+    present = {name for client in clients for name in OURS if name in client.values}
+    return (*REFERENCE, *(name for name in OURS if name in present))
 
 
 def table(clients: Sequence[Client], names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from mandos.admin.monitor import keys, styles
 from mandos.admin.monitor.cells import fit
-from mandos.admin.monitor.columns import MARK, Columns, longest, row_cells
+from mandos.admin.monitor.columns import MARK, Columns, longest, row_boots, row_cells
 from mandos.admin.monitor.model import WAITING, Model
 from mandos.admin.monitor.row import State
 
@@ -60,7 +60,8 @@ class ClientList(ScrollView, can_focus=True):
     def renew(self) -> None:
         """Draw all that is in sight; the view was arranged."""
         rows = self._model.view.rows
-        self.columns = Columns.within(self.size.width, longest(rows))
+        boots = any(row.client.reports_boots for row in rows)
+        self.columns = Columns.within(self.size.width, longest(rows), boots=boots)
         self.virtual_size = Size(self.size.width, len(rows))
         self._keep_in_sight()
         self.refresh()
@@ -96,7 +97,7 @@ class ClientList(ScrollView, can_focus=True):
         now = self._now()
         style = styles.STATES[row.state(now)]
         cells = row_cells(row, now)
-        text = self.columns.line(MARK if selected else " ", cells)
+        text = self.columns.line(MARK if selected else " ", cells, row_boots(row, now))
         if selected:
             chosen = styles.LOUD if self.has_focus else styles.TITLE
             return styles.strip(self.size.width, [(text, chosen)], chosen)

@@ -57,9 +57,14 @@ class Approval:
 
     def verdict(self, now: datetime) -> bool | None:
         """Return the verdict in force: approved, denied, or None when there is none."""
+        found = self.in_force(now)
+        return None if found is None else found[0]
+
+    def in_force(self, now: datetime) -> tuple[bool, datetime] | None:
+        """Return the verdict in force, and its end; None when there is none."""
         if self._in_force_until is None or now >= self._in_force_until:
             return None
-        return self._approved
+        return self._approved, self._in_force_until
 
     def wait(self, until: datetime) -> Request:
         """Add a request that waits for a verdict until then."""

@@ -391,6 +391,10 @@ class Client:
             return self._refuse(Rejection.TIMED_OUT, now)
         return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
 
+    def verdict(self, now: datetime) -> tuple[bool, datetime] | None:
+        """The verdict in force on all requests, and its end; None when there is none."""
+        return self._approval.in_force(now)
+
     @property
     def _barred(self) -> Rejection | None:
         """The reason for which the client may have nothing, even if its request is approved."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def described(client: Client, now: datetime) -> bytes:
     """Describe a client in UTF-8."""
     life, settings = client.life, client.settings
+    approved, ends = client.verdict(now) or (None, None)
     return json.dumps(
         {
             "name": client.name,
@@ -29,8 +30,11 @@ def described(client: Client, now: datetime) -> bytes:
             "last_check": _seconds(now, life.last_checked_ok),
             "timeout": settings.timeout.total_seconds(),
             "extended_timeout": settings.extended_timeout.total_seconds(),
+            "interval": settings.interval.total_seconds(),
             "approved_by_default": settings.approved_by_default,
             "approval_delay": settings.approval_delay.total_seconds(),
+            "verdict": approved,
+            "verdict_seconds": _seconds(ends, now),
         },
         ensure_ascii=False,
     ).encode()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -198,6 +199,38 @@ def test_columns() -> None:
 
 
 LONG = "x" * 200_000
+
+
+BOOTED = {"LastSecretSent": _date(days=3), "LastRehearsed": _date(minutes=4)}
+
+
+def test_wide_terminal_shows_boots() -> None:
+    """The last boot and the last rehearsal, where the server reports them."""
+    clients = [_client(**BOOTED), _client(LastSecretSent="", LastRehearsed=""), _client()]
+    first, booted, never, silent, _count = screen.summary(clients, NOW, Medium(120))
+    begin, end = first.index("Last boot"), first.index("What is wrong")
+    assert re.split("  +", first[begin:]) == ["Last boot", "Last rehearsal", "What is wrong"]
+    assert re.split("  +", booted[begin:]) == ["3 days ago", "4 min ago"]
+    assert never[begin:end].split() == ["never", "never"]
+    assert silent[begin:end].strip() == ""
+    for narrow in (
+        next(screen.summary(clients, NOW, Medium(119))),
+        next(screen.summary(clients[2:], NOW, Medium(120))),
+    ):
+        assert "Last boot" not in narrow
+
+
+def test_scripts_get_boots_last() -> None:
+    """In the verbose table and the JSON, if the server reports them; never in the short table."""
+    clients = [_client(), _client(**BOOTED)]
+    assert table.verbose(clients) == (*table.REFERENCE, "LastSecretSent", "LastRehearsed")
+    heading, _silent, booted = table.table(clients, table.verbose(clients)).splitlines()
+    assert heading.split("Last Secret Sent")[1].split() == ["Last", "Rehearsed"]
+    assert booted.split()[-2:] == [BOOTED["LastSecretSent"], BOOTED["LastRehearsed"]]
+    shown = list(json.loads(table.dump([clients[1]]))["alpha"].items())
+    assert shown[-2:] == list(BOOTED.items())
+    assert table.verbose(clients[:1]) == table.REFERENCE
+    assert "Secret" not in table.table(clients, table.SHORT)
 
 
 def test_long_name_leaves_room_for_the_others() -> None:

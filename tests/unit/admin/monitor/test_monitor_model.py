@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mandos.admin.client import Client
 from mandos.admin.formatting import printable
 from mandos.admin.monitor.cells import fit, to_left, to_right, wrapped
-from mandos.admin.monitor.columns import Columns, row_cells
+from mandos.admin.monitor.columns import Columns, row_boots, row_cells
 from mandos.admin.monitor.detail_lines import facts
 from mandos.admin.monitor.messages import KEPT, Messages, Weight, said
 from mandos.admin.monitor.model import GATHERING, NO_SERVER, Model
@@ -196,6 +196,33 @@ def test_80_columns_show_everything() -> None:
     columns = Columns.within(80, 40)
     assert (columns.name, columns.note) == (26, 19)
     assert "Last alive" in columns.titles(Order.NAME, backward=False)
+
+
+def test_wide_lists_show_boots() -> None:
+    """The dates of the last boot and rehearsal fit beside all others; narrower lists go without."""
+    shown = [Columns.within(width, 20, boots=True) for width in (97, 98)]
+    assert [columns.boots for columns in shown] == [0, 11]
+    assert [columns.name for columns in shown] == [20, 20]
+    titles = shown[1].titles(Order.NAME, backward=False)
+    assert len(titles) == 98
+    assert "Last boot   Rehearsed  Note" in titles
+    assert Columns.within(200, 20).boots == 0
+
+
+def test_boots_in_the_list() -> None:
+    """A server that reports none leaves the columns empty; one that does says never."""
+    for values, cells in (
+        ({}, ("", "")),
+        ({"LastSecretSent": "", "LastRehearsed": ""}, ("never", "never")),
+        (
+            {"LastSecretSent": date(NOW - 3 * MINUTE), "LastRehearsed": date(NOW - 2 * SECOND)},
+            ("3 min ago", "2 s ago"),
+        ),
+    ):
+        row = ClientRow.of(client("a", **values))
+        assert row_boots(row, NOW) == cells
+        line = Columns.within(120, 20, boots=True).line(" ", row_cells(row, NOW), cells)
+        assert all(cell in line for cell in cells)
 
 
 def test_names_are_sorted_as_people_count() -> None:

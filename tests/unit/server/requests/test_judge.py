@@ -23,6 +23,7 @@ from mandos.server.life.events import Why
 from mandos.server.life.registry import Registry
 from mandos.server.life.sealed_secret import SealedSecret
 from mandos.server.requests import judge as judge_module
+from mandos.server.requests.client_status import described
 from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.peer_identity import PeerIdentity
 from mandos.server.requests.recently_sent import ADDRESSES, RecentlySent
@@ -283,6 +284,19 @@ def test_description_of_a_client() -> None:
     text = world.judge.describe(IDENTITY, PEER)
     assert text is not None
     assert (json.loads(text)["enabled"], json.loads(text)["seconds_left"]) == (False, None)
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_description_has_the_verdict_in_force(*, approved: bool) -> None:
+    """An approval or a denial stands there with its time, and is gone when that is over."""
+    world = _world()
+    now = world.clock.now()
+    world.client.change(now, approval_duration=timedelta(seconds=40))
+    world.client.give_verdict(now, approved=approved)
+    shown = json.loads(described(world.client, now + timedelta(seconds=30)))
+    assert (shown["verdict"], shown["verdict_seconds"]) == (approved, 10)
+    shown = json.loads(described(world.client, now + timedelta(seconds=40)))
+    assert (shown["verdict"], shown["verdict_seconds"]) == (None, None)
 
 
 def test_no_description_of_a_stranger() -> None:
