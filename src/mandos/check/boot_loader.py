@@ -1,19 +1,36 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds the boot loader that starts next."""
+"""Finds the boot loader that starts next: by the firmware's variables, or as the only one there is.
+
+Sources: the UEFI specification, "Boot Manager"; systemd's Boot Loader Interface; bootctl(1).
+"""
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import grub, loader_entries
+from mandos.check import grub, loader_entries, pe_sections, unified_images
 from mandos.check.boot_entry import UnknownBootError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mandos.check.boot_partitions import BootPartitions
+    from mandos.check.efi_variables import BootOption, Variables
+
+_FIRMWARE = "sys/firmware"
+#: The section by which systemd's programs are known, and its beginning in the boot loader.
+_SYSTEMD, _SYSTEMD_BOOT = ".sdmagic", b"#### LoaderInfo: systemd-boot"
+#: A section that grub-mkimage(1) makes.
+_GRUB_MODULES = "mods"
+#: shim starts the program with this name in its own folder.
+_SECOND = "grub{}"
+_SHIM = ("shim", "boot")
+#: Folders of the EFI system partition that GRUB does not use.
+_NOT_GRUB = ("/systemd/", "/efi/linux/")
+#: How a running loader names itself.
+_NAMES = {"systemd-boot": "SYSTEMD_BOOT", "GRUB": "GRUB"}
 
 
 class Loader(Enum):
@@ -21,17 +38,140 @@ class Loader(Enum):
 
     GRUB = auto()
     SYSTEMD_BOOT = auto()
+    #: The firmware starts a unified kernel image by itself.
+    UNIFIED_IMAGE = auto()
 
 
-def next_loader(root: Path, partitions: BootPartitions | None) -> Loader | None:
-    """The boot loader; None if there is none that is known.  Raises UnknownBootError."""
-    installed = [Loader.GRUB] if (root / grub.CONFIGURATION).exists() else []
-    if partitions is not None and _has_menu(partitions):
-        installed.append(Loader.SYSTEMD_BOOT)
-    if len(installed) > 1:
-        raise UnknownBootError("both GRUB and systemd-boot are installed")
-    return installed[0] if installed else None
+class NextLoader(NamedTuple):
+    """A boot loader, or a unified kernel image with its place."""
+
+    kind: Loader
+    program: Path | None = None
+
+
+def next_loader(
+    root: Path, variables: Variables, partitions: BootPartitions | None
+) -> NextLoader | None:
+    """The boot loader; None if there is none that is known.
+
+    Raises UnknownBootError, UnreadableVariableError and DamagedProgramError.
+    """
+    if variables.present():
+        option = _next_option(variables, partitions)
+        found = _of_option(option, partitions) if option is not None else None
+        found = found or _of_running(option, variables, partitions)
+        if found is not None:
+            return found
+    return _only_one(root, partitions)
+
+
+def _next_option(variables: Variables, partitions: BootPartitions | None) -> BootOption | None:
+    """The first program of the firmware's list that is there."""
+    passed: list[str] = []
+    for option in variables.next_options():
+        if not option.path:
+            passed.append(option.title)  # a network card or a whole disk
+        elif _is_elsewhere(option, partitions) and variables.current_option() != option.number:
+            raise UnknownBootError(
+                f"the firmware starts {option.title!r} from another disk (Boot{option.number:04X})"
+            )
+        elif _may_be_there(option, partitions):
+            if passed and variables.current_option() != option.number:
+                raise UnknownBootError(
+                    f"the firmware tries {', '.join(passed)} before {option.title!r}"
+                )
+            return option
+    return None
+
+
+def _is_elsewhere(option: BootOption, partitions: BootPartitions | None) -> bool:
+    known = partitions.identity if partitions is not None else ""
+    return bool(known and option.partition and known != option.partition)
+
+
+def _may_be_there(option: BootOption, partitions: BootPartitions | None) -> bool:
+    """Whether the program exists, as far as can be seen: its partition may not be mounted."""
+    unseen = partitions is None or _is_elsewhere(option, partitions)
+    return unseen or (partitions is not None and _program(option, partitions).is_file())
+
+
+def _program(option: BootOption, partitions: BootPartitions) -> Path:
+    return partitions.esp / option.path.lstrip("/")
+
+
+def _of_option(option: BootOption, partitions: BootPartitions | None) -> NextLoader | None:
+    """The loader that an option starts, by its program; None if that is unknown."""
+    if partitions is None:
+        if any(folder in option.path.lower() for folder in _NOT_GRUB):
+            raise UnknownBootError(
+                f"the firmware starts {option.path}, and no EFI system partition is mounted"
+            )
+        return None
+    if _is_elsewhere(option, partitions):
+        return None
+    program = _program(option, partitions)
+    found = _of_program(program)
+    if found is None and program.name.lower().startswith(_SHIM):
+        for second in program.parent.iterdir():
+            if second.name.lower() == _second_stage(program):
+                return _of_program(second)
+    return found
+
+
+def _second_stage(shim: Path) -> str:
+    """The name of the program that shim starts: grubx64.efi beside shimx64.efi or BOOTX64.EFI."""
+    name = shim.name.lower()
+    return _SECOND.format(name[len(next(word for word in _SHIM if name.startswith(word))) :])
+
+
+def _of_program(program: Path) -> NextLoader | None:
+    sections = {section.name: section for section in pe_sections.sections(program)}
+    if ".linux" in sections:
+        return NextLoader(Loader.UNIFIED_IMAGE, program)
+    if _GRUB_MODULES in sections:
+        return NextLoader(Loader.GRUB)
+    magic = sections.get(_SYSTEMD)
+    if magic is not None and pe_sections.contents(program, magic).startswith(_SYSTEMD_BOOT):
+        return NextLoader(Loader.SYSTEMD_BOOT)
+    return None
+
+
+def _of_running(
+    option: BootOption | None, variables: Variables, partitions: BootPartitions | None
+) -> NextLoader | None:
+    """The loader that started the running system, if the firmware does not start another one."""
+    if option is not None and variables.current_option() != option.number:
+        return None
+    name = variables.loader_text("LoaderInfo")
+    for beginning, kind in _NAMES.items():
+        if name.startswith(beginning):
+            return NextLoader(Loader[kind])
+    image = variables.loader_text("LoaderImageIdentifier").replace("\\", "/").lstrip("/")
+    if variables.loader_text("StubInfo") and not name and image and partitions is not None:
+        return NextLoader(Loader.UNIFIED_IMAGE, partitions.esp / image)
+    return None
+
+
+def _only_one(root: Path, partitions: BootPartitions | None) -> NextLoader | None:
+    """The only boot loader that is installed; a machine without EFI cannot start systemd-boot."""
+    firmware = root / _FIRMWARE
+    without_efi = firmware.is_dir() and not (firmware / "efi").exists()
+    with_grub = (root / grub.CONFIGURATION).exists()
+    with_menu = partitions is not None and _has_menu(partitions)
+    if with_grub and with_menu and not without_efi:
+        raise UnknownBootError(
+            "GRUB and systemd-boot are both installed, and no EFI variable says which one starts",
+            "remove the one that is not used",
+        )
+    if with_grub:
+        return NextLoader(Loader.GRUB)
+    if with_menu and without_efi:
+        raise UnknownBootError(
+            "systemd-boot is installed, and this machine was started without EFI"
+        )
+    return NextLoader(Loader.SYSTEMD_BOOT) if with_menu else None
 
 
 def _has_menu(partitions: BootPartitions) -> bool:
-    return any((place / loader_entries.FOLDER).is_dir() for place in partitions.all())
+    folders = (loader_entries.FOLDER, unified_images.FOLDER)
+    return any((place / folder).is_dir() for place in partitions.all() for folder in folders)

@@ -29,7 +29,8 @@ class MenuEntry(NamedTuple):
 
     ``identity`` is the name of its file without counters.  ``images`` are the initial RAM disks in
     the order in which the kernel unpacks them; a unified kernel image is kernel and image at once.
-    ``tries_left`` is None unless boots of the entry are counted.
+    ``tries_left`` is None unless boots of the entry are counted.  ``problem`` says why the kernel
+    cannot be started.
     """
 
     identity: str
@@ -42,6 +43,7 @@ class MenuEntry(NamedTuple):
     sort_key: str = ""
     machine_id: str = ""
     tries_left: int | None = None
+    problem: str = ""
 
     def bad(self) -> bool:
         """Whether all tries failed: such an entry is the last choice."""

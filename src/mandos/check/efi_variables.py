@@ -74,6 +74,10 @@ class Variables:
         """Whether the firmware starts signed programs only.  Raises UnreadableVariableError."""
         return self._bytes("SecureBoot", _GLOBAL) == b"\x01"
 
+    def current_option(self) -> int | None:
+        """The number of the option that started the running system; None if it is unknown."""
+        return next(iter(self._numbers("BootCurrent")), None)
+
     def next_options(self) -> Iterator[BootOption]:
         """The programs that the firmware tries at the next boot, in order.
 

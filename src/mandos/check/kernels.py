@@ -19,6 +19,7 @@ from mandos.check.boot_entry import Boot, Boots
 from mandos.check.boot_loader import Loader
 from mandos.check.efi_variables import Variables
 from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.systemd_boot import NoEntryError
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
@@ -38,10 +39,14 @@ def boots(root: Path) -> Boots:
     variables = Variables(root / efi_variables.FOLDER)
     try:
         partitions = boot_partitions.find(root)
-        loader = boot_loader.next_loader(root, partitions)
-        if loader is Loader.SYSTEMD_BOOT and partitions is not None:
-            return menu_boots.boots(systemd_boot.read(partitions, variables))
+        loader = boot_loader.next_loader(root, variables, partitions)
+        if loader is not None and loader.program is not None and partitions is not None:
+            return menu_boots.started_by_firmware(partitions, loader.program)
+        if loader is not None and loader.kind is Loader.SYSTEMD_BOOT and partitions is not None:
+            return menu_boots.boots(systemd_boot.read(partitions, variables), "systemd-boot")
         entry = grub.next_boot(root)
+    except NoEntryError as error:
+        return menu_boots.no_entry(error)
     except MandosError as error:
         return _assumed(installed, str(error))
     if entry is None:

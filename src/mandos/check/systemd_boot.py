@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import boot_menu, loader_entries
+from mandos.check import boot_menu, loader_entries, unified_images
 from mandos.check.boot_entry import UnknownBootError
 from mandos.check.efi_variables import UnreadableVariableError
+from mandos.check.pe_sections import DamagedProgramError
+from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mandos.check.boot_menu import MenuEntry
     from mandos.check.boot_partitions import BootPartitions
@@ -32,25 +35,33 @@ _UNSUPPORTED = re.compile(r"\[[!^]|\[:")
 _AUTOMATIC = "auto-"
 
 
+class NoEntryError(MandosError):
+    """The menu has no entry that starts Linux; ``problems`` says why entries do not count."""
+
+    def __init__(self, message: str, problems: Sequence[str]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
 class Menu(NamedTuple):
     """What systemd-boot starts: ``chosen``, and all entries in the menu's order.
 
     ``unmatched`` is a name or pattern that should choose the entry, and names none that there is.
-    ``waits`` says that the menu waits for a key.  ``hidden`` are entries without their kernel,
-    which systemd-boot does not show.
+    ``waits`` says that the menu waits for a key.  ``hidden`` says of entries that
+    systemd-boot does not show what is wrong with them.
     """
 
     chosen: MenuEntry
     entries: list[MenuEntry]
     unmatched: str = ""
     waits: bool = False
-    hidden: tuple[MenuEntry, ...] = ()
+    hidden: Sequence[str] = ()
 
 
 def read(partitions: BootPartitions, variables: Variables) -> Menu:
     """The menu of these partitions; raises UnknownBootError."""
     try:
-        found = [entry for place in partitions.all() for entry in loader_entries.read_folder(place)]
+        found, problems = _entries(partitions, variables)
         settings = dict(_settings(partitions))
         wanted = _wanted(settings.get("default", ""), variables)
         waits = _timeout(settings.get("timeout", ""), variables) == _FOREVER
@@ -58,12 +69,47 @@ def read(partitions: BootPartitions, variables: Variables) -> Menu:
         raise UnknownBootError(f"{error.filename} cannot be read: {error.strerror}") from error
     except UnreadableVariableError as error:
         raise UnknownBootError(str(error)) from error
-    hidden = tuple(entry for entry in found if not entry.kernel.is_file())
-    entries = boot_menu.in_order(entry for entry in found if entry not in hidden)
+    for entry in found:
+        if not entry.kernel.is_file():
+            problems.append(f"{entry.file} names {entry.kernel}, which does not exist")
+    entries = boot_menu.in_order(entry for entry in found if entry.kernel.is_file())
     if not entries:
         places = " and ".join(str(path) for path in partitions.all())
-        raise UnknownBootError(f"systemd-boot has no entry for Linux on {places}")
-    return _chosen(entries, wanted)._replace(waits=waits, hidden=hidden)
+        raise NoEntryError(f"systemd-boot has no entry for Linux on {places}", problems)
+    return _chosen(entries, wanted)._replace(waits=waits, hidden=problems)
+
+
+def _entries(partitions: BootPartitions, variables: Variables) -> tuple[list[MenuEntry], list[str]]:
+    """All entries of both types, and the problems of files that are none."""
+    entries: list[MenuEntry] = []
+    problems: list[str] = []
+    for place in partitions.all():
+        simple = loader_entries.read_folder(place)
+        entries += (_with_unified_image(entry, place, variables) for entry in simple)
+        unified = unified_images.read_folder(place)
+        entries += unified.entries
+        problems += unified.problems
+    return entries, problems
+
+
+def _with_unified_image(entry: MenuEntry, place: Path, variables: Variables) -> MenuEntry:
+    """An entry of type #1, with initial RAM disk and words of the unified image that it starts.
+
+    The entry's options replace the words in the image, unless secure boot is on: systemd-stub(7).
+    """
+    try:
+        if not entry.kernel.is_file() or not unified_images.is_program(entry.kernel):
+            return entry
+        image = unified_images.read(entry.kernel)
+        if image is None:
+            return entry
+        words = unified_images.entry_of(place, image).words
+        if entry.words and not (".cmdline" in image.sections and variables.secure_boot()):
+            words = (*entry.words, *unified_images.addon_words(place, image))
+    except DamagedProgramError as error:
+        return entry._replace(problem=str(error))
+    images = (image.path,) if ".initrd" in image.sections else ()
+    return entry._replace(images=images, words=words)
 
 
 def _settings(partitions: BootPartitions) -> list[tuple[str, str]]:

@@ -226,11 +226,14 @@ def test_entries_for_others_are_no_entries(esp: Partition) -> None:
     assert _next(esp).name == "6.1.0-25"
 
 
-def test_empty_menu_is_not_sure(tmp_path: Path) -> None:
-    """systemd-boot is there, and has nothing to start."""
-    esp = Partition(tmp_path)
+def test_empty_menu_is_broken(esp: Partition) -> None:
+    """systemd-boot is there, and has nothing to start: the finding says why."""
+    for kernel in esp.path.glob(f"{MACHINE}/*/linux"):
+        kernel.unlink()
     found = boots(esp.root)
-    assert (found.next, _verdicts(found)) == (None, [Verdict.NOT_SURE])
+    assert (found.next, _verdicts(found)) == (None, [Verdict.BROKEN])
+    assert "6.1.0-9/linux, which does not exist" in found.findings[0].text
+    assert "kernel-install add" in found.findings[0].cure
 
 
 @pytest.mark.parametrize(
