@@ -104,6 +104,8 @@ class Variables:
             raise UnreadableVariableError(f"the EFI variable {name} is damaged")
         attributes, size = _OPTION.unpack_from(data)
         title, rest = _first_text(data[_OPTION.size :], name)
+        if len(rest) < size:
+            raise UnreadableVariableError(f"the EFI variable {name} is damaged")
         path, partition = _of_device_path(rest[:size], name)
         return BootOption(number, title, bool(attributes & _ACTIVE), path, partition)
 

@@ -214,6 +214,13 @@ def reference_tree(packages: Path, suite: str = SUITE) -> Path:
     return _tree("reference", suite, wanted)
 
 
+def loader_tree(suite: str = SUITE) -> Path:
+    """A system with boot loaders and the tools that fill their partitions; none is installed."""
+    ukify = () if suite == "bookworm" else ("systemd-ukify",)
+    boot = ("systemd", "systemd-boot", "systemd-boot-efi", *ukify)
+    return _tree("loader", suite, (*boot, "binutils", "grub-efi-amd64-bin", "shim-unsigned"))
+
+
 def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
     words = repr((_FORMAT, suite, include, download))
     key = hashlib.sha256(words.encode()).hexdigest()[:12]
