@@ -60,6 +60,8 @@ class Boot(NamedTuple):
         cure = finding.cure.replace(GRUB_COMMAND_LINE, self.command_line)
         if self.renewal and "update-initramfs" in cure:
             cure = f"{cure}, then {self.renewal}"
+        elif self.renewal and "chmod 600" in cure:  # the partition has no permissions
+            cure = "add umask=0077 to the options of its file system in /etc/fstab, and reboot"
         subject = finding.subject
         if self.entry and subject == self.name:
             subject = f"{self.name} ({self.entry})"

@@ -7,6 +7,7 @@ Sources: the UEFI specification, "Boot Manager"; systemd's Boot Loader Interface
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from mandos.check import grub, loader_entries, pe_sections, unified_images
 from mandos.check.boot_entry import UnknownBootError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mandos.check.boot_partitions import BootPartitions
@@ -29,6 +31,8 @@ _SECOND = "grub{}"
 _SHIM = ("shim", "boot")
 #: Folders of the EFI system partition that GRUB does not use.
 _NOT_GRUB = ("/systemd/", "/efi/linux/")
+#: The folder and the names of programs on disks without an entry: UEFI specification, 3.5.1.1.
+_REMOVABLE, _REMOVABLE_NAME = "EFI/BOOT", re.compile(r"boot(x64|ia32|aa64|arm|riscv64)\.efi")
 #: How a running loader names itself.
 _NAMES = {"systemd-boot": "SYSTEMD_BOOT", "GRUB": "GRUB"}
 
@@ -66,33 +70,33 @@ def next_loader(
 
 
 def _next_option(variables: Variables, partitions: BootPartitions | None) -> BootOption | None:
-    """The first program of the firmware's list that is there."""
+    """The first program of the firmware's list that is there, or that started this system.
+
+    Raises UnknownBootError if something else is tried before it.
+    """
     passed: list[str] = []
+    current = variables.current_option()
     for option in variables.next_options():
-        if not option.path:
-            passed.append(option.title)  # a network card or a whole disk
-        elif _is_elsewhere(option, partitions) and variables.current_option() != option.number:
-            raise UnknownBootError(
-                f"the firmware starts {option.title!r} from another disk (Boot{option.number:04X})"
-            )
-        elif _may_be_there(option, partitions):
-            if passed and variables.current_option() != option.number:
-                raise UnknownBootError(
-                    f"the firmware tries {', '.join(passed)} before {option.title!r}"
-                )
-            return option
-    return None
+        if option.number == current:
+            return option  # those before it failed at the last boot, too
+        if not option.path or _is_elsewhere(option, partitions):
+            passed.append(repr(option.title))
+        elif partitions is None or _program(option, partitions).is_file():
+            return _first_of(passed, option)
+    return _first_of(passed, None)
+
+
+def _first_of(passed: Sequence[str], option: BootOption | None) -> BootOption | None:
+    if passed:
+        raise UnknownBootError(
+            f"the firmware tries {', '.join(passed)} first, which is the network or another disk"
+        )
+    return option
 
 
 def _is_elsewhere(option: BootOption, partitions: BootPartitions | None) -> bool:
     known = partitions.identity if partitions is not None else ""
     return bool(known and option.partition and known != option.partition)
-
-
-def _may_be_there(option: BootOption, partitions: BootPartitions | None) -> bool:
-    """Whether the program exists, as far as can be seen: its partition may not be mounted."""
-    unseen = partitions is None or _is_elsewhere(option, partitions)
-    return unseen or (partitions is not None and _program(option, partitions).is_file())
 
 
 def _program(option: BootOption, partitions: BootPartitions) -> Path:
@@ -109,13 +113,23 @@ def _of_option(option: BootOption, partitions: BootPartitions | None) -> NextLoa
         return None
     if _is_elsewhere(option, partitions):
         return None
-    program = _program(option, partitions)
+    program = _program(option, partitions) if option.path else _fallback(partitions)
+    if program is None or not program.is_file():
+        return None
     found = _of_program(program)
     if found is None and program.name.lower().startswith(_SHIM):
         for second in program.parent.iterdir():
             if second.name.lower() == _second_stage(program):
                 return _of_program(second)
     return found
+
+
+def _fallback(partitions: BootPartitions) -> Path | None:
+    """The program that the firmware starts from a disk without an entry of its own."""
+    folder = partitions.esp / _REMOVABLE
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    found = [file for file in files if _REMOVABLE_NAME.fullmatch(file.name.lower())]
+    return found[0] if len(found) == 1 else None
 
 
 def _second_stage(shim: Path) -> str:

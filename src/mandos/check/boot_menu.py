@@ -75,18 +75,18 @@ def first_match(entries: Sequence[MenuEntry], pattern: str) -> MenuEntry | None:
 
 
 def _compare(one: MenuEntry, other: MenuEntry) -> int:
+    """Names are compared with their suffixes, as by systemd-boot, other than in the specification.
+
+    So "a-6.1.conf" comes before "a-6.1-2.conf".
+    """
     return (
         one.bad() - other.bad()
         or (not one.sort_key) - (not other.sort_key)
         or (_by_key(one, other) if one.sort_key else 0)
-        or -version_order.compare(_stem(one.identity), _stem(other.identity))
+        or -version_order.compare(one.identity, other.identity)
     )
 
 
 def _by_key(one: MenuEntry, other: MenuEntry) -> int:
     left, right = (one.sort_key, one.machine_id), (other.sort_key, other.machine_id)
     return (left > right) - (left < right) or -version_order.compare(one.version, other.version)
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]

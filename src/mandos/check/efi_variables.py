@@ -27,6 +27,8 @@ _ATTRIBUTES = 4
 #: A load option's attributes, and the size of its device path; then come its title and the path.
 _OPTION = struct.Struct("<IH")
 _ACTIVE = 0x1
+#: Bits for the category: options of others than that of boots, 0, start only when they are chosen.
+_CATEGORY = 0x1F00
 #: Each node of a device path: type, subtype, and size with these four bytes.
 _NODE = struct.Struct("<BBH")
 _HARD_DRIVE, _FILE = (4, 1), (4, 4)
@@ -41,8 +43,9 @@ class UnreadableVariableError(MandosError):
 class BootOption(NamedTuple):
     """One program that the firmware can start.
 
+    ``active`` says that it starts without being chosen.
     ``path`` is that of the program with slashes, below the partition whose GUID is ``partition``;
-    both are empty if the option names no file, as for a network card.
+    both are empty if the option names no file, as for a network card or a whole disk.
     """
 
     number: int
@@ -107,7 +110,8 @@ class Variables:
         if len(rest) < size:
             raise UnreadableVariableError(f"the EFI variable {name} is damaged")
         path, partition = _of_device_path(rest[:size], name)
-        return BootOption(number, title, bool(attributes & _ACTIVE), path, partition)
+        active = attributes & (_ACTIVE | _CATEGORY) == _ACTIVE
+        return BootOption(number, title, active, path, partition)
 
     def _bytes(self, name: str, vendor: str) -> bytes | None:
         """The value of a variable; None if it is not set."""

@@ -48,7 +48,7 @@ def boots(root: Path) -> Boots:
     except NoEntryError as error:
         return menu_boots.no_entry(error)
     except MandosError as error:
-        return _assumed(installed, str(error))
+        return _assumed(installed, str(error), error.hint or "")
     if entry is None:
         return _assumed(installed, "no boot loader was found whose configuration can be read")
     return _of_grub(root, entry, installed)
@@ -68,12 +68,12 @@ def _of_grub(root: Path, entry: BootEntry, installed: list[Boot]) -> Boots:
     return Boots(chosen, others, [Finding(Link.BOOT_LOADER, Verdict.OK, text)])
 
 
-def _assumed(installed: list[Boot], why: str) -> Boots:
+def _assumed(installed: list[Boot], why: str, cure: str = "") -> Boots:
     """Without the boot loader's word the newest kernel is the most probable one."""
     if not installed:
         finding = Finding(
             Link.BOOT_LOADER, Verdict.NOT_SURE, f"{why}, and /boot has no kernel",
-            meaning="it is unknown what this machine boots",
+            meaning="it is unknown what this machine boots", cure=cure,
         )  # fmt: skip
         return Boots(None, [], [finding])
     newest, *others = installed
@@ -81,6 +81,7 @@ def _assumed(installed: list[Boot], why: str) -> Boots:
         Link.BOOT_LOADER, Verdict.NOT_SURE, why,
         meaning=f"the check goes on with the newest kernel, {newest.name}; another one, or another"
         " kernel command line, may be booted",
+        cure=cure,
     )  # fmt: skip
     return Boots(newest, others, [finding])
 

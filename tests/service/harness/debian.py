@@ -215,10 +215,14 @@ def reference_tree(packages: Path, suite: str = SUITE) -> Path:
 
 
 def loader_tree(suite: str = SUITE) -> Path:
-    """A system with boot loaders and the tools that fill their partitions; none is installed."""
+    """A system with boot loaders and the tools that fill their partitions; none is installed.
+
+    apt has a kernel.
+    """
     ukify = () if suite == "bookworm" else ("systemd-ukify",)
     boot = ("systemd", "systemd-boot", "systemd-boot-efi", *ukify)
-    return _tree("loader", suite, (*boot, "binutils", "grub-efi-amd64-bin", "shim-unsigned"))
+    include = (*boot, "binutils", "grub-efi-amd64-bin", "shim-unsigned")
+    return _tree("loader", suite, include, ("linux-image-cloud-amd64",))
 
 
 def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:

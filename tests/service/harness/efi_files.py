@@ -23,7 +23,8 @@ def program(*sections: tuple[str, bytes]) -> bytes:
     head = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", header)
     head = head.ljust(header, b"\0") + b"PE\0\0"
     head += struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, optional, 0x22)
-    head += b"\x0b\x02".ljust(optional, b"\0")
+    head += b"\x0b\x02".ljust(68, b"\0") + b"\x0a\0".ljust(40, b"\0")  # PE32+, for EFI
+    head += struct.pack("<I", 16).ljust(132, b"\0")  # its sixteen directories, all empty
     place = -(-(len(head) + 40 * len(sections)) // alignment) * alignment
     rows, bodies = b"", b""
     for number, (name, data) in enumerate(sections):
@@ -36,12 +37,15 @@ def program(*sections: tuple[str, bytes]) -> bytes:
 
 
 def image(
-    *more: tuple[str, bytes], words: str = "root=/dev/x ro", release: str = "6.12.1-amd64"
+    *more: tuple[str, bytes],
+    words: str = "root=/dev/x ro",
+    release: str = "6.12.1-amd64",
+    system: str = OS_RELEASE,
 ) -> bytes:
     """A unified kernel image whose initial RAM disk is no archive."""
     return program(
         (".text", b"stub"),
-        (".osrel", OS_RELEASE.encode()),
+        (".osrel", system.encode()),
         (".cmdline", words.encode()),
         (".uname", release.encode()),
         (".linux", b"kernel"),
@@ -68,7 +72,13 @@ def set_numbers(root: Path, name: str, *numbers: int) -> None:
 
 
 def set_option(
-    root: Path, number: int, path: str, *, active: bool = True, partition: str = ""
+    root: Path,
+    number: int,
+    path: str,
+    *,
+    active: bool = True,
+    category: int = 0,
+    partition: str = "",
 ) -> None:
     """Set a load option: a partition and a file on it; without a path it is a network card."""
     nodes = b""
@@ -82,5 +92,5 @@ def set_option(
         nodes += struct.pack("<BBH32sB", 3, 11, 37, b"\x52\x54" * 16, 1)
     nodes += struct.pack("<BBH", 0x7F, 0xFF, 4)
     title = f"option {number}\0".encode("utf-16-le")
-    data = struct.pack("<IH", int(active), len(nodes)) + title + nodes + b"more data"
+    data = struct.pack("<IH", active | category << 8, len(nodes)) + title + nodes + b"more data"
     set_variable(root, f"Boot{number:04X}", data)

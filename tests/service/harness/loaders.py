@@ -40,7 +40,7 @@ for root in "$2"/*; do
     mount --bind "$root/out" out
     SYSTEMD_RELAX_ESP_CHECKS=1 SYSTEMD_ESP_PATH=/efi chroot . sh -euc "$3"
     rm -rf "$root/efi"
-    cp -a efi "$root/efi"
+    cp -a efi "$root/"
     umount out sys efi
 done
 """

@@ -129,9 +129,28 @@ def test_options_that_are_switched_off(root: Path) -> None:
 def test_network_card_before_the_disk(root: Path) -> None:
     """It may boot anything, unless the running system came from behind it in the order."""
     set_numbers(root, "BootOrder", CARD, SD)
-    with pytest.raises(UnknownBootError, match="tries option 5 before 'option 1'"):
+    with pytest.raises(UnknownBootError, match="tries 'option 5' first"):
         _next(root)
     set_numbers(root, "BootCurrent", SD)
+    assert getattr(_next(root), "kind", None) is Loader.SYSTEMD_BOOT
+
+
+def test_whole_disk_that_started_the_system(root: Path) -> None:
+    """The firmware has no entry for a program: it starts the one for removable disks."""
+    set_numbers(root, "BootOrder", CARD, SHIMMED)
+    set_numbers(root, "BootCurrent", CARD)
+    assert getattr(_next(root), "kind", None) is Loader.SYSTEMD_BOOT
+    (root / "efi/EFI/BOOT/BOOTX64.EFI").write_bytes(GRUB)
+    assert getattr(_next(root), "kind", None) is Loader.GRUB
+    (root / "efi/EFI/BOOT/BOOTX64.EFI").unlink()
+    set_text(root, "LoaderInfo", "systemd-boot 257")
+    assert getattr(_next(root), "kind", None) is Loader.SYSTEMD_BOOT
+
+
+def test_programs_of_the_firmware(root: Path) -> None:
+    """Its set-up stands in the order, too, and starts only when a person chooses it."""
+    set_option(root, CARD, "", category=1)
+    set_numbers(root, "BootOrder", CARD, SD)
     assert getattr(_next(root), "kind", None) is Loader.SYSTEMD_BOOT
 
 
@@ -139,7 +158,9 @@ def test_program_on_another_disk(root: Path) -> None:
     """It may be another system, unless the running one was started by it."""
     set_option(root, SD, PATHS[SD], partition=OTHERS)
     set_numbers(root, "BootOrder", SD)
-    with pytest.raises(UnknownBootError, match="from another disk"):
+    with pytest.raises(
+        UnknownBootError, match="tries 'option 1' first, which is the network or an"
+    ):
         _next(root, OURS)
     set_numbers(root, "BootCurrent", SD)
     set_text(root, "LoaderInfo", "systemd-boot 257.9-1~deb13u1")
@@ -191,6 +212,7 @@ def test_both_loaders_and_no_variable(root: Path) -> None:
     found = boots(root)
     assert [finding.verdict for finding in found.findings] == [Verdict.NOT_SURE]
     assert "GRUB and systemd-boot are both installed" in found.findings[0].text
+    assert found.findings[0].cure == "remove the one that is not used"
     assert found.next is not None
 
 

@@ -190,6 +190,15 @@ def test_sort_keys_come_before_versions(esp: Partition) -> None:
     assert _next(esp).name == "5.0"
 
 
+def test_suffix_counts_in_the_order(esp: Partition) -> None:
+    """The shorter name comes first, as systemd-boot has it."""
+    esp.entry("z-6.1-2.conf", "1", sort_key="a")
+    esp.entry("z-6.1.conf", "1", sort_key="a")
+    found = boots(esp.root)
+    assert found.next is not None
+    assert found.others[0].entry == "z-6.1-2.conf"
+
+
 def test_menu_that_waits_for_a_key(esp: Partition) -> None:
     """No person is there to press one."""
     esp.settings("timeout menu-force")

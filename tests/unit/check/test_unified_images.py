@@ -63,6 +63,8 @@ def test_cures_are_those_of_images(tmp_path: Path, folder: Path) -> None:
     made_anew = "run kernel-install add 6.12.1-amd64 /boot/vmlinuz-6.12.1-amd64"
     cure = "run update-initramfs -u -k 6.12.1-amd64"
     finding = Finding(Link.KEYS, Verdict.BROKEN, "other keys", cure=cure)
+    chmod = finding._replace(cure="run chown root: /efi/x && chmod 600 /efi/x")
+    assert "umask=0077" in found.next.fitted(chmod).cure
     assert found.next.fitted(finding).cure == f"{cure}, then {made_anew}"
     cure = "correct ip= in /etc/default/grub, then run update-grub"
     fitted = found.next.fitted(finding._replace(cure=cure))
