@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.debian import loader_tree
 from harness.efi_files import image, set_numbers, set_option, set_text
-from harness.loaders import Firmware, in_each, why_no_firmware, why_no_loaders
+from harness.loaders import Firmware, Kernel, in_each, why_no_firmware, why_no_loaders
 from mandos.check import boot_loader, boot_partitions, systemd_boot, unified_images
 from mandos.check.boot_loader import Loader
 from mandos.check.efi_variables import FOLDER, Variables
@@ -242,27 +241,33 @@ def test_programs_that_boot_loaders_install(suite: str, tmp_path: Path) -> None:
         assert found.kind is kind, path
 
 
+#: Words for the kernel: to print its first lines, or to leave the console to the first program.
+EARLY, QUIET = "earlyprintk=ttyS0 console=ttyS0", "console=ttyS0 quiet"
+
+
 class Booted:
     """A machine that systemd-boot really starts; each entry has its own word for the kernel."""
 
-    def __init__(self, root: Path, kernel: bytes) -> None:
+    def __init__(self, root: Path, kernel: Kernel) -> None:
         self.root = root
         self.esp = root / "efi"
         (self.esp / "EFI" / "BOOT").mkdir(parents=True)
         loader = loader_tree("trixie") / "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
         (self.esp / "EFI/BOOT/BOOTX64.EFI").write_bytes(loader.read_bytes())
-        (self.esp / "kernel").write_bytes(kernel)
-        (self.esp / "initrd").write_bytes(b"")
+        (self.esp / "kernel").write_bytes(kernel.image)
+        (self.esp / "initrd").write_bytes(kernel.printer())
         self.firmware = Firmware(root)
 
-    def entry(self, name: str, *rows: str, program: str = "linux /kernel") -> None:
+    def entry(
+        self, name: str, *rows: str, program: str = "linux /kernel", console: str = EARLY
+    ) -> None:
         """An entry of type #1 with the word entry=NAME."""
-        options = f"options {CONSOLE} entry={name}"
+        options = f"options {console} entry={name}"
         _entry(self.esp, f"{name}.conf", (program, options, *rows))
 
-    def unified(self, name: str, *options: str) -> None:
+    def unified(self, name: str, *options: str, console: str = EARLY) -> None:
         """A unified image, or an addon, made by ukify, with the word image=NAME."""
-        words = f"{CONSOLE} image={name}"
+        words = f"{console} image={name}"
         script = f"ukify build {' '.join(options)} --cmdline='{words}' --output=/efi/{name}"
         (self.root.parent / "roots").mkdir(exist_ok=True)
         link = self.root.parent / "roots" / "machine"
@@ -276,7 +281,6 @@ class Booted:
         (self.esp / "loader" / "loader.conf").write_text(text, encoding="ascii")
 
 
-CONSOLE = "earlyprintk=ttyS0 console=ttyS0"
 NEW, OLD = ("version 6.1.0-25",), ("version 6.1.0-9",)
 KEY = "sort-key debian"
 KERNEL = "--linux=/efi/kernel --os-release='ID=debian'"
@@ -354,13 +358,7 @@ def booted(tmp_path: Path) -> Booted:
     """A machine with a real kernel."""
     if (reason := why_no_loaders() or why_no_firmware()) is not None:
         pytest.skip(reason)
-    archives = loader_tree("trixie") / "var/cache/apt/archives"
-    package = next(archives.glob("linux-image-[0-9]*.deb"))
-    command = (
-        f"dpkg-deb --fsys-tarfile {package} | tar --extract --to-stdout --wildcards '*/vmlinuz-*'"
-    )
-    kernel = subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout
-    return Booted(tmp_path / "machine", kernel)
+    return Booted(tmp_path / "machine", Kernel(tmp_path / "kernel"))
 
 
 def _ours(words: Sequence[str]) -> list[str]:
@@ -382,15 +380,36 @@ def test_systemd_boot_starts_the_same(booted: Booted, case: Callable[[Booted], N
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_entry_of_the_last_boot(booted: Booted) -> None:
-    """With @saved it is started again, although bootctl shows another one."""
+def test_variables_of_a_real_machine(booted: Booted) -> None:
+    """With @saved the entry of the last boot is started again, although a newer one is there.
+
+    The firmware has no entry for a program: it starts the one for removable disks, behind a drive
+    without a disk and its own set-up.
+    """
     booted.settings("default @saved\n")
-    booted.entry("old", *OLD, KEY)
-    assert _ours(booted.firmware.boot(booted.esp)) == ["entry=old"]
+    booted.entry("old", *OLD, KEY, "initrd /initrd", console=QUIET)
+    booted.firmware.variables(booted.esp, booted.root / FOLDER)
     booted.entry("new", *NEW, KEY)
-    set_text(booted.root, "LoaderInfo", "systemd-boot 257")
-    set_text(booted.root, "LoaderEntryLastBooted", "old.conf")  # the firmware has it by now
+    (booted.esp / "loader/entries/old.conf").write_text(
+        (booted.esp / "loader/entries/old.conf").read_text().replace(QUIET, EARLY)
+    )
     found = boots(booted.root)
-    assert found.next is not None
+    assert found.next is not None, found.findings
+    assert [finding.verdict for finding in found.findings] == [Verdict.OK]
     assert _ours(found.next.words or ()) == ["entry=old"]
     assert _ours(booted.firmware.boot(booted.esp)) == ["entry=old"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_image_that_the_firmware_starts(booted: Booted) -> None:
+    """A unified image in the place of a boot loader is the next boot, with or without a menu."""
+    kernel = f"{KERNEL} --initrd=/efi/initrd"
+    booted.unified("EFI/BOOT/BOOTX64.EFI", kernel, console=QUIET)
+    booted.entry("other", *NEW)
+    booted.firmware.variables(booted.esp, booted.root / FOLDER)
+    found = boots(booted.root)
+    assert found.next is not None, found.findings
+    assert found.findings[0].text.startswith("EFI firmware: ")
+    assert _ours(found.next.words or ()) == ["image=EFI/BOOT/BOOTX64.EFI"]
+    assert Variables(booted.root / FOLDER).loader_text("StubInfo").startswith("systemd-stub")

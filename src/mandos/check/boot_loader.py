@@ -77,13 +77,21 @@ def _next_option(variables: Variables, partitions: BootPartitions | None) -> Boo
     passed: list[str] = []
     current = variables.current_option()
     for option in variables.next_options():
-        if option.number == current:
+        there = _is_there(option, partitions)
+        if option.number == current and there is not False:
             return option  # those before it failed at the last boot, too
-        if not option.path or _is_elsewhere(option, partitions):
-            passed.append(repr(option.title))
-        elif partitions is None or _program(option, partitions).is_file():
+        if there:
             return _first_of(passed, option)
+        if there is None:
+            passed.append(repr(option.title))
     return _first_of(passed, None)
+
+
+def _is_there(option: BootOption, partitions: BootPartitions | None) -> bool | None:
+    """Whether its program exists; None if it may come from the network or from another disk."""
+    if not option.path or _is_elsewhere(option, partitions):
+        return None
+    return partitions is None or _program(option, partitions).is_file()
 
 
 def _first_of(passed: Sequence[str], option: BootOption | None) -> BootOption | None:

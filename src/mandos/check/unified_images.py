@@ -135,17 +135,13 @@ def addon_words(partition: Path, image: UnifiedImage) -> tuple[str, ...]:
 
 
 def _of_first_profile(sections: list[Section]) -> dict[str, Section]:
-    """The sections before all profiles, replaced by those of the first one, which is the default.
-
-    The first of several sections with one name counts.
-    """
+    """The sections before all profiles, replaced by those of the first one, the default."""
     starts = [place for place, section in enumerate(sections) if section.name == _PROFILE]
     base, profile = sections, sections[:0]
     if starts:
         end = starts[1] if len(starts) > 1 else len(sections)
         base, profile = sections[: starts[0]], sections[starts[0] : end]
-    merged = {section.name: section for section in reversed(base)}
-    return merged | {section.name: section for section in reversed(profile)}
+    return {section.name: section for section in (*base, *profile)}
 
 
 def _os_release(text: str) -> dict[str, str]:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import lzma
 import os
 import re
 import select
@@ -48,6 +50,24 @@ _COMMAND_LINE = re.compile(rb"Command line: ([^\r\n]*)[\r\n]")
 _SECONDS = 240.0  # for a boot up to the kernel's first lines, on a busy machine
 
 
+#: The first program of a system that prints its EFI variables, and ends.
+_PRINTER = """\
+#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox insmod /efivarfs.ko
+/bin/busybox mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+cd /sys/firmware/efi/efivars
+for file in Boot* Loader* Stub* Secure*; do
+    [ ! -e $file ] || echo "VARIABLE $file $(/bin/busybox base64 -w 0 $file) END"
+done
+echo "NO MORE VARIABLES"
+/bin/busybox poweroff -f
+"""
+_VARIABLE = re.compile(rb"VARIABLE (\S+) (\S+) END")
+_NO_MORE = re.compile(rb"NO MORE (VARIABLES)")
+
+
 def in_each(suite: str, roots: Path, script: str) -> None:
     """Run a shell script in a release's system for each machine below a folder.
 
@@ -73,6 +93,39 @@ def why_no_firmware() -> str | None:
     return None if _CODE.exists() else "not installed: ovmf (tools/test-setup does it)"
 
 
+class Kernel:
+    """Debian's kernel for clouds, and a system that prints its EFI variables."""
+
+    def __init__(self, folder: Path) -> None:
+        archives = loader_tree("trixie") / "var/cache/apt/archives"
+        package = next(archives.glob("linux-image-[0-9]*.deb"))
+        unpack = f"dpkg-deb --fsys-tarfile {package} | tar --extract --wildcards"
+        names = "'*/boot/vmlinuz-*' '*/efivarfs.ko.xz'"
+        folder.mkdir()
+        subprocess.run(["sh", "-c", f"{unpack} {names}"], check=True, cwd=folder)
+        self.image = next(folder.glob("boot/vmlinuz-*")).read_bytes()
+        self._module = next(folder.rglob("efivarfs.ko.xz"))
+        self._folder = folder
+
+    def printer(self) -> bytes:
+        """An initial RAM disk that prints the EFI variables."""
+        tree = self._folder / "tree"
+        busybox = shutil.which("busybox")
+        assert busybox is not None
+        listed = subprocess.run(["ldd", busybox], check=False, capture_output=True, text=True)
+        for file in (busybox, *re.findall(r"/\S+", listed.stdout)):
+            target = tree / ("bin/busybox" if file == busybox else file.lstrip("/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+        for name in ("dev", "proc", "sys"):
+            (tree / name).mkdir()
+        (tree / "efivarfs.ko").write_bytes(lzma.decompress(self._module.read_bytes()))
+        (tree / "init").write_text(_PRINTER, encoding="ascii")
+        (tree / "init").chmod(0o755)
+        pack = "find . | cpio --create --format=newc --quiet"
+        return subprocess.run(["sh", "-c", pack], cwd=tree, check=True, capture_output=True).stdout
+
+
 class Firmware:
     """The EFI firmware of one machine: its variables last from boot to boot."""
 
@@ -86,12 +139,23 @@ class Firmware:
         Ends the machine as soon as the kernel has said it.  The firmware and the boot loader write
         to the folder and to the variables.
         """
+        _said, match = self._run(partition, _COMMAND_LINE)
+        return match[1].decode().split()
+
+    def variables(self, partition: Path, folder: Path) -> None:
+        """Boot a system that prints its EFI variables, and write them into a folder."""
+        said, _match = self._run(partition, _NO_MORE)
+        folder.mkdir(parents=True)
+        for name, value in _VARIABLE.findall(said):
+            (folder / name.decode()).write_bytes(base64.b64decode(value))
+
+    def _run(self, partition: Path, until: re.Pattern[bytes]) -> tuple[bytes, re.Match[bytes]]:
         with subprocess.Popen(
             self._command(partition), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as machine:  # fmt: skip
             try:
-                return _first_words(machine)
+                return _wait(machine, until)
             finally:
                 machine.kill()
 
@@ -104,7 +168,10 @@ class Firmware:
         return ("qemu-system-x86_64", *words, *drives)
 
 
-def _first_words(machine: subprocess.Popen[bytes]) -> list[str]:
+def _wait(
+    machine: subprocess.Popen[bytes], until: re.Pattern[bytes]
+) -> tuple[bytes, re.Match[bytes]]:
+    """The output up to a pattern."""
     assert machine.stdout is not None
     said = b""
     deadline = time.monotonic() + _SECONDS
@@ -114,6 +181,6 @@ def _first_words(machine: subprocess.Popen[bytes]) -> list[str]:
         if not piece:
             break
         said += piece
-        if match := _COMMAND_LINE.search(said):
-            return match[1].decode().split()
+        if match := until.search(said):
+            return said, match
     raise AssertionError(f"no kernel was started:\n{said[-3000:].decode(errors='replace')}")

@@ -189,8 +189,27 @@ def test_loader_of_the_running_system(root: Path, variables: dict[str, str], kin
     found = _next(root)
     assert found is not None
     assert found.kind is kind
-    if kind is Loader.UNIFIED_IMAGE:
+    if kind is not Loader.UNIFIED_IMAGE:
+        assert found.program is None
+    else:
         assert found.program == root / "efi/EFI/Linux/debian.efi"
+
+
+def test_unknown_loader_of_the_running_system(root: Path) -> None:
+    """It is none of ours, though it started a unified image."""
+    set_text(root, "LoaderInfo", "rEFInd 0.14.0")
+    set_text(root, "StubInfo", "systemd-stub 257")
+    set_text(root, "LoaderImageIdentifier", r"\EFI\refind\refind_x64.efi")
+    with pytest.raises(UnknownBootError, match="both installed"):
+        _next(root)
+
+
+def test_program_that_is_gone_since_the_last_boot(root: Path) -> None:
+    """The firmware comes to the one behind it."""
+    set_numbers(root, "BootOrder", GONE, SHIMMED)
+    set_numbers(root, "BootCurrent", GONE)
+    set_text(root, "LoaderInfo", "systemd-boot 257")
+    assert getattr(_next(root), "kind", None) is Loader.GRUB
 
 
 def test_running_loader_says_nothing_of_another_one(root: Path) -> None:
@@ -259,6 +278,7 @@ def test_damaged_image_that_the_firmware_starts(root: Path) -> None:
         ("Boot0001", b"\x01\0\0\0\x04\0a\0b\0"),
         ("Boot0001", b"\x01\0\0\0\x08\0a\0\0\0\x04\x04\x00\x00a\0\0\0"),
         ("Boot0001", b"\x01\0\0\0\x08\0a\0\0\0\x04\x04\x99\x00a\0\0\0"),
+        ("Boot0001", b"\x01\0\0\0\x20\0a\0\0\0\x04\x04\x06\x00a\0"),
         ("Boot0001", b"\x01\0\0\0\x06\0a\0\0\0\x04\x04\x06\x00\x00\xd8"),
     ],
 )

@@ -226,12 +226,14 @@ def test_entry_without_its_kernel_is_hidden(esp: Partition) -> None:
 
 
 def test_entries_for_others_are_no_entries(esp: Partition) -> None:
-    """Another architecture, no program, another suffix: all are left out."""
+    """Another architecture, no program, another suffix, a hidden file: all are left out."""
     other = "aa64" if platform.machine() != "aarch64" else "x64"
     esp.entry("debian-8.conf", "8", f"architecture {other}")
     folder = esp.path / "loader" / "entries"
     (folder / "debian-9.conf").write_text("title nothing\n", encoding="utf-8")
     (folder / "debian-9.conf.dpkg-new").write_text("linux /x\nversion 9\n", encoding="utf-8")
+    (folder / ".new.conf").write_text("linux /k\nsort-key a\n", encoding="utf-8")
+    (esp.path / "k").touch()
     assert _next(esp).name == "6.1.0-25"
 
 
@@ -261,6 +263,13 @@ def test_empty_menu_is_broken(esp: Partition) -> None:
             "default debian-6.1.0-25.conf", "6.1.0-9",
         ),
         ({"LoaderEntryLastBooted": "debian-6.1.0-9.conf"}, "", "6.1.0-25"),
+        (
+            {
+                "LoaderEntryLastBooted": "debian-6.1.0-9.conf",
+                "LoaderEntryDefault": "debian-6.1.0-25.conf",
+            },
+            "default @saved", "6.1.0-9",
+        ),
         (
             {"LoaderEntryLastBooted": "debian-6.1.0-25.conf", "LoaderEntryOneShot": "*-9.conf"},
             "default @saved", "6.1.0-9",

@@ -230,6 +230,25 @@ def test_damaged_image_is_hidden(
     assert DAMAGES[damage] in found.findings[1].text
 
 
+def test_image_that_names_no_system_is_hidden(tmp_path: Path, folder: Path) -> None:
+    """As systemd-boot does, which needs a title."""
+    (folder / "a.efi").write_bytes(program((".linux", b"kernel"), (".cmdline", b"x")))
+    (folder / "b.efi").write_bytes(program((".text", b"another program")))
+    (folder / "c.efi").write_bytes(image())
+    found = boots(tmp_path)
+    assert found.next is not None
+    assert found.next.image == folder / "c.efi"
+    assert [finding.verdict for finding in found.findings] == [Verdict.OK, *2 * [Verdict.WARNING]]
+
+
+def test_long_command_line_has_a_limit(tmp_path: Path, folder: Path) -> None:
+    """A section of any size may be called .cmdline."""
+    (folder / "a.efi").write_bytes(image(words="x" * 100_000))
+    found = boots(tmp_path)
+    assert found.next is not None
+    assert found.next.words == ("x" * 65536,)
+
+
 def test_every_cut_is_noticed(tmp_path: Path) -> None:
     """A file that a full disk has cut off anywhere is damaged, and never a crash."""
     whole = image()
