@@ -122,7 +122,7 @@ def _of_option(option: BootOption, partitions: BootPartitions | None) -> NextLoa
     if _is_elsewhere(option, partitions):
         return None
     program = _program(option, partitions) if option.path else _fallback(partitions)
-    if program is None or not program.is_file():
+    if program is None:
         return None
     found = _of_program(program)
     if found is None and program.name.lower().startswith(_SHIM):

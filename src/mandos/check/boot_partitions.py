@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _PLACES = ("efi", "boot", "boot/efi")
 #: Folders that one of the two has.
 _FOLDERS = ("EFI", "loader")
-_ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-_EXTENDED_TYPE = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
+#: Types in partition tables of the kinds GPT and MBR.
+_ESP_TYPES = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef")
+_EXTENDED_TYPES = ("bc13c2ff-59e6-4262-a352-b275fd6f7172", "0xea")
 _TIME = 10.0  # seconds
 
 
@@ -39,43 +40,52 @@ class BootPartitions(NamedTuple):
         return (self.esp,) if self.extended is None else (self.esp, self.extended)
 
 
-def find(root: Path) -> BootPartitions | None:
-    """The partitions of the machine below ``root``; None if no folder looks like one.
+class Partition(NamedTuple):
+    """The type and the GUID of a partition, as the kernel shows them; empty if they are unknown."""
 
-    Partitions are told by their types where the kernel shows them; a folder whose type is unknown,
-    as in a change root, counts only if no other one is known.
-    """
+    kind: str = ""
+    identity: str = ""
+
+
+def find(root: Path) -> BootPartitions | None:
+    """The partitions of the machine below ``root``; None if no folder looks like one."""
     looked = [root / place for place in _PLACES]
-    places = {path: _partition(path) for path in looked if _has_folders(path)}
-    known = [path for path, (kind, _id) in places.items() if kind in (_ESP_TYPE, _EXTENDED_TYPE)]
+    return choose({path: _partition(path) for path in looked if _has_folders(path)})
+
+
+def choose(places: dict[Path, Partition]) -> BootPartitions | None:
+    """Choose among mount points by the types of their partitions; None if none is right.
+
+    A folder whose type is unknown, as in a change root, counts only if no other one is known.
+    """
+    known = [path for path, (kind, _id) in places.items() if kind in _ESP_TYPES + _EXTENDED_TYPES]
     there = known or [path for path, (kind, _id) in places.items() if not kind]
     if not there:
         return None
     esp = next(
-        (path for path in there if places[path][0] == _ESP_TYPE),
+        (path for path in there if places[path].kind in _ESP_TYPES),
         next((path for path in there if (path / "EFI").is_dir()), there[0]),
     )
-    boot = root / "boot"
-    extended = boot if boot in there and boot != esp else None
-    return BootPartitions(esp, extended, places[esp][1])
+    extended = next((path for path in there if path.name == "boot" and path != esp), None)
+    return BootPartitions(esp, extended, places[esp].identity)
 
 
 def _has_folders(path: Path) -> bool:
     return any((path / folder).is_dir() for folder in _FOLDERS)
 
 
-def _partition(path: Path) -> tuple[str, str]:
-    """Type and GUID of the partition that is mounted on a folder; empty if they are unknown."""
+def _partition(path: Path) -> Partition:
+    """The partition that is mounted on a folder."""
     mount = ["findmnt", "--noheadings", "--raw", "--output", "SOURCE", "--mountpoint", str(path)]
     done = process.run(mount, timeout=_TIME)
     sources = [
         line for line in done.stdout.decode(errors="replace").splitlines() if line[:5] == "/dev/"
     ]
     if not sources:
-        return "", ""
+        return Partition()
     look = ["lsblk", "--json", "--nodeps", "--output", "PARTTYPE,PARTUUID", sources[-1]]
     done = process.run(look, timeout=_TIME)
     if done.status:
-        return "", ""
+        return Partition()
     (row,) = json.loads(done.stdout)["blockdevices"]
-    return str(row.get("parttype") or "").lower(), str(row.get("partuuid") or "").lower()
+    return Partition(str(row.get("parttype") or "").lower(), str(row.get("partuuid") or "").lower())

@@ -19,7 +19,7 @@ from harness.efi_files import (
 from mandos.check import boot_loader, boot_partitions
 from mandos.check.boot_entry import UnknownBootError
 from mandos.check.boot_loader import Loader
-from mandos.check.boot_partitions import BootPartitions
+from mandos.check.boot_partitions import BootPartitions, Partition
 from mandos.check.efi_variables import FOLDER, UnreadableVariableError, Variables
 from mandos.check.findings import Verdict
 from mandos.check.kernels import boots
@@ -316,3 +316,39 @@ def test_partition_by_folders(tmp_path: Path) -> None:
     assert boot_partitions.find(tmp_path) == BootPartitions(
         tmp_path / "boot/efi", tmp_path / "boot"
     )
+
+
+ESP_TYPE, EXTENDED_TYPE = (
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "bc13c2ff-59e6-4262-a352-b275fd6f7172",
+)  # fmt: skip
+LINUX_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+
+
+@pytest.mark.parametrize(
+    ("types", "esp", "extended"),
+    [
+        ({"efi": ESP_TYPE, "boot": EXTENDED_TYPE}, "efi", "boot"),
+        ({"boot": ESP_TYPE}, "boot", None),
+        ({"boot": LINUX_TYPE, "boot/efi": ESP_TYPE}, "boot/efi", None),
+        ({"boot": "", "boot/efi": ESP_TYPE}, "boot/efi", None),
+        ({"boot": "", "boot/efi": ""}, "boot/efi", "boot"),
+        ({"boot": "0xea", "boot/efi": "0xef"}, "boot/efi", "boot"),
+        ({"efi": "", "boot": LINUX_TYPE}, "efi", None),
+        ({"boot": LINUX_TYPE}, None, None),
+    ],
+)
+def test_partitions_by_type(
+    tmp_path: Path, types: dict[str, str], esp: str | None, extended: str | None
+) -> None:
+    """A folder on the root file system is none beside a real partition."""
+    if "boot/efi" in types:
+        (tmp_path / "boot/efi/EFI").mkdir(parents=True)
+    found = boot_partitions.choose(
+        {tmp_path / name: Partition(kind, OURS) for name, kind in types.items()}
+    )
+    if esp is None:
+        assert found is None
+    else:
+        assert found == BootPartitions(
+            tmp_path / esp, None if extended is None else tmp_path / extended, OURS
+        )
