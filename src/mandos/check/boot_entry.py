@@ -37,9 +37,9 @@ class Boot(NamedTuple):
 
     ``name`` is its version.  ``image`` is its last initial RAM disk, None where it has none; the
     ones that the kernel unpacks before it are ``earlier``.  ``words`` is its kernel command line,
-    None when it is unknown, as for kernels that are not booted next.  ``entry`` tells two entries
-    with the same kernel apart.  ``command_line`` is the cure of a wrong word, ``renewal`` a command
-    that has to follow when an image was made anew.
+    None when it is unknown, as for kernels that GRUB does not boot next.  ``entry`` tells two
+    entries with the same kernel apart.  ``command_line`` is the cure of a wrong word, ``renewal`` a
+    command that has to follow when an image was made anew.
     """
 
     name: str

@@ -106,7 +106,7 @@ def _others(menu: Menu, first: Boot) -> Iterator[Boot]:
     names = {first.name}
     for entry in menu.entries:
         if entry is not menu.chosen and not entry.problem:
-            boot = boot_of(entry)._replace(words=None)
+            boot = boot_of(entry)
             yield boot._replace(entry=entry.identity) if boot.name in names else boot
             names.add(boot.name)
 

@@ -47,8 +47,8 @@ class Menu(NamedTuple):
     """What systemd-boot starts: ``chosen``, and all entries in the menu's order.
 
     ``unmatched`` is a name or pattern that should choose the entry, and names none that there is.
-    ``waits`` says that the menu waits for a key.  ``hidden`` says of entries that
-    systemd-boot does not show what is wrong with them.
+    ``waits`` says that the menu waits for a key.  ``hidden`` has the reasons for
+    which systemd-boot does not show other entries.
     """
 
     chosen: MenuEntry

@@ -139,6 +139,7 @@ def test_whole_disk_that_started_the_system(root: Path) -> None:
     """The firmware has no entry for a program: it starts the one for removable disks."""
     set_numbers(root, "BootOrder", CARD, SHIMMED)
     set_numbers(root, "BootCurrent", CARD)
+    (root / "efi/EFI/BOOT/fbx64.efi").write_bytes(SHIM)  # stands beside shim
     assert getattr(_next(root), "kind", None) is Loader.SYSTEMD_BOOT
     (root / "efi/EFI/BOOT/BOOTX64.EFI").write_bytes(GRUB)
     assert getattr(_next(root), "kind", None) is Loader.GRUB

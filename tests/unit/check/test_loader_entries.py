@@ -97,6 +97,7 @@ def test_newest_entry_is_next_and_others_are_there(esp: Partition) -> None:
     assert found.next is not None
     assert found.next.name == "6.1.0-25"
     assert [boot.name for boot in found.others] == ["6.1.0-9"]
+    assert found.others[0].words == ("root=/dev/mapper/root", "ro")
     assert _verdicts(found) == [Verdict.OK]
     assert found.findings[0].text == "systemd-boot: Debian, with the kernel 6.1.0-25"
 
