@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from mandos.check.boot_menu import MenuEntry
     from mandos.check.systemd_boot import Menu
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
-SUITES = ("bookworm", "trixie")
+SUITES = ("bookworm", pytest.param("trixie", marks=pytest.mark.slow))
 MENUS = 60
 MACHINES = ("", "4098b3f648d74c13b1f04ccfba7798e8", "0098b3f648d74c13b1f04ccfba7798e8")
 SORT_KEYS = ("", "debian", "Debian", "debian-2", "arch")
@@ -366,7 +366,6 @@ def _ours(words: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_systemd_boot_starts_the_same(booted: Booted, case: Callable[[Booted], None]) -> None:
     """The real loader, on real EFI firmware, starts the entry, with the words, of the check."""
@@ -379,7 +378,6 @@ def test_systemd_boot_starts_the_same(booted: Booted, case: Callable[[Booted], N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_variables_of_a_real_machine(booted: Booted) -> None:
     """With @saved the entry of the last boot is started again, although a newer one is there.
 
@@ -401,7 +399,6 @@ def test_variables_of_a_real_machine(booted: Booted) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_image_that_the_firmware_starts(booted: Booted) -> None:
     """A unified image in the place of a boot loader is the next boot, with or without a menu."""
     kernel = f"{KERNEL} --initrd=/efi/initrd"
