@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.bus import start_system_bus
 from harness.checked import CHECK, IMAGE, KEYS, UUID, Checked, make_checked
+from harness.efi_files import program, set_text
 from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
@@ -23,6 +25,7 @@ from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from harness.initramfs import Maker
     from harness.keys import Credentials
@@ -230,6 +233,109 @@ def test_one_good_server_is_enough(checked: Checked, stack: ExitStack) -> None:
 
 def _on_eth1(host: Host, keys: Credentials) -> Server:
     return start_server(host, ours(), keys.section, zeroconf=True, options=("--interface", "eth1"))
+
+
+ESP = "/boot/efi"
+TYPE_1 = f"""\
+title Debian
+version {VERSION}
+linux /linux
+initrd /microcode
+initrd /initrd
+options root=/dev/mapper/cryptroot ro WORDS
+"""
+#: The partition and the variables of a machine that systemd-boot starts.
+WITH_EFI = f"""
+mkdir -p {ESP}/loader/entries {ESP}/EFI/Linux
+mount -t tmpfs tmpfs /sys/firmware
+mkdir -p /sys/firmware/efi/efivars
+rm /boot/grub/grub.cfg
+cd {ESP}
+: >linux
+echo microcode >kernel && echo kernel | cpio --create --format=newc --quiet >microcode
+chmod 600 microcode
+"""
+WITHOUT_EFI = f"umount /sys/firmware; rm -rf {ESP}"
+
+
+@dataclass
+class WithEfi:
+    """The machine, which systemd-boot starts by an entry of type #1, or by a unified image."""
+
+    checked: Checked
+    unified: bool
+
+    @property
+    def image(self) -> Path:
+        """The file with the initial RAM disk."""
+        name = "EFI/Linux/debian.efi" if self.unified else "initrd"
+        return self.checked.machine.file(f"{ESP}/{name}")
+
+    def fill(self, words: str) -> None:
+        """Make the partition's entry from the image in /boot."""
+        set_text(self.checked.machine.file("/"), "LoaderInfo", "systemd-boot 257.9")
+        initrd = self.checked.machine.file(IMAGE).read_bytes()
+        if self.unified:
+            self.image.write_bytes(
+                program(
+                    (".osrel", b"ID=debian"),
+                    (".cmdline", f"root=/dev/mapper/cryptroot ro {words}".encode()),
+                    (".uname", VERSION.encode()),
+                    (".linux", b"kernel"),
+                    (".initrd", initrd),
+                )
+            )
+        else:
+            entry = self.checked.machine.file(f"{ESP}/loader/entries/debian.conf")
+            entry.write_text(TYPE_1.replace("WORDS", words), encoding="ascii")
+            self.image.write_bytes(initrd)
+        self.image.chmod(0o600)
+
+
+@pytest.fixture(params=["type-1", "unified"])
+def with_efi(checked: Checked, request: pytest.FixtureRequest) -> Iterator[WithEfi]:
+    """The healthy machine with EFI instead of GRUB."""
+    checked.machine.run("sh", "-ec", WITH_EFI)
+    found = WithEfi(checked, unified=request.param == "unified")
+    found.fill("quiet")
+    yield found
+    checked.machine.run("sh", "-ec", WITHOUT_EFI)
+
+
+def test_machine_that_systemd_boot_starts(with_efi: WithEfi) -> None:
+    """It passes, with the image on its partition; that in /boot is of no importance."""
+    with_efi.checked.machine.file(IMAGE).write_bytes(b"no image")
+    with with_efi.checked.serve():
+        status, findings = with_efi.checked.check()
+    assert status == 0, findings
+    assert {finding["verdict"] for finding in findings} == {"ok"}, findings
+    texts = [finding["text"] for finding in findings]
+    assert any(text.startswith("systemd-boot: ") for text in texts), texts
+    name = f"{ESP}/EFI/Linux/debian.efi" if with_efi.unified else f"{ESP}/initrd"
+    assert f"{name} can be unpacked" in texts, texts
+
+
+def test_broken_link_behind_systemd_boot(with_efi: WithEfi) -> None:
+    """Words and keys are those on the partition, and the cures are for systemd-boot."""
+    with_efi.fill("mandos=off")
+    _other_keys(with_efi.checked)
+    with with_efi.checked.serve():
+        status, findings = with_efi.checked.check()
+    assert status == 1, findings
+    assert set(_links(findings, "broken")) == {"boot loader", "keys"}, findings
+    cures = " ".join(finding["cure"] for finding in findings)
+    assert "/etc/kernel/cmdline" in cures
+    assert "/etc/default/grub" not in cures
+    assert f"then run kernel-install add {VERSION} /boot/vmlinuz-{VERSION}" in cures
+
+
+def test_image_on_the_partition_is_damaged(with_efi: WithEfi) -> None:
+    """A full partition cut it off: systemd-boot hides a unified image, or the kernel stops."""
+    with_efi.image.write_bytes(with_efi.image.read_bytes()[:-100_000])
+    with with_efi.checked.serve():
+        status, findings = with_efi.checked.check()
+    link = "boot loader" if with_efi.unified else "initial RAM disk"
+    assert (status, set(_links(findings, "broken"))) == (1, {link}), findings
 
 
 def test_image_that_others_can_read(checked: Checked) -> None:

@@ -53,7 +53,7 @@ class Member(NamedTuple):
 
 
 def unpack(image: Path, folder: Path) -> None:
-    """Write the files of an image into an empty folder; raises ArchiveError.
+    """Write the files of an image into a folder; raises ArchiveError.
 
     Everything belongs to the caller and keeps its permissions; links are made as they are.
     """
@@ -61,6 +61,11 @@ def unpack(image: Path, folder: Path) -> None:
         data = image.read_bytes()
     except OSError as error:
         raise ArchiveError(f"{image} cannot be read: {error.strerror}") from error
+    unpack_data(data, image, folder)
+
+
+def unpack_data(data: bytes, image: Path, folder: Path) -> None:
+    """Write the files of these bytes, which come from ``image``, as ``unpack`` does."""
     linked: dict[tuple[int, int, int], Path] = {}
     try:
         for archive in archives(data):

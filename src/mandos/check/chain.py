@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import section_note
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION, runner_settings
-from mandos.check import archive, disks, image, kernels, network, private_root, servers
+from mandos.check import disks, image, initrd, kernels, network, private_root, servers
 from mandos.check.asking import Asker, Image
-from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.findings import GRUB_COMMAND_LINE, Finding, Link, Verdict
 from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mandos.boot.image.crypttab import CryptDisk
     from mandos.boot.runner.settings import RunnerSettings
-    from mandos.check.kernels import Boot
+    from mandos.check.boot_entry import Boot
     from mandos.check.servers import Server
     from mandos.client.settings import ClientOptions
 
@@ -96,15 +96,15 @@ class Chain:
             others = []
         yield from self._key_files()
         if chosen is not None:
-            yield from self._boot(chosen)
+            yield from map(chosen.fitted, self._boot(chosen))
         for boot in others:
-            for finding in self._image(boot):
+            for finding in map(boot.fitted, self._image(boot)):
                 if finding.verdict is Verdict.BROKEN:
                     meaning = f"if you boot this kernel: {finding.meaning}"
                     yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
                 elif finding.verdict is not Verdict.OK:
                     yield finding
-            shutil.rmtree(self._folder / boot.name, ignore_errors=True)  # it is in memory
+            shutil.rmtree(self._folder / boot.folder(), ignore_errors=True)  # it is in memory
 
     def _key_files(self) -> Iterator[Finding]:
         problems = list(setup_check.key_problems(self._keys))
@@ -129,7 +129,7 @@ class Chain:
             yield Finding(
                 Link.BOOT_LOADER, Verdict.BROKEN, f"the kernel command line has {_OFF}", boot.name,
                 "no Mandos server is asked at boot",
-                "remove the word in /etc/default/grub, then run update-grub",
+                f"remove the word {GRUB_COMMAND_LINE}",
             )  # fmt: skip
         if boot.image is None or not boot.image.exists():
             yield Finding(
@@ -138,10 +138,10 @@ class Chain:
                 f"run update-initramfs -c -k {boot.name}",
             )  # fmt: skip
             return None
-        tree = self._folder / boot.name
+        tree = self._folder / boot.folder()
         tree.mkdir()
         try:
-            archive.unpack(boot.image, tree)
+            initrd.unpack((*boot.earlier, boot.image), tree)
         except MandosError as error:
             shutil.rmtree(tree)
             yield Finding(

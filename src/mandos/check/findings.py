@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: The end of a cure of a wrong word on the kernel command line, for GRUB.
+GRUB_COMMAND_LINE = "in /etc/default/grub, then run update-grub"
 #: Exit statuses of mandos-check besides those of sysexits.h.
 COMES_BACK, STAYS_DOWN, UNSURE = 0, 1, 2
 

@@ -5,12 +5,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from mandos.check import grub
-from mandos.check.boot_entry import UnknownBootError
+from mandos.check import (
+    boot_loader,
+    boot_partitions,
+    efi_variables,
+    grub,
+    menu_boots,
+    systemd_boot,
+)
+from mandos.check.boot_entry import Boot, Boots
+from mandos.check.boot_loader import Loader
+from mandos.check.efi_variables import Variables
 from mandos.check.findings import Finding, Link, Verdict
-from mandos.errors import UsageError
+from mandos.check.systemd_boot import NoEntryError
+from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,46 +33,28 @@ _IMAGES = ("initrd.img-{}", "initramfs-{}.img")
 _DIGITS = re.compile(r"(\d+)")
 
 
-class Boot(NamedTuple):
-    """A kernel that can be booted.
-
-    ``image`` is None where no initial RAM disk belongs to it.  ``words`` is its kernel command
-    line, None when it is unknown, as for kernels that are not booted next.
-    """
-
-    name: str
-    kernel: Path
-    image: Path | None
-    words: tuple[str, ...] | None = None
-
-
-class Boots(NamedTuple):
-    """All kernels of a machine, and what was found about the boot loader."""
-
-    next: Boot | None
-    others: list[Boot]
-    findings: list[Finding]
-
-    def named(self, version: str) -> Boot:
-        """The kernel of this version; raises UsageError."""
-        known = [*([self.next] if self.next else []), *self.others]
-        for boot in known:
-            if boot.name == version:
-                return boot
-        names = ", ".join(boot.name for boot in known) or "none"
-        raise UsageError(f"--kernel takes the version of an installed kernel, not {version!r}",
-                         f"installed: {names}")  # fmt: skip
-
-
 def boots(root: Path) -> Boots:
-    """The kernel that the boot loader starts next, and the others in /boot, the newest first."""
+    """The kernel that the boot loader starts next, and the others, the newest first."""
     installed = _installed(root / "boot")
+    variables = Variables(root / efi_variables.FOLDER)
     try:
+        partitions = boot_partitions.find(root)
+        loader = boot_loader.next_loader(root, variables, partitions)
+        if loader is not None and loader.program is not None and partitions is not None:
+            return menu_boots.started_by_firmware(partitions, loader.program)
+        if loader is not None and loader.kind is Loader.SYSTEMD_BOOT and partitions is not None:
+            return menu_boots.boots(systemd_boot.read(partitions, variables), "systemd-boot")
         entry = grub.next_boot(root)
-    except UnknownBootError as error:
-        return _assumed(installed, str(error))
+    except NoEntryError as error:
+        return menu_boots.no_entry(error)
+    except MandosError as error:
+        return _assumed(installed, str(error), error.hint or "")
     if entry is None:
         return _assumed(installed, "no boot loader was found whose configuration can be read")
+    return _of_grub(root, entry, installed)
+
+
+def _of_grub(root: Path, entry: BootEntry, installed: list[Boot]) -> Boots:
     chosen = _from_entry(root, entry)
     others = [boot for boot in installed if boot.kernel != chosen.kernel]
     text = f"{entry.title}, with the kernel {chosen.name}"
@@ -76,12 +68,12 @@ def boots(root: Path) -> Boots:
     return Boots(chosen, others, [Finding(Link.BOOT_LOADER, Verdict.OK, text)])
 
 
-def _assumed(installed: list[Boot], why: str) -> Boots:
+def _assumed(installed: list[Boot], why: str, cure: str = "") -> Boots:
     """Without the boot loader's word the newest kernel is the most probable one."""
     if not installed:
         finding = Finding(
             Link.BOOT_LOADER, Verdict.NOT_SURE, f"{why}, and /boot has no kernel",
-            meaning="it is unknown what this machine boots",
+            meaning="it is unknown what this machine boots", cure=cure,
         )  # fmt: skip
         return Boots(None, [], [finding])
     newest, *others = installed
@@ -89,6 +81,7 @@ def _assumed(installed: list[Boot], why: str) -> Boots:
         Link.BOOT_LOADER, Verdict.NOT_SURE, why,
         meaning=f"the check goes on with the newest kernel, {newest.name}; another one, or another"
         " kernel command line, may be booted",
+        cure=cure,
     )  # fmt: skip
     return Boots(newest, others, [finding])
 

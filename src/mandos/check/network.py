@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mandos.boot.image.network_check import ip_interface
-from mandos.check.findings import Finding, Link, Verdict, renewal
+from mandos.check.findings import GRUB_COMMAND_LINE, Finding, Link, Verdict, renewal
 from mandos.client.selection import MISSING_TIME, NONE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check_command_line(
         " have", name,
         "the network is not set up at boot, and no server is reached over it" if needed
         else f"the client waits for it {MISSING_TIME:g} seconds, then uses the others",
-        "correct ip= in /etc/default/grub, then run update-grub",
+        f"correct ip= {GRUB_COMMAND_LINE}",
     )  # fmt: skip
 
 

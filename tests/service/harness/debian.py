@@ -219,6 +219,17 @@ def upgrading_tree(suite: str) -> Path:
     return _tree("upgrades", suite, (*SYSTEM, "unattended-upgrades"))
 
 
+def loader_tree(suite: str = SUITE) -> Path:
+    """A system with boot loaders and the tools that fill their partitions; none is installed.
+
+    apt has a kernel.
+    """
+    ukify = () if suite == "bookworm" else ("systemd-ukify",)
+    boot = ("systemd", "systemd-boot", "systemd-boot-efi", *ukify)
+    include = (*boot, "binutils", "grub-efi-amd64-bin", "shim-unsigned")
+    return _tree("loader", suite, include, ("linux-image-cloud-amd64",))
+
+
 def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str] = ()) -> Path:
     words = repr((_FORMAT, suite, include, download))
     key = hashlib.sha256(words.encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import disks, network, private_root
+from mandos.check import disks, initrd, network, private_root
 from mandos.check.findings import Finding, Link, Verdict
 from mandos.check.relay import Relay
 from mandos.check.trial import hardware, machine, overlay
@@ -27,14 +27,14 @@ from mandos.check.trial.hardware import UnfitError
 from mandos.check.trial.machine import DISK, IMAGE, KERNEL, Machine
 from mandos.check.trial.private_link import ADDRESS, PrivateLink
 from mandos.discovery.sockets import Channel
-from mandos.errors import MachineError
+from mandos.errors import MachineError, MandosError
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mandos.boot.image.crypttab import CryptDisk
-    from mandos.check.kernels import Boot
+    from mandos.check.boot_entry import Boot
     from mandos.check.servers import Server
     from mandos.check.trial.console import Progress
     from mandos.check.trial.hardware import Hardware
@@ -86,8 +86,8 @@ def check(trial: Trial) -> Finding:
         words = _fit(trial)
         with ExitStack() as stack:
             return _run(trial, words, stack)
-    except (MachineError, OSError) as error:
-        cure = (error.hint if isinstance(error, MachineError) else None) or ""
+    except (MandosError, OSError) as error:
+        cure = (error.hint if isinstance(error, MandosError) else None) or ""
         text = f"the boot was not tried: {error}"
         return Finding(Link.BOOT, Verdict.NOT_SURE, text, trial.boot.name, cure=cure)
 
@@ -207,14 +207,15 @@ def _fill(trial: Trial, user: int) -> tuple[Path, Hardware]:
     """Put the machine's files into a folder of limited size that belongs to the user."""
     boot = trial.boot
     assert boot.image is not None  # noqa: S101 - it was unpacked
-    sources = (boot.kernel, boot.image)
+    kernel = initrd.kernel(boot.kernel)
+    image = _with_card_name(initrd.packed((*boot.earlier, boot.image)), card_of(trial.options))
     folder = trial.folder / f"{boot.name}.vm"
-    size = sum(source.stat().st_size for source in sources) + len(trial.table) * _DISK_SIZE
+    size = len(kernel) + len(image) + len(trial.table) * _DISK_SIZE
     private_root.limited_folder(folder, size)
     unlocking = 0
     try:
-        shutil.copyfile(boot.kernel, folder / KERNEL)
-        (folder / IMAGE).write_bytes(_image(boot.image, card_of(trial.options)))
+        (folder / KERNEL).write_bytes(kernel)
+        (folder / IMAGE).write_bytes(image)
         for number, disk in enumerate(trial.table):
             device = disks.device_of(disk.source)
             if device is None:
@@ -230,9 +231,8 @@ def _fill(trial: Trial, user: int) -> tuple[Path, Hardware]:
         raise
 
 
-def _image(path: Path, card: Card) -> bytes:
+def _with_card_name(image: bytes, card: Card) -> bytes:
     """The image as it is, and over it a file that names the network card."""
-    image = path.read_bytes()
     if card.name:
         return overlay.laid_over(image, overlay.card_name(card.mac, card.name))
     return image
