@@ -17,6 +17,7 @@ from harness.askers import QUESTIONS, Asker, ask, install_client, questions, sta
 from harness.families import Family, ours, reference
 from harness.host import Host, Link, why_impossible
 from harness.keys import Credentials, make_credentials, seal_with_gnupg
+from harness.patience import Patience
 from harness.peers import client_command, start_server
 from harness.process import PATIENCE, Process
 
@@ -333,9 +334,9 @@ def test_a_person_at_the_console_is_told_why_nothing_happens(host: Host) -> None
     agent = start_agent(host, OURS, "--console=/run/console", "--", "/run/client")
     agent.wait_for("^mandos-client: something for the log$")
     agent.wait_for("^mandos-client: notice: waiting for a server$")
-    deadline = time.monotonic() + PATIENCE
+    patience = Patience(PATIENCE)
     while not (text := console.read_text(encoding="utf-8")).endswith("Password of disk "):
-        assert time.monotonic() < deadline, agent.report(f"on the console: {text!r}")
+        assert not patience.is_over(), agent.report(f"on the console: {text!r}")
         time.sleep(0.01)
     assert text == "\nmandos-client: waiting for a server\nPassword of disk "
     _end_all(asker)
