@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 from harness.host import Host, why_impossible
@@ -203,6 +204,7 @@ class Machine(Host):
         patience = Patience(PATIENCE)
         while not re.search(pattern, shown := self.show(unit, name)):
             assert not patience.is_over(), f"{name} of {unit} is still {shown!r}"
+            time.sleep(0.1)
         return shown
 
     def follow(self, unit: str) -> Process:
