@@ -7,7 +7,6 @@ What most networks have, a router and addresses of all kinds, the other tests ha
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from harness.bus import start_avahi, start_system_bus
 from harness.families import ours
 from harness.host import Host
 from harness.keys import make_credentials
+from harness.patience import Patience
 from harness.peers import PORT, fetch, start_server
 from harness.process import PATIENCE
 from harness.vm.boot import Site
@@ -146,9 +146,9 @@ def test_server_whose_link_local_address_is_another_hosts(
     other.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
     host.run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_dad")
     host.run("ip", "link", "set", "eth0", "up")
-    deadline = time.monotonic() + PATIENCE
+    patience = Patience(PATIENCE)
     while b"dadfailed" not in host.run("ip", "-6", "address", "show", "dev", "eth0"):
-        assert time.monotonic() < deadline, "the kernel does not mind the duplicate"
+        assert not patience.is_over(), "the kernel does not mind the duplicate"
     host.give_addresses(*KINDS["all"])
     stack.enter_context(start_server(host, OURS, keys.section, zeroconf=True))
     assert fetch(client, OURS, keys, interface=None) == keys.password

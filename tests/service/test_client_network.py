@@ -8,7 +8,6 @@ What a test says of the order of things is held by what it waits for, never by a
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import pytest
 from harness.families import ours, reference
 from harness.host import Host
 from harness.network import watch_links
+from harness.patience import is_readable
 from harness.peers import PORT, announced, fetch, start_client
 from harness.process import PATIENCE
 from harness.vm.boot import Site
@@ -149,7 +149,7 @@ def _wait_for_end(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        assert select.select([ended], [], [], PATIENCE)[0], f"process {pid} is still there"
+        assert is_readable(ended, PATIENCE), f"process {pid} is still there"
     finally:
         os.close(ended)
 

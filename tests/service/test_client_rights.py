@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from harness.boot import install_boot_programs
 from harness.families import ours
 from harness.host import Host
 from harness.keys import make_credentials
+from harness.patience import Patience
 from harness.peers import PORT, client_command, start_server
 from harness.process import PATIENCE
 from mandos import passwords
@@ -106,14 +106,14 @@ def _settled(pid: int, user: int, number: int) -> tuple[Part, list[Part]]:
 
     Libraries are loaded with root's rights, before anything is read from a network.
     """
-    deadline = time.monotonic() + PATIENCE
+    patience = Patience(PATIENCE)
     while True:
         client = Part(pid)
         parts = client.children
         unprivileged = [part for part in parts if part.user == [user] * 8]
         if (len(parts), len(unprivileged)) == (number, number - 1) and client.reaches_a_network:
             return client, parts
-        assert time.monotonic() < deadline, [part.status for part in (client, *parts)]
+        assert not patience.is_over(), [part.status for part in (client, *parts)]
 
 
 @pytest.fixture

@@ -12,12 +12,10 @@ import json
 import os
 import pty
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +27,7 @@ from harness.bus import start_system_bus
 from harness.bus_server import CONFIG, BusServer
 from harness.families import ours, reference
 from harness.host import Host
+from harness.patience import is_readable
 from harness.process import PATIENCE, Process
 from mandos.admin.client import Client
 from mandos.admin.ctl import table
@@ -105,12 +104,7 @@ class Desk:
     def run(self, *command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a program to its end, whatever that is."""
         return subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            env=self.environment,
-            timeout=PATIENCE,
-            check=False,
+            command, input=stdin, capture_output=True, env=self.environment, check=False
         )
 
     def ctl(self, *words: str, stdin: bytes = b"") -> str:
@@ -535,12 +529,9 @@ def test_completion_in_zsh(desk: Desk, tmp_path: Path) -> None:
 
 def _read_until(terminal: int, wanted: bytes) -> None:
     shown = b""
-    deadline = time.monotonic() + PATIENCE
     while wanted not in shown:
-        left = deadline - time.monotonic()
-        assert left > 0, shown
-        if select.select([terminal], [], [], left)[0]:
-            shown += os.read(terminal, 65536)
+        assert is_readable(terminal, PATIENCE), shown
+        shown += os.read(terminal, 65536)
 
 
 ODD = ("-dash", "two words", "é日本", "quo'te\"$(x)`", "br]ack[et", "*", "a/b%c", "x_y", "x-y")

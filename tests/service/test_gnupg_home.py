@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from harness.patience import Patience
 from mandos.openpgp.kinds import primary_kind, subkey_kind
 from mandos.openpgp.sealing import UserID, generate_keys
 
@@ -72,10 +73,8 @@ class Work(NamedTuple):
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait(120)
-        deadline = time.monotonic() + 120
-        while (
-            left := [*self.place.iterdir(), *_users(self.place)]
-        ) and time.monotonic() < deadline:
+        patience = Patience(120)
+        while (left := [*self.place.iterdir(), *_users(self.place)]) and not patience.is_over():
             time.sleep(0.01)
         assert left == []
 
@@ -141,9 +140,9 @@ def test_nothing_outlives_gpg_at_work(key: Path, whom: str, tmp_path: Path) -> N
     message = tmp_path / "message"
     os.mkfifo(message)
     with _working(key, message) as work:
-        deadline = time.monotonic() + 120
+        patience = Patience(120)
         while "gpg" not in [name for _pid, name in _users(message)]:
-            assert time.monotonic() < deadline
+            assert not patience.is_over()
             time.sleep(0.01)
         work.kill(whom)
         if whom in ("cleaner", "gpg-agent"):

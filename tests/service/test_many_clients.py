@@ -8,7 +8,6 @@ Checkers are real processes, which tell of themselves through a FIFO: tests wait
 from __future__ import annotations
 
 import os
-import select
 import signal
 import tempfile
 from collections import Counter
@@ -20,6 +19,7 @@ import pytest
 from harness.families import ours
 from harness.fleet import Fleet
 from harness.host import Host
+from harness.patience import is_readable
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Fifo:
             pass
 
     def _more(self) -> bytes:
-        assert select.select([self._reading], [], [], PATIENCE)[0], "no checker says or does more"
+        assert is_readable(self._reading, PATIENCE), "no checker says or does more"
         return os.read(self._reading, 4096)
 
 

@@ -17,6 +17,7 @@ from harness.bus import start_system_bus
 from harness.bus_server import CONFIG, BusServer
 from harness.families import ours, reference
 from harness.host import Host
+from harness.patience import Patience
 from harness.process import PATIENCE
 from harness.terminal import Terminal
 
@@ -74,9 +75,9 @@ class Desk:
 
     def becomes(self, client: str, name: str, value: object) -> None:
         """Wait until a client is so."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while (now := self.property(client, name)) != value:
-            assert time.monotonic() < deadline, f"{name} of {client} stays {now!r}"
+            assert not patience.is_over(), f"{name} of {client} stays {now!r}"
             time.sleep(0.1)
 
 

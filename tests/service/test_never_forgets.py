@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from harness.process import Process
 
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.peer
 
 #: Kills of each test process; there are four.
 KILLS = 50

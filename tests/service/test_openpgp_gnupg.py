@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.patience import Patience
 from mandos.admin.keygen.main import main
 from mandos.errors import AdministratorError
 from mandos.openpgp import packets
@@ -176,9 +177,9 @@ def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def _wait_for_no_process_of(folder: Path) -> None:
     """Wait until no process has the folder in its command line: an agent may need a moment."""
-    deadline = time.monotonic() + 30
+    patience = Patience(30)
     while any(str(folder).encode() in command for command in _running()):
-        assert time.monotonic() < deadline, "a gpg-agent was left behind"
+        assert not patience.is_over(), "a gpg-agent was left behind"
         time.sleep(0.01)
 
 

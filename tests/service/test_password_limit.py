@@ -130,13 +130,13 @@ def test_password_agent_and_nul(host: Host) -> None:
 
 
 def test_systemd_has_this_limit(host: Host) -> None:
-    """One byte more than our limit is not what systemd hands on: so the limit is the right one."""
+    """It cuts off the bytes after those of our limit: so the limit is the right one."""
     host.path("/run/answer.py").write_text(ANSWER)
     for size in (LIMIT, LIMIT + 1):
-        with ask(host, f"size {size}", "--timeout=5") as asker:
+        with ask(host, f"size {size}") as asker:
             host.run("/usr/bin/python3", "-I", "/run/answer.py", str(size))
             asker.wait()
-            assert (asker.stdout == b"x" * size) == (size == LIMIT)
+            assert asker.stdout == b"x" * LIMIT
 
 
 ANSWER = """

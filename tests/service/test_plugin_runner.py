@@ -13,7 +13,9 @@ from harness.boot import PLACE, install_boot_programs, reference_plugin, referen
 from harness.console import Terminal
 from harness.families import ours, reference
 from harness.host import Host
+from harness.patience import Patience
 from harness.peers import start_server
+from harness.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,9 +32,14 @@ pytestmark = pytest.mark.peer
 #: A plugin that runs until it is told to end, and says so.
 WAITING = """#!/bin/sh
 trap 'echo told to end >&2; kill $sleeping; exit 1' TERM
-echo waiting >&2
 sleep 1000 & sleeping=$!
+echo waiting >&2
 wait
+"""
+#: A plugin that succeeds as soon as the test makes a file.
+WINNING = """#!/bin/sh
+until [ -e /run/win ]; do sleep 0.05; done
+printf 'pass\\0word\\n\\n'
 """
 IDENTITY = """#!/usr/bin/python3 -IS
 import os
@@ -58,12 +65,15 @@ def _command(programs: BootPrograms, folder: str, *options: str) -> list[str]:
 def test_first_success_is_printed_and_the_others_are_ended(programs: BootPrograms) -> None:
     """The winner's output is printed exactly; the loser is told, heard and gone."""
     programs.script("race.d", "a-waits", WAITING)
-    programs.script("race.d", "b-wins", "#!/bin/sh\nsleep 0.2; printf 'pass\\0word\\n\\n'\n")
+    programs.script("race.d", "b-wins", WINNING)
     programs.script("race.d", "c-fails", "#!/bin/sh\necho no >&2; printf lost; exit 3\n")
     with programs.host.start(*_command(programs, "race.d")) as runner:
+        runner.wait_for("^a-waits: waiting$")
+        runner.wait_for("^c-fails: no$")
+        programs.host.path("/run/win").touch()
         assert runner.wait() == 0, runner.report("no password")
         assert runner.stdout == b"pass\0word\n\n"
-        assert {"a-waits: waiting", "a-waits: told to end", "c-fails: no"} < set(runner.lines)
+        assert "a-waits: told to end" in runner.lines
         assert "lost" not in runner.log
 
 
@@ -237,18 +247,21 @@ def test_where_the_output_goes(programs: BootPrograms, output: str, status: int)
 
 def test_a_reader_that_went_away_is_told(programs: BootPrograms) -> None:
     """A pipe that nobody reads is an error."""
-    programs.script("late.d", "wins", "#!/bin/sh\nsleep 0.2; printf hunter2\n")
-    command = " ".join(_command(programs, "late.d"))
-    with programs.host.start("/bin/bash", "-c", f"{command} | :; exit $PIPESTATUS") as runner:
+    programs.script("unread.d", "wins", "#!/bin/sh\nprintf hunter2\n")
+    command = " ".join(_command(programs, "unread.d"))
+    went_away = "mkfifo /run/unread; exec 3<>/run/unread 4>/run/unread 3>&-"
+    with programs.host.start("/bin/sh", "-c", f"{went_away}; exec {command} >&4") as runner:
         assert runner.wait() == 74
         assert runner.lines == ["plugin-runner: cannot write the password: Broken pipe"]
 
 
 def test_the_reader_need_not_wait_for_the_losers(programs: BootPrograms) -> None:
     """Standard output is closed as soon as the password is written."""
-    lingers = "#!/bin/sh\ntrap '' TERM\nuntil [ -e /run/go ]; do sleep 0.02; done\n"
+    until = "until [ -e {} ]; do sleep 0.02; done"
+    lingers = f"#!/bin/sh\ntrap '' TERM\ntouch /run/tmp/lingers\n{until.format('/run/go')}\n"
+    wins = f"#!/bin/sh\n{until.format('/run/tmp/lingers')}\nprintf hunter2\n"
     programs.script("linger.d", "lingers", lingers)
-    programs.script("linger.d", "wins", "#!/bin/sh\nsleep 0.2; printf hunter2\n")
+    programs.script("linger.d", "wins", wins)
     command = " ".join(_command(programs, "linger.d"))
     with programs.host.start("/bin/sh", "-c", f"{command} | {{ cat; touch /run/go; }}") as runner:
         assert runner.wait() == 0
@@ -370,6 +383,13 @@ def _user_ids(programs: BootPrograms, program: str) -> bytes:
     return programs.host.run("/bin/sh", "-c", finding)
 
 
+def _is_unprivileged(programs: BootPrograms, program: str) -> None:
+    """See a program without its rights; it has them while it makes or opens a file."""
+    patience = Patience(PATIENCE)
+    while (ids := _user_ids(programs, program)) != b"Uid:\t65534\t65534\t0\t65534\n":
+        assert not patience.is_over(), ids
+
+
 @pytest.mark.parametrize(("runner", "plugins"), [("ours", "reference"), ("ours", "ours")])
 def test_a_password_by_the_fifo(programs: BootPrograms, runner: str, plugins: str) -> None:
     """It ends the prompt beside it, whose terminal is restored."""
@@ -380,7 +400,7 @@ def test_a_password_by_the_fifo(programs: BootPrograms, runner: str, plugins: st
         waiting = f"until [ -p {fifo} ]; do :; done"
         programs.host.run("/bin/sh", "-c", waiting)
         if plugins == "ours":
-            assert _user_ids(programs, "askpass-fifo") == b"Uid:\t65534\t65534\t0\t65534\n"
+            _is_unprivileged(programs, "askpass-fifo")
         programs.host.run("/bin/sh", "-c", f"{waiting}; printf remote >{fifo}")
         assert terminal.finish() == (0, b"remote"), terminal.report("no password")
         assert terminal.echoes()

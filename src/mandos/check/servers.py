@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SEARCH_TIME = 3.0
 #: Seconds without a further server after which the search ends.
 _SETTLED = 0.8
+#: Seconds of a wait for answers.
+_LOOK = 0.2
 
 
 class Server(NamedTuple):
@@ -61,23 +63,34 @@ def options_of(arguments: Sequence[str]) -> ClientOptions:
 def search(interfaces: Sequence[str]) -> list[Server]:
     """Search by Zeroconf on these interfaces, or on all that are usable."""
     indexes = [socket.if_nametoindex(name) for name in interfaces] or usable_interfaces()
-    began = time.monotonic()
     found: dict[tuple[str, int], Server] = {}
-    last = began
+    end = settled = time.monotonic() + SEARCH_TIME
     with closing(Finder(indexes)) as finder:
-        while (now := time.monotonic()) < began + SEARCH_TIME:
-            if found and now > last + _SETTLED:
-                break
+        while True:
+            now = time.monotonic()
             finder.tick(now)
-            wait = min(finder.deadline(now), began + SEARCH_TIME) - now
-            for sock in select.select(finder.sockets, [], [], max(0.0, min(wait, 0.2)))[0]:
-                for endpoint in finder.readable(sock):
-                    key = (endpoint.name, endpoint.heard_on)
-                    server = _announced(endpoint)
-                    if key not in found or _is_better(server, found[key]):
-                        found[key] = server
-                        last = time.monotonic()
+            wait = min(finder.deadline(now), settled, now + _LOOK) - now
+            # A process that was held up hears the answers that came meanwhile before it ends.
+            if _hear(finder, max(0.0, wait), found):
+                settled = min(end, time.monotonic() + _SETTLED)
+            elif now >= settled:
+                break
+            if now >= end:
+                break
     return list(found.values())
+
+
+def _hear(finder: Finder, wait: float, found: dict[tuple[str, int], Server]) -> bool:
+    """Wait for answers for so many seconds at most; say whether they had another server."""
+    news = False
+    for sock in select.select(finder.sockets, [], [], wait)[0]:
+        for endpoint in finder.readable(sock):
+            key = (endpoint.name, endpoint.heard_on)
+            server = _announced(endpoint)
+            if key not in found or _is_better(server, found[key]):
+                found[key] = server
+                news = True
+    return news
 
 
 def given(address: GivenAddress, resolver: Resolver) -> list[Server]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import socket
-import time
 from typing import TYPE_CHECKING, Self
 
+from harness.patience import Patience
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def ask(host: Host, subject: str, *options: str) -> Process:
         *("systemd-ask-password", "--no-tty", "--timeout=0", "-n", f"--id={subject}"),
         *(*options, f"Password of {subject}"),
     )
-    deadline = time.monotonic() + PATIENCE
+    patience = Patience(PATIENCE)
     while questions(host) <= before and asker.running:
-        assert time.monotonic() < deadline, "no question"
+        assert not patience.is_over(), "no question"
     return asker
 
 

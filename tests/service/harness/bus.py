@@ -18,6 +18,7 @@ from dbus_fast import DBusFastError, Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
+from harness.patience import within
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -153,11 +154,14 @@ class BusPeer:
         Raises UnheardError when it does not.
         """
         try:
-            async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(lambda: bool(decided()))
+            await within(PATIENCE, self._decided(decided))
         except TimeoutError:
             heard = "\n".join(map(str, self.signals[-30:]))
             raise UnheardError(f"never heard {what}; the last signals:\n{heard}") from None
+
+    async def _decided(self, decided: Callable[[], object]) -> None:
+        async with self._news:
+            await self._news.wait_for(lambda: bool(decided()))
 
     async def heard(
         self, member: str, *values: object, path: str | None = None, after: int = 0
@@ -206,8 +210,7 @@ class BusPeer:
         body: list[object],
     ) -> Message:
         call = Message(name, path, interface, member, signature=signature, body=body)
-        async with asyncio.timeout(PATIENCE):
-            return await self._bus.call(call)
+        return await within(PATIENCE, self._bus.call(call))
 
 
 def _result(answer: Message) -> Any:  # noqa: ANN401 - by signature

@@ -15,10 +15,10 @@ import select
 import signal
 import subprocess
 import termios
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from harness.patience import Patience
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class Terminal:
 
     def wait_for(self, pattern: bytes) -> None:
         """Return when something that matches has been shown since the last time."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while (found := re.search(pattern, self.shown[self._read_until :])) is None:
-            assert time.monotonic() < deadline, self.report(f"{pattern!r} was not shown")
+            assert not patience.is_over(), self.report(f"{pattern!r} was not shown")
             self._read(1.0)
         self._read_until += found.end()
 
@@ -103,9 +103,9 @@ class Terminal:
         """Wait for the program's end; return its exit status and what it printed."""
         assert self._popen.stdout is not None
         # What it prints here is a password: it fits into the pipe.
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while self._popen.poll() is None:
-            assert time.monotonic() < deadline, self.report("still running")
+            assert not patience.is_over(), self.report("still running")
             self._read(0.02)
         self._read(0)
         return self._popen.returncode, self._popen.stdout.read()

@@ -14,10 +14,10 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from harness.patience import Patience
 from harness.process import PATIENCE, Process
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ class Host:
 
         Until then it would be told to run as soon as it is up (netdevice(7), RFC 2863).
         """
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while self._shown(interface)["operstate"] == "UNKNOWN":
-            assert time.monotonic() < deadline, f"{interface} of {self.name} does not settle"
+            assert not patience.is_over(), f"{interface} of {self.name} does not settle"
 
     def _shown(self, interface: str) -> dict[str, Any]:
         shown = json.loads(self.run("ip", "-json", "link", "show", "dev", interface))
@@ -215,9 +215,9 @@ class Host:
 
         Unique local addresses have the scope ``global``, too.
         """
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while len(found := self._addresses(interface, scope)) < number:
-            assert time.monotonic() < deadline, f"{interface} of {self.name} has only {found}"
+            assert not patience.is_over(), f"{interface} of {self.name} has only {found}"
         return found
 
     def every_address(self, interface: str = "eth0") -> list[str]:

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.early_boot import EarlyBoot
+from harness.patience import Patience
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ class WatchedImage(EarlyBoot):
 
         Waits until all that was started has ended.
         """
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while self._is_traced():
-            assert time.monotonic() < deadline, "programs of the image have not ended"
+            assert not patience.is_over(), "programs of the image have not ended"
             time.sleep(0.01)
         return self._missing_modules() | self._missing_files()
 

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from harness.host import Host, why_impossible
+from harness.patience import Patience
 from harness.process import PATIENCE, Process
 
 ROOT = Path(__file__).parents[3]
@@ -200,9 +201,10 @@ class Machine(Host):
 
     def wait_until(self, unit: str, name: str, pattern: str) -> str:
         """Return a property of a unit once it matches ``pattern``; systemd has no event for all."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while not re.search(pattern, shown := self.show(unit, name)):
-            assert time.monotonic() < deadline, f"{name} of {unit} is still {shown!r}"
+            assert not patience.is_over(), f"{name} of {unit} is still {shown!r}"
+            time.sleep(0.1)
         return shown
 
     @property

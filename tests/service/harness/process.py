@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -14,10 +15,12 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import IO, TYPE_CHECKING, Self
 
+from harness.patience import Patience
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: How long anything may take before a test gives up on it; reached on failure only.
+#: Seconds, for ``Patience``, before a test gives up waiting; reached on failure only.
 PATIENCE = 30.0
 
 
@@ -84,7 +87,8 @@ class Process:
     def wait_for(self, pattern: str, *, after: int = 0, seconds: float = PATIENCE) -> int:
         """Return the number of lines up to the first from ``after`` on that matches ``pattern``.
 
-        Fails with the whole log when the program ends or ``seconds`` pass without such a line.
+        Fails with the whole log when the program ends, or ``seconds`` of ``Patience`` pass, without
+        such a line.
         """
         wanted = re.compile(pattern)
         seen = after
@@ -97,22 +101,29 @@ class Process:
                 seen += 1
             return hit or not self._open
 
+        patience = Patience(seconds)
         with self._news:
-            self._news.wait_for(decided, seconds)
+            while not decided() and not patience.is_over():
+                self._news.wait(patience.pause)
         assert hit, self.report(f"no line matched {pattern!r}")
         return seen
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Return the exit status (negative: the signal) once the program has ended by itself."""
-        try:
-            status = self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(self.report("still running")) from None
+        patience = Patience(seconds)
+        while (status := self._ended_within(patience.pause)) is None:
+            assert not patience.is_over(), self.report("still running")
         if self._popen.stdin is not None:
             self._popen.stdin.close()
         for reader in self._readers:
-            reader.join(seconds)
+            while reader.is_alive() and not patience.is_over():
+                reader.join(patience.pause)
         return status
+
+    def _ended_within(self, seconds: float) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._popen.wait(seconds)
+        return None
 
     def send(self, data: bytes) -> None:
         """Write to the program's standard input."""
@@ -139,11 +150,11 @@ class Process:
 
         The kernel makes a program runnable in the very call that causes what it waits for.
         """
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         for pid in self.pids:
             stat = Path(f"/proc/{pid}/stat")
             while stat.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "S":
-                assert time.monotonic() < deadline, self.report("never at rest")
+                assert not patience.is_over(), self.report("never at rest")
                 time.sleep(0.001)
 
     def signal(self, number: signal.Signals) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Self
 
+from harness.patience import Patience
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
@@ -70,17 +71,17 @@ class Terminal:
 
     def wait_for(self, pattern: str) -> str:
         """Return the screen as soon as it matches."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while not re.search(pattern, screen := self.screen, re.MULTILINE):
-            assert time.monotonic() < deadline, f"never saw {pattern!r}:\n{screen}"
+            assert not patience.is_over(), f"never saw {pattern!r}:\n{screen}"
             time.sleep(_LOOK)
         return screen
 
     def wait_for_end(self) -> None:
         """Return when the program has ended."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience(PATIENCE)
         while not self.ended:
-            assert time.monotonic() < deadline, f"still running:\n{self.screen}"
+            assert not patience.is_over(), f"still running:\n{self.screen}"
             time.sleep(_LOOK)
 
     def _tmux(self, *words: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import io
 import os
 import pty
@@ -248,12 +249,15 @@ def test_an_interrupt_leaves_nothing_half_made(
         children = Path(f"/proc/{making.pid}/task/{making.pid}/children")
         while not (child := children.read_text().strip()):
             assert making.poll() is None, "it was too fast to be interrupted"
+        os.kill(int(child), signal.SIGSTOP)  # it makes no keys: waiting for them would not end
         making.send_signal(number)
-        begin = time.monotonic()
-        assert making.wait(timeout=60) == 128 + number
+        try:
+            assert making.wait(timeout=60) == 128 + number
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all have ended
+                os.killpg(making.pid, signal.SIGKILL)
         assert making.stderr.read() == b""
     assert not Path(f"/proc/{child}").exists()
-    assert time.monotonic() - begin < 5  # such keys take longer where this was seen
     assert _contents(keys) == before
     assert directory.exists() == force
     assert not (tmp_path / "a").exists()

@@ -90,7 +90,6 @@ def _kept() -> int:
     return sum(statistic.size for statistic in statistics)
 
 
-@pytest.mark.timeout(300)
 async def test_thousands_of_runs_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process, running or unreaped, no descriptor and no memory, however each of them ended."""
     monkeypatch.setattr(checkers_module, "_GRACE", 0.0)

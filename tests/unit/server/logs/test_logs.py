@@ -10,7 +10,6 @@ import os
 import resource
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -183,14 +182,14 @@ def test_lines_are_counted_while_nobody_listens(path: Path, handler: SyslogHandl
 def test_daemon_that_is_stuck_holds_nobody_up(path: Path, handler: SyslogHandler) -> None:
     """One line waits a moment, the others not at all; when it reads again all is well."""
     with Daemon(path) as daemon:
-        begun = time.monotonic()
         sent = 0
         while not handler._lost:
+            assert handler._outlet._socket.gettimeout() == PATIENCE
             handler.handle(_line("line %d", sent))
             sent += 1
         for _ in range(1000):
+            assert handler._outlet._socket.gettimeout() == 0
             handler.handle(_line("lost"))
-        assert time.monotonic() - begun < 1000 * PATIENCE / 2
         for number in range(sent - 1):
             assert daemon.line() == f"<30>mandos: line {number}"
         handler.handle(_line("back"))

@@ -145,10 +145,10 @@ def test_a_manager_that_does_not_listen(manager: tuple[socket.socket, str]) -> N
             for _ in itertools.count():
                 filling.sendto(b"WATCHDOG=1", name.replace("@", "\0"))
     us = ServiceManager.from_environment({"NOTIFY_SOCKET": name})
-    start = time.monotonic()
-    us.watchdog()
+    assert us._socket is not None
+    assert us._socket.gettimeout() == 0.5
+    us.watchdog()  # returns
     us.close()
-    assert 0.4 < time.monotonic() - start < 5
 
 
 def test_the_environment_is_cleaned() -> None:
