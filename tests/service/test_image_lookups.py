@@ -364,7 +364,7 @@ def test_password_is_handed_over(
 def test_network_hook_runs(site: Site, made: Made, machine: WatchedImage, stack: ExitStack) -> None:
     """A hook of the administrator's, which fails."""
     hooks = machine.file("/lib/mandos/network-hooks.d")
-    hooks.mkdir()
+    hooks.mkdir(exist_ok=True)
     (hooks / "hook").write_text("#!/bin/sh\necho hooked >&2\nexit 3\n", encoding="utf-8")
     (hooks / "hook").chmod(0o755)
     _server(site, made, stack)

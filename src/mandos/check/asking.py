@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mandos.boot.image.crypttab import CryptDisk
     from mandos.check.servers import Server
+    from mandos.key_source import KeySource
 
 #: Seconds that a server has to give the password.
 FETCH_TIME = 15.0
@@ -28,14 +29,14 @@ class Image(NamedTuple):
     """An unpacked image that can run programs.
 
     ``name`` is that of its kernel; ``options`` are the client's, ``priority`` that of its TLS,
-    ``keys`` the folder of its keys.
+    ``keys`` its keys.
     """
 
     name: str
     tree: Path
     options: Sequence[str]
     priority: str
-    keys: Path
+    keys: KeySource
 
 
 class _Answer(NamedTuple):

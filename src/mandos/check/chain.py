@@ -17,6 +17,7 @@ from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
 from mandos.errors import MandosError
+from mandos.key_source import KeyFolder
 from mandos.keyfiles import SIGNED_SECRET
 
 if TYPE_CHECKING:
@@ -189,7 +190,9 @@ class Chain:
                 cure="run mandos-check without --no-fetch",
             )  # fmt: skip
             return
-        image = Image(boot.name, tree, arguments, options.priority, tree / _CONFIGURATION)
+        image = Image(
+            boot.name, tree, arguments, options.priority, KeyFolder(tree / _CONFIGURATION)
+        )
         asker = Asker(image, table, count_as_boot=self._wanted.count_as_boot)
         yield from asker.ask_all(reached)
         if self._wanted.boot:

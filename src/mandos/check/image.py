@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from mandos.boot.image.local_files import CONFIGURATION, PROGRAMS
 from mandos.check.findings import Finding, Link, Verdict, renewal
+from mandos.errors import MandosError
+from mandos.key_source import KeyFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Keys without which the client cannot work; all others of the folder are compared as well.
-_KEYS = ("seckey.txt", "tls-privkey.pem", "tls-pubkey.pem")
+    from mandos.key_source import KeySource
+
 #: Programs of ours by generator: one of each row has to be in the image.
 _PROGRAMS = (
     ("plugins.d/mandos-client",),
@@ -52,9 +54,9 @@ def _is_newer(path: Path, moment: float) -> bool:
 
 
 def inside(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
-    """The programs and the keys in the image."""
+    """The programs and the keys in the image; ``keys`` is the folder of the machine's own."""
     yield from _programs(tree, name)
-    yield from _keys(tree, name, keys)
+    yield from _keys(KeyFolder(tree / CONFIGURATION.relative_to("/")), name, keys)
 
 
 def _programs(tree: Path, name: str) -> Iterator[Finding]:
@@ -71,16 +73,21 @@ def _programs(tree: Path, name: str) -> Iterator[Finding]:
         yield Finding(Link.PROGRAMS, Verdict.OK, "the image has the Mandos client", name)
 
 
-def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
-    folder = tree / CONFIGURATION.relative_to("/")
-    missing = [key for key in _KEYS if not (folder / key).is_file()]
-    other = [
-        key for key in _KEYS
-        if key not in missing and (folder / key).read_bytes() != (keys / key).read_bytes()
-    ]  # fmt: skip
+def _keys(given: KeySource, name: str, keys: Path) -> Iterator[Finding]:
+    own = KeyFolder(keys)
+    missing = given.missing()
+    try:
+        other = [] if missing or own.missing() else given.differing(own)
+    except MandosError as error:
+        yield Finding(
+            Link.KEYS, Verdict.BROKEN, str(error), name, "the client ends at once", renewal(name)
+        )
+        return
     if missing:
         text = f"the image lacks the keys {', '.join(missing)}"
-    elif other and any(_are_these(folder, kept) for kept in _kept(keys)):
+    elif own.missing():
+        return  # a finding of its own
+    elif other and any(not given.differing(kept) for kept in _kept(keys)):
         yield Finding(
             Link.KEYS, Verdict.WARNING, f"the image has the other keys of a rotation: {keys}", name,
             "the next boot uses those, and a server may know them still",
@@ -104,10 +111,6 @@ def rotation_folder(keys: Path) -> Path:
     return keys.with_name(f"{keys.name}-rotation")
 
 
-def _kept(keys: Path) -> Iterator[Path]:
-    folders = (rotation_folder(keys) / name for name in _ROTATION)
-    yield from (folder for folder in folders if all((folder / key).is_file() for key in _KEYS))
-
-
-def _are_these(folder: Path, kept: Path) -> bool:
-    return all((folder / key).read_bytes() == (kept / key).read_bytes() for key in _KEYS)
+def _kept(keys: Path) -> Iterator[KeySource]:
+    folders = (KeyFolder(rotation_folder(keys) / name) for name in _ROTATION)
+    yield from (folder for folder in folders if not folder.missing())

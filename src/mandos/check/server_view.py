@@ -22,10 +22,10 @@ from mandos.wire.conversation import Refused
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
     from mandos.check.servers import Server
     from mandos.client.unprivileged.attempt import SessionMaker
+    from mandos.key_source import KeySource
 
 #: Seconds for the whole conversation.
 _TIME = 10.0
@@ -43,14 +43,13 @@ class UnknownKeyError(PeerError):
     """The server has no client with this key."""
 
 
-def ask(server: Server, keys: Path, priority: str) -> dict[str, Any]:
+def ask(server: Server, keys: KeySource, priority: str) -> dict[str, Any]:
     """The server's description of the machine with the TLS key in ``keys``.
 
     ``docs/protocol.md`` lists its fields.  Raises one of the errors above.
     """
     credentials = Credentials()
-    public, private = ((keys / f"tls-{part}.pem").read_bytes() for part in ("pubkey", "privkey"))
-    credentials.load_raw_key(public, private)
+    credentials.load_raw_key(*keys.tls_pair())
     answered = False
 
     def session(sock: socket.socket) -> Session:

@@ -21,6 +21,7 @@ from mandos.boot.image.local_files import PROGRAMS
 from mandos.boot.image.setup_check import GENERATORS, Setup
 from mandos.boot.image.tree import Tree
 from mandos.errors import AdministratorError, MandosError, UsageError
+from mandos.key_source import KeyFolder
 from mandos.options import CommandLine, Option
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _PYTHON = Path("/usr/bin/python3")
 #: Where a plugin may find programs and names, from this package or from any other.
 _FOR_PLUGINS = (Path("/bin"), Path("/sbin"), Path("/usr/sbin"), Path("/etc"))
 _BUILDER = "mandos-image"
-_KEYS = ("seckey.txt", "tls-privkey.pem", "tls-pubkey.pem")
 
 COMMAND_LINE = CommandLine(
     _BUILDER,
@@ -67,7 +67,7 @@ class Places:
         self.generator = given.text("generator", "")
         if self.generator not in ("", *GENERATORS):
             raise UsageError(f"--generator takes {', '.join(GENERATORS)}, not {self.generator!r}")
-        missing = [name for name in _KEYS if not (self.keys / name).is_file()]
+        missing = KeyFolder(self.keys).missing()
         if missing:
             raise AdministratorError(
                 f"{self.keys / missing[0]} is missing", "mandos-keygen makes the client's keys"

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 
 from mandos import section_note
 from mandos.errors import MandosError
-from mandos.keyfiles import read_key_file
-from mandos.openpgp import sealing
-from mandos.section_note import Note
-from mandos.tls import keys as tls_keys
+from mandos.key_source import KeyFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +24,6 @@ def is_valid(folder: Path) -> bool:
     if note is None:
         return False
     try:
-        key_id = tls_keys.key_id_of_private_pem(read_key_file(str(folder / "tls-privkey.pem")))
-        fingerprint = sealing.fingerprint(read_key_file(str(folder / "seckey.txt")))
+        return note == KeyFolder(folder).names()
     except MandosError:
         return False  # such keys are a problem that setup_check reports
-    return note == Note(key_id, fingerprint)
