@@ -79,8 +79,8 @@ class Resolver:
     def look_up(self, host: str) -> list[str]:
         """The addresses of a host, the preferred first; raises UnknownNameError with the cure."""
         name_servers = at_boot(self._tree, self._words, self._root)
-        _arrange(self._tree, name_servers)
         try:
+            _arrange(self._tree, name_servers)
             return self._ask_image(host, own_network=not name_servers.servers)
         except MachineError as error:
             why = str(error)
@@ -180,12 +180,18 @@ def _mentions_file(tree: Path, names: Sequence[str]) -> bool:
 
 
 def _arrange(tree: Path, name_servers: NameServers) -> None:
-    """Make the image's /etc/resolv.conf that of the boot."""
+    """Make the image's /etc/resolv.conf that of the boot; raises MachineError."""
     file = tree / _RESOLVER
-    if name_servers.written is not None:
+    if name_servers.written is None:
+        return
+    if not file.parent.resolve().is_relative_to(tree.resolve()):
+        raise MachineError("the image's /etc is a link that leads out of the image")
+    try:
         file.parent.mkdir(exist_ok=True)
         file.unlink(missing_ok=True)
         file.write_text(name_servers.written, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"the image's /{_RESOLVER}: {error.strerror}") from error
 
 
 def _interpreter(tree: Path) -> str:

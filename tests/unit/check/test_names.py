@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.check.names import NameServers, at_boot
+from mandos.check.names import NameServers, Resolver, UnknownNameError, at_boot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,25 @@ def test_link_in_the_image_leads_nowhere(tmp_path: Path) -> None:
     tree = _image(tmp_path / "image")
     (tree / "etc/resolv.conf").symlink_to(machine / "run/systemd/resolve/resolv.conf")
     assert at_boot(tree, [], machine).servers == []
+
+
+def test_image_whose_etc_leads_to_the_machine(tmp_path: Path) -> None:
+    """The machine's own file stays as it is, and the name counts as unknown."""
+    machine = _machine(tmp_path / "machine")
+    before = (machine / "etc/resolv.conf").read_bytes()
+    tree = _image(tmp_path / "image")
+    (tree / "etc").rmdir()
+    (tree / "etc").symlink_to(machine / "etc")
+    resolver = Resolver(tree, ["mandos=connect"], machine)
+    with pytest.raises(UnknownNameError, match="leads out of the image"):
+        resolver.look_up("localhost")  # known without a network
+    assert (machine / "etc/resolv.conf").read_bytes() == before
+
+
+def test_resolver_file_that_is_a_folder(tmp_path: Path) -> None:
+    """No image has that, and none shall end the check with a traceback."""
+    tree = _image(tmp_path / "image")
+    (tree / "etc/resolv.conf").mkdir()
+    resolver = Resolver(tree, ["mandos=connect"], _machine(tmp_path / "machine"))
+    with pytest.raises(UnknownNameError, match="Is a directory"):
+        resolver.look_up("localhost")  # known without a network
