@@ -373,6 +373,7 @@ def test_systemd_boot_starts_the_same(booted: Booted, case: Callable[[Booted], N
     found = boots(booted.root)
     assert found.next is not None, found.findings
     assert found.next.words is not None
+    assert found.next.name.endswith("-cloud-amd64")
     assert _ours(found.next.words) == CASES[case]
     assert _ours(booted.firmware.boot(booted.esp)) == CASES[case]
 
