@@ -33,6 +33,8 @@ _FOREVER = "menu-force"
 _UNSUPPORTED = re.compile(r"\[[!^]|\[:")
 #: How the names of entries begin that systemd-boot makes by itself, such as Windows.
 _AUTOMATIC = "auto-"
+#: How names of profiles of a unified image begin behind the file's name.
+_PROFILE = ".efi@"
 
 
 class NoEntryError(MandosError):
@@ -146,5 +148,9 @@ def _chosen(entries: list[MenuEntry], wanted: Sequence[str]) -> Menu:
             return Menu(entry, entries, unmatched)
         if pattern.lower().startswith(_AUTOMATIC):
             raise UnknownBootError(f"systemd-boot is to start {pattern}, which is no Linux")
+        if _PROFILE in pattern.lower():
+            raise UnknownBootError(
+                f"systemd-boot is to start {pattern}; only the first profile of an image is read"
+            )
         unmatched = unmatched or pattern
     return Menu(entries[0], entries, unmatched)

@@ -106,7 +106,7 @@ def entry_of(partition: Path, image: UnifiedImage) -> MenuEntry:
     identity, tries_left = without_counters(image.path.name)
     system = _os_release(image.text(".osrel"))
     return MenuEntry(
-        identity=identity,
+        identity=identity + _profile(image),
         file=image.path,
         title=system.get("PRETTY_NAME", identity),
         kernel=image.path,
@@ -116,6 +116,13 @@ def entry_of(partition: Path, image: UnifiedImage) -> MenuEntry:
         sort_key=next((system[name] for name in _SORT_KEYS if system.get(name)), ""),
         tries_left=tries_left,
     )
+
+
+def _profile(image: UnifiedImage) -> str:
+    """How the menu names the first profile of an image that has several."""
+    if _PROFILE not in image.sections:
+        return ""
+    return f"@{_os_release(image.text(_PROFILE)).get('ID') or 0}"
 
 
 def addon_words(partition: Path, image: UnifiedImage) -> tuple[str, ...]:

@@ -129,6 +129,15 @@ def test_first_profile_is_the_default(tmp_path: Path, folder: Path) -> None:
     unified = unified_images.read(folder / "debian.efi")
     assert unified is not None
     assert unified.initrd() == b"no archive"
+    settings = tmp_path / "efi" / "loader" / "loader.conf"
+    settings.parent.mkdir()
+    (folder / "zzz.efi").write_bytes(image())
+    settings.write_text("default debian.efi@main\n", encoding="ascii")
+    found = boots(tmp_path)
+    assert found.next is not None
+    assert found.next.words == ("first",)
+    settings.write_text("default debian.efi@other\n", encoding="ascii")
+    assert [finding.verdict for finding in boots(tmp_path).findings] == [Verdict.NOT_SURE]
 
 
 def test_addons_append_words(tmp_path: Path, folder: Path) -> None:
