@@ -26,7 +26,7 @@ CHECK_UNIT, REBOOT_UNIT = "mandos-check.service", "mandos-reboot.service"
 GUARD_UNIT = "mandos-reboot-guard.service"
 UNITS = (*(CHECK_UNIT, "mandos-check.timer", REBOOT_UNIT, "mandos-reboot.timer", GUARD_UNIT),)
 #: As in test_hardened_unit.py.  The check needs mounts, namespaces, and the disks.
-WORST_EXPOSURE = 4.5
+WORST_EXPOSURE = 4.6
 REQUIRED = "/run/reboot-required"
 
 
