@@ -17,18 +17,18 @@ import pytest
 from harness.debian import loader_tree
 from harness.efi_files import image, set_numbers, set_option, set_text
 from harness.loaders import Firmware, Kernel, in_each, why_no_firmware, why_no_loaders
-from mandos.check import boot_loader, boot_partitions, systemd_boot, unified_images
-from mandos.check.boot_loader import Loader
-from mandos.check.efi_variables import FOLDER, Variables
 from mandos.check.findings import Verdict
-from mandos.check.kernels import boots
+from mandos.check.loader import boot_loader, boot_partitions, systemd_boot, unified_images
+from mandos.check.loader.boot_loader import Loader
+from mandos.check.loader.efi_variables import FOLDER, Variables
+from mandos.check.loader.kernels import boots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from mandos.check.boot_menu import MenuEntry
-    from mandos.check.systemd_boot import Menu
+    from mandos.check.loader.boot_menu import MenuEntry
+    from mandos.check.loader.systemd_boot import Menu
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 

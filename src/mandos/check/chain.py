@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import section_note
 from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION, runner_settings
-from mandos.check import disks, image, initrd, kernels, network, private_root, servers
+from mandos.check import disks, image, initrd, network, private_root, servers
 from mandos.check.asking import Asker, Image
 from mandos.check.findings import GRUB_COMMAND_LINE, Finding, Link, Verdict
+from mandos.check.loader import kernels
 from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from mandos.boot.image.crypttab import CryptDisk
     from mandos.boot.runner.settings import RunnerSettings
-    from mandos.check.boot_entry import Boot
+    from mandos.check.loader.boot_entry import Boot
     from mandos.check.servers import Server
     from mandos.client.settings import ClientOptions
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mandos.check import archive, pe_sections, unified_images
+from mandos.check import archive
+from mandos.check.loader import pe_sections, unified_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from mandos.check.unified_images import UnifiedImage
+    from mandos.check.loader.unified_images import UnifiedImage
 
 
 def unpack(images: Iterable[Path], folder: Path) -> None:

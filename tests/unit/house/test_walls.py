@@ -61,8 +61,8 @@ CASES = [
     Forbidden("boot-apart", "mandos.boot.terminal", "mandos.admin.proxy"),
     Forbidden("check-apart", "mandos.check.main", "mandos.server.daemon"),
     Forbidden("check-apart", "mandos.rotation.main", "mandos.server.daemon"),
-    Forbidden("rooms", "mandos.boot.terminal", "mandos.check.grub"),
-    Forbidden("rooms", "mandos.check.grub", "mandos.rotation.state"),
+    Forbidden("rooms", "mandos.boot.terminal", "mandos.check.loader.grub"),
+    Forbidden("rooms", "mandos.check.loader.grub", "mandos.rotation.state"),
     Forbidden("rooms", "mandos.admin.keygen.main", "mandos.rotation.state"),
     *(
         Forbidden("pure-life", "mandos.server.life.approval", module)

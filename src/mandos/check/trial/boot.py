@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mandos.boot.image.crypttab import CryptDisk
-    from mandos.check.boot_entry import Boot
+    from mandos.check.loader.boot_entry import Boot
     from mandos.check.servers import Server
     from mandos.check.trial.console import Progress
     from mandos.check.trial.hardware import Hardware

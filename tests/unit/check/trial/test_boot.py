@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mandos.check import disks, servers
-from mandos.check.boot_entry import Boot
 from mandos.check.findings import Link, Verdict
+from mandos.check.loader.boot_entry import Boot
 from mandos.check.servers import Server
 from mandos.check.trial import boot
 from mandos.check.trial.boot import Trial, card_of

@@ -11,15 +11,15 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import grub, loader_entries, pe_sections, unified_images
-from mandos.check.boot_entry import UnknownBootError
+from mandos.check.loader import grub, loader_entries, pe_sections, unified_images
+from mandos.check.loader.boot_entry import UnknownBootError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mandos.check.boot_partitions import BootPartitions
-    from mandos.check.efi_variables import BootOption, Variables
+    from mandos.check.loader.boot_partitions import BootPartitions
+    from mandos.check.loader.efi_variables import BootOption, Variables
 
 _FIRMWARE = "sys/firmware"
 #: The section by which systemd's programs are known, and its beginning in the boot loader.

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import cmp_to_key
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import version_order
+from mandos.check.loader import version_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

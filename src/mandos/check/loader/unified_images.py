@@ -11,9 +11,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import kernel_release, pe_sections
-from mandos.check.boot_menu import MenuEntry, kernel_words, without_counters
-from mandos.check.pe_sections import DamagedProgramError, Section
+from mandos.check.loader import kernel_release, pe_sections
+from mandos.check.loader.boot_menu import MenuEntry, kernel_words, without_counters
+from mandos.check.loader.pe_sections import DamagedProgramError, Section
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.check.boot_entry import UnknownBootError
-from mandos.check.grub import next_boot
+from mandos.check.loader.boot_entry import UnknownBootError
+from mandos.check.loader.grub import next_boot
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mandos.check.findings import Verdict
-from mandos.check.kernels import boots
+from mandos.check.loader.kernels import boots
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mandos.check.boot_entry import Boot, Boots
+    from mandos.check.loader.boot_entry import Boot, Boots
 
 MACHINE = "4098b3f648d74c13b1f04ccfba7798e8"
 LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"

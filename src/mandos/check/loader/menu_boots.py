@@ -7,18 +7,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mandos.check import kernel_release, unified_images
-from mandos.check.boot_entry import Boot, Boots
 from mandos.check.findings import Finding, Link, Verdict
-from mandos.check.pe_sections import DamagedProgramError
-from mandos.check.systemd_boot import Menu, NoEntryError
+from mandos.check.loader import kernel_release, unified_images
+from mandos.check.loader.boot_entry import Boot, Boots
+from mandos.check.loader.pe_sections import DamagedProgramError
+from mandos.check.loader.systemd_boot import Menu, NoEntryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mandos.check.boot_menu import MenuEntry
-    from mandos.check.boot_partitions import BootPartitions
+    from mandos.check.loader.boot_menu import MenuEntry
+    from mandos.check.loader.boot_partitions import BootPartitions
 
 _SETTINGS = "loader/loader.conf"
 #: Characters of a release; it becomes the name of a folder.

@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.check import boot_menu, loader_entries, unified_images
-from mandos.check.boot_entry import UnknownBootError
-from mandos.check.efi_variables import UnreadableVariableError
-from mandos.check.pe_sections import DamagedProgramError
+from mandos.check.loader import boot_menu, loader_entries, unified_images
+from mandos.check.loader.boot_entry import UnknownBootError
+from mandos.check.loader.efi_variables import UnreadableVariableError
+from mandos.check.loader.pe_sections import DamagedProgramError
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mandos.check.boot_menu import MenuEntry
-    from mandos.check.boot_partitions import BootPartitions
-    from mandos.check.efi_variables import Variables
+    from mandos.check.loader.boot_menu import MenuEntry
+    from mandos.check.loader.boot_partitions import BootPartitions
+    from mandos.check.loader.efi_variables import Variables
 
 _SETTINGS = "loader/loader.conf"
 #: The value of "default" that means the entry of the last boot.

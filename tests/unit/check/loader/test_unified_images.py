@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.efi_files import image, program, set_text, set_variable
-from mandos.check import initrd, pe_sections, unified_images
+from mandos.check import initrd
 from mandos.check.archive import ArchiveError
 from mandos.check.findings import Finding, Link, Verdict
-from mandos.check.kernels import boots
-from mandos.check.pe_sections import DamagedProgramError
+from mandos.check.loader import pe_sections, unified_images
+from mandos.check.loader.kernels import boots
+from mandos.check.loader.pe_sections import DamagedProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,19 +16,19 @@ from harness.efi_files import (
     set_text,
     set_variable,
 )
-from mandos.check import boot_loader, boot_partitions
-from mandos.check.boot_entry import UnknownBootError
-from mandos.check.boot_loader import Loader
-from mandos.check.boot_partitions import BootPartitions, Partition
-from mandos.check.efi_variables import FOLDER, UnreadableVariableError, Variables
 from mandos.check.findings import Verdict
-from mandos.check.kernels import boots
+from mandos.check.loader import boot_loader, boot_partitions
+from mandos.check.loader.boot_entry import UnknownBootError
+from mandos.check.loader.boot_loader import Loader
+from mandos.check.loader.boot_partitions import BootPartitions, Partition
+from mandos.check.loader.efi_variables import FOLDER, UnreadableVariableError, Variables
+from mandos.check.loader.kernels import boots
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mandos.check.boot_loader import NextLoader
+    from mandos.check.loader.boot_loader import NextLoader
 
 SYSTEMD_BOOT = program((".text", b"x"), (".sdmagic", b"#### LoaderInfo: systemd-boot 257 ####"))
 GRUB = program((".text", b"x"), ("mods", b"modules"))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mandos.check.version_order import compare
+from mandos.check.loader.version_order import compare
 
 #: The examples of the specification, and of systemd-analyze(1) of systemd 257: older, newer.
 OLDER = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mandos.check.boot_entry import BootEntry, UnknownBootError
+from mandos.check.loader.boot_entry import BootEntry, UnknownBootError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mandos.check.kernel_release import of_image
-from mandos.check.kernels import boots
+from mandos.check.loader.kernel_release import of_image
+from mandos.check.loader.kernels import boots
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from mandos.check.boot_menu import MenuEntry, kernel_words, without_counters
+from mandos.check.loader.boot_menu import MenuEntry, kernel_words, without_counters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

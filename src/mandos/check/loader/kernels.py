@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mandos.check import (
+from mandos.check.findings import Finding, Link, Verdict
+from mandos.check.loader import (
     boot_loader,
     boot_partitions,
     efi_variables,
@@ -15,17 +16,16 @@ from mandos.check import (
     menu_boots,
     systemd_boot,
 )
-from mandos.check.boot_entry import Boot, Boots
-from mandos.check.boot_loader import Loader
-from mandos.check.efi_variables import Variables
-from mandos.check.findings import Finding, Link, Verdict
-from mandos.check.systemd_boot import NoEntryError
+from mandos.check.loader.boot_entry import Boot, Boots
+from mandos.check.loader.boot_loader import Loader
+from mandos.check.loader.efi_variables import Variables
+from mandos.check.loader.systemd_boot import NoEntryError
 from mandos.errors import MandosError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mandos.check.boot_entry import BootEntry
+    from mandos.check.loader.boot_entry import BootEntry
 
 _KERNEL = "vmlinuz-"
 #: Names that initramfs-tools, and dracut on Debian and elsewhere, give to images.
