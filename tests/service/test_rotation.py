@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -386,6 +387,56 @@ def test_interrupted_while_keys_are_made(rotating: Rotating) -> None:
         process.wait_for("making RSA keys of 4096 and 4096 bits")
         assert process.terminate() == 128 + signal.SIGTERM, process.log
     assert not rotating.has_rotation
+
+
+def _processes(rotating: Rotating) -> set[str]:
+    """The command lines of the machine's processes, with their numbers.
+
+    Those that have ended stay in the list here, since the machine's first process reaps none.
+    """
+    listed = rotating.machine.run("ps", "-e", "-o", "pid=,args=").decode().splitlines()
+    return {line for line in listed if "ps -e" not in line and "<defunct>" not in line}
+
+
+def _wait_for_process(rotating: Rotating, words: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not any(words in line for line in _processes(rotating)):
+        assert time.monotonic() < end, f"never seen: {words}"
+
+
+def _leftovers(rotating: Rotating) -> list[str]:
+    """Files of an image that is not made to its end."""
+    found = rotating.machine.run("sh", "-c", "ls -d /var/tmp/mkinitramfs* /boot/*.new || true")
+    return found.decode().split()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_it_asks_a_server(rotating: Rotating, number: signal.Signals) -> None:
+    """The image's client ends, too, and no rotation has begun."""
+    with rotating.serve(f"{rotating.keys.section}\napproval_delay = PT10S\n"):
+        before = _processes(rotating)
+        process = rotating.start()
+        _wait_for_process(rotating, "plugins.d/mandos-client")
+        process.signal(number)
+        assert process.wait() == 128 + number, process.log
+        assert process.log.endswith("mandos-keygen --rotate --status shows the next step")
+        assert _processes(rotating) == before
+    assert not rotating.has_rotation
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_images_are_made(rotating: Rotating, number: signal.Signals) -> None:
+    """The program that makes them clears up, and the next run goes on."""
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        before = _processes(rotating)
+        process = rotating.start()
+        _wait_for_process(rotating, "/usr/share/initramfs-tools/hooks/")
+        process.signal(number)
+        assert process.wait() == 128 + number, process.log
+        assert _processes(rotating) == before
+        assert not _leftovers(rotating)
+        _end_well(rotating)
 
 
 def test_images_that_cannot_be_made(rotating: Rotating) -> None:

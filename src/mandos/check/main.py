@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos import process
+from mandos import process, program
 from mandos.check import findings, private_root
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
@@ -48,31 +48,40 @@ _INDENT = _LINK_WIDTH + 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run mandos-check; returns the exit status."""
+    """Run mandos-check; returns the exit status: 128 and more after a signal."""
     try:
-        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = COMMAND_LINE.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - printing is its purpose
-            return 0
-        if os.geteuid() != 0:
-            raise MachineError("only root can read the keys and the images", "run it as root")
-        process.forbid_tracing()  # no core file, either: prctl(2)
-        folder = private_root.enter()
-        keys = Path(given.text("keys", "/etc/keys/mandos"))
-        wanted = Wanted(
-            fetch="no-fetch" not in given,
-            image_only="image-only" in given,
-            count_as_boot="count-as-boot" in given,
-            kernel=given.text("kernel", ""),
-            boot="boot" in given,
-            boot_limit=given.seconds("boot-limit", 0.0),
-        )
-        found = list(Chain(Path("/"), keys, folder, wanted).walk())
+        program.raise_on_signals(if_ignored=False)
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except MandosError as error:
-        for line in error.lines():
-            sys.stderr.write(f"mandos-check: {line}\n")
-        return error.exit_code
+        return program.report(error, program.speaker(COMMAND_LINE.program))
+    except program.Ended as end:
+        name = program.ENDING_SIGNALS[end.number]
+        program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
+        return 128 + end.number
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Do the work that the arguments ask for; returns the exit status.  Raises MandosError."""
+    given = program.parsed_options(COMMAND_LINE, arguments)
+    if given is None:
+        return 0
+    if os.geteuid() != 0:
+        raise MachineError("only root can read the keys and the images", "run it as root")
+    process.forbid_tracing()  # no core file, either: prctl(2)
+    keys = Path(given.text("keys", "/etc/keys/mandos"))
+    wanted = Wanted(
+        fetch="no-fetch" not in given,
+        image_only="image-only" in given,
+        count_as_boot="count-as-boot" in given,
+        kernel=given.text("kernel", ""),
+        boot="boot" in given,
+        boot_limit=given.seconds("boot-limit", 0.0),
+    )
+    folder = private_root.enter()
+    try:
+        found = list(Chain(Path("/"), keys, folder, wanted).walk())
+    finally:
+        private_root.leave()
     shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
     status = exit_status(found)
     summary = _SUMMARY[status]

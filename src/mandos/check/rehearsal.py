@@ -17,7 +17,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
-from mandos import process
+from mandos import process, program
 from mandos.check import private_root
 from mandos.check.relay import Relay
 from mandos.client.notices import is_notice
@@ -85,7 +85,12 @@ class _Client:
 
         thread = threading.Thread(target=start)  # one thread can leave the network for another one
         thread.start()
-        thread.join()
+        try:
+            thread.join()
+        except BaseException:  # a signal ends us: so the client ends as well
+            thread.join()
+            self._stack.close()
+            raise
         if failure:
             self._stack.close()
             raise MachineError(f"the image's client cannot be run: {failure[0]}")
@@ -100,8 +105,26 @@ class _Client:
             standard=(None, self._output.fileno(), self._errors.fileno()),
             prepare=private_root.confinement(tree),
         )
+        self._watch()
         self._ended = os.pidfd_open(self._child)
         self._stack.callback(self.end)
+
+    def _watch(self) -> None:
+        """Start a process that kills the client when we are killed: our end of a pipe closes."""
+        group = self._child
+        reading, self._alive = os.pipe()
+        self._stack.callback(self._end_watcher)
+        try:
+            self._watcher = process.launch_work(
+                lambda: _kill_without(group), standard=(reading, None, None)
+            )
+        finally:
+            os.close(reading)
+
+    def _end_watcher(self) -> None:
+        os.write(self._alive, b".")
+        os.close(self._alive)
+        os.waitpid(self._watcher, 0)
 
     def _file(self, folder: Path) -> IO[bytes]:
         return self._stack.enter_context(tempfile.TemporaryFile(dir=folder))
@@ -152,6 +175,15 @@ class _Client:
                 if time.monotonic() > end:
                     os.killpg(self._child, signal.SIGKILL)
                 time.sleep(0.01)
+
+
+def _kill_without(group: int) -> int:
+    """Kill a process group if standard input ends without a byte."""
+    program.ignore_signals()  # those of a terminal are for everybody who runs there
+    if not os.read(0, 1):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    return 0
 
 
 def without_ways(options: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos import process
+from mandos import process, program
 from mandos.check import private_root
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status
@@ -30,8 +30,12 @@ _IMAGES = (
     ("update-initramfs", "-u", "-k", "all"),
     ("dracut", "--force", "--regenerate-all"),
 )
+#: An image that update-initramfs has not put into its place yet.
+_BOOT, _UNFINISHED = Path("/boot"), "initrd.img-*.new"
 _IMAGES_TIME = 3600.0  # seconds; slow machines with many kernels
 _CHECK_TIME = 600.0
+#: Seconds that a program has for its clean-up when this one is ended.
+_PATIENCE = 15.0
 #: A check has no limit of its own; this is beyond all address spaces.
 _MEMORY = 1 << 45
 _SIZE = 1 << 20
@@ -79,7 +83,12 @@ class Machine:
         found = next((command for command in _IMAGES if shutil.which(command[0])), None)
         if found is None:
             raise MachineError("neither update-initramfs nor dracut is installed")
-        process.run(found, timeout=_IMAGES_TIME).require_success()
+        try:
+            process.run(found, timeout=_IMAGES_TIME, patience=_PATIENCE).require_success()
+        except BaseException:
+            for file in _BOOT.glob(_UNFINISHED):  # an update-initramfs that was ended leaves it
+                file.unlink(missing_ok=True)
+            raise
         os.sync()  # programs that make images may leave that to the kernel
 
     plan_slots = staticmethod(slots.plan)
@@ -98,6 +107,7 @@ class Machine:
         answer = process.run_isolated(
             lambda: _as_json(keys, wanted),
             memory=_MEMORY, size=_SIZE, timeout=_CHECK_TIME, waiting=self._waiting,
+            patience=_PATIENCE,
         )  # fmt: skip
         found = json.loads(answer)
         if "error" in found:
@@ -108,10 +118,18 @@ class Machine:
 
 
 def _as_json(keys: Path, wanted: Wanted) -> bytes:
-    """Walk the chain; returns the result for the parent process."""
+    """Walk the chain; returns the result for the parent process.
+
+    A signal that asks for an end raises Ended: the image's client ends before this process.
+    """
+    program.raise_on_signals()
     try:
-        chain = Chain(_ROOT, keys, private_root.enter(), wanted)
-        found = list(chain.walk())
+        folder = private_root.enter()
+        try:
+            chain = Chain(_ROOT, keys, folder, wanted)
+            found = list(chain.walk())
+        finally:
+            private_root.leave()
     except MandosError as error:
         return json.dumps({"error": str(error), "hint": error.hint}).encode()
     bad = [finding for finding in found if finding.verdict is not Verdict.OK]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mandos.admin.keygen import main as keygen
 from mandos.admin.keygen.files import KeyDirectory
+from mandos.admin.keygen.making import Interrupted
 from mandos.errors import AdministratorError, MachineError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def _rotate(options: argparse.Namespace) -> int:
         raise AdministratorError(
             f"cannot change {where}: {error.strerror}", "the next run goes on from here"
         ) from error
+    except Interrupted:
+        _say("interrupted; mandos-keygen --rotate --status shows the next step")
+        raise
     sys.stdout.write(step.section)
     sys.stdout.flush()
     for line in step.lines:
