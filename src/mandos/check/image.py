@@ -76,7 +76,7 @@ def _keys(tree: Path, name: str, keys: Path) -> Iterator[Finding]:
     missing = [key for key in _KEYS if not (folder / key).is_file()]
     other = [
         key for key in _KEYS
-        if key not in missing and (folder / key).read_bytes() != (keys / key).read_bytes()
+        if key not in missing and not _is_same(folder / key, keys / key)
     ]  # fmt: skip
     if missing:
         text = f"the image lacks the keys {', '.join(missing)}"
@@ -107,6 +107,11 @@ def rotation_folder(keys: Path) -> Path:
 def _kept(keys: Path) -> Iterator[Path]:
     folders = (rotation_folder(keys) / name for name in _ROTATION)
     yield from (folder for folder in folders if all((folder / key).is_file() for key in _KEYS))
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    """Whether two files have the same content; one that is not there has none."""
+    return other.is_file() and file.read_bytes() == other.read_bytes()
 
 
 def _are_these(folder: Path, kept: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mandos import process, program
 from mandos.check import findings, private_root
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
+from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status, shown
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
 
@@ -82,15 +82,15 @@ def _run(arguments: Sequence[str]) -> int:
         found = list(Chain(Path("/"), keys, folder, wanted).walk())
     finally:
         private_root.leave()
-    shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
+    chosen = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
     status = exit_status(found)
     summary = _SUMMARY[status]
     if wanted.image_only and status == COMES_BACK:
         summary = _ONLY_IMAGES
     if "json" in given:
-        print(_as_json(shown, status, summary))  # noqa: T201 - printing is its purpose
-    elif shown or "quiet" not in given:
-        print(_as_text(shown, summary))  # noqa: T201 - printing is its purpose
+        print(_as_json(chosen, status, summary))  # noqa: T201 - printing is its purpose
+    elif chosen or "quiet" not in given:
+        print(_as_text(chosen, summary))  # noqa: T201 - printing is its purpose
     return status
 
 
@@ -114,9 +114,10 @@ def _as_text(found: Sequence[Finding], summary: str) -> str:
     for finding in found:
         subject = f"{finding.subject}: " if finding.subject else ""
         verdict = finding.verdict.value
-        shown = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
-        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{shown:<9}{subject}{finding.text}")
-        for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
+        word = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
+        text = shown(f"{subject}{finding.text}")
+        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{word:<9}{text}")
+        for name, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
             if text:
-                lines.append(f"{'':<{_INDENT}}{word}{text}")
+                lines.append(f"{'':<{_INDENT}}{name}{shown(text)}")
     return "\n".join([*lines, "", summary])

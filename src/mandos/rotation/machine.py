@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import process, program
 from mandos.check import private_root
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status
+from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status, shown
 from mandos.errors import MachineError, MandosError
 from mandos.rotation import slots
 
@@ -148,5 +148,5 @@ def _as_json(keys: Path, wanted: Wanted) -> bytes:
 
 def _lines(finding: Finding) -> Sequence[str]:
     subject = f"{finding.subject}: " if finding.subject else ""
-    first = f"{finding.link.value}: {finding.verdict.value}: {subject}{finding.text}"
-    return [first, f"  cure: {finding.cure}"] if finding.cure else [first]
+    first = f"{finding.link.value}: {finding.verdict.value}: {shown(subject + finding.text)}"
+    return [first, f"  cure: {shown(finding.cure)}"] if finding.cure else [first]

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from mandos import process
 from mandos.admin.keygen import main as keygen
 from mandos.admin.keygen.files import KeyDirectory
 from mandos.admin.keygen.making import Interrupted
@@ -33,6 +34,7 @@ def _rotate(options: argparse.Namespace) -> int:
 
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
+    process.forbid_tracing()  # a core file would have the disk's password
     machine = Machine(_tick, count_as_boot=options.count_as_boot)
     rotation = Rotation(options.dir.resolve(), machine, _say)
     try:
