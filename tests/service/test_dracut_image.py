@@ -133,8 +133,12 @@ RENEW = """
 import sys
 sys.path += ["/usr/lib/mandos/python", "/usr/lib/mandos/server-python"]
 from pathlib import Path
+from mandos.errors import MandosError
 from mandos.rotation.machine import renew_by_dracut
-renew_by_dracut(Path("/"))
+try:
+    renew_by_dracut(Path("/"))
+except MandosError as error:
+    sys.exit("\\n".join(error.lines()))
 """
 VERSION = "6.1.0-test"
 
