@@ -514,6 +514,45 @@ def test_slots(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert slots.are_new([disk], changes, new)
 
 
+def _luks(disk: Path, kind: str, *passwords: bytes) -> Path:
+    """Make a LUKS device whose slots have these passwords, from 0 on."""
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+    common = ["--batch-mode", "--pbkdf-force-iterations=1000"]
+    common += ["--pbkdf=pbkdf2"] if kind == "luks2" else []
+    keys = []
+    for number, password in enumerate(passwords):
+        keys.append(disk.with_name(f"{disk.name}-key{number}"))
+        keys[-1].write_bytes(password)
+    first = f"--key-file={keys[0]}"
+    subprocess.run(["cryptsetup", "luksFormat", f"--type={kind}", *common, first, disk], check=True)
+    for key in keys[1:]:
+        subprocess.run(["cryptsetup", "luksAddKey", *common, first, disk, key], check=True)
+    return disk
+
+
+def test_slots_of_two_disks(tmp_path: Path) -> None:
+    """Each has its own free slot; a run that was ended between both is repeated, in any order."""
+    old, new, other = b"old", b"new", b"of a person"
+    one = _luks(tmp_path / "one", "luks2", old)
+    two = _luks(tmp_path / "two", "luks1", other, old)
+    changes = slots.plan([one, two], old)
+    assert [(change.old, change.new) for change in changes] == [(0, 1), (1, 2)]
+    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
+        slots.add([one], changes, old, new)
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, False]
+    assert not slots.are_new([two, one], changes, new)
+    slots.add([two, one], changes, old, new)
+    assert slots.are_new([two, one], changes, new)
+    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [True, True]
+    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
+        slots.remove_old([one], changes, new)
+    slots.remove_old([two, one], changes, new)
+    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [False, False]
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, True]
+    assert slots.opens(two, 0, other)
+
+
 def test_disk_without_a_free_slot(tmp_path: Path) -> None:
     """LUKS1 has eight slots; the message says how to empty one."""
     disk, key = tmp_path / "disk", tmp_path / "key"
