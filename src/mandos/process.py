@@ -21,6 +21,7 @@ from mandos.lean_stdlib import signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
 
 _PIECE = 1 << 16
@@ -66,23 +67,36 @@ def run(
     input: bytes = b"",  # noqa: A002 - the word of the subprocess module
     env: Mapping[str, str] | None = None,
     timeout: float,
+    patience: float = 0.0,
 ) -> Completed:
     """Run a program to its end, at most ``timeout`` seconds.
 
-    Raises MachineError when it cannot be started or takes too long (it is then killed).
+    Raises MachineError when it cannot be started or takes too long.  It is then killed, and so it
+    is when any other exception ends the call.  With ``patience`` it has a session of its own, whose
+    processes are first asked to end (SIGTERM), and are killed after so many seconds.
     """
     import subprocess  # noqa: PLC0415 - too expensive for early boot, where most runs need no program
 
+    pipe = subprocess.PIPE
+    own = patience > 0
     try:
-        done = subprocess.run(
-            command, input=input, env=env, timeout=timeout, capture_output=True, check=False
-        )
+        with subprocess.Popen(
+            command, env=env, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=own
+        ) as child:
+            try:
+                stdout, stderr = child.communicate(input, timeout)
+            except BaseException:
+                if own:
+                    _end_session(child, patience)
+                else:
+                    child.kill()
+                raise
     except OSError as error:
         raise MachineError(f"cannot run {_shown(command)}: {error.strerror}") from error
     except subprocess.TimeoutExpired:
         # Without the cause: it holds the program's output so far.
         raise MachineError(f"took longer than {timeout:g} s: {_shown(command)}") from None
-    return Completed(command, done.returncode, done.stdout, done.stderr)
+    return Completed(command, child.returncode, stdout, stderr)
 
 
 def spawn(
@@ -189,12 +203,14 @@ def run_isolated(
     size: int,
     timeout: float,
     waiting: Callable[[], object] | None = None,
+    patience: float = 0.0,
 ) -> bytes:
     """Run ``work`` in a forked child, which cannot harm this process, and return its result.
 
     The child may use ``memory`` more bytes and ``timeout`` seconds, and return ``size`` bytes;
     it must not touch resources that it shares with us, such as sockets.  Its output is dropped.
-    ``waiting`` is called here every second meanwhile.
+    ``waiting`` is called here every second meanwhile.  A child that has to be ended before its time
+    is killed; with ``patience`` it gets SIGTERM first, and so many seconds.
     Raises MachineError when it fails; the reason stays in the child, since it may quote secrets.
     """
     reading, writing = os.pipe()
@@ -207,7 +223,9 @@ def run_isolated(
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         output = _read(reading, size, time.monotonic() + timeout, waiting)
     except BaseException:  # also when a signal ends us: the child must not outlive the call
-        os.kill(child, signal.SIGKILL)
+        if patience > 0:
+            _ask_to_end(child, patience)
+        os.kill(child, signal.SIGKILL)  # it is not reaped yet, so the number is its own
         raise
     finally:
         os.close(reading)
@@ -257,6 +275,34 @@ def forbid_tracing() -> None:
 def load() -> None:
     """Import the modules that are imported late, for a process that cannot import them later."""
     import resource  # noqa: F401, PLC0415 - as said
+
+
+def _ask_to_end(child: int, patience: float) -> None:
+    """Send SIGTERM to a child, and wait so many seconds for its end; it is not reaped."""
+    ended = os.pidfd_open(child)
+    try:
+        os.kill(child, signal.SIGTERM)
+        select.select([ended], [], [], patience)
+    finally:
+        os.close(ended)
+
+
+def _end_session(child: subprocess.Popen[bytes], patience: float) -> None:
+    """End a child and the others of its session: by SIGTERM, then by SIGKILL.
+
+    They have ended when nothing has the child's output open any more.
+    """
+    from subprocess import TimeoutExpired  # noqa: PLC0415 - as in run
+
+    group = child.pid
+    try:
+        os.killpg(group, signal.SIGTERM)
+        child.communicate(timeout=patience)
+        os.killpg(group, signal.SIGKILL)
+    except TimeoutExpired:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # all of them are gone
 
 
 def _shown(command: Sequence[str]) -> str:

@@ -101,10 +101,14 @@ def report(error: MandosError, say: Say) -> int:
     return error.exit_code
 
 
-def raise_on_signals() -> None:
-    """From now on the first signal that asks for an end raises Ended, and later ones do nothing."""
+def raise_on_signals(*, if_ignored: bool = True) -> None:
+    """From now on the first signal that asks for an end raises Ended, and later ones do nothing.
+
+    Without ``if_ignored`` a signal that is ignored stays so, as under nohup(1).
+    """
     for number in ENDING_SIGNALS:
-        signal.signal(number, _end)
+        if if_ignored or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
 def ignore_signals() -> None:

@@ -188,12 +188,16 @@ def test_connect_to_link_local(
 
 
 @machines(generators=("initramfs-tools",), suites=("trixie",))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("server")
-def test_killed_check_leaves_nothing(live: LiveMachine) -> None:
-    """The virtual machine ends with the check, whatever ends it, and so do its disks."""
+def test_killed_check_leaves_nothing(live: LiveMachine, number: signal.Signals) -> None:
+    """The virtual machine ends with the check, by each signal, and so do its disks."""
     process = _check(live)
     qemu = _wait_for_emulator(live, process)
-    process.signal(signal.SIGKILL)
-    process.wait()
+    process.signal(number)
+    status = process.wait()
+    if number != signal.SIGKILL:
+        assert (status, _emulators(live)) == (128 + number, [])
+        assert process.log == f"mandos-check: ended by {number.name}; the machine is as it was"
     _wait_until(lambda: not _emulators(live), f"{qemu} has ended")
     assert live.run("find", "/run/mandos-check", "-mindepth", "1") == b""

@@ -19,6 +19,8 @@ from harness.initramfs import VERSION, ImageMaker, why_no_images
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.process import Process
+
 pytestmark = pytest.mark.peer
 
 HOOK = "/etc/initramfs/post-update.d/mandos-check"
@@ -165,3 +167,45 @@ def test_check_that_hangs(checked: Checked) -> None:
         hook.write_text(text, encoding="utf-8")
         checked.machine.file(IMAGE).unlink()
     assert process.log == f"{WARNING}the check of this image was not finished in 1 s"
+
+
+def _add_kernel(checked: Checked, layout: str, *, bypass: bool = False) -> Process:
+    """Run kernel-install(8) as a kernel's package does; returns the process, which has ended."""
+    machine = checked.machine
+    machine.file("/etc/kernel").mkdir(exist_ok=True)
+    conf = machine.file("/etc/kernel/install.conf")
+    conf.write_text(f"layout={layout}\nBOOT_ROOT=/boot\n", encoding="ascii")
+    machine.file("/run/mandos-check.checked").unlink(missing_ok=True)
+    words = ("kernel-install", "add", VERSION, f"/boot/vmlinuz-{VERSION}")
+    environment = {"KERNEL_INSTALL_BYPASS": "1"} if bypass else {}
+    process = machine.start(*words, environment=environment)
+    assert process.wait() == 0, process.log
+    return process
+
+
+@pytest.mark.parametrize("layout", ["bls", "other"])
+def test_kernel_install(checked: Checked, layout: str) -> None:
+    """It is silent about a healthy image, warns of a broken one once, and never fails."""
+    assert "mandos-check" not in _add_kernel(checked, layout).log
+    checked.machine.file(KEYS).joinpath("tls-pubkey.pem").write_bytes(b"none")
+    process = _add_kernel(checked, layout)
+    assert process.log.count(STAYS_DOWN) == 1, process.log
+    again = checked.machine.start(KERNEL_HOOK, VERSION)
+    assert (again.wait(), again.log) == (0, ""), "it was checked twice"
+    assert "mandos-check" not in _add_kernel(checked, layout, bypass=True).log
+
+
+def test_kernel_install_with_an_image_elsewhere(checked: Checked) -> None:
+    """The kernel has no image in /boot that mandos-check knows: that is said, and nothing fails."""
+    checked.machine.file(IMAGE).rename(checked.machine.file("/boot/image"))
+    process = _add_kernel(checked, "other")
+    checked.machine.file("/boot/image").unlink()
+    assert "NOT come back" in process.log
+    assert "this kernel has no initial RAM disk" in process.log
+
+
+def test_kernel_that_is_removed(checked: Checked) -> None:
+    """There is nothing to check."""
+    checked.machine.file(KEYS).joinpath("tls-pubkey.pem").write_bytes(b"none")
+    process = checked.machine.start("kernel-install", "remove", VERSION)
+    assert (process.wait(), "mandos-check" in process.log) == (0, False), process.log

@@ -127,3 +127,41 @@ menuentry 'Debian' {{
     assert by_hand.wait(LONG) == 0, by_hand.log
     runs_hooks = "post-update.d" in machine.path("/usr/bin/dracut").read_text(encoding="utf-8")
     assert ("mandos-check: warning" in by_hand.log) == runs_hooks, by_hand.log
+
+
+RENEW = """
+import sys
+sys.path += ["/usr/lib/mandos/python", "/usr/lib/mandos/server-python"]
+from pathlib import Path
+from mandos.errors import MandosError
+from mandos.rotation.machine import renew_by_dracut
+try:
+    renew_by_dracut(Path("/"))
+except MandosError as error:
+    sys.exit("\\n".join(error.lines()))
+"""
+VERSION = "6.1.0-test"
+
+
+def test_images_of_a_rotation(machine: DebianMachine) -> None:
+    """A new one is made beside the old one, which stays when the disk is full."""
+    image = f"/boot/initrd.img-{VERSION}"
+    machine.run("mount", "-t", "tmpfs", "tmpfs", "/boot")
+    machine.write(f"/boot/vmlinuz-{VERSION}", "")
+    machine.write(image, "old")
+    machine.path(f"/usr/lib/modules/{VERSION}").mkdir(parents=True)
+    machine.run("depmod", VERSION)
+    machine.write("/etc/dracut.conf.d/small.conf", "no_kernel=yes\ncompress=cat\n")
+    machine.run("mount", "-o", "remount,size=64k", "/boot")
+    process = machine.start("python3", "-IS", "-c", RENEW)
+    assert process.wait(LONG) == 1
+    assert "No space left on device" in process.log
+    assert machine.run("cat", image) == b"old"
+    assert machine.run("sh", "-c", "ls -A /boot").split() == [
+        f"initrd.img-{VERSION}".encode(), f"vmlinuz-{VERSION}".encode(),
+    ]  # fmt: skip
+    machine.run("mount", "-o", "remount,size=1G", "/boot")
+    process = machine.start("python3", "-IS", "-c", RENEW)
+    assert process.wait(LONG) == 0, process.log
+    assert machine.run("stat", "--format=%U %a", image) == b"root 600\n"
+    assert f"{KEYS}/seckey.txt" in machine.run("lsinitrd", image).decode()

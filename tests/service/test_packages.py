@@ -447,7 +447,12 @@ def test_make_install(packages_for: Callable[[str], Path], tmp_path: Path) -> No
 
     (files / CLIENTS.lstrip("/")).write_text("# mine\n", encoding="utf-8")
     _make("install", files)
+    units = ("mandos.service", "mandos-check.timer", "mandos-reboot.timer")
+    subprocess.run(["systemctl", f"--root={files}", "enable", *units], check=True)
+    links = files / "etc/systemd/system"
+    assert {path.name for path in links.rglob("*") if path.is_symlink()} == set(units)
     _make("uninstall", files)
+    assert not [path for path in links.rglob("*") if path.is_symlink()]
     left = {str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()}
     settings = {path.lstrip("/") for path in (CLIENTS, SETTINGS, BOOT_SETTINGS)}
     assert left == settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -388,6 +389,56 @@ def test_interrupted_while_keys_are_made(rotating: Rotating) -> None:
     assert not rotating.has_rotation
 
 
+def _processes(rotating: Rotating) -> set[str]:
+    """The command lines of the machine's processes, with their numbers.
+
+    Those that have ended stay in the list here, since the machine's first process reaps none.
+    """
+    listed = rotating.machine.run("ps", "-e", "-o", "pid=,args=").decode().splitlines()
+    return {line for line in listed if "ps -e" not in line and "<defunct>" not in line}
+
+
+def _wait_for_process(rotating: Rotating, words: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not any(words in line for line in _processes(rotating)):
+        assert time.monotonic() < end, f"never seen: {words}"
+
+
+def _leftovers(rotating: Rotating) -> list[str]:
+    """Files of an image that is not made to its end."""
+    found = rotating.machine.run("sh", "-c", "ls -d /var/tmp/mkinitramfs* /boot/*.new || true")
+    return found.decode().split()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_it_asks_a_server(rotating: Rotating, number: signal.Signals) -> None:
+    """The image's client ends, too, and no rotation has begun."""
+    with rotating.serve(f"{rotating.keys.section}\napproval_delay = PT10S\n"):
+        before = _processes(rotating)
+        process = rotating.start()
+        _wait_for_process(rotating, "plugins.d/mandos-client")
+        process.signal(number)
+        assert process.wait() == 128 + number, process.log
+        assert process.log.endswith("mandos-keygen --rotate --status shows the next step")
+        assert _processes(rotating) == before
+    assert not rotating.has_rotation
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_images_are_made(rotating: Rotating, number: signal.Signals) -> None:
+    """The program that makes them clears up, and the next run goes on."""
+    section = _offered(rotating)
+    with rotating.serve(rotating.keys.section, section):
+        before = _processes(rotating)
+        process = rotating.start()
+        _wait_for_process(rotating, "/usr/share/initramfs-tools/hooks/")
+        process.signal(number)
+        assert process.wait() == 128 + number, process.log
+        assert _processes(rotating) == before
+        assert not _leftovers(rotating)
+        _end_well(rotating)
+
+
 def test_images_that_cannot_be_made(rotating: Rotating) -> None:
     """The machine comes back with the old image, and the next run makes the new one."""
     section = _offered(rotating)
@@ -478,6 +529,45 @@ def _add_password(disk: Path, key: Path, password: bytes) -> None:
          "--pbkdf-force-iterations=1000", f"--key-file={key}", str(disk), str(new)],
         check=True,
     )  # fmt: skip
+
+
+def _luks(disk: Path, kind: str, *passwords: bytes) -> Path:
+    """Make a LUKS device whose slots have these passwords, from 0 on."""
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+    common = ["--batch-mode", "--pbkdf-force-iterations=1000"]
+    common += ["--pbkdf=pbkdf2"] if kind == "luks2" else []
+    keys = []
+    for number, password in enumerate(passwords):
+        keys.append(disk.with_name(f"{disk.name}-key{number}"))
+        keys[-1].write_bytes(password)
+    first = f"--key-file={keys[0]}"
+    subprocess.run(["cryptsetup", "luksFormat", f"--type={kind}", *common, first, disk], check=True)
+    for key in keys[1:]:
+        subprocess.run(["cryptsetup", "luksAddKey", *common, first, disk, key], check=True)
+    return disk
+
+
+def test_slots_of_two_disks(tmp_path: Path) -> None:
+    """Each has its own free slot; a run that was ended between both is repeated, in any order."""
+    old, new, other = b"old", b"new", b"of a person"
+    one = _luks(tmp_path / "one", "luks2", old)
+    two = _luks(tmp_path / "two", "luks1", other, old)
+    changes = slots.plan([one, two], old)
+    assert [(change.old, change.new) for change in changes] == [(0, 1), (1, 2)]
+    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
+        slots.add([one], changes, old, new)
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, False]
+    assert not slots.are_new([two, one], changes, new)
+    slots.add([two, one], changes, old, new)
+    assert slots.are_new([two, one], changes, new)
+    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [True, True]
+    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
+        slots.remove_old([one], changes, new)
+    slots.remove_old([two, one], changes, new)
+    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [False, False]
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, True]
+    assert slots.opens(two, 0, other)
 
 
 def test_disk_without_a_free_slot(tmp_path: Path) -> None:

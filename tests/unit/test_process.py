@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -73,6 +74,63 @@ def test_a_program_that_takes_too_long_is_killed() -> None:
     with pytest.raises(MachineError, match=r"took longer than 0\.01 s: sleep 60") as caught:
         process.run(["sleep", "60"], timeout=0.01)
     assert caught.value.__cause__ is None
+
+
+#: Ends well by SIGTERM, and so does the program that it has started; reports both.
+PATIENT = """
+trap 'wait; echo parent >>"$0"; exit' TERM
+(trap 'echo child >>"$0"; exit' TERM; while :; do sleep 0.01; done) &
+wait
+"""
+
+
+class _EndedError(BaseException):
+    """Ends a call as a signal does."""
+
+
+def _end_when(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+    raise _EndedError
+
+
+def test_a_program_gets_time_for_its_clean_up(tmp_path: Path) -> None:
+    """It and the programs that it has started get SIGTERM, and the call waits for their end."""
+    said = tmp_path / "said"
+    with pytest.raises(MachineError, match="took longer"):
+        process.run(["sh", "-c", PATIENT, str(said)], timeout=2, patience=30)
+    assert said.read_text(encoding="ascii").split() == ["child", "parent"]
+
+
+def test_a_program_that_does_not_end_is_killed() -> None:
+    """The programs that it has started, too, when the patience is over."""
+    stubborn = "trap '' TERM; sleep 60 & wait; sleep 60"
+    began = time.monotonic()
+    with pytest.raises(MachineError, match="took longer"):
+        process.run(["sh", "-c", stubborn], timeout=0.2, patience=0.2)
+    assert time.monotonic() - began < 50
+    assert not _children()
+
+
+def test_isolated_work_gets_time_for_its_clean_up(tmp_path: Path) -> None:
+    """Its ``finally`` runs before the exception that ended the call goes on."""
+    begun, cleaned = tmp_path / "begun", tmp_path / "cleaned"
+
+    def work() -> bytes:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        try:
+            begun.touch()
+            time.sleep(60)
+        finally:
+            cleaned.touch()
+        return b""
+
+    with pytest.raises(_EndedError):
+        process.run_isolated(
+            work, memory=64 * MEGABYTE, size=1, timeout=30, patience=30,
+            waiting=lambda: _end_when(begun),
+        )  # fmt: skip
+    assert cleaned.exists()
 
 
 def _isolated(work: object, *, memory: int = 64 * MEGABYTE, timeout: float = 30) -> bytes:

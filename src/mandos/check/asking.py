@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.check import boot_time, disks, rehearsal, server_view, view_findings
@@ -13,7 +14,7 @@ from mandos.errors import MachineError
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from mandos.boot.image.crypttab import CryptDisk
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 #: Seconds that a server has to give the password.
 FETCH_TIME = 15.0
 _PASSING = (Verdict.OK, Verdict.WARNING)
+#: Seconds in which all servers are asked: strangers on the link can announce many slow ones.
+ALL_TIME = 180.0
+#: Characters of the client's last line that are shown.
+_WORDS = 500
 
 
 class Image(NamedTuple):
@@ -55,7 +60,15 @@ class Asker:
     section of these keys.
     """
 
-    def __init__(self, image: Image, table: Sequence[CryptDisk], *, count_as_boot: bool) -> None:
+    def __init__(
+        self,
+        image: Image,
+        table: Sequence[CryptDisk],
+        *,
+        count_as_boot: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._image = image
         self._table = table
         self._count_as_boot = count_as_boot
@@ -66,7 +79,10 @@ class Asker:
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
-        answers = [self._ask(server) for server in servers]
+        end = self._clock() + ALL_TIME
+        answers = [
+            self._ask(server) if self._clock() < end else self._skip(server) for server in servers
+        ]
         enough = any(answer.good for answer in answers)
         for answer in answers:
             for finding in answer.findings:
@@ -75,6 +91,11 @@ class Asker:
                     yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
                 else:
                     yield finding
+
+    def _skip(self, server: Server) -> _Answer:
+        text = f"{server.title} was not asked: the servers before it took {ALL_TIME:.0f} s"
+        finding = Finding(Link.SERVER, Verdict.NOT_SURE, text, self._image.name)
+        return _Answer(good=False, findings=[finding])
 
     def _ask(self, server: Server) -> _Answer:
         try:
@@ -166,4 +187,4 @@ class Asker:
 def _last_words(said: str) -> str:
     """The client's last line."""
     lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else "the client brought nothing and said nothing"
+    return lines[-1][:_WORDS] if lines else "the client brought nothing and said nothing"

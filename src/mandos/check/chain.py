@@ -17,7 +17,7 @@ from mandos.check.loader import kernels
 from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
 from mandos.check.trial.boot import Trial
-from mandos.errors import MandosError
+from mandos.errors import MachineError, MandosError
 from mandos.key_source import KeyFolder
 from mandos.keyfiles import SIGNED_SECRET
 
@@ -87,7 +87,14 @@ class Chain:
         self.devices: list[Path] = []
 
     def walk(self) -> Iterator[Finding]:
-        """Yield the findings in the order of the chain."""
+        """Yield the findings in the order of the chain.  Raises MandosError."""
+        try:
+            yield from self._links()
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise MachineError(f"the check cannot go on: {where}{error.strerror}") from error
+
+    def _links(self) -> Iterator[Finding]:
         boots = kernels.boots(self._root)
         chosen, others = boots.next, boots.others
         if self._wanted.kernel:

@@ -67,7 +67,12 @@ class Confined:
         self._lifeline, self._other_end = socket.socketpair()
         thread = threading.Thread(target=start)  # one thread can change its namespaces alone
         thread.start()
-        thread.join()
+        try:
+            thread.join()
+        except BaseException:  # a signal ends us: so the program ends as well
+            thread.join()
+            self.end()
+            raise
         if failure:
             self.end()
             raise MachineError(f"the image's program cannot be run: {failure[0]}")

@@ -58,6 +58,12 @@ class Finding(NamedTuple):
     cure: str = ""
 
 
+def shown(text: str) -> str:
+    """A text in one line, for a terminal: control characters, which a server may send, escaped."""
+    line = " ".join(text.splitlines())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+
+
 def renewal(version: str) -> str:
     """The cure of a bad image: the commands that make it anew, for this kernel."""
     return f"run update-initramfs -u -k {version}, or dracut --force --kver {version}"

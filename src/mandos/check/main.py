@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mandos import process
+from mandos import process, program
 from mandos.check import findings, private_root
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status
+from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status, shown
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
 
@@ -48,40 +48,49 @@ _INDENT = _LINK_WIDTH + 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run mandos-check; returns the exit status."""
+    """Run mandos-check; returns the exit status: 128 and more after a signal."""
     try:
-        given = COMMAND_LINE.parse(sys.argv[1:] if arguments is None else arguments)
-        answer = COMMAND_LINE.answer(given)
-        if answer is not None:
-            print(answer)  # noqa: T201 - printing is its purpose
-            return 0
-        if os.geteuid() != 0:
-            raise MachineError("only root can read the keys and the images", "run it as root")
-        process.forbid_tracing()  # no core file, either: prctl(2)
-        folder = private_root.enter()
-        keys = Path(given.text("keys", "/etc/keys/mandos"))
-        wanted = Wanted(
-            fetch="no-fetch" not in given,
-            image_only="image-only" in given,
-            count_as_boot="count-as-boot" in given,
-            kernel=given.text("kernel", ""),
-            boot="boot" in given,
-            boot_limit=given.seconds("boot-limit", 0.0),
-        )
-        found = list(Chain(Path("/"), keys, folder, wanted).walk())
+        program.raise_on_signals(if_ignored=False)
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except MandosError as error:
-        for line in error.lines():
-            sys.stderr.write(f"mandos-check: {line}\n")
-        return error.exit_code
-    shown = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
+        return program.report(error, program.speaker(COMMAND_LINE.program))
+    except program.Ended as end:
+        name = program.ENDING_SIGNALS[end.number]
+        program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
+        return 128 + end.number
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Do the work that the arguments ask for; returns the exit status.  Raises MandosError."""
+    given = program.parsed_options(COMMAND_LINE, arguments)
+    if given is None:
+        return 0
+    if os.geteuid() != 0:
+        raise MachineError("only root can read the keys and the images", "run it as root")
+    process.forbid_tracing()  # no core file, either: prctl(2)
+    keys = Path(given.text("keys", "/etc/keys/mandos"))
+    wanted = Wanted(
+        fetch="no-fetch" not in given,
+        image_only="image-only" in given,
+        count_as_boot="count-as-boot" in given,
+        kernel=given.text("kernel", ""),
+        boot="boot" in given,
+        boot_limit=given.seconds("boot-limit", 0.0),
+    )
+    folder = private_root.enter()
+    try:
+        found = list(Chain(Path("/"), keys, folder, wanted).walk())
+    finally:
+        private_root.leave()
+    chosen = [one for one in found if one.verdict is not Verdict.OK] if "quiet" in given else found
     status = exit_status(found)
     summary = _SUMMARY[status]
     if wanted.image_only and status == COMES_BACK:
         summary = _ONLY_IMAGES
     if "json" in given:
-        print(_as_json(shown, status, summary))  # noqa: T201 - printing is its purpose
-    elif shown or "quiet" not in given:
-        print(_as_text(shown, summary))  # noqa: T201 - printing is its purpose
+        print(_as_json(chosen, status, summary))  # noqa: T201 - printing is its purpose
+    elif chosen or "quiet" not in given:
+        print(_as_text(chosen, summary))  # noqa: T201 - printing is its purpose
     return status
 
 
@@ -105,9 +114,10 @@ def _as_text(found: Sequence[Finding], summary: str) -> str:
     for finding in found:
         subject = f"{finding.subject}: " if finding.subject else ""
         verdict = finding.verdict.value
-        shown = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
-        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{shown:<9}{subject}{finding.text}")
-        for word, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
+        word = verdict.upper() if finding.verdict is Verdict.BROKEN else verdict
+        text = shown(f"{subject}{finding.text}")
+        lines.append(f"{finding.link.value:<{_LINK_WIDTH}}{word:<9}{text}")
+        for name, text in (("meaning: ", finding.meaning), ("cure: ", finding.cure)):
             if text:
-                lines.append(f"{'':<{_INDENT}}{word}{text}")
+                lines.append(f"{'':<{_INDENT}}{name}{shown(text)}")
     return "\n".join([*lines, "", summary])

@@ -13,9 +13,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import stat
 import struct
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +43,10 @@ _SET_GROUP, _SET_USER = 6, 7
 _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 #: Device nodes that programs expect: null(4), full(4), random(4).
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+#: The children of each of our threads: proc_pid_task(5).
+_CHILDREN = Path("/proc/self/task")
+#: Seconds for the end of processes that were killed, and between two looks.
+_PATIENCE, _LOOK = 5.0, 0.01
 
 _library = ctypes.CDLL(None, use_errno=True)
 
@@ -63,6 +70,22 @@ def enter() -> Path:
             "mandos-check needs root's rights, also where it runs in a container",
         ) from error
     return FOLDER
+
+
+def leave() -> None:
+    """End all processes that this one has started; a PID namespace goes with its first process."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        for children in _CHILDREN.glob("*/children"):
+            for child in children.read_text(encoding="ascii").split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        time.sleep(_LOOK)
 
 
 def furnish(tree: Path) -> None:

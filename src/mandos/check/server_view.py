@@ -58,13 +58,20 @@ def ask(server: Server, keys: KeySource, priority: str) -> dict[str, Any]:
         return Session(Priority(priority), credentials, sock.fileno(), is_server=True)
 
     try:
-        text = _conversation(server, session)
-        found = json.loads(text)
+        return description(_conversation(server, session))
     except Refused as error:
         raise UnknownKeyError("the server has no client with this machine's key") from error
-    except (PeerError, ValueError) as error:
+    except PeerError as error:
         kind = UnknownRequestError if answered else UnreachedError
         raise kind(str(error)) from error
+
+
+def description(text: bytes) -> dict[str, Any]:
+    """Read the answer of a server, which may be anything.  Raises UnknownRequestError."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnknownRequestError("the server's answer is no JSON") from error
     if not isinstance(found, dict):
         raise UnknownRequestError("the server's answer is no description of a client")
     return found

@@ -11,12 +11,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mandos import process
+from mandos import process, program
 from mandos.check import private_root
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status
+from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status, shown
+from mandos.check.loader import kernels
 from mandos.errors import MachineError, MandosError
-from mandos.rotation import slots
+from mandos.rotation import folders, slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ROOT = Path("/")
 #: Commands that make the images of all kernels anew; the first one that is installed is used.
-_IMAGES = (
-    ("update-initramfs", "-u", "-k", "all"),
-    ("dracut", "--force", "--regenerate-all"),
-)
+_UPDATE = ("update-initramfs", "-u", "-k", "all")
+_DRACUT = ("dracut", "--force")
+_ALL = "--regenerate-all"
+#: An image that update-initramfs has not put into its place yet.
+_BOOT, _UNFINISHED = Path("/boot"), "initrd.img-*.new"
+#: Folder of each kernel that an image can be made for.
+_MODULES = "lib/modules"
 _IMAGES_TIME = 3600.0  # seconds; slow machines with many kernels
 _CHECK_TIME = 600.0
+#: Seconds that a program has for its clean-up when this one is ended.
+_PATIENCE = 15.0
 #: A check has no limit of its own; this is beyond all address spaces.
 _MEMORY = 1 << 45
 _SIZE = 1 << 20
@@ -75,11 +81,18 @@ class Machine:
         return self._walk(keys, Wanted(count_as_boot=self._count_as_boot, other_keys=True))
 
     def renew_images(self) -> None:
-        """Make the images of all kernels anew, with the installed keys.  Raises MachineError."""
-        found = next((command for command in _IMAGES if shutil.which(command[0])), None)
-        if found is None:
+        """Make the images of all kernels anew, with the installed keys.  Raises MandosError."""
+        if shutil.which(_UPDATE[0]):
+            try:
+                _make(_UPDATE)
+            except BaseException:
+                for file in _BOOT.glob(_UNFINISHED):  # an update-initramfs that was ended leaves it
+                    file.unlink(missing_ok=True)
+                raise
+        elif shutil.which(_DRACUT[0]):
+            renew_by_dracut(_ROOT)
+        else:
             raise MachineError("neither update-initramfs nor dracut is installed")
-        process.run(found, timeout=_IMAGES_TIME).require_success()
         os.sync()  # programs that make images may leave that to the kernel
 
     plan_slots = staticmethod(slots.plan)
@@ -98,6 +111,7 @@ class Machine:
         answer = process.run_isolated(
             lambda: _as_json(keys, wanted),
             memory=_MEMORY, size=_SIZE, timeout=_CHECK_TIME, waiting=self._waiting,
+            patience=_PATIENCE,
         )  # fmt: skip
         found = json.loads(answer)
         if "error" in found:
@@ -107,11 +121,47 @@ class Machine:
         return Checked(**found)
 
 
+def renew_by_dracut(root: Path) -> None:
+    """Make the image of each kernel anew, in its place only when it is whole.  Raises OSError.
+
+    dracut(8) itself writes over the old image, and removes it when the disk is full.  Raises
+    MachineError if dracut fails.
+    """
+    found = kernels.boots(root)
+    known = [
+        (boot.name, boot.image.resolve())
+        for boot in (*([found.next] if found.next else []), *found.others)
+        if boot.image and boot.image.is_file() and (root / _MODULES / boot.name).is_dir()
+    ]
+    if not known:
+        _make((*_DRACUT, _ALL))
+    for version, image in known:
+        new = image.with_name(f".{image.name}.new")
+        try:
+            _make((*_DRACUT, str(new), version))
+            folders.sync(new)
+            folders.move(new, image)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _make(command: Sequence[str]) -> None:
+    process.run(command, timeout=_IMAGES_TIME, patience=_PATIENCE).require_success()
+
+
 def _as_json(keys: Path, wanted: Wanted) -> bytes:
-    """Walk the chain; returns the result for the parent process."""
+    """Walk the chain; returns the result for the parent process.
+
+    A signal that asks for an end raises Ended: the image's client ends before this process.
+    """
+    program.raise_on_signals()
     try:
-        chain = Chain(_ROOT, keys, private_root.enter(), wanted)
-        found = list(chain.walk())
+        folder = private_root.enter()
+        try:
+            chain = Chain(_ROOT, keys, folder, wanted)
+            found = list(chain.walk())
+        finally:
+            private_root.leave()
     except MandosError as error:
         return json.dumps({"error": str(error), "hint": error.hint}).encode()
     bad = [finding for finding in found if finding.verdict is not Verdict.OK]
@@ -130,5 +180,5 @@ def _as_json(keys: Path, wanted: Wanted) -> bytes:
 
 def _lines(finding: Finding) -> Sequence[str]:
     subject = f"{finding.subject}: " if finding.subject else ""
-    first = f"{finding.link.value}: {finding.verdict.value}: {subject}{finding.text}"
-    return [first, f"  cure: {finding.cure}"] if finding.cure else [first]
+    first = f"{finding.link.value}: {finding.verdict.value}: {shown(subject + finding.text)}"
+    return [first, f"  cure: {shown(finding.cure)}"] if finding.cure else [first]

@@ -8,8 +8,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from mandos import process
 from mandos.admin.keygen import main as keygen
 from mandos.admin.keygen.files import KeyDirectory
+from mandos.admin.keygen.making import Interrupted
 from mandos.errors import AdministratorError, MachineError
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def _rotate(options: argparse.Namespace) -> int:
 
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
+    process.forbid_tracing()  # a core file would have the disk's password
     machine = Machine(_tick, count_as_boot=options.count_as_boot)
     rotation = Rotation(options.dir.resolve(), machine, _say)
     try:
@@ -41,6 +44,9 @@ def _rotate(options: argparse.Namespace) -> int:
         raise AdministratorError(
             f"cannot change {where}: {error.strerror}", "the next run goes on from here"
         ) from error
+    except Interrupted:
+        _say("interrupted; mandos-keygen --rotate --status shows the next step")
+        raise
     sys.stdout.write(step.section)
     sys.stdout.flush()
     for line in step.lines:

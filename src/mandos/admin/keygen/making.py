@@ -51,6 +51,8 @@ def ending_by_signals() -> Iterator[None]:
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    for later in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(later, signal.SIG_IGN)  # nothing holds up the clean-up
     raise Interrupted(number)
 
 

@@ -225,7 +225,7 @@ def _fill(trial: Trial, user: int) -> tuple[Path, Hardware]:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, user, user)
         unpacked = sum(path.lstat().st_size for path in trial.tree.rglob("*") if path.is_file())
-        return folder, hardware.choose(_modules_of(trial), unpacked, unlocking)
+        return folder, hardware.choose(_modules_of(trial), unpacked, unlocking, user)
     except (MachineError, OSError):
         private_root.release(folder)
         raise

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mandos import process
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ _PROCESSOR = Path("/proc/cpuinfo")
 _AVAILABLE = Path("/proc/meminfo")
 #: Flags of processors that can run virtual machines: of Intel and of AMD.
 _VIRTUALISATION = {"vmx", "svm"}
+# From linux/kvm.h.
+_GET_API_VERSION, _API_VERSION = 0xAE00, 12
+#: For the process that opens /dev/kvm: bytes, seconds, and its answer.
+_PROBE_MEMORY, _PROBE_TIME, _YES = 64 << 20, 10.0, b"+"
 #: Memory that a system needs beside its image and the unlocking, and QEMU beside its guest, in MiB.
 _BASE, _OVERHEAD = 640, 512
 #: Processors; more would not make a boot faster.
@@ -57,11 +63,11 @@ class UnfitError(MachineError):
     """This machine cannot be tried in a virtual machine here; the text says why."""
 
 
-def choose(has_module: Callable[[str], bool], size: int, unlocking: int) -> Hardware:
+def choose(has_module: Callable[[str], bool], size: int, unlocking: int, user: int) -> Hardware:
     """The hardware for an image; raises UnfitError.
 
     ``has_module`` says whether the image has a kernel module, ``size`` is the size of its files in
-    bytes, ``unlocking`` the memory that a key slot takes in KiB.
+    bytes, ``unlocking`` the memory that a key slot takes in KiB, ``user`` that of QEMU.
     """
     if platform.machine() != _ARCHITECTURE:
         raise UnfitError(f"virtual machines are tried on {_ARCHITECTURE} only, for now")
@@ -76,7 +82,7 @@ def choose(has_module: Callable[[str], bool], size: int, unlocking: int) -> Hard
             f"a virtual machine needs {memory + _OVERHEAD} MiB of memory, and {available} MiB are"
             " available"
         )
-    return Hardware(disk, card, can_accelerate(), memory, min(_PROCESSORS, os.cpu_count() or 1))
+    return Hardware(disk, card, can_accelerate(user), memory, min(_PROCESSORS, os.cpu_count() or 1))
 
 
 def _first(devices: tuple[Device, ...], has_module: Callable[[str], bool], kind: str) -> str:
@@ -91,16 +97,40 @@ def _first(devices: tuple[Device, ...], has_module: Callable[[str], bool], kind:
     )
 
 
-def can_accelerate() -> bool:
-    """Whether the kernel can run virtual machines on the processor itself.
+def can_accelerate(user: int) -> bool:
+    """Whether this user (and group) can run virtual machines on the processor itself.
 
     /dev/kvm exists on some machines whose processor cannot, and QEMU then hangs instead of failing.
     """
-    if not os.access(_KVM, os.R_OK | os.W_OK):
-        return False
     lines = _PROCESSOR.read_text(encoding="ascii", errors="replace").splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return bool(_VIRTUALISATION.intersection(flags.split()))
+    if not _VIRTUALISATION.intersection(flags.split()):
+        return False
+    try:
+        answer = process.run_isolated(
+            lambda: _open_kvm(user), memory=_PROBE_MEMORY, size=1, timeout=_PROBE_TIME
+        )
+    except MachineError:
+        return False
+    return answer == _YES
+
+
+def kvm_groups() -> list[int]:
+    """The group that may use /dev/kvm, unless that is root's, which may do more."""
+    try:
+        group = _KVM.stat().st_gid
+    except OSError:
+        return []
+    return [group] if group else []
+
+
+def _open_kvm(user: int) -> bytes:
+    """Open /dev/kvm as QEMU will, and ask for its version: the kernel's virt/kvm/api.rst, 4.1."""
+    os.setgroups(kvm_groups())
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    descriptor = os.open(_KVM, os.O_RDWR | os.O_CLOEXEC)
+    return _YES if fcntl.ioctl(descriptor, _GET_API_VERSION) == _API_VERSION else b"-"
 
 
 def _available_memory() -> int:

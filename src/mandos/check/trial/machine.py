@@ -15,16 +15,17 @@ import resource
 import select
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mandos import process
+from mandos.check.trial import hardware
 from mandos.check.trial.console import Console
 from mandos.check.trial.private_link import TAP
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mandos.check.trial.hardware import Hardware
     from mandos.check.trial.private_link import PrivateLink
@@ -38,14 +39,14 @@ _LOOK = 0.2
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 
-def command(hardware: Hardware, disks: int, words: Sequence[str], mac: str) -> list[str]:
+def command(wants: Hardware, disks: int, words: Sequence[str], mac: str) -> list[str]:
     """QEMU's command line; all files have relative names."""
-    accelerator = "kvm" if hardware.accelerated else "tcg,thread=multi,tb-size=256"
+    accelerator = "kvm" if wants.accelerated else "tcg,thread=multi,tb-size=256"
     line = [
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot"),
         *("-M", "pc,dump-guest-core=off", "-accel", accelerator),
-        *("-cpu", "host" if hardware.accelerated else "max"),
-        *("-smp", str(hardware.processors), "-m", str(hardware.memory)),
+        *("-cpu", "host" if wants.accelerated else "max"),
+        *("-smp", str(wants.processors), "-m", str(wants.memory)),
         *("-display", "none", "-monitor", "none", "-sandbox", _SANDBOX),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-object", "rng-random,id=random,filename=/dev/urandom"),
@@ -54,9 +55,9 @@ def command(hardware: Hardware, disks: int, words: Sequence[str], mac: str) -> l
     for number in range(disks):
         file = f"id=d{number},if=none,format=raw,cache=unsafe,file={DISK.format(number)}"
         line += ["-drive", f"{file},werror=report,rerror=report"]
-        line += ["-device", f"{hardware.disk.format(number)},drive=d{number}"]
+        line += ["-device", f"{wants.disk.format(number)},drive=d{number}"]
     line += ["-netdev", f"tap,id=cable,ifname={TAP},script=no,downscript=no"]
-    line += ["-device", f"{hardware.card},netdev=cable,mac={mac}"]
+    line += ["-device", f"{wants.card},netdev=cable,mac={mac}"]
     return [*line, "-kernel", KERNEL, "-initrd", IMAGE, "-append", " ".join(words)]
 
 
@@ -124,7 +125,7 @@ def _confinement(folder: Path, user: tuple[int, int]) -> Callable[[], None]:
     """What the child does before it becomes QEMU."""
     library = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
-    groups = [Path("/dev/kvm").stat().st_gid] if Path("/dev/kvm").exists() else []
+    groups = hardware.kvm_groups()
 
     def confine() -> None:
         number, group = user
