@@ -14,7 +14,7 @@ from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.discovery.finder import Finder
 from mandos.discovery.sockets import usable_interfaces
 from mandos.errors import MandosError
-from mandos.interfaces import interface_name
+from mandos.interfaces import interface_index, interface_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +58,9 @@ def options_of(arguments: Sequence[str]) -> ClientOptions:
 
 
 def search(interfaces: Sequence[str]) -> list[Server]:
-    """Search by Zeroconf on these interfaces, or on all that are usable."""
-    indexes = [socket.if_nametoindex(name) for name in interfaces] or usable_interfaces()
+    """Search by Zeroconf on those of these interfaces that exist, or on all that are usable."""
+    named = [index for name in interfaces if (index := interface_index(name))]
+    indexes = named or usable_interfaces()
     began = time.monotonic()
     found: dict[tuple[str, int], Server] = {}
     last = began
