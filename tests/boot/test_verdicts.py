@@ -18,7 +18,6 @@ from harness.keys import FILES, Credentials
 from harness.peers import PORT, REFUSED, SENT
 from harness.vm.choices import machines
 from harness.vm.console import PATIENCE
-from harness.vm.images import TYPED
 from harness.vm.judged import CARD, Judged
 from mandos.openpgp.sealing import seal
 
@@ -256,8 +255,9 @@ def _agree(judged: Judged, case: Case, took: Took) -> None:
             assert not re.search("^booted ", machine.console.text, re.MULTILINE)
             if not case.typed:
                 return
-            machine.console.type(TYPED)
-        took(machine.expect_boot())
+            took(machine.type_password())
+        else:
+            took(machine.expect_boot())
         sent = any(re.search(SENT["ours"], line) for line in server.host.syslog.lines[begin:])
         assert sent == (case.event is None or case.link == "secret")
 

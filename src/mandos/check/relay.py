@@ -52,16 +52,19 @@ class Relay:
                     self._carry(client, over)
 
     def _carry(self, client: socket.socket, over: Callable[[], bool]) -> None:
+        reached = False
         try:
             with socket.socket(self._family, socket.SOCK_STREAM) as server:
                 server.settimeout(CONNECT_TIME)
                 server.connect(self._server)
+                reached = True
                 client.settimeout(CONNECT_TIME)
                 said = client.recv(len(grammar.GREETING), socket.MSG_WAITALL)
                 server.sendall(self._greeting if said == grammar.GREETING else said)
                 self._join(client, server, over)
         except OSError as error:
-            self.failure = error.strerror or str(error)
+            if self.used or not reached:  # else the client has reset the connection: it gave up
+                self.failure = error.strerror or str(error)
 
     def _join(self, client: socket.socket, server: socket.socket, over: Callable[[], bool]) -> None:
         """Carry both directions until one side has closed each."""

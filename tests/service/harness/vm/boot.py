@@ -17,6 +17,7 @@ from harness.host import Host
 from harness.router import start_router
 from harness.vm import qemu
 from harness.vm.console import Console
+from harness.vm.images import TYPED
 from harness.vm.layouts import PLAIN, ROOT_UUID
 from harness.vm.vlan import allow_taps, start_vlan
 
@@ -180,6 +181,21 @@ class Machine:
     def expect_prompt(self) -> None:
         """Return when a person could type the password."""
         self.console.expect(self.prompt)
+
+    def type_password(self) -> dict[str, float]:
+        """Type the password, until it is taken; return as ``expect_boot`` does.
+
+        cryptsetup shows its prompt, which images without systemd come to in the end, before it
+        switches the echo off and drops what is typed already: faster than any person, a test would
+        see its echo, or after a part of it the next prompt.
+        """
+        again = TYPED
+        if self.image.generator == "dracut-plain":
+            again += "|" + self.prompt
+        self.console.type(TYPED)
+        while self.console.expect(f"{again}|(?=^booted )").group():
+            self.console.type(TYPED)
+        return self.expect_boot()
 
     @property
     def prompt(self) -> str:
