@@ -19,7 +19,6 @@ from harness.peers import PORT, REFUSED, SENT, start_server
 from harness.vm.boot import QUICK
 from harness.vm.choices import EVERY, machines
 from harness.vm.console import PATIENCE
-from harness.vm.images import TYPED
 from harness.vm.overlay import without_python
 from harness.vm.whole_boot import boots_by_itself
 
@@ -39,22 +38,6 @@ pytestmark = [pytest.mark.boot, pytest.mark.timeout(3600)]
 OURS, THEIRS = ours(), reference()
 #: What shows that the password is wrong; plugin-runner has three tries without systemd.
 REFUSED_BY = {"initramfs-tools": "bad password", "dracut-plain": "(?s)(No key available.*?){3}"}
-
-
-def _type(machine: Machine) -> dict[str, float]:
-    """Type the password, until it is taken.
-
-    cryptsetup shows its prompt, which images without systemd come to in the end, before it switches
-    the echo off and drops what is typed already: faster than any person, a test would see its echo,
-    or after a part of it the next prompt.
-    """
-    again = TYPED
-    if machine.image.generator == "dracut-plain":
-        again += "|" + machine.prompt
-    machine.console.type(TYPED)
-    while machine.console.expect(f"{again}|(?=^booted )").group():
-        machine.console.type(TYPED)
-    return machine.expect_boot()
 
 
 def _refuse_once(machine: Machine, server: Server) -> None:
@@ -134,7 +117,7 @@ def test_server_down(site: Site, disks: Disks, made: Image, took: Took) -> None:
     """Without a server the password is typed at the serial console."""
     machine = site.boot(disks, made)
     machine.expect_prompt()
-    took(_type(machine))
+    took(machine.type_password())
 
 
 @machines("trixie-dracut-plain", generators=EVERY)
@@ -143,7 +126,7 @@ def test_wrong_secret(site: Site, disks: Disks, made: Image, wrong: str, took: T
     with start_server(site.host(avahi=True), OURS, wrong, zeroconf=True) as running:
         machine = site.boot(disks, made)
         _refuse_once(machine, running)
-        took(_type(machine))
+        took(machine.type_password())
 
 
 @machines("trixie-initramfs-tools", "bookworm-dracut")
@@ -168,7 +151,7 @@ def test_disabled(site: Site, disks: Disks, made: Image, took: Took) -> None:
         for _ in range(2):
             running.wait_for(REFUSED["ours", "disabled"], PATIENCE)
         machine.expect_prompt()
-        took(_type(machine))
+        took(machine.type_password())
 
 
 @machines("bookworm-initramfs-tools", generators=("initramfs-tools",))
@@ -202,7 +185,7 @@ def test_switched_off(site: Site, disks: Disks, made: Image, took: Took) -> None
     with start_server(site.host(avahi=True), OURS, made.section, zeroconf=True) as running:
         machine = site.boot(disks, made, words=f"mandos=off {QUICK}")
         machine.expect_prompt()
-        took(_type(machine))
+        took(machine.type_password())
         assert "alpha to " not in running.process.log
 
 
@@ -239,4 +222,4 @@ def test_without_python(site: Site, disks: Disks, made: Image, tmp_path: Path, t
     """When the image has lost its Python, the prompt works as ever."""
     machine = site.boot(disks, made, initrd=without_python(made, tmp_path))
     machine.expect_prompt()
-    took(_type(machine))
+    took(machine.type_password())

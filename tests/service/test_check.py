@@ -21,6 +21,7 @@ from harness.efi_files import program, set_text
 from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
+from harness.keys import SMALL_RSA, make_credentials
 from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
@@ -83,17 +84,36 @@ def test_words_for_a_person(checked: Checked) -> None:
     assert text.endswith("\nThis machine would not come back by itself.\n")
 
 
-def _other_keys(checked: Checked) -> None:
-    """Keys of another machine in the image: the TLS key was made anew after the image."""
+def _other_keys(checked: Checked) -> Credentials:
+    """The TLS key was made anew after the image."""
+    other = checked.keys.with_tls_key("ed25519")
     for name in ("tls-privkey.pem", "tls-pubkey.pem"):
-        path = checked.keys.with_tls_key("ed25519").directory
-        shutil.copy2(checked.keys.maker.path(f"{path}/{name}"), checked.machine.file(KEYS))
+        path = checked.keys.maker.path(f"{other.directory}/{name}")
+        shutil.copy2(path, checked.machine.file(KEYS))
+    return other
 
 
 def _public_key_of_another(checked: Checked) -> None:
     path = checked.keys.with_tls_key("secp256r1").directory
     name = "tls-pubkey.pem"
     shutil.copy2(checked.keys.maker.path(f"{path}/{name}"), checked.machine.file(KEYS))
+
+
+def _no_pair(checked: Checked) -> None:
+    """The same mistake, and an image that was made afterwards."""
+    _public_key_of_another(checked)
+    checked.change_image(f"cp {KEYS}/tls-pubkey.pem conf/conf.d/mandos/")
+
+
+def _openpgp_key_of_another(checked: Checked) -> None:
+    """The secret that the server has cannot be decrypted with the image's key."""
+    other = make_credentials(checked.keys.maker, ours(), "other", b"any", SMALL_RSA)
+    secret = checked.keys.maker.path(f"{other.directory}/seckey.txt").read_bytes()
+    checked.machine.file(f"{KEYS}/seckey.txt").write_bytes(secret)
+    checked.machine.file(f"{KEYS}/pubkey.txt").unlink()
+    checked.change_image(
+        f"cp {KEYS}/seckey.txt conf/conf.d/mandos/", "rm conf/conf.d/mandos/pubkey.txt"
+    )
 
 
 def _image_cut_off(checked: Checked) -> None:
@@ -118,23 +138,24 @@ def _wrong_port(checked: Checked) -> None:
 BREAKS: dict[str, tuple[Callable[[Checked], object], str]] = {
     "mandos=off left in the boot loader": (lambda c: c.boot_with("mandos=off"), "boot loader"),
     "ip= names no interface": (
-        lambda c: c.boot_with("mandos=connect ip=::::alpha:eno7:dhcp"), "network",
+        lambda c: c.boot_with("mandos=connect:192.0.2.1:4711 ip=::::alpha:eno7:dhcp"), "network",
     ),
     "no image": (lambda c: c.machine.file(IMAGE).unlink(), "initial RAM disk"),
     "image is cut off": (_image_cut_off, "initial RAM disk"),
     "unknown compression": (
         lambda c: c.machine.file(IMAGE).write_bytes(b"\x01" * 100), "initial RAM disk",
     ),
-    "keys are newer than the image": (_other_keys, "keys"),
-    "keys are no pair": (_public_key_of_another, "keys"),
+    "keys are no pair": (_no_pair, "keys"),
+    "secret for another key": (_openpgp_key_of_another, "secret"),
     "client is missing in the image": (
         lambda c: c.change_image("rm lib/mandos/plugins.d/mandos-client"), "programs in the image",
     ),
     "a module is missing in the image": (
-        lambda c: c.change_image("find . -path '*mandos/wire/grammar.pyc' -delete"), "server",
+        lambda c: c.change_image("find . -path '*mandos/wire/grammar.pyc' -delete"),
+        "programs in the image",
     ),
     "a library is missing in the image": (
-        lambda c: c.change_image("find . -name 'libgnutls.so*' -delete"), "server",
+        lambda c: c.change_image("find . -name 'libgnutls.so*' -delete"), "programs in the image",
     ),
     "crypttab without the disk": (
         lambda c: c.change_image(": >cryptroot/crypttab"), "disks in the image",
@@ -165,6 +186,42 @@ def test_broken_link_is_named(checked: Checked, name: str) -> None:
     assert set(_links(findings, "broken")) == {link}, findings
     broken = [finding for finding in findings if finding["verdict"] == "broken"]
     assert all(finding["meaning"] and finding["cure"] for finding in broken), broken
+
+
+def test_keys_newer_than_the_image(checked: Checked) -> None:
+    """The server has the section of the new keys: it refuses those of the image, which is named."""
+    new = _other_keys(checked)
+    with checked.serve(new.section):
+        status, findings = checked.check()
+    assert (status, set(_links(findings, "broken"))) == (1, {"keys"}), findings
+
+
+@pytest.mark.parametrize("breaks", [_other_keys, _public_key_of_another])
+def test_keys_of_later_boots(checked: Checked, breaks: Callable[[Checked], object]) -> None:
+    """The server knows the keys of the image: the next boot succeeds, and a later one does not."""
+    breaks(checked)
+    with checked.serve():
+        status, findings = checked.check()
+    assert (status, _links(findings, "broken")) == (0, []), findings
+    said = [one for one in findings if (one["link"], one["verdict"]) == ("keys", "warning")]
+    assert said, findings
+    assert all("next boot comes up with the keys in the image" in one["meaning"] for one in said)
+
+
+def test_interface_that_does_not_exist(checked: Checked) -> None:
+    """It is a warning: the client uses the others after a while, and so does the check."""
+    _conf("--options-for=mandos-client:--interface=eno7")(checked)
+    with checked.serve():
+        status, findings = checked.check()
+    assert (status, _links(findings, "warning")) == (0, ["network"]), findings
+
+
+def test_ip_that_is_not_needed(checked: Checked) -> None:
+    """The server is found by Zeroconf, with any ``ip=``."""
+    checked.boot_with("mandos=connect ip=::::alpha:eno7:dhcp")
+    with checked.serve():
+        status, findings = checked.check()
+    assert (status, _links(findings, "warning")) == (0, ["network"]), findings
 
 
 def test_no_server(checked: Checked) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mandos.boot.image.crypttab import CryptDisk
+    from mandos.check.rehearsal import Outcome
     from mandos.check.servers import Server
     from mandos.key_source import KeySource
 
@@ -28,6 +29,8 @@ _PASSING = (Verdict.OK, Verdict.WARNING)
 ALL_TIME = 180.0
 #: Characters of the client's last line that are shown.
 _WORDS = 500
+#: How the client reports a secret that is damaged, or for another key: mandos.openpgp.opening.
+_CLOSED = "cannot decrypt the secret"
 
 
 class Image(NamedTuple):
@@ -106,6 +109,7 @@ class Asker:
             return self._failed(
                 f"{server.title}: {error}",
                 "run mandos-keygen --password, and put the section on the server",
+                Link.KEYS,
             )
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
@@ -144,10 +148,7 @@ class Asker:
             )  # fmt: skip
             return _Answer(good=False, findings=[*found, finding])
         if outcome.unreachable or not outcome.password:
-            why = outcome.unreachable or _last_words(outcome.said)
-            return self._failed(
-                f"{server.title} gave no password: {why}", "run mandos-ctl --why on the server"
-            )
+            return self._without_password(server, outcome, found)
         if greeting == grammar.REHEARSAL_GREETING:
             self.rehearsed.append(server)
         text = f"{server.title} gave the password in {outcome.seconds:.1f} s"
@@ -162,9 +163,31 @@ class Asker:
             self.served[server.title] = outcome.password
         return _Answer(good, found)
 
-    def _failed(self, text: str, cure: str) -> _Answer:
+    def _without_password(self, server: Server, outcome: Outcome, found: list[Finding]) -> _Answer:
+        """The link that is broken when the client has brought no password."""
+        why = outcome.unreachable or _last_words(outcome.said)
+        if not outcome.asked and not outcome.unreachable:
+            finding = Finding(
+                Link.PROGRAMS, Verdict.BROKEN, f"the image's client asks no server: {why}",
+                self._image.name, "no Mandos server is asked at boot either",
+                renewal(self._image.name),
+            )  # fmt: skip
+        elif _CLOSED in outcome.said:
+            finding = Finding(
+                Link.SECRET, Verdict.BROKEN,
+                f"the image's keys do not decrypt the secret from {server.title}",
+                self._image.name, "the next boot gets no password from this server",
+                "run mandos-keygen --password, and put the section on the server",
+            )  # fmt: skip
+        else:
+            return self._failed(
+                f"{server.title} gave no password: {why}", "run mandos-ctl --why on the server"
+            )
+        return _Answer(good=False, findings=[*found, finding])
+
+    def _failed(self, text: str, cure: str, cause: Link | None = None) -> _Answer:
         meaning = "the next boot gets no password from this server"
-        finding = Finding(Link.SERVER, Verdict.BROKEN, text, self._image.name, meaning, cure)
+        finding = Finding(Link.SERVER, Verdict.BROKEN, text, self._image.name, meaning, cure, cause)
         return _Answer(good=False, findings=[finding])
 
     def _tried(self, server: Server, disk: CryptDisk, device: Path, password: bytes) -> Finding:

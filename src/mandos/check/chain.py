@@ -12,7 +12,7 @@ from mandos.boot.image import setup_check
 from mandos.boot.image.local_files import CONFIGURATION, runner_settings
 from mandos.check import disks, image, initrd, network, private_root, servers
 from mandos.check.asking import Asker, Image
-from mandos.check.findings import GRUB_COMMAND_LINE, Finding, Link, Verdict
+from mandos.check.findings import GRUB_COMMAND_LINE, Finding, Link, Verdict, renewal, settled
 from mandos.check.loader import kernels
 from mandos.check.names import Resolver
 from mandos.check.trial import boot as trial
@@ -103,9 +103,10 @@ class Chain:
             yield from boots.findings
         if self._wanted.other_keys:
             others = []
-        yield from self._key_files()
+        found = list(self._key_files())
         if chosen is not None:
-            yield from map(chosen.fitted, self._boot(chosen))
+            found += map(chosen.fitted, self._boot(chosen))
+        yield from settled(found, opened=bool(self.served) and not self._wanted.other_keys)
         for boot in others:
             for finding in map(boot.fitted, self._image(boot)):
                 if finding.verdict is Verdict.BROKEN:
@@ -176,6 +177,9 @@ class Chain:
     def _servers_and_secret(self, unpacked: _Unpacked, boot: Boot) -> Iterator[Finding]:
         """The part of the chain that needs the network."""
         tree, table, runner = unpacked
+        if unusable := setup_check.pair_problems(tree / _CONFIGURATION):
+            yield from _unusable_keys(unusable, boot)
+            return
         arguments = runner.arguments(_CLIENT)
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
         try:
@@ -240,7 +244,9 @@ class Chain:
         self, tree: Path, options: ClientOptions, boot: Boot
     ) -> Iterator[Finding | Server]:
         found = list(network.check(self._root, tree, options.interfaces, boot.name))
-        found += network.check_command_line(self._root, tree, boot.words or (), boot.name)
+        found += network.check_command_line(
+            self._root, tree, boot.words or (), boot.name, needed=_needs_ip(options)
+        )
         yield from found
         if any(finding.verdict is Verdict.BROKEN for finding in found):
             return  # no server can be found either
@@ -276,6 +282,25 @@ def _found_servers(
             "start a server, or look whether the network lets multicast to port 5353 through",
         )  # fmt: skip
     yield from found
+
+
+def _needs_ip(options: ClientOptions) -> bool:
+    """Whether servers are given by names and IPv4 addresses alone.
+
+    IPv6 addresses need no set-up: each interface has a link-local one, and routers give others.
+    """
+    hosts = [address.host for address in options.connect]
+    return bool(hosts) and not any(":" in host for host in hosts)
+
+
+def _unusable_keys(problems: list[setup_check.Problem], boot: Boot) -> Iterator[Finding]:
+    """Keys in the image with which no server can be asked."""
+    for problem in problems:
+        yield Finding(
+            Link.KEYS, Verdict.BROKEN, f"in the image: {problem.text}", boot.name,
+            "no server gives the password to these keys",
+            f"correct the keys in /etc/keys/mandos, then {renewal(boot.name)}",
+        )  # fmt: skip
 
 
 def _put_keys(keys: Path, tree: Path) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: The end of a cure of a wrong word on the kernel command line, for GRUB.
 GRUB_COMMAND_LINE = "in /etc/default/grub, then run update-grub"
@@ -47,7 +47,8 @@ class Finding(NamedTuple):
 
     ``subject`` names the kernel, server or disk that it is about, and is empty when there is one
     only.  ``text`` says what was found, ``meaning`` the consequence at boot, ``cure`` the commands
-    or steps that mend it; both are empty when all is well.
+    or steps that mend it; both are empty when all is well.  If the link ``cause`` is broken, that
+    explains this finding.
     """
 
     link: Link
@@ -56,6 +57,32 @@ class Finding(NamedTuple):
     subject: str = ""
     meaning: str = ""
     cure: str = ""
+    cause: Link | None = None
+
+
+def settled(findings: Sequence[Finding], *, opened: bool) -> Iterator[Finding]:
+    """The findings of one boot; of the broken links only causes stay broken.
+
+    A link becomes a warning where another one, which is broken, explains it.  So do broken keys if
+    ``opened``: with the keys of the image a server gave a password that opens every disk, so other
+    keys matter to later boots only.
+    """
+    if opened:
+        findings = [_of_later_boots(finding) for finding in findings]
+    broken = {finding.link for finding in findings if finding.verdict is Verdict.BROKEN}
+    for finding in findings:
+        if finding.cause is not None and finding.cause in broken:
+            meaning = f"a consequence of the broken link: {finding.cause.value}"
+            yield finding._replace(verdict=Verdict.WARNING, meaning=meaning, cure="")
+        else:
+            yield finding
+
+
+def _of_later_boots(finding: Finding) -> Finding:
+    if (finding.link, finding.verdict) != (Link.KEYS, Verdict.BROKEN):
+        return finding
+    meaning = "the next boot comes up with the keys in the image; one with a newer image may not"
+    return finding._replace(verdict=Verdict.WARNING, meaning=meaning)
 
 
 def shown(text: str) -> str:

@@ -49,16 +49,18 @@ def check(root: Path, tree: Path, interfaces: Sequence[str], name: str) -> Itera
 
 
 def check_command_line(
-    root: Path, tree: Path, words: Sequence[str], name: str
+    root: Path, tree: Path, words: Sequence[str], name: str, *, needed: bool
 ) -> Iterator[Finding]:
-    """Look at the interfaces that ``ip=`` names, by the grammar of the image's generator."""
+    """Look at the interfaces that ``ip=`` names, by the grammar of the image's generator.
+
+    ``needed`` says that no server is reached without the network that ``ip=`` sets up.
+    """
     dracut = any((tree / file).exists() for file in _DRACUT)
     named = (ip_interface(word[3:], dracut=dracut) for word in words if word.startswith("ip="))
     there = root / _CARDS
     missing = [interface for interface in named if interface and not (there / interface).exists()]
     if not missing:
         return
-    needed = any(word.startswith("mandos=connect") for word in words)
     yield Finding(
         Link.NETWORK, Verdict.BROKEN if needed else Verdict.WARNING,
         f"ip= on the kernel command line names {', '.join(missing)}, which this machine does not"

@@ -40,6 +40,8 @@ class Outcome(NamedTuple):
     #: Why the relay did not reach the server, if it did not.
     unreachable: str
     seconds: float
+    #: Whether the client has begun a TLS connection to the server.
+    asked: bool
 
 
 def fetch(
@@ -56,7 +58,7 @@ def fetch(
         relay.run(lambda: bool(relay.failure) or time.monotonic() > end or client.is_through)
         client.end()
         password, said = client.output
-    return Outcome(password, said, relay.failure, time.monotonic() - began)
+    return Outcome(password, said, relay.failure, time.monotonic() - began, relay.used)
 
 
 class _Client:

@@ -27,7 +27,10 @@ _PIECE = 1 << 16
 
 
 class Relay:
-    """One relay; ``failure`` says why the server was not reached."""
+    """One relay; ``failure`` says why the server was not reached.
+
+    ``used`` says that a client has sent more than its greeting.
+    """
 
     def __init__(
         self, listening: socket.socket, family: int, server: Address, greeting: bytes
@@ -37,6 +40,7 @@ class Relay:
         self._server = server
         self._greeting = greeting
         self.failure = ""
+        self.used = False
 
     def run(self, over: Callable[[], bool]) -> None:
         """Carry connections, one after the other, until ``over()``: asked ten times a second."""
@@ -48,27 +52,30 @@ class Relay:
                     self._carry(client, over)
 
     def _carry(self, client: socket.socket, over: Callable[[], bool]) -> None:
+        reached = False
         try:
             with socket.socket(self._family, socket.SOCK_STREAM) as server:
                 server.settimeout(CONNECT_TIME)
                 server.connect(self._server)
+                reached = True
                 client.settimeout(CONNECT_TIME)
                 said = client.recv(len(grammar.GREETING), socket.MSG_WAITALL)
                 server.sendall(self._greeting if said == grammar.GREETING else said)
-                _join(client, server, over)
+                self._join(client, server, over)
         except OSError as error:
-            self.failure = error.strerror or str(error)
+            if self.used or not reached:  # else the client has reset the connection: it gave up
+                self.failure = error.strerror or str(error)
 
-
-def _join(client: socket.socket, server: socket.socket, over: Callable[[], bool]) -> None:
-    """Carry both directions until one side has closed each."""
-    open_ways = {client: server, server: client}
-    for sock in open_ways:
-        sock.settimeout(CONNECT_TIME)
-    while open_ways and not over():
-        for here in select.select(list(open_ways), [], [], 0.1)[0]:
-            if data := here.recv(_PIECE):
-                open_ways[here].sendall(data)
-                continue
-            with contextlib.suppress(OSError):
-                open_ways.pop(here).shutdown(socket.SHUT_WR)
+    def _join(self, client: socket.socket, server: socket.socket, over: Callable[[], bool]) -> None:
+        """Carry both directions until one side has closed each."""
+        open_ways = {client: server, server: client}
+        for sock in open_ways:
+            sock.settimeout(CONNECT_TIME)
+        while open_ways and not over():
+            for here in select.select(list(open_ways), [], [], 0.1)[0]:
+                if data := here.recv(_PIECE):
+                    self.used = self.used or here is client
+                    open_ways[here].sendall(data)
+                    continue
+                with contextlib.suppress(OSError):
+                    open_ways.pop(here).shutdown(socket.SHUT_WR)

@@ -14,7 +14,7 @@ from mandos.client.settings import COMMAND_LINE, ClientOptions
 from mandos.discovery.finder import Finder
 from mandos.discovery.sockets import usable_interfaces
 from mandos.errors import MandosError
-from mandos.interfaces import interface_name
+from mandos.interfaces import interface_index, interface_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +61,9 @@ def options_of(arguments: Sequence[str]) -> ClientOptions:
 
 
 def search(interfaces: Sequence[str]) -> list[Server]:
-    """Search by Zeroconf on these interfaces, or on all that are usable."""
-    indexes = [socket.if_nametoindex(name) for name in interfaces] or usable_interfaces()
+    """Search by Zeroconf on those of these interfaces that exist, or on all that are usable."""
+    named = [index for name in interfaces if (index := interface_index(name))]
+    indexes = named or usable_interfaces()
     found: dict[tuple[str, int], Server] = {}
     end = settled = time.monotonic() + SEARCH_TIME
     with closing(Finder(indexes)) as finder:

@@ -169,11 +169,7 @@ def command_line_problems(machine: Machine) -> Iterator[Problem]:
 
 def key_problems(folder: Path) -> Iterator[Problem]:
     """Keys that cannot be used, are no pairs, or belong to another section than the last."""
-    made: list[Problem] = []
-    key_id = _of_pair(folder / "tls-pubkey.pem", folder / "tls-privkey.pem", made,
-                      (tls_keys.key_id_of_public_pem, tls_keys.key_id_of_private_pem))  # fmt: skip
-    fingerprint = _of_pair(folder / "pubkey.txt", folder / "seckey.txt", made,
-                           (sealing.fingerprint, sealing.fingerprint))  # fmt: skip
+    key_id, fingerprint, made = _pairs(folder)
     yield from made
     note = section_note.read(folder)
     if key_id and fingerprint and note is not None and note != Note(key_id, fingerprint):
@@ -192,6 +188,22 @@ def key_problems(folder: Path) -> Iterator[Problem]:
             "run mandos-keygen --password, which writes the file anew, and put the new section in"
             " the place of the old one on the server",
         )
+
+
+def pair_problems(folder: Path) -> list[Problem]:
+    """Keys that cannot be used, or are no pairs."""
+    *_names, made = _pairs(folder)
+    return made
+
+
+def _pairs(folder: Path) -> tuple[str | None, str | None, list[Problem]]:
+    """The names of the TLS keys and of the OpenPGP keys, if they are pairs, and the problems."""
+    made: list[Problem] = []
+    key_id = _of_pair(folder / "tls-pubkey.pem", folder / "tls-privkey.pem", made,
+                      (tls_keys.key_id_of_public_pem, tls_keys.key_id_of_private_pem))  # fmt: skip
+    fingerprint = _of_pair(folder / "pubkey.txt", folder / "seckey.txt", made,
+                           (sealing.fingerprint, sealing.fingerprint))  # fmt: skip
+    return key_id, fingerprint, made
 
 
 def _of_pair(

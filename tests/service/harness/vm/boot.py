@@ -17,6 +17,7 @@ from harness.host import Host
 from harness.router import start_router
 from harness.vm import qemu
 from harness.vm.console import Console
+from harness.vm.images import TYPED
 from harness.vm.layouts import PLAIN, ROOT_UUID
 from harness.vm.vlan import allow_taps, start_vlan
 
@@ -123,14 +124,29 @@ class Site:
         plugged: bool = True,
     ) -> Machine:
         """Switch a machine on; ``words`` are added to the kernel's command line."""
-        tap = f"tap{next(_numbers)}"
-        self._switch("tuntap", "add", tap, "mode", "tap")
-        self._switch("link", "set", tap, "master", "bridge")
-        self.plug(tap, plugged=plugged)
+        tap = self._tap(plugged=plugged)
         drives = [disks.folder / name for name in image.layout.drives]
         kernel, ramdisk = image.folder / "vmlinuz", initrd or image.folder / "initrd"
         line, cable = command_line(image, words), qemu.plugged_into(tap)
         command = qemu.command(kernel, ramdisk, line, map(qemu.forgetful, drives), cable)
+        return self._switch_on(command, disks, image, tap)
+
+    def boot_from(self, loader: Path, disks: Disks, image: Image) -> Machine:
+        """Switch a machine on that boots from the disk ``loader``, which has the image."""
+        tap = self._tap(plugged=True)
+        drives = [loader, *(disks.folder / name for name in image.layout.drives)]
+        command = qemu.from_disk(map(qemu.forgetful, drives), qemu.plugged_into(tap))
+        return self._switch_on(command, disks, image, tap)
+
+    def _tap(self, *, plugged: bool) -> str:
+        """Make the switch's end of a machine's cable."""
+        tap = f"tap{next(_numbers)}"
+        self._switch("tuntap", "add", tap, "mode", "tap")
+        self._switch("link", "set", tap, "master", "bridge")
+        self.plug(tap, plugged=plugged)
+        return tap
+
+    def _switch_on(self, command: list[str], disks: Disks, image: Image, tap: str) -> Machine:
         console = self._stack.enter_context(Console(command, launcher=self.switch.entrance))
         return Machine(console, disks, image, tap)
 
@@ -165,6 +181,21 @@ class Machine:
     def expect_prompt(self) -> None:
         """Return when a person could type the password."""
         self.console.expect(self.prompt)
+
+    def type_password(self) -> dict[str, float]:
+        """Type the password, until it is taken; return as ``expect_boot`` does.
+
+        cryptsetup shows its prompt, which images without systemd come to in the end, before it
+        switches the echo off and drops what is typed already: faster than any person, a test would
+        see its echo, or after a part of it the next prompt.
+        """
+        again = TYPED
+        if self.image.generator == "dracut-plain":
+            again += "|" + self.prompt
+        self.console.type(TYPED)
+        while self.console.expect(f"{again}|(?=^booted )").group():
+            self.console.type(TYPED)
+        return self.expect_boot()
 
     @property
     def prompt(self) -> str:

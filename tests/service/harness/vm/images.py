@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -58,6 +59,14 @@ TOOLS = (
 )
 #: What a workshop has, beside what every guest has, to make disks of any layout.
 WORKSHOP = ("lvm2", "btrfs-progs")
+#: The same to install a boot loader; these come from the mirror.
+LOADER = ("grub-pc-bin", "grub2-common")
+#: A partition table of a PC: one partition for Linux, bootable, from the sector 2048 on.  GRUB is
+#: in the sectors before it.
+PARTITION = b"\x80\x00\x02\x00\x83\xfe\xff\xff"
+FIRST_SECTOR = 2048
+#: Bytes of a partition for /boot.
+BOOT_PARTITION = 96 << 20
 #: Seconds for a workshop to make disks, at most.
 WORKING_TIME = 1800.0
 #: Of our packages, those that a client needs.
@@ -76,6 +85,9 @@ KEPT = 4
 #: What was used within so many seconds may be in use now, by another run of the tests.
 IN_USE = 4 * 3600.0
 
+#: Where the header of a kernel for x86 says where its version begins, less 0x200: the kernel's
+#: Documentation/arch/x86/boot.rst, "kernel_version".
+_VERSION_FIELD, _VERSION_BASE = 0x20E, 0x200
 _HERE = Path(__file__).parent
 _ROOT = Path(__file__).parents[4]
 _SUMS = "SHA256SUMS"
@@ -214,6 +226,72 @@ def _made_for_itself(suite: str, layout: Layout) -> Image:
 
     folder = kept(f"image-{suite}-{layout.name}", (str(workshop), str(system.folder)), make)
     return Image(folder, "initramfs-tools", "ours", suite, layout)
+
+
+def boot_disks(system: Image, words: str) -> tuple[Path, Path]:
+    """Return a disk with GRUB and the kernel and image of a system; and one with mandos=off.
+
+    GRUB gives the kernel these words, too.  Both are installed by a machine with the same root.
+    """
+    workshop = _plain_disks(system.suite, *LOADER, str(_package_of("make-grub")))
+    names = ("healthy.img", "off.img")
+
+    def make(path: Path) -> None:
+        drives = [path / name for name in names]
+        for drive in drives:
+            _make_boot_partition(drive, system)
+        _work(workshop, system, f"make-grub grub-words={words.replace(' ', ',')}", *drives)
+        for drive in drives:
+            config = drive.with_suffix(".cfg")
+            place = f"{drive}?offset={FIRST_SECTOR * 512}"
+            _run("debugfs", "-R", f"dump /grub/grub.cfg {config}", place)
+            assert config.stat().st_size > 0
+
+    folder = kept(f"grub-{system.suite}", (str(workshop), str(system.folder), words), make)
+    healthy, off = (folder / name for name in names)
+    return healthy, off
+
+
+def _package_of(script: str) -> Path:
+    """A Debian package with one of the scripts beside this file, for a workshop."""
+    control = (
+        f"Package: {script}\nVersion: 1\nArchitecture: all\nMaintainer: none\nDescription: a test\n"
+    )
+
+    def make(path: Path) -> None:
+        tree = path / "tree"
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN" / "control").write_text(control, encoding="ascii")
+        (tree / "usr/local/sbin").mkdir(parents=True)
+        shutil.copyfile(_HERE / f"{script}.sh", tree / "usr/local/sbin" / script)
+        (tree / "usr/local/sbin" / script).chmod(0o755)
+        _run("dpkg-deb", "--root-owner-group", "--build", str(tree), str(path / f"{script}.deb"))
+        shutil.rmtree(tree)
+
+    return kept(script, (control, _script(f"{script}.sh")), make) / f"{script}.deb"
+
+
+def _make_boot_partition(drive: Path, system: Image) -> None:
+    """Make a disk whose first partition has a system's kernel and initial RAM disk."""
+    _make_empty(drive, FIRST_SECTOR * 512 + BOOT_PARTITION)
+    with drive.open("r+b") as file:
+        file.seek(446)
+        file.write(PARTITION + struct.pack("<II", FIRST_SECTOR, BOOT_PARTITION // 512))
+        file.seek(510)
+        file.write(b"\x55\xaa")
+    with tempfile.TemporaryDirectory() as boot:
+        version = version_of(system.folder / "vmlinuz")
+        shutil.copyfile(system.folder / "vmlinuz", f"{boot}/vmlinuz-{version}")
+        shutil.copyfile(system.folder / "initrd", f"{boot}/initrd.img-{version}")
+        place = ("-E", f"offset={FIRST_SECTOR * 512}", str(drive), f"{BOOT_PARTITION >> 10}k")
+        _run("mke2fs", "-q", "-F", "-t", "ext2", "-d", boot, *place)
+
+
+def version_of(kernel: Path) -> str:
+    """The version of a kernel, as its modules' folder is named."""
+    data = kernel.read_bytes()
+    begin = int.from_bytes(data[_VERSION_FIELD : _VERSION_FIELD + 2], "little") + _VERSION_BASE
+    return data[begin : data.index(b" ", begin)].decode("ascii")
 
 
 def _make_empty(path: Path, size: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.initramfs import ImageMaker
 from harness.vm.boot import command_line
+from harness.vm.images import version_of
 from harness.vm.layouts import DATA_UUID, ROOT_UUID
 from harness.vm.vlan import allow_taps
 
@@ -30,16 +31,6 @@ menuentry 'Debian GNU/Linux' {
 \tinitrd\t/boot/initrd.img-VERSION
 }
 """
-#: Where the header of a kernel for x86 says where its version begins, less 0x200: the kernel's
-#: Documentation/arch/x86/boot.rst, "kernel_version".
-_VERSION_FIELD, _VERSION_BASE = 0x20E, 0x200
-
-
-def version_of(kernel: Path) -> str:
-    """The version of a kernel, as its modules' folder is named."""
-    data = kernel.read_bytes()
-    begin = int.from_bytes(data[_VERSION_FIELD : _VERSION_FIELD + 2], "little") + _VERSION_BASE
-    return data[begin : data.index(b" ", begin)].decode("ascii")
 
 
 class LiveMachine(ImageMaker):
@@ -60,9 +51,18 @@ class LiveMachine(ImageMaker):
         shutil.copy2(image.folder / "vmlinuz", self.file(f"/boot/vmlinuz-{self.version}"))
         shutil.copy(image.folder / "initrd", self.initrd)
         self.initrd.chmod(0o600)
+        self.has_disks(disks)
+        self.boot_with(image, words)
+
+    def has_disks(self, disks: Disks) -> None:
+        """Let the UUIDs lead to these disks."""
         for name in disks.layout.drives:
             link = self.file("/dev/disk/by-uuid") / UUIDS[name]
+            link.unlink(missing_ok=True)
             link.symlink_to(disks.folder / name)
+
+    def boot_with(self, image: Image, words: str) -> None:
+        """Have the boot loader give the kernel these words."""
         line = command_line(image, words)
         text = GRUB.replace("VERSION", self.version).replace("WORDS", line)
         self.file("/boot/grub/grub.cfg").write_text(text, encoding="ascii")

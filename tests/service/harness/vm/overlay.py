@@ -9,6 +9,7 @@ format" (Documentation/driver-api/early-userspace/buffer-format.rst).
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.vm.images import Image
+
+
+_REPACK = """
+if [ -d main ]; then
+    for part in early*; do
+        if [ -d "$part" ]; then cp -a "$part/." main/; fi
+    done
+    cd main
+fi
+sh -euc "$2"
+find . | cpio --create --format=newc --owner=0:0 --quiet | zstd -q -1 -f -o "$1"
+"""
 
 
 def unpack(image: Image, folder: Path) -> Path:
@@ -63,3 +76,16 @@ def with_files(image: Image, folder: Path, files: Mapping[str, str]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="ascii")
     return _laid_over(image, folder)
+
+
+def repacked(initrd: Path, folder: Path, script: str) -> Path:
+    """Make an initial RAM disk of one archive, whose tree a shell script has changed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run(["unmkinitramfs", initrd, folder], check=True)
+    made = folder.with_name(f"{folder.name}.img")
+    # unmkinitramfs(8): several archives, each in a folder of its own, the last one in "main".
+    subprocess.run(
+        ["sh", "-euc", _REPACK, "sh", made, script], cwd=folder, check=True, capture_output=True
+    )
+    shutil.rmtree(folder)
+    return made

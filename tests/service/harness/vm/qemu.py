@@ -30,13 +30,18 @@ def command(
     kernel: Path, initrd: Path, words: str, drives: Iterable[str], cable: str = UNPLUGGED
 ) -> list[str]:
     """Return QEMU's command line; ``drives`` are of ``forgetful`` or ``lasting``."""
+    system = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", words)
+    return [*from_disk(drives, cable), *system]
+
+
+def from_disk(drives: Iterable[str], cable: str = UNPLUGGED) -> list[str]:
+    """Return QEMU's command line for a machine that boots from the first of its drives."""
     card = (
         *("-netdev", f"{cable},id=net"),
         *("-device", f"virtio-net-pci,netdev=net,romfile=,{_WHOLE_FRAMES}"),
     )
     disks = itertools.chain.from_iterable(("-drive", drive) for drive in drives)
-    system = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", words)
-    return [*_MACHINE, *disks, *card, *system]
+    return [*_MACHINE, *disks, *card]
 
 
 def plugged_into(tap: str) -> str:
