@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from mandos import process, program
 from mandos.check import findings, private_root
-from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status, shown
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
@@ -67,6 +66,9 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
+    # Here, since a library of the operating system may be missing: that is reported as an error.
+    from mandos.check.chain import Chain, Wanted  # noqa: PLC0415 - as said
+
     process.forbid_tracing()  # no core file, either: prctl(2)
     keys = Path(given.text("keys", "/etc/keys/mandos"))
     wanted = Wanted(
