@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MandosError as error:
         return program.report(error, program.speaker(COMMAND_LINE.program))
     except program.Ended as end:
-        name = program.ENDING_SIGNALS[end.number]
-        program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
+        if end.number != signal.SIGTERM:  # its sender, such as timeout(1), says so itself
+            name = program.ENDING_SIGNALS[end.number]
+            program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
         return 128 + end.number
 
 
