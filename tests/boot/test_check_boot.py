@@ -198,6 +198,6 @@ def test_killed_check_leaves_nothing(live: LiveMachine, number: signal.Signals) 
     status = process.wait()
     if number != signal.SIGKILL:
         assert (status, _emulators(live)) == (128 + number, [])
-        assert process.log == f"mandos-check: ended by {number.name}; the machine is as it was"
+        assert ("ended by SIGINT" in process.log) == (number == signal.SIGINT), process.log
     _wait_until(lambda: not _emulators(live), f"{qemu} has ended")
     assert live.run("find", "/run/mandos-check", "-mindepth", "1") == b""

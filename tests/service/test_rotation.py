@@ -451,6 +451,7 @@ def test_images_that_cannot_be_made(rotating: Rotating) -> None:
         finally:
             script.unlink()
         assert (status, "command failed" in log) == (69, True), log
+        assert "run mandos-keygen --rotate again, or go back" in log
         _end_well(rotating)
 
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mandos import process, program
 from mandos.check import findings, private_root
-from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status, shown
 from mandos.errors import MachineError, MandosError
 from mandos.options import CommandLine, Option
@@ -55,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MandosError as error:
         return program.report(error, program.speaker(COMMAND_LINE.program))
     except program.Ended as end:
-        name = program.ENDING_SIGNALS[end.number]
-        program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
+        if end.number != signal.SIGTERM:  # its sender, such as timeout(1), says so itself
+            name = program.ENDING_SIGNALS[end.number]
+            program.speaker(COMMAND_LINE.program)(f"ended by {name}; the machine is as it was")
         return 128 + end.number
 
 
@@ -67,6 +68,9 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
+    # Here, since a library of the operating system may be missing: that is reported as an error.
+    from mandos.check.chain import Chain, Wanted  # noqa: PLC0415 - as said
+
     process.forbid_tracing()  # no core file, either: prctl(2)
     keys = Path(given.text("keys", "/etc/keys/mandos"))
     wanted = Wanted(

@@ -13,7 +13,7 @@ from mandos import section_note
 from mandos.admin.keygen import section as keygen_section
 from mandos.admin.keygen.files import KeyDirectory, KeyOwner
 from mandos.check.image import rotation_folder
-from mandos.errors import AdministratorError
+from mandos.errors import AdministratorError, MandosError
 from mandos.openpgp import sealing
 from mandos.rotation import folders, state
 from mandos.rotation.state import Phase, State
@@ -228,7 +228,7 @@ class Rotation:
         now = now._replace(phase=Phase.INSTALLING)
         self._write(now)
         self._swap_to(now.new, self._previous)
-        checked = self._renew_and_check()
+        checked = self._renew_and_check(now)
         if not (checked.comes_back and checked.same_keys):
             return Step(BROKEN, [*checked.problems, *self._next_steps(now)])
         now = now._replace(phase=Phase.INSTALLED, boot_id=self._machine.boot_id)
@@ -274,9 +274,10 @@ class Rotation:
         if not tried.comes_back:
             lines = ["the old keys get no password: put the old section on a server again"]
             return Step(BROKEN, [*lines, *tried.problems])
-        self._write(now._replace(phase=Phase.RETURNING))
+        now = now._replace(phase=Phase.RETURNING)
+        self._write(now)
         self._swap_to(now.old, self._next)
-        checked = self._renew_and_check()
+        checked = self._renew_and_check(now)
         if not (checked.comes_back and checked.same_keys):
             return Step(BROKEN, checked.problems)
         return self._discard(now, checked)
@@ -301,9 +302,14 @@ class Rotation:
         folders.unlink(self._state)
         return Step(OVER, [])
 
-    def _renew_and_check(self) -> Checked:
+    def _renew_and_check(self, now: State) -> Checked:
         self._say("making the initial RAM disks anew, which can take minutes")
-        self._machine.renew_images()
+        try:
+            self._machine.renew_images()
+        except (MandosError, OSError):  # such as a full or read-only /boot
+            for line in self._next_steps(now):
+                self._say(line)
+            raise
         self._say("checking the next boot")
         return self._machine.check(self._keys)
 
