@@ -102,6 +102,7 @@ def test_kernel_hook_checks_the_image(machine: DebianMachine) -> None:
     machine.write(f"/boot/vmlinuz-{version}", "no kernel")
     machine.write(f"/dev/disk/by-uuid/{uuid}", "no disk")
     machine.write("/boot/grub/grub.cfg", f"""
+set timeout=5
 menuentry 'Debian' {{
     linux /boot/vmlinuz-{version} root=/dev/mapper/cryptroot rd.luks.name={uuid}=cryptroot
     initrd /boot/initrd.img-{version}

@@ -46,6 +46,7 @@ OVER, BROKEN, WAITING = 0, 1, 75
 PATIENCE = 300.0
 GRUB = f"""\
 set default="0"
+set timeout=5
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {{
 \tlinux\t/boot/vmlinuz-{VERSION} root=/dev/mapper/cryptroot ro quiet
 \tinitrd\t/boot/initrd.img-{VERSION}

@@ -28,6 +28,7 @@ SAVED = "/run/saved"
 DISK = "/run/disk.img"
 GRUB = """\
 set default="0"
+set timeout=5
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {
 \tlinux\t/boot/vmlinuz-VERSION root=/dev/mapper/cryptroot ro WORDS
 \tinitrd\t/boot/initrd.img-VERSION

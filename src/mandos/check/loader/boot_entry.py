@@ -23,13 +23,16 @@ class BootEntry(NamedTuple):
     """One entry of a boot loader's menu.
 
     ``kernel`` and ``images`` are paths as the boot loader has them: below the file system that it
-    reads, which may be mounted on /boot.  ``words`` is the kernel command line.
+    reads, which may be mounted on /boot.  ``words`` is the kernel command line.  ``obstacle`` says
+    why a person is needed before it starts, and ``cure`` how to change that; empty if none is.
     """
 
     title: str
     kernel: str
     images: tuple[str, ...]
     words: tuple[str, ...]
+    obstacle: str = ""
+    cure: str = ""
 
 
 class Boot(NamedTuple):

@@ -4,7 +4,8 @@
 
 Understands the files that grub-mkconfig(8) writes: nested menus, ``set default``, and the variables
 ``saved_entry`` and ``next_entry`` of grub-editenv(1).  Source: the GRUB manual, sections "Simple
-configuration handling", "default" and "Writing full configuration files directly".
+configuration handling", "default", "timeout", "Authentication and authorisation in GRUB", and
+"Writing full configuration files directly".
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _MENU = re.compile(r"\s*(menuentry|submenu)\s")
 _LINUX = re.compile(r"\s*linux(16|efi)?\s")
 _INITRD = re.compile(r"\s*initrd(16|efi)?\s")
 _DEFAULT = re.compile(r"\s*set\s+default=(.*)$")
+_TIMEOUT = re.compile(r"\s*(?:set\s+)?timeout=(.*)$")
+_SUPERUSERS = re.compile(r"\s*(?:set\s+)?superusers=(.*)$")
+_FOREVER = "-1"
+_FREE_FOR_ALL = "--unrestricted"
 _ID_OPTION = ("$menuentry_id_option", "--id")
 #: GRUB falls back to the first entry.
 _FIRST = "0"
@@ -38,6 +43,7 @@ class _Menu:
 
     title: str = ""
     identity: str = ""
+    is_free_for_all: bool = False
     linux: list[str] = field(default_factory=list)
     initrd: list[str] = field(default_factory=list)
     entries: list[_Menu] = field(default_factory=list)
@@ -61,7 +67,26 @@ def next_boot(root: Path) -> BootEntry | None:
     if not chosen.linux:
         raise UnknownBootError(f"the entry {chosen.title!r} of GRUB's menu starts no Linux kernel")
     kernel, *words = chosen.linux
-    return BootEntry(f"GRUB: {chosen.title}", kernel, tuple(chosen.initrd), tuple(words))
+    obstacle, cure = _obstacle(text.splitlines(), chosen)
+    title = f"GRUB: {chosen.title}"
+    return BootEntry(title, kernel, tuple(chosen.initrd), tuple(words), obstacle, cure)
+
+
+def _obstacle(lines: Sequence[str], chosen: _Menu) -> tuple[str, str]:
+    """The reason why a person is needed before the entry starts, and its cure; empty if none is."""
+    timeouts = {_unquoted(match[1]) for match in map(_TIMEOUT.match, lines) if match}
+    if timeouts <= {_FOREVER}:
+        return (
+            "GRUB's menu waits for a key: it has no timeout",
+            "set GRUB_TIMEOUT to 0 or more in /etc/default/grub, then run update-grub",
+        )
+    users = [_unquoted(match[1]) for match in map(_SUPERUSERS.match, lines) if match]
+    if any(users) and not chosen.is_free_for_all:
+        return (
+            f"GRUB asks for a user's name and password before it starts {chosen.title!r}",
+            f"add {_FREE_FOR_ALL} to the menu entries in /etc/grub.d, then run update-grub",
+        )
+    return "", ""
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -122,7 +147,7 @@ def _parse(lines: Sequence[str]) -> _Menu:
     for line in _joined(lines):
         words = _words(line)
         if _MENU.match(line):
-            menu = _Menu(*_names(words))
+            menu = _Menu(*_names(words), is_free_for_all=_FREE_FOR_ALL in words)
             _innermost(open_menus).entries.append(menu)
             open_menus.append(menu)
         elif _LINUX.match(line):

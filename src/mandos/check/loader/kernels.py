@@ -65,7 +65,13 @@ def _of_grub(root: Path, entry: BootEntry, installed: list[Boot]) -> Boots:
             cure="run update-grub",
         )  # fmt: skip
         return Boots(None, others, [finding])
-    return Boots(chosen, others, [Finding(Link.BOOT_LOADER, Verdict.OK, text)])
+    found = [Finding(Link.BOOT_LOADER, Verdict.OK, text)]
+    if entry.obstacle:
+        found = [Finding(
+            Link.BOOT_LOADER, Verdict.BROKEN, entry.obstacle, chosen.name,
+            "the machine waits for a person before the kernel starts", entry.cure,
+        )]  # fmt: skip
+    return Boots(chosen, others, found)
 
 
 def _assumed(installed: list[Boot], why: str, cure: str = "") -> Boots:

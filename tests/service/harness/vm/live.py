@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHECK = "/usr/sbin/mandos-check"
 UUIDS = {"root.img": ROOT_UUID, "data.img": DATA_UUID}
 GRUB = """\
+set timeout=5
 menuentry 'Debian GNU/Linux' {
 \tlinux\t/boot/vmlinuz-VERSION WORDS
 \tinitrd\t/boot/initrd.img-VERSION

@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> Path:
         "efi/loader/entries/debian.conf": b"linux /k\nversion 6.1\nsort-key a\n",
         "efi/k": b"",
         "boot/vmlinuz-5.10": b"",
-        "boot/grub/grub.cfg": b"menuentry 'x' {\nlinux /boot/vmlinuz-5.10 quiet\n}\n",
+        "boot/grub/grub.cfg": b"timeout=1\nmenuentry 'x' {\nlinux /boot/vmlinuz-5.10 quiet\n}\n",
     }
     for name, data in files.items():
         path = tmp_path / name

@@ -39,6 +39,12 @@ function savedefault {
     save_env saved_entry
   fi
 }
+if [ x$feature_timeout_style = xy ] ; then
+  set timeout_style=menu
+  set timeout=5
+else
+  set timeout=5
+fi
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {
 \tload_video
 \tif [ x$grub_platform = xxen ]; then insmod xzio; fi
@@ -140,3 +146,48 @@ def test_empty_menu(tmp_path: Path) -> None:
     (_files(tmp_path) / "boot/grub/grub.cfg").write_text("set timeout=5\n", encoding="utf-8")
     with pytest.raises(UnknownBootError, match="no entries"):
         next_boot(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "obstacle"),
+    [
+        ("set timeout=5", "set timeout=-1", "waits for a key"),
+        ("set timeout=5", "set timeout='-1'", "waits for a key"),
+        ("set timeout=5", "set other=5", "waits for a key"),
+        ("set timeout=5", "timeout=0", ""),
+        ("set timeout=5", "set timeout=$other", ""),
+        ("set timeout=5", 'set timeout=5\nset superusers="root"', "user's name and password"),
+        ("set timeout=5", "set timeout=5\nset superusers=''", ""),
+        ("", "", ""),
+    ],
+)
+def test_entry_that_waits_for_a_person(tmp_path: Path, old: str, new: str, obstacle: str) -> None:
+    """No timeout, or an entry that a password protects: the machine does not come back."""
+    file = _files(tmp_path) / "boot/grub/grub.cfg"
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    entry = next_boot(tmp_path)
+    assert entry is not None
+    assert (obstacle in entry.obstacle) if obstacle else not entry.obstacle
+    assert bool(entry.cure) == bool(obstacle)
+
+
+def test_one_branch_with_a_timeout_is_enough(tmp_path: Path) -> None:
+    """Which branch GRUB takes depends on its version and variables."""
+    file = _files(tmp_path) / "boot/grub/grub.cfg"
+    text = file.read_text(encoding="utf-8").replace("set timeout=5", "set timeout=-1", 1)
+    file.write_text(text, encoding="utf-8")
+    entry = next_boot(tmp_path)
+    assert entry is not None
+    assert not entry.obstacle
+
+
+def test_entry_that_everybody_may_start(tmp_path: Path) -> None:
+    """A password protects the editor and the other entries alone."""
+    file = _files(tmp_path) / "boot/grub/grub.cfg"
+    text = file.read_text(encoding="utf-8").replace(
+        "--class debian", "--unrestricted --class debian"
+    )
+    file.write_text(f"set superusers=root\n{text}", encoding="utf-8")
+    entry = next_boot(tmp_path)
+    assert entry is not None
+    assert not entry.obstacle
