@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.families import ours
 from harness.host import Host
 from harness.keys import make_credentials
-from harness.peers import start_server
+from harness.peers import PORT, start_server
 from harness.vm.boot import QUICK
 from harness.vm.console import PATIENCE
 from harness.vm.images import PASSWORD, boot_disks
@@ -68,8 +68,9 @@ class Judged:
         self.host = self.site.host(avahi=True)
 
     def serve(self) -> Server:
-        """Start the server, which is announced."""
-        return start_server(self.host, ours(), self.section, zeroconf=True)
+        """Start the server, which is announced, and has the port that options may name."""
+        port = ("--port", str(PORT))
+        return start_server(self.host, ours(), self.section, zeroconf=True, options=port)
 
     def check(self) -> tuple[int, list[dict[str, Any]]]:
         """Run mandos-check on the running machine; returns its exit status and its findings."""
