@@ -556,10 +556,10 @@ def test_slots_of_two_disks(tmp_path: Path) -> None:
     one = _luks(tmp_path / "one", "luks2", old)
     two = _luks(tmp_path / "two", "luks1", other, old)
     changes = slots.plan([one, two], old)
-    assert [(change.old, change.new) for change in changes] == [(0, 1), (1, 2)]
+    assert [(change.old, change.new) for change in changes] == [(0, 31), (1, 7)]
     with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
         slots.add([one], changes, old, new)
-    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, False]
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 31), (two, 7))] == [True, False]
     assert not slots.are_new([two, one], changes, new)
     slots.add([two, one], changes, old, new)
     assert slots.are_new([two, one], changes, new)
@@ -568,7 +568,7 @@ def test_slots_of_two_disks(tmp_path: Path) -> None:
         slots.remove_old([one], changes, new)
     slots.remove_old([two, one], changes, new)
     assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [False, False]
-    assert [slots.opens(disk, at, new) for disk, at in ((one, 1), (two, 2))] == [True, True]
+    assert [slots.opens(disk, at, new) for disk, at in ((one, 31), (two, 7))] == [True, True]
     assert slots.opens(two, 0, other)
 
 
