@@ -66,7 +66,8 @@ def check_command_line(
         f"ip= on the kernel command line names {', '.join(missing)}, which this machine does not"
         " have", name,
         "the network is not set up at boot, and no server is reached over it" if needed
-        else f"the client waits for it {MISSING_TIME:g} seconds, then uses the others",
+        else f"the client waits for it {MISSING_TIME:g} seconds, then uses the others; with"
+        " Debian's initramfs-tools the boot waits up to three minutes once the disks are unlocked",
         f"correct ip= {GRUB_COMMAND_LINE}",
     )  # fmt: skip
 
