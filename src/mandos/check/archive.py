@@ -35,6 +35,8 @@ _NAME_LIMIT = 4096
 _CHUNK = 1 << 20
 #: Links that are followed for one name: path_resolution(7).
 _LINK_LIMIT = 40
+#: How often an archive may be compressed; real ones are once.
+_DEEPEST = 4
 
 
 class ArchiveError(MandosError):
@@ -78,7 +80,12 @@ def unpack_data(data: bytes, image: Path, folder: Path) -> None:
 
 def archives(data: bytes) -> Iterator[memoryview]:
     """The cpio archives of an image, decompressed."""
-    rest = memoryview(data)
+    yield from _archives(memoryview(data), _DEEPEST)
+
+
+def _archives(rest: memoryview, depth: int) -> Iterator[memoryview]:
+    if not depth:
+        raise ArchiveError(f"it is compressed more than {_DEEPEST} times")
     while rest := _after_zeros(rest):
         if bytes(rest[: len(_MAGIC[0])]) in _MAGIC:
             end = _end_of(rest)
@@ -86,7 +93,7 @@ def archives(data: bytes) -> Iterator[memoryview]:
             rest = rest[end:]
         else:
             unpacked, rest = _decompress(rest)
-            yield from archives(unpacked)
+            yield from _archives(memoryview(unpacked), depth - 1)
 
 
 def members(archive: memoryview) -> Iterator[Member]:
@@ -143,6 +150,8 @@ def _write(folder: Path, member: Member, linked: dict[tuple[int, int, int], Path
     if path is None:
         return
     kind, permissions = stat.S_IFMT(member.mode), stat.S_IMODE(member.mode)
+    if path.is_symlink():  # the kernel replaces it, too, and nothing is written through it
+        path.unlink()
     if kind == stat.S_IFDIR:
         path.mkdir(exist_ok=True)
         path.chmod(permissions | stat.S_IRWXU)
@@ -153,6 +162,8 @@ def _write(folder: Path, member: Member, linked: dict[tuple[int, int, int], Path
         path.unlink(missing_ok=True)
         first = linked.setdefault(member.inode, path) if member.links > 1 else path
         if first != path:
+            if first.is_symlink():
+                raise ArchiveError(f"{member.name} is the same file as a link")
             path.hardlink_to(first)
         if first == path or member.data:
             path.write_bytes(member.data)

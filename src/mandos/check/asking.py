@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.check import boot_time, disks, rehearsal, server_view, view_findings
 from mandos.check.findings import Finding, Link, Verdict, renewal
-from mandos.check.server_view import UnknownKeyError, UnknownRequestError, UnreachedError
-from mandos.errors import MachineError
+from mandos.check.server_view import UnknownKeyError, UnknownRequestError
+from mandos.errors import MachineError, MandosError
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
 #: Seconds that a server has to give the password.
 FETCH_TIME = 15.0
 _PASSING = (Verdict.OK, Verdict.WARNING)
-#: Seconds in which all servers are asked: strangers on the link can announce many slow ones.
+#: Seconds in which all servers are asked for the password: strangers on the link can announce many
+#: slow ones.
 ALL_TIME = 180.0
+#: Servers that are asked for their view at the same time.
+_AT_ONCE = 64
 #: Characters of the client's last line that are shown.
 _WORDS = 500
 #: How the client reports a secret that is damaged, or for another key: mandos.openpgp.opening.
@@ -54,13 +60,27 @@ class _Answer(NamedTuple):
     findings: list[Finding]
 
 
+class _Turn(NamedTuple):
+    """A server that is to be asked for the password, for ``limit`` seconds at most.
+
+    ``found`` are findings about it so far; ``unchecked`` says that it has never found this machine
+    alive.
+    """
+
+    server: Server
+    greeting: bytes
+    found: list[Finding]
+    limit: float
+    unchecked: bool = False
+
+
 class Asker:
     """Asks servers on behalf of one image.
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
     only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
-    server's title; ``unchecked`` has those servers that have never found this machine alive by the
-    section of these keys.
+    server's title; ``unchecked`` has those of these servers that have never found this machine
+    alive by the section of these keys.
     """
 
     def __init__(
@@ -81,14 +101,26 @@ class Asker:
         self.unchecked: list[str] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
-        """Ask each server.  One that opens every disk is enough; then the others are warnings."""
+        """Ask each server.  One that opens every disk is enough; then the others are warnings.
+
+        Strangers can announce many servers that hang or promise a long wait.  So all are asked for
+        their view at the same time; then for the password one after the other, those that need the
+        least time first, and second ones at an address after all first ones.
+        """
+        firsts = list(map(self._judged, servers, self._views(servers)))
         end = self._clock() + ALL_TIME
-        answers = [
-            self._ask(server) if self._clock() < end else self._skip(server) for server in servers
-        ]
-        enough = any(answer.good for answer in answers)
-        for answer in answers:
-            for finding in answer.findings:
+        answers: dict[int, _Answer] = {}
+        for number in _in_turn(firsts):
+            first = firsts[number]
+            if isinstance(first, _Answer):
+                answers[number] = first
+            elif self._clock() < end:
+                answers[number] = self._fetch(first)
+            else:
+                answers[number] = self._skip(first.server)
+        enough = any(answer.good for answer in answers.values())
+        for number in range(len(servers)):
+            for finding in answers[number].findings:
                 if enough and finding.verdict in (Verdict.BROKEN, Verdict.NOT_SURE):
                     meaning = "another server gives the password; alone this one could not"
                     yield finding._replace(verdict=Verdict.WARNING, meaning=meaning)
@@ -100,31 +132,45 @@ class Asker:
         finding = Finding(Link.SERVER, Verdict.NOT_SURE, text, self._image.name)
         return _Answer(good=False, findings=[finding])
 
-    def _ask(self, server: Server) -> _Answer:
-        try:
-            view = server_view.ask(server, self._image.keys, self._image.priority)
-        except (UnreachedError, OSError) as error:
-            return self._failed(f"{server.title}: {error}", "look whether mandos runs there")
-        except UnknownKeyError as error:
+    def _views(self, servers: Sequence[Server]) -> list[dict[str, Any] | Exception]:
+        """Each server's view of this machine, or the reason why there is none."""
+        over = threading.Event()
+
+        def view(server: Server) -> dict[str, Any] | Exception:
+            try:
+                return server_view.ask(server, self._image.keys, self._image.priority, over.is_set)
+            except (MandosError, OSError) as error:
+                return error
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                return list(pool.map(view, servers))
+            finally:
+                over.set()  # also when a signal ends us
+
+    def _judged(self, server: Server, view: dict[str, Any] | Exception) -> _Turn | _Answer:
+        """The answer, if it is known by now, or the turn of a server to give the password."""
+        if isinstance(view, UnknownKeyError):
             return self._failed(
-                f"{server.title}: {error}",
+                f"{server.title}: {view}",
                 "run mandos-keygen --password, and put the section on the server",
                 Link.KEYS,
             )
-        except UnknownRequestError:
-            return self._ask_one_that_counts(server)
-        if view.get("last_check") is None:
-            self.unchecked.append(server.title)
+        if isinstance(view, UnknownRequestError):
+            return self._one_that_counts(server)
+        if isinstance(view, Exception):
+            return self._failed(f"{server.title}: {view}", "look whether mandos runs there")
         first = view_findings.judged(server.title, view, self._image.name)
         if first.verdict not in _PASSING:
             return _Answer(good=False, findings=[first])
         times = boot_time.judged(server.title, view, self._image.name, boot_time.last_boot())
         limit = FETCH_TIME + view_findings.wait_for_approval(view)
-        return self._fetch(server, grammar.REHEARSAL_GREETING, [first, *times], limit)
+        unchecked = view.get("last_check") is None
+        return _Turn(server, grammar.REHEARSAL_GREETING, [first, *times], limit, unchecked)
 
-    def _ask_one_that_counts(self, server: Server) -> _Answer:
+    def _one_that_counts(self, server: Server) -> _Turn | _Answer:
         if self._count_as_boot:
-            return self._fetch(server, grammar.GREETING, [])
+            return _Turn(server, grammar.GREETING, [], FETCH_TIME)
         finding = Finding(
             Link.SERVER, Verdict.NOT_SURE,
             f"{server.title} knows no rehearsals: it is the original's, or an older one",
@@ -134,12 +180,12 @@ class Asker:
         )  # fmt: skip
         return _Answer(good=False, findings=[finding])
 
-    def _fetch(
-        self, server: Server, greeting: bytes, found: list[Finding], limit: float = FETCH_TIME
-    ) -> _Answer:
-        image = self._image
+    def _fetch(self, turn: _Turn) -> _Answer:
+        image, server, found = self._image, turn.server, turn.found
         try:
-            outcome = rehearsal.fetch(image.tree, image.options, server.way, greeting, limit)
+            outcome = rehearsal.fetch(
+                image.tree, image.options, server.way, turn.greeting, turn.limit
+            )
         except MachineError as error:
             finding = Finding(
                 Link.PROGRAMS, Verdict.BROKEN, str(error), image.name,
@@ -149,7 +195,7 @@ class Asker:
             return _Answer(good=False, findings=[*found, finding])
         if outcome.unreachable or not outcome.password:
             return self._without_password(server, outcome, found)
-        if greeting == grammar.REHEARSAL_GREETING:
+        if turn.greeting == grammar.REHEARSAL_GREETING:
             self.rehearsed.append(server)
         text = f"{server.title} gave the password in {outcome.seconds:.1f} s"
         found.append(Finding(Link.SERVER, Verdict.OK, text, image.name))
@@ -161,6 +207,8 @@ class Asker:
         good = all(finding.verdict in _PASSING for finding in found)
         if good:
             self.served[server.title] = outcome.password
+            if turn.unchecked:
+                self.unchecked.append(server.title)
         return _Answer(good, found)
 
     def _without_password(self, server: Server, outcome: Outcome, found: list[Finding]) -> _Answer:
@@ -205,6 +253,20 @@ class Asker:
             "the disk stays closed until the right password is typed",
             "run mandos-keygen --password with the right one, and put the section on the server",
         )  # fmt: skip
+
+
+def _in_turn(firsts: Sequence[_Turn | _Answer]) -> list[int]:
+    """The numbers of the servers in the order in which they are asked."""
+    seen: Counter[str] = Counter()
+    order = []
+    for number, first in enumerate(firsts):
+        place = (0, 0.0)
+        if isinstance(first, _Turn):
+            host = first.server.address[0]
+            seen[host] += 1
+            place = (seen[host], first.limit)
+        order.append((place, number))
+    return [number for _place, number in sorted(order)]
 
 
 def _last_words(said: str) -> str:

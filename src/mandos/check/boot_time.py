@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mandos import process
 from mandos.check.findings import Finding, Link, Verdict
-from mandos.check.view_findings import client_name, seconds
+from mandos.check.view_findings import client_name, name_in_command, seconds
 from mandos.errors import MachineError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class LastBoot(NamedTuple):
 
 def judged(title: str, view: View, kernel: str, boot: LastBoot | None) -> Iterator[Finding]:
     """Findings about the timeouts in a server's view; ``title`` names the server."""
-    name = client_name(view)
-    where = f"{title}: client {name}"
+    name = name_in_command(view)
+    where = f"{title}: client {client_name(view)}"
     extended, interval = seconds(view, "extended_timeout"), seconds(view, "interval")
     if boot is None:
         text = f"{where}: the extended timeout is {extended:.0f} s; the time of the last boot is"
@@ -143,6 +143,7 @@ def _reported_until(finish: float) -> float | None:
     command = [
         *("journalctl", "--boot", "--quiet", "--output=json", f"--until=@{end}"),
         *(f"--output-fields={','.join(_TIMES)}", f"--grep={_REPORTS}", "--case-sensitive=yes"),
+        "_UID=0",  # no other user's words
     ]
     try:
         shown = process.run(command, timeout=_LIMIT)

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -72,6 +74,9 @@ def _run(arguments: Sequence[str]) -> int:
     from mandos.check.chain import Chain, Wanted  # noqa: PLC0415 - as said
 
     process.forbid_tracing()  # no core file, either: prctl(2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nor of cryptsetup
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # servers send names
     keys = Path(given.text("keys", "/etc/keys/mandos"))
     wanted = Wanted(
         fetch="no-fetch" not in given,

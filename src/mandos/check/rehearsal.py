@@ -66,9 +66,11 @@ class _Client:
 
     def __init__(self, tree: Path, options: Sequence[str]) -> None:
         with contextlib.ExitStack() as stack:
-            self._output, self._errors = (
-                stack.enter_context(tempfile.TemporaryFile(dir=tree.parent)) for _ in range(2)
-            )
+            self._errors = stack.enter_context(tempfile.TemporaryFile(dir=tree.parent))
+            # The password is never in a file: a pipe holds all that the client may print.
+            self._output, output = os.pipe()
+            stack.callback(os.close, self._output)
+            written = stack.enter_context(os.fdopen(output, "wb", buffering=0))
 
             def command() -> list[str]:
                 self.listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -76,9 +78,10 @@ class _Client:
                 ours = (f"--connect=127.0.0.1:{port}", "--network-hook-dir=/nonexistent")
                 return [CLIENT, *options, *ours, "--delay=0"]
 
-            output, errors = self._output.fileno(), self._errors.fileno()
+            errors = self._errors.fileno()
             program = Confined(tree, command, output=output, errors=errors)
             self._program = stack.enter_context(program)
+            written.close()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -97,11 +100,12 @@ class _Client:
 
     @property
     def output(self) -> tuple[bytes, str]:
-        """The password, and what the client said."""
-        for file in (self._output, self._errors):
-            file.seek(0)
+        """The password, and what the client said; it must have ended."""
+        self._errors.seek(0)
         said = self._errors.read(_LIMIT).decode(errors="replace")
-        return self._output.read(_LIMIT), said
+        os.set_blocking(self._output, False)
+        with os.fdopen(os.dup(self._output), "rb") as output:
+            return output.read(_LIMIT) or b"", said
 
     def end(self) -> None:
         """End the client and its children, and return when they are gone."""

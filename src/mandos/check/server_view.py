@@ -22,6 +22,7 @@ from mandos.wire.conversation import Refused
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from mandos.check.servers import Server
     from mandos.client.unprivileged.attempt import SessionMaker
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds for the whole conversation.
 _TIME = 10.0
+#: Seconds between two looks whether it is over.
+_LOOK = 0.1
 
 
 class UnreachedError(PeerError):
@@ -43,10 +46,13 @@ class UnknownKeyError(PeerError):
     """The server has no client with this key."""
 
 
-def ask(server: Server, keys: KeySource, priority: str) -> dict[str, Any]:
+def ask(
+    server: Server, keys: KeySource, priority: str, over: Callable[[], bool] = bool
+) -> dict[str, Any]:
     """The server's description of the machine with the TLS key in ``keys``.
 
-    ``docs/protocol.md`` lists its fields.  Raises one of the errors above.
+    ``docs/protocol.md`` lists its fields.  Ends soon after ``over()``.  Raises one of the errors
+    above.
     """
     credentials = Credentials()
     credentials.load_raw_key(*keys.tls_pair())
@@ -58,7 +64,7 @@ def ask(server: Server, keys: KeySource, priority: str) -> dict[str, Any]:
         return Session(Priority(priority), credentials, sock.fileno(), is_server=True)
 
     try:
-        return description(_conversation(server, session))
+        return description(_conversation(server, session, over))
     except Refused as error:
         raise UnknownKeyError("the server has no client with this machine's key") from error
     except PeerError as error:
@@ -77,7 +83,7 @@ def description(text: bytes) -> dict[str, Any]:
     return found
 
 
-def _conversation(server: Server, session: SessionMaker) -> bytes:
+def _conversation(server: Server, session: SessionMaker, over: Callable[[], bool]) -> bytes:
     """Hold the conversation of the client at boot, with another greeting."""
     where = (server.address[0], server.address[1], server.scope)
     end = time.monotonic() + _TIME
@@ -85,9 +91,9 @@ def _conversation(server: Server, session: SessionMaker) -> bytes:
     with closing(attempt):
         while (answer := attempt.advance(time.monotonic())) is None:
             wait = min(end, attempt.deadline) - time.monotonic()
-            if wait <= 0:
+            if wait <= 0 or over():
                 raise PeerError("no answer in time")
             with select.epoll() as epoll:
                 epoll.register(attempt.socket, attempt.waits_for)
-                epoll.poll(wait)
+                epoll.poll(min(wait, _LOOK))
         return answer

