@@ -255,8 +255,11 @@ def _by_program(*command: str) -> Callable[[memoryview], tuple[bytes, memoryview
 
     def decompress(data: memoryview) -> tuple[bytes, memoryview]:
         done = process.run(command, input=bytes(data), timeout=_TIME)
+        if done.status:
+            said = done.stderr.decode(errors="replace").strip() or f"status {done.status}"
+            raise ArchiveError(said.splitlines()[-1])
         _refuse_large(len(done.stdout))
-        return done.require_success(), data[len(data) :]
+        return done.stdout, data[len(data) :]
 
     return decompress
 

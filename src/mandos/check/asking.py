@@ -159,7 +159,9 @@ class Asker:
         if isinstance(view, UnknownRequestError):
             return self._one_that_counts(server)
         if isinstance(view, Exception):
-            return self._failed(f"{server.title}: {view}", "look whether mandos runs there")
+            return self._failed(
+                f"{server.title}: {view}", "look whether mandos runs there, at this port"
+            )
         first = view_findings.judged(server.title, view, self._image.name)
         if first.verdict not in _PASSING:
             return _Answer(good=False, findings=[first])

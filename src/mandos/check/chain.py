@@ -119,7 +119,7 @@ class Chain:
     def _key_files(self) -> Iterator[Finding]:
         problems = list(setup_check.key_problems(self._keys))
         for problem in problems:
-            meaning = "the next image that is made has these keys"
+            meaning = "the next image that is made has these keys, or none"
             yield Finding(
                 Link.KEYS, Verdict.BROKEN, problem.text, meaning=meaning, cure=problem.hint
             )
@@ -128,6 +128,17 @@ class Chain:
 
     def _boot(self, boot: Boot) -> Iterator[Finding]:
         """The whole chain of one kernel."""
+        tried = False
+        for finding in self._links_of(boot):
+            tried = tried or finding.link is Link.BOOT
+            yield finding
+        if self._wanted.boot and not tried:
+            yield Finding(
+                Link.BOOT, Verdict.NOT_SURE, "the boot was not tried: a link before it fails",
+                boot.name, cure="mend the links above, and run mandos-check --boot again",
+            )  # fmt: skip
+
+    def _links_of(self, boot: Boot) -> Iterator[Finding]:
         unpacked = yield from self._image(boot)
         if unpacked is not None and not self._wanted.image_only:
             self.devices = disks.asked_for(unpacked.table)
@@ -157,7 +168,7 @@ class Chain:
             yield Finding(
                 Link.IMAGE, Verdict.BROKEN, str(error), boot.name,
                 "the kernel may not be able to unpack it either",
-                f"run update-initramfs -u -k {boot.name}",
+                f"make room in /boot if it is full (df /boot), then {renewal(boot.name)}",
             )  # fmt: skip
             return None
         yield Finding(Link.IMAGE, Verdict.OK, f"{boot.image} can be unpacked", boot.name)
@@ -178,7 +189,7 @@ class Chain:
         """The part of the chain that needs the network."""
         tree, table, runner = unpacked
         if unusable := setup_check.pair_problems(tree / _CONFIGURATION):
-            yield from _unusable_keys(unusable, boot)
+            yield from _unusable_keys(unusable, tree, boot)
             return
         arguments = runner.arguments(_CLIENT)
         words = [word.removeprefix(_CONNECT) for word in boot.words or () if _CONNECT in word]
@@ -187,7 +198,8 @@ class Chain:
         except MandosError as error:
             yield Finding(
                 Link.SERVER, Verdict.BROKEN, f"the client's options: {error}", boot.name,
-                "the client ends at once", f"correct /etc/mandos/{_CONF}, and renew the image",
+                "the client ends at once",
+                f"correct /etc/mandos/{_CONF}, then {renewal(boot.name)}",
             )  # fmt: skip
             return
         private_root.furnish(tree)
@@ -237,7 +249,9 @@ class Chain:
                 yield Finding(
                     Link.DISKS, Verdict.BROKEN,
                     f"{disk.name}: this machine has no disk {disk.source}", boot.name,
-                    "the boot waits for the disk", "correct the disk's line in /etc/crypttab",
+                    "the boot waits for the disk",
+                    "correct the disk's line in /etc/crypttab, if it is wrong there, then"
+                    f" {renewal(boot.name)}",
                 )  # fmt: skip
 
     def _servers(
@@ -279,7 +293,8 @@ def _found_servers(
         yield Finding(
             Link.SERVER, Verdict.BROKEN, "no server was found", boot.name,
             "the next boot waits for a server, and for a typed password",
-            "start a server, or look whether the network lets multicast to port 5353 through",
+            "start a server, or look whether the network lets multicast to port 5353 through;"
+            f" a server in another network needs --connect=ADDRESS:PORT in /etc/mandos/{_CONF}",
         )  # fmt: skip
     yield from found
 
@@ -293,11 +308,14 @@ def _needs_ip(options: ClientOptions) -> bool:
     return bool(hosts) and not any(":" in host for host in hosts)
 
 
-def _unusable_keys(problems: list[setup_check.Problem], boot: Boot) -> Iterator[Finding]:
+def _unusable_keys(
+    problems: list[setup_check.Problem], tree: Path, boot: Boot
+) -> Iterator[Finding]:
     """Keys in the image with which no server can be asked."""
     for problem in problems:
+        text = problem.text.replace(str(tree), "")
         yield Finding(
-            Link.KEYS, Verdict.BROKEN, f"in the image: {problem.text}", boot.name,
+            Link.KEYS, Verdict.BROKEN, f"in the image: {text}", boot.name,
             "no server gives the password to these keys",
             f"correct the keys in /etc/keys/mandos, then {renewal(boot.name)}",
         )  # fmt: skip
@@ -318,11 +336,11 @@ def _of_runner(runner: RunnerSettings, problems: list[str], boot: Boot) -> Itera
     for problem in problems:
         yield Finding(
             Link.PROGRAMS, Verdict.WARNING, problem, boot.name, "plugin-runner skips this",
-            f"correct /etc/mandos/{_CONF}, and renew the image",
+            f"correct /etc/mandos/{_CONF}, then {renewal(boot.name)}",
         )  # fmt: skip
     if not runner.starts(_CLIENT):
         yield Finding(
             Link.PROGRAMS, Verdict.BROKEN, f"plugin-runner does not start {_CLIENT}", boot.name,
             "no Mandos server is asked at boot",
-            f"remove --disable={_CLIENT} in /etc/mandos/{_CONF}, and renew the image",
+            f"remove --disable={_CLIENT} in /etc/mandos/{_CONF}, then {renewal(boot.name)}",
         )  # fmt: skip

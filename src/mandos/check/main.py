@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mandos import process, program
 from mandos.check import findings, private_root
 from mandos.check.findings import COMES_BACK, STAYS_DOWN, Link, Verdict, exit_status, shown
-from mandos.errors import MachineError, MandosError
+from mandos.errors import MachineError, MandosError, UsageError
 from mandos.options import CommandLine, Option
 
 if TYPE_CHECKING:
@@ -26,16 +26,22 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = CommandLine(
     "mandos-check",
-    "Says before a reboot whether this machine will come back by itself.",
+    "Says before a reboot whether this machine will come back by itself; needs root.\n"
+    "Exit status: 0 it will, 1 it would not, 2 not sure.  Manual page: mandos-check(8).",
     (
         Option("json", "", None, "print the findings as JSON"),
         Option("quiet", "q", None, "print only what is not ok"),
         Option("kernel", "", "VERSION", "check this kernel instead of the next one"),
-        Option("no-fetch", "", None, "ask no server for the password"),
+        Option("no-fetch", "", None, "look for servers, and ask them nothing"),
         Option("image-only", "", None, "check keys and images alone, without the network"),
-        Option("count-as-boot", "", None, "ask servers that know no rehearsals, too"),
+        Option(
+            "count-as-boot",
+            "",
+            None,
+            "also ask the original's servers, where it counts as a boot",
+        ),
         Option("boot", "", None, "also boot in a virtual machine until the disks are unlocked"),
-        Option("boot-limit", "", "SECONDS", "time for that (120; emulated 600)"),
+        Option("boot-limit", "", "SECONDS", "time for --boot (120; emulated 600)"),
         Option("keys", "", "DIR", "the client's keys (/etc/keys/mandos)"),
     ),
 )
@@ -68,6 +74,9 @@ def _run(arguments: Sequence[str]) -> int:
     given = program.parsed_options(COMMAND_LINE, arguments)
     if given is None:
         return 0
+    if "boot" in given and ("no-fetch" in given or "image-only" in given):
+        raise UsageError("--boot needs a server that gives the password: it goes with neither"
+                         " --no-fetch nor --image-only")  # fmt: skip
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
     # Here, since a library of the operating system may be missing: that is reported as an error.

@@ -34,15 +34,15 @@ def check(root: Path, tree: Path, interfaces: Sequence[str], name: str) -> Itera
             f"this machine has no network interface {', '.join(missing)}", name,
             f"the client waits for it {MISSING_TIME:g} seconds, then uses the others",
             "correct --interface in /etc/mandos/plugin-runner.conf or DEVICE in"
-            " /etc/initramfs-tools/initramfs.conf, and renew the image",
+            f" /etc/initramfs-tools/initramfs.conf, then {renewal(name)}",
         )  # fmt: skip
     used = sorted(there.intersection(wanted) or there)
     linked = [interface for interface in used if _has_link(folder / interface)]
     if not linked:
         yield Finding(
             Link.NETWORK, Verdict.BROKEN,
-            f"no network interface has a link ({', '.join(used) or 'there is none'})", name,
-            "no server can be reached", "plug in the cable, or switch the interface on",
+            f"no network interface has a carrier ({', '.join(used) or 'there is none'})", name,
+            "no server can be reached", "plug the cable in, or switch the interface on",
         )  # fmt: skip
         return
     yield from _drivers(folder, tree, linked, name)

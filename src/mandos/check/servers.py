@@ -99,7 +99,9 @@ def given(address: GivenAddress, resolver: Resolver) -> list[Server]:
 
     Names are looked up as in the image.  Raises UnknownServerError or UnknownNameError.
     """
-    named = f"{address.host}:{address.port}"
+    zone = f"%{address.interface}" if address.interface else ""
+    host = f"[{address.host}{zone}]" if ":" in address.host else address.host
+    named = f"{host}:{address.port}"
     if address.is_numeric:
         return [_at(address, address.host, named)]
     hosts = resolver.look_up(address.host)

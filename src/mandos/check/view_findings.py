@@ -59,7 +59,8 @@ def judged(title: str, view: View, kernel: str) -> Finding:
     if not view.get("enabled"):
         return _broken(
             f"{where} is disabled", kernel, "the next boot gets no password from this server",
-            f"run mandos-ctl --enable {name} on the server",
+            f"run mandos-ctl --why {name} on the server; if the machine may have its password,"
+            f" mandos-ctl --enable {name}",
         )  # fmt: skip
     if view.get("overdue"):
         return _broken(

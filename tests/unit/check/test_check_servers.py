@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mandos.check import servers
+from mandos.check.names import Resolver
 from mandos.discovery.browse import Endpoint
 
 
@@ -92,3 +94,18 @@ def test_search(
     names = [server.title.partition(" ")[0] for server in servers.search(())]
     assert "".join(names) == found
     assert link.now - 100 == pytest.approx(seconds, abs=0.21)
+
+
+@pytest.mark.parametrize(
+    ("option", "title"),
+    [
+        ("[fe80::1%lo]:4712", "[fe80::1%lo]:4712"),
+        ("[2001:db8::1]:4712", "[2001:db8::1]:4712"),
+        ("192.0.2.1:4712", "192.0.2.1:4712"),
+    ],
+)
+def test_title_of_a_given_server(option: str, title: str) -> None:
+    """Its port is told from its address."""
+    (address,) = servers.options_of([f"--connect={option}"]).connect
+    (server,) = servers.given(address, Resolver(Path("/nonexistent"), (), Path("/")))
+    assert server.title == title

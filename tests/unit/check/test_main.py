@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from mandos.check.main import main
+
 WITHOUT_GNUTLS = """
 import ctypes, sys
 
@@ -33,3 +35,36 @@ def test_library_that_is_missing() -> None:
     assert (done.returncode, done.stdout) == (69, ""), done.stderr
     assert done.stderr.startswith("mandos-check: the GnuTLS library cannot be loaded")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("other", ["--no-fetch", "--image-only"])
+def test_boot_without_a_server(other: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The virtual machine needs one that gives the password, so nothing is left out silently."""
+    assert main(["--boot", other]) == 64
+    assert "--boot needs a server" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the check itself")
+def test_terminal_without_the_letters() -> None:
+    """A name that a server sends is escaped, and the processes of a check dump no core."""
+    text = (
+        "import resource, subprocess, sys\n"
+        "from mandos.check import chain, main, private_root\n"
+        "from mandos.check.findings import Finding, Link, Verdict\n"
+        "def walk(_self):\n"
+        "    shown = subprocess.run(['sh', '-c', 'ulimit -Hc'], capture_output=True, text=True)\n"
+        "    yield Finding(Link.SERVER, Verdict.OK, f'\\u2603 {shown.stdout.strip()}')\n"
+        "chain.Chain.walk = walk\n"
+        "private_root.enter = private_root.leave = lambda: None\n"
+        "sys.exit(main.main([]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert r"\u2603 0" in done.stdout

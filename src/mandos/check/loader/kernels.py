@@ -48,7 +48,7 @@ def boots(root: Path) -> Boots:
     except NoEntryError as error:
         return menu_boots.no_entry(error)
     except MandosError as error:
-        return _assumed(installed, str(error), error.hint or "")
+        return _assumed(installed, str(error), *([error.hint] if error.hint else []))
     if entry is None:
         return _assumed(installed, "no boot loader was found whose configuration can be read")
     return _of_grub(root, entry, installed)
@@ -74,7 +74,9 @@ def _of_grub(root: Path, entry: BootEntry, installed: list[Boot]) -> Boots:
     return Boots(chosen, others, found)
 
 
-def _assumed(installed: list[Boot], why: str, cure: str = "") -> Boots:
+def _assumed(
+    installed: list[Boot], why: str, cure: str = "compare its next entry with that kernel by hand"
+) -> Boots:
     """Without the boot loader's word the newest kernel is the most probable one."""
     if not installed:
         finding = Finding(
