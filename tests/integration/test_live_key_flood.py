@@ -16,8 +16,10 @@ import pytest
 from asking import ask
 from programs import Program
 
+from mandos.server.audit.records import Kind
 from mandos.server.state.database import DATABASE, SQLiteStore
 from mandos.tls.keys import generate_tls_key, key_id_of_public_pem
+from mandos.wire import grammar
 
 REQUESTS = 1000
 #: Bytes of the headers of a write-ahead log and of a frame (sqlite.org/fileformat2.html).
@@ -50,7 +52,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_flood_of_a_live_key_is_bounded(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("greeting", "kind"),
+    [(grammar.GREETING, Kind.SECRET_SENT), (grammar.REHEARSAL_GREETING, Kind.REHEARSED)],
+    ids=["boot", "rehearsal"],
+)
+def test_flood_of_a_live_key_is_bounded(folder: Path, greeting: bytes, kind: Kind) -> None:
     """Each request gets the secret; lines, records and transactions stay few, and counts exact."""
     key = generate_tls_key("ed25519")
     key_id = key_id_of_public_pem(key[1])
@@ -67,7 +74,7 @@ def test_flood_of_a_live_key_is_bounded(folder: Path) -> None:
             commits = Commits(folder / "state" / f"{DATABASE}-wal")
             before, began = commits.count(), time.monotonic()
             for turn in range(REQUESTS):
-                assert ask(address, key) == b"sealed"
+                assert ask(address, key, greeting=greeting) == b"sealed"
                 if turn % 50 == 0:
                     commits.count()
             took, written = time.monotonic() - began, commits.count() - before
@@ -79,5 +86,5 @@ def test_flood_of_a_live_key_is_bounded(folder: Path) -> None:
     assert 1 <= written <= 4 + 3 * took
     with closing(SQLiteStore(folder / "state")) as store:
         sent = [entry for entry in store.records() if entry.record.client == "foo"]
-    assert sum(entry.times for entry in sent if entry.record.kind == "secret-sent") == REQUESTS
+    assert sum(entry.times for entry in sent if entry.record.kind is kind) == REQUESTS
     assert len(sent) <= 4

@@ -39,10 +39,10 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
-#: Kinds of records that a peer can cause with each connection.
-ASKED = frozenset(
-    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.REHEARSED)
-)
+#: Kinds of records that a peer can cause with each connection, without getting a secret.
+ASKED = frozenset((Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED))
+#: Kinds of records that a client's secret was sent.  Strangers can neither cause nor displace them.
+SENT = frozenset((Kind.SECRET_SENT, Kind.REHEARSED))
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
 #: The detail of a record that a client has a whole timeout after a restart of the machine.

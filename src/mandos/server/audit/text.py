@@ -44,8 +44,9 @@ def unknown_keys(times: int, last: Record) -> str:
 def other_addresses(times: int, last: Record) -> str:
     """The text of the log line about secrets sent to addresses without a line of their own."""
     more = "1 more time" if times == 1 else f"{times} more times"
+    purpose = ", for rehearsals of its boot" if last.kind is Kind.REHEARSED else ""
     return (
-        f"sent the secret of client {last.client} {more} in a minute, to other addresses;"
+        f"sent the secret of client {last.client} {more} in a minute, to other addresses{purpose};"
         f" the last was {last.address}{_on(last)}"
     )
 
@@ -84,8 +85,7 @@ def _secret_sent(record: Record) -> str:
 
 
 def _rehearsed(record: Record) -> str:
-    where = f"{record.address}{_on(record)}"
-    return f"sent the secret of client {record.client} to {where} for a rehearsal of its boot"
+    return f"{_secret_sent(record)} for a rehearsal of its boot"
 
 
 def _undelivered(record: Record) -> str:

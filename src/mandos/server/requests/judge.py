@@ -87,7 +87,7 @@ class RegistryJudge:
         kind = Kind.REHEARSED if purpose == grammar.REHEARSAL else Kind.SECRET_SENT
         self._note(kind, identity, peer, client.name)
         try:
-            await self._recorded(identity, client, peer)
+            await self._recorded(identity, client, peer, kind)
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
@@ -145,9 +145,11 @@ class RegistryJudge:
             )
         )
 
-    async def _recorded(self, identity: PeerIdentity, client: Client, peer: Peer) -> None:
+    async def _recorded(
+        self, identity: PeerIdentity, client: Client, peer: Peer, kind: Kind
+    ) -> None:
         # That the client was enabled has to be on disk, too.
-        where = (peer.address, peer.interface, str(client.life.last_enabled))
+        where = (kind, peer.address, peer.interface, str(client.life.last_enabled))
         key_id = identity.key_id
         if self._recent.has(key_id, where, self._clock.now()):
             return

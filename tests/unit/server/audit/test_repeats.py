@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.records import SENT, Kind, Record
 from mandos.server.audit.repeats import LATE, SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
@@ -135,61 +135,100 @@ def test_all_that_strangers_do_not_cause_is_logged() -> None:
     assert _sums(repeats) == []
 
 
-def test_secrets_that_are_sent_begin_nothing_anew() -> None:
+#: The words of the two kinds of records about a secret sent, behind the address.
+PURPOSES = {Kind.SECRET_SENT: "", Kind.REHEARSED: " for a rehearsal of its boot"}
+of_both_kinds = pytest.mark.parametrize("kind", PURPOSES)
+
+
+def test_every_secret_sent_is_tested() -> None:
+    """A new kind needs its words above."""
+    assert set(PURPOSES) == SENT
+
+
+@of_both_kinds
+def test_secrets_that_are_sent_begin_nothing_anew(kind: Kind) -> None:
     """Else the holder of a key had two lines for each pair of requests."""
     repeats = Repeats()
     asked = _record(Kind.APPROVAL_NEEDED, client="alpha")
-    sent = _record(Kind.SECRET_SENT, client="alpha")
+    sent = _record(kind, client="alpha")
     assert len(_texts(repeats, *[asked, sent] * 10)) == 2
     assert len(_sums(repeats)) == 2
 
 
-def _sent(number: int, client: str = "alpha", address: str = "fe80::1") -> Record:
-    return _record(Kind.SECRET_SENT, number, client=client, address=address)
+def _sent(
+    number: int, client: str = "alpha", address: str = "fe80::1", kind: Kind = Kind.SECRET_SENT
+) -> Record:
+    return _record(kind, number, client=client, address=address)
 
 
-def test_secrets_sent_are_counted_by_address() -> None:
+@of_both_kinds
+def test_secrets_sent_are_counted_by_address(kind: Kind) -> None:
     """The holder of a live key has one line at once and one a minute; other clients their own."""
-    repeats = Repeats()
-    assert _texts(repeats, *map(_sent, range(1000)), _sent(0, "beta")) == [
-        f"sent the secret of client {name} to fe80::1 on eth0" for name in ("alpha", "beta")
+    repeats, purpose = Repeats(), PURPOSES[kind]
+    asked = [_sent(number, kind=kind) for number in range(1000)]
+    assert _texts(repeats, *asked, _sent(0, "beta", kind=kind)) == [
+        f"sent the secret of client {name} to fe80::1 on eth0{purpose}"
+        for name in ("alpha", "beta")
     ]
     (line,) = repeats.minute_over()
     assert line.text == (
-        "sent the secret of client alpha to fe80::1 on eth0"
+        f"sent the secret of client alpha to fe80::1 on eth0{purpose}"
         " (999 more times since the last line about this)"
     )
-    assert (line.level, line.record) == (logging.INFO, _sent(999))
-    assert not _texts(repeats, _sent(1000))
+    assert (line.level, line.record) == (logging.INFO, asked[-1])
+    assert not _texts(repeats, _sent(1000, kind=kind))
     assert len(_sums(repeats)) == 1
     assert _sums(repeats) == []
     assert not repeats._sent
-    assert len(_texts(repeats, _sent(1001))) == 1
+    assert len(_texts(repeats, _sent(1001, kind=kind))) == 1
 
 
-def test_few_addresses_of_a_client_have_a_line() -> None:
+@of_both_kinds
+def test_thief_has_a_line_beside_the_machine(kind: Kind) -> None:
+    """The same request from another address within a minute is no repetition."""
+    repeats = Repeats()
+    asked = [_sent(number, address=f"fe80::{number}", kind=kind) for number in (1, 2, 2)]
+    assert _texts(repeats, *asked) == [
+        f"sent the secret of client alpha to fe80::{number} on eth0{PURPOSES[kind]}"
+        for number in (1, 2)
+    ]
+
+
+def test_rehearsals_hide_no_boot() -> None:
+    """Neither at the same address nor at other addresses, and the other way round."""
+    for first, second in ((Kind.REHEARSED, Kind.SECRET_SENT), (Kind.SECRET_SENT, Kind.REHEARSED)):
+        repeats = Repeats()
+        _texts(repeats, *(_sent(n, address=f"fe80::{n:x}", kind=first) for n in range(100)))
+        assert len(_texts(repeats, _sent(0, address="fe80::0", kind=second))) == 1
+        assert len(_texts(repeats, _sent(0, address="fe80::99", kind=second))) == 1
+
+
+@of_both_kinds
+def test_few_addresses_of_a_client_have_a_line(kind: Kind) -> None:
     """The others are counted, and get their chance in the next minute."""
     repeats = Repeats()
-    asked = [_sent(number, address=f"fe80::{number:x}") for number in range(1000)]
+    asked = [_sent(number, address=f"fe80::{number:x}", kind=kind) for number in range(1000)]
     assert len(_texts(repeats, *asked)) == SENT_ADDRESSES
-    assert len(repeats._sent["alpha"]._addresses) == SENT_ADDRESSES
+    assert len(repeats._sent["alpha", kind]._addresses) == SENT_ADDRESSES
     (text,) = _sums(repeats)
+    purpose = ", for rehearsals of its boot" if kind is Kind.REHEARSED else ""
     assert text == (
         f"sent the secret of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
-        " to other addresses; the last was fe80::3e7 on eth0"
+        f" to other addresses{purpose}; the last was fe80::3e7 on eth0"
     )
     assert not repeats._sent
     assert len(_texts(repeats, asked[-1])) == 1
 
 
-def test_act_of_an_administrator_sums_up_the_secrets_sent() -> None:
+@of_both_kinds
+def test_act_of_an_administrator_sums_up_the_secrets_sent(kind: Kind) -> None:
     """The next secret has a line again."""
     repeats = Repeats()
-    _texts(repeats, _sent(0), _sent(1))
+    _texts(repeats, _sent(0, kind=kind), _sent(1, kind=kind))
     sums, enabled = _texts(repeats, _record(Kind.ENABLED, client="alpha"))
-    assert sums.endswith("on eth0 (1 more time since the last line about this)")
+    assert sums.endswith(f"on eth0{PURPOSES[kind]} (1 more time since the last line about this)")
     assert enabled == "client alpha is enabled"
-    assert len(_texts(repeats, _sent(2))) == 1
+    assert len(_texts(repeats, _sent(2, kind=kind))) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from dbus_fast import Message
 
 from mandos.client_settings import ClientSettings
-from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.records import SENT, Kind, Record
 from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.outbox import Outbox
@@ -66,3 +66,24 @@ def test_signals_that_a_peer_can_cause_are_marked() -> None:
     assert ("RecordAdded", False) in sent
     assert ("PropertiesChanged", False) in sent
     assert ("Rejected", False) not in sent
+
+
+@pytest.mark.parametrize("kind", sorted(SENT))
+def test_no_signal_about_a_secret_sent_can_be_dropped(kind: Kind) -> None:
+    """A boot is also GotSecret; a rehearsal is not, since programs would take it for a boot."""
+    sent: list[str] = []
+
+    def send(*message: Any, provoked: bool = False) -> None:  # noqa: ANN401 - of any kind
+        assert not provoked
+        sent.append(message[2])
+
+    clock = machine_clock()
+    client = Client(ClientSettings(name="alpha", key_id="ab" * 32, secret=b"x"), clock.now())
+    registry = Registry([client])
+    signals = Signals(registry, Objects(registry), clock, send)
+    signals.record(Record(kind=kind, at=clock.now(), client="alpha", address="fe80::1"))
+    deliver = client.secret_sent if kind is Kind.SECRET_SENT else client.rehearsed
+    deliver(clock.now())
+    assert sent[0] == "RecordAdded"
+    assert "PropertiesChanged" in sent
+    assert ("GotSecret" in sent) is (kind is Kind.SECRET_SENT)
