@@ -5,8 +5,8 @@
 (The level DEBUG logs them all, which helps to find a fault.)
 
 A refused request of a known client is a repetition if the client, the kind and the reason are the
-same; a secret sent, if the client, the address and the purpose (boot or rehearsal) are; a request
-of an unknown key, if the key is.
+same; an answer to a client, if the client, the address and the purpose (boot, rehearsal or status)
+are; a request of an unknown key, if the key is.
 Every minute one line says how often each was repeated, and one line reports all unknown keys
 together.  An administrator's change of a client begins anew: the next refusal is logged at once.
 Memory is bounded by the number of clients.  Pure.
@@ -18,7 +18,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from mandos.server.audit.records import ASKED, SENT, Kind
+from mandos.server.audit.records import ANSWERED, ASKED, Kind
 from mandos.server.audit.text import (
     describe_record,
     late_checks,
@@ -35,7 +35,7 @@ _Key = TypeVar("_Key")
 
 #: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
-#: Addresses of each client to which a secret sent has a line of its own in a minute.
+#: Addresses of each client to which an answer has a line of its own in a minute.
 SENT_ADDRESSES = 5
 #: Clients that the server was late to check: so many lines of each kind in a minute.
 LATE = {Kind.OVERDUE: 100, Kind.FORGIVEN: 100}
@@ -65,7 +65,7 @@ class _Repeated:
 
 
 class _Sent:
-    """The secrets sent to one client for one purpose, by address."""
+    """The answers to one client for one purpose, by address."""
 
     def __init__(self) -> None:
         self._addresses: dict[tuple[str, str], _Repeated] = {}
@@ -109,7 +109,7 @@ class Repeats:
         """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
-        elif record.kind in SENT:
+        elif record.kind in ANSWERED:
             sent = self._sent.setdefault((record.client, record.kind), _Sent())
             repeated = sent.repeats(record)
         elif record.kind in LATE:
@@ -121,7 +121,7 @@ class Repeats:
             repeated = False
             if record.kind not in _ROUTINE:
                 yield from _summaries(self._known.pop(record.client, {}))
-                for kind in sorted(SENT):
+                for kind in sorted(ANSWERED):
                     yield from self._sent.pop((record.client, kind), _Sent()).summaries()
         level, text = describe_record(record)
         yield Line(logging.DEBUG if repeated else level, text, record)

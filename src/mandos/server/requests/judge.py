@@ -107,11 +107,15 @@ class RegistryJudge:
         return client.reconsider(self._clock.now(), approved=approved)
 
     def describe(self, identity: PeerIdentity, peer: Peer) -> bytes | None:
-        """The server's view of the client with this key, as JSON; None if there is no client."""
+        """The server's view of the client with this key, as JSON; None if there is no client.
+
+        It is recorded, but the answer does not wait for the disk.
+        """
         client = self._registry.find(identity.key_id)
         if client is None:
             self._note(Kind.UNKNOWN_KEY, identity, peer)
             return None
+        self._note(Kind.STATUS_SENT, identity, peer, client.name)
         return described(client, self._clock.now())
 
     def delivered(self, identity: PeerIdentity, _peer: Peer, purpose: str = grammar.SECRET) -> None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 
-from mandos.server.audit.records import SENT, Kind, Record
+from mandos.server.audit.records import ANSWERED, Kind, Record
 from mandos.server.audit.repeats import LATE, SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
@@ -129,23 +130,32 @@ def test_all_that_strangers_do_not_cause_is_logged() -> None:
     repeats = Repeats()
     others = [kind for kind in Kind if kind.value not in (
         "unknown-key", "rejected", "approval-needed", "undelivered", "secret-sent",
-        "rehearsed")]  # fmt: skip
+        "rehearsed", "status-sent")]  # fmt: skip
     for kind in others:
         assert len(_texts(repeats, *[_record(kind, client="alpha")] * 3)) == 3
     assert _sums(repeats) == []
 
 
-#: The words of the two kinds of records about a secret sent, behind the address.
-PURPOSES = {Kind.SECRET_SENT: "", Kind.REHEARSED: " for a rehearsal of its boot"}
-of_both_kinds = pytest.mark.parametrize("kind", PURPOSES)
+#: The words of each kind of record about an answer: the answer, and its purpose.
+WORDS = {
+    Kind.SECRET_SENT: ("secret", ""),
+    Kind.REHEARSED: ("secret", " for a rehearsal of its boot"),
+    Kind.STATUS_SENT: ("status", ""),
+}
+of_each_kind = pytest.mark.parametrize("kind", WORDS)
 
 
-def test_every_secret_sent_is_tested() -> None:
+def test_every_answer_is_tested() -> None:
     """A new kind needs its words above."""
-    assert set(PURPOSES) == SENT
+    assert set(WORDS) == ANSWERED
 
 
-@of_both_kinds
+def _words(kind: Kind, client: str = "alpha", address: str = "fe80::1") -> str:
+    answer, purpose = WORDS[kind]
+    return f"sent the {answer} of client {client} to {address} on eth0{purpose}"
+
+
+@of_each_kind
 def test_secrets_that_are_sent_begin_nothing_anew(kind: Kind) -> None:
     """Else the holder of a key had two lines for each pair of requests."""
     repeats = Repeats()
@@ -161,20 +171,16 @@ def _sent(
     return _record(kind, number, client=client, address=address)
 
 
-@of_both_kinds
+@of_each_kind
 def test_secrets_sent_are_counted_by_address(kind: Kind) -> None:
     """The holder of a live key has one line at once and one a minute; other clients their own."""
-    repeats, purpose = Repeats(), PURPOSES[kind]
+    repeats = Repeats()
     asked = [_sent(number, kind=kind) for number in range(1000)]
     assert _texts(repeats, *asked, _sent(0, "beta", kind=kind)) == [
-        f"sent the secret of client {name} to fe80::1 on eth0{purpose}"
-        for name in ("alpha", "beta")
-    ]
+        _words(kind, "alpha"), _words(kind, "beta"),
+    ]  # fmt: skip
     (line,) = repeats.minute_over()
-    assert line.text == (
-        f"sent the secret of client alpha to fe80::1 on eth0{purpose}"
-        " (999 more times since the last line about this)"
-    )
+    assert line.text == f"{_words(kind)} (999 more times since the last line about this)"
     assert (line.level, line.record) == (logging.INFO, asked[-1])
     assert not _texts(repeats, _sent(1000, kind=kind))
     assert len(_sums(repeats)) == 1
@@ -183,27 +189,24 @@ def test_secrets_sent_are_counted_by_address(kind: Kind) -> None:
     assert len(_texts(repeats, _sent(1001, kind=kind))) == 1
 
 
-@of_both_kinds
+@of_each_kind
 def test_thief_has_a_line_beside_the_machine(kind: Kind) -> None:
     """The same request from another address within a minute is no repetition."""
     repeats = Repeats()
     asked = [_sent(number, address=f"fe80::{number}", kind=kind) for number in (1, 2, 2)]
-    assert _texts(repeats, *asked) == [
-        f"sent the secret of client alpha to fe80::{number} on eth0{PURPOSES[kind]}"
-        for number in (1, 2)
-    ]
+    assert _texts(repeats, *asked) == [_words(kind, address=f"fe80::{number}") for number in (1, 2)]
 
 
-def test_rehearsals_hide_no_boot() -> None:
-    """Neither at the same address nor at other addresses, and the other way round."""
-    for first, second in ((Kind.REHEARSED, Kind.SECRET_SENT), (Kind.SECRET_SENT, Kind.REHEARSED)):
+def test_answers_of_one_kind_hide_no_others() -> None:
+    """A rehearsal hides no boot: neither at the same address nor at other addresses."""
+    for first, second in permutations(WORDS, 2):
         repeats = Repeats()
         _texts(repeats, *(_sent(n, address=f"fe80::{n:x}", kind=first) for n in range(100)))
         assert len(_texts(repeats, _sent(0, address="fe80::0", kind=second))) == 1
         assert len(_texts(repeats, _sent(0, address="fe80::99", kind=second))) == 1
 
 
-@of_both_kinds
+@of_each_kind
 def test_few_addresses_of_a_client_have_a_line(kind: Kind) -> None:
     """The others are counted, and get their chance in the next minute."""
     repeats = Repeats()
@@ -213,20 +216,20 @@ def test_few_addresses_of_a_client_have_a_line(kind: Kind) -> None:
     (text,) = _sums(repeats)
     purpose = ", for rehearsals of its boot" if kind is Kind.REHEARSED else ""
     assert text == (
-        f"sent the secret of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
+        f"sent the {WORDS[kind][0]} of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
         f" to other addresses{purpose}; the last was fe80::3e7 on eth0"
     )
     assert not repeats._sent
     assert len(_texts(repeats, asked[-1])) == 1
 
 
-@of_both_kinds
+@of_each_kind
 def test_act_of_an_administrator_sums_up_the_secrets_sent(kind: Kind) -> None:
     """The next secret has a line again."""
     repeats = Repeats()
     _texts(repeats, _sent(0, kind=kind), _sent(1, kind=kind))
     sums, enabled = _texts(repeats, _record(Kind.ENABLED, client="alpha"))
-    assert sums.endswith(f"on eth0{PURPOSES[kind]} (1 more time since the last line about this)")
+    assert sums.endswith(f"on eth0{WORDS[kind][1]} (1 more time since the last line about this)")
     assert enabled == "client alpha is enabled"
     assert len(_texts(repeats, _sent(2, kind=kind))) == 1
 

@@ -40,12 +40,12 @@ async def test_signals_of_strangers_are_dropped_when_many_wait(
     assert box._queue.qsize() == outbox._ROOM + 10
     box.close()
     assert caplog.text.count("\n") == 1
-    assert "the bus was too slow for 500 signals about refused requests" in caplog.text
+    assert "the bus was too slow for 500 signals about requests" in caplog.text
     await asyncio.sleep(0)
 
 
 def test_signals_that_a_peer_can_cause_are_marked() -> None:
-    """ClientNotFound, Rejected, and the records of both; not one that tells of a change."""
+    """ClientNotFound, Rejected, and records of requests without a secret; no signal of a change."""
     sent: list[tuple[str, bool]] = []
 
     def send(*message: Any, provoked: bool = False) -> None:  # noqa: ANN401 - of any kind
@@ -56,7 +56,7 @@ def test_signals_that_a_peer_can_cause_are_marked() -> None:
     registry = Registry([client])
     signals = Signals(registry, Objects(registry), clock, send)
     at = datetime(2026, 11, 30, tzinfo=UTC)
-    for kind in (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.DISABLED):
+    for kind in (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.STATUS_SENT, Kind.DISABLED):
         signals.record(Record(kind=kind, at=at))
     client.disable(clock.now(), events.Why.ADMINISTRATOR)
     client.ask(clock.now())

@@ -298,6 +298,16 @@ def test_description_of_a_client() -> None:
     assert (json.loads(text)["enabled"], json.loads(text)["seconds_left"]) == (False, None)
 
 
+def test_description_is_recorded() -> None:
+    """The holder of a stolen key does not learn unnoticed how the server sees the client."""
+    world = _world()
+    world.judge.describe(IDENTITY, PEER)
+    (record,) = world.trail.records
+    assert (record.kind, record.client, record.key_id) == (Kind.STATUS_SENT, "foo", KEY)
+    assert (record.address, record.interface) == ("fe80::1", "eth0")
+    assert world.trail.waits == []
+
+
 @pytest.mark.parametrize("approved", [True, False])
 def test_description_has_the_verdict_in_force(*, approved: bool) -> None:
     """An approval or a denial stands there with its time, and is gone when that is over."""
