@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The holder of one live client key asks the real server a thousand times."""
+"""The holder of one live client key asks the real server a thousand times, for each purpose."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pytest
 from asking import ask
 from programs import Program
 
+from mandos.server.audit.records import Kind
 from mandos.server.state.database import DATABASE, SQLiteStore
 from mandos.tls.keys import generate_tls_key, key_id_of_public_pem
+from mandos.wire import grammar
 
 REQUESTS = 1000
 #: Bytes of the headers of a write-ahead log and of a frame (sqlite.org/fileformat2.html).
@@ -50,8 +52,19 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_flood_of_a_live_key_is_bounded(folder: Path) -> None:
-    """Each request gets the secret; lines, records and transactions stay few, and counts exact."""
+@pytest.mark.parametrize(
+    ("greeting", "kind", "answer"),
+    [
+        (grammar.GREETING, Kind.SECRET_SENT, b"sealed"),
+        (grammar.REHEARSAL_GREETING, Kind.REHEARSED, b"sealed"),
+        (grammar.STATUS_GREETING, Kind.STATUS_SENT, b'{"name": "foo", '),
+    ],
+    ids=["boot", "rehearsal", "status"],
+)
+def test_flood_of_a_live_key_is_bounded(
+    folder: Path, greeting: bytes, kind: Kind, answer: bytes
+) -> None:
+    """Each request gets its answer; lines, records and transactions stay few, and counts exact."""
     key = generate_tls_key("ed25519")
     key_id = key_id_of_public_pem(key[1])
     secret = base64.b64encode(b"sealed").decode()
@@ -67,17 +80,17 @@ def test_flood_of_a_live_key_is_bounded(folder: Path) -> None:
             commits = Commits(folder / "state" / f"{DATABASE}-wal")
             before, began = commits.count(), time.monotonic()
             for turn in range(REQUESTS):
-                assert ask(address, key) == b"sealed"
+                assert ask(address, key, greeting=greeting).startswith(answer)
                 if turn % 50 == 0:
                     commits.count()
             took, written = time.monotonic() - began, commits.count() - before
             assert server.process.stderr
             server.process.terminate()
-            lines = [line for line in server.process.stderr if "secret of client foo" in line]
+            lines = [line for line in server.process.stderr if "of client foo to" in line]
     minutes = int(took // 60)
     assert len(lines) <= 2 + minutes
     assert 1 <= written <= 4 + 3 * took
     with closing(SQLiteStore(folder / "state")) as store:
         sent = [entry for entry in store.records() if entry.record.client == "foo"]
-    assert sum(entry.times for entry in sent if entry.record.kind == "secret-sent") == REQUESTS
+    assert sum(entry.times for entry in sent if entry.record.kind is kind) == REQUESTS
     assert len(sent) <= 4

@@ -12,7 +12,7 @@ VERSION = 1
 #: A client's first line; its first blank-separated field is the protocol version.
 GREETING = b"1\r\n"
 #: The version of requests that are no boots.  Servers that do not know it close the connection, so
-#: such a request is never taken for one that boots a machine.
+#: none takes such a request for one that boots a machine.  A relay can change it: docs/protocol.md.
 CHECK_VERSION = 2
 #: The purposes of a connection: the secret, for a boot; the same for a rehearsal of a boot, which
 #: changes nothing in the client's life; and the server's view of the client.

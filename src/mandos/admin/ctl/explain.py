@@ -188,7 +188,7 @@ def _last_failure(client: Client, records: Sequence[AuditRecord]) -> Iterator[st
             return
 
 
-#: The events of the audit trail that concern requests.
+#: The events of the audit trail that concern requests for the secret.
 _REQUESTS = {
     "secret-sent": "it got its secret",
     "rehearsed": "it got its secret for a rehearsal of its boot",
@@ -204,7 +204,7 @@ def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str
             where = f" at {printable(record.address)}" if record.address else ""
             detail = f": {printable(record.detail.lower())}" if record.detail else ""
             when = f"{ago(record.last, now)} ({full_date(record.last)})"
-            yield f"It last asked {when}{where}: {what}{detail}."
+            yield f"It last asked for its secret {when}{where}: {what}{detail}."
             return
 
 

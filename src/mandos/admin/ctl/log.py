@@ -28,6 +28,8 @@ _KINDS = {
     "overdue": ("not checked in time", Grade.DOUBTFUL),
     "forgiven": ("stays enabled", Grade.WELL),
     "secret-sent": ("got its secret", Grade.WELL),
+    "rehearsed": ("got its secret for a rehearsal of its boot", Grade.WELL),
+    "status-sent": ("asked for its status", None),
     "undelivered": ("its secret did not arrive", Grade.DOUBTFUL),
     "rejected": ("refused", Grade.BAD),
     "unknown-key": ("refused: no client has this key", Grade.DOUBTFUL),

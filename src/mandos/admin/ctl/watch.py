@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: Properties that change with an event that is shown anyway.
 _DERIVED = frozenset({
     "ApprovalPending", "CheckerRunning", "DisabledAt", "DisabledReason", "Expires",
-    "LastApprovalRequest", "LastCheckedOK", "LastCheckerStatus", "LastEnabled",
+    "LastApprovalRequest", "LastCheckedOK", "LastCheckerStatus", "LastEnabled", "LastRehearsed",
+    "LastSecretSent",
 })  # fmt: skip
 _DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
 #: Records that say more than the server's signals do, or that have no signal.
@@ -35,6 +36,7 @@ _TOLD_BY_RECORD = {
     "disabled": Grade.BAD,
     "approved": Grade.WELL,
     "denied": Grade.BAD,
+    "rehearsed": Grade.WELL,
     "undelivered": Grade.DOUBTFUL,
     "check-failed": Grade.DOUBTFUL,
     "overdue": Grade.DOUBTFUL,

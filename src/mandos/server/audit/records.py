@@ -26,6 +26,7 @@ class Kind(StrEnum):
     FORGIVEN = "forgiven"
     SECRET_SENT = "secret-sent"  # noqa: S105 - not a password
     REHEARSED = "rehearsed"
+    STATUS_SENT = "status-sent"
     UNDELIVERED = "undelivered"
     REJECTED = "rejected"
     UNKNOWN_KEY = "unknown-key"
@@ -39,10 +40,15 @@ class Kind(StrEnum):
     STATE_LOST = "state-lost"
 
 
-#: Kinds of records that a peer can cause with each connection.
+#: Kinds of records that a peer can cause with each connection, without getting a secret.
 ASKED = frozenset(
-    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.REHEARSED)
+    (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.APPROVAL_NEEDED, Kind.UNDELIVERED, Kind.STATUS_SENT)
 )
+#: Kinds of records that a client's secret was sent.  Strangers can neither cause nor displace them.
+SENT = frozenset((Kind.SECRET_SENT, Kind.REHEARSED))
+#: Kinds of records about an answer to the holder of a client's key; each is counted by address, so
+#: that a thief's request is no repetition of the machine's own.
+ANSWERED = SENT | {Kind.STATUS_SENT}
 #: How the detail of a failed check begins when none of the client's checks has succeeded.
 NEVER_CHECKED_OK = "none has succeeded yet"
 #: The detail of a record that a client has a whole timeout after a restart of the machine.

@@ -5,7 +5,8 @@
 (The level DEBUG logs them all, which helps to find a fault.)
 
 A refused request of a known client is a repetition if the client, the kind and the reason are the
-same; a secret sent, if the client and the address are; a request of an unknown key, if the key is.
+same; an answer to a client, if the client, the address and the purpose (boot, rehearsal or status)
+are; a request of an unknown key, if the key is.
 Every minute one line says how often each was repeated, and one line reports all unknown keys
 together.  An administrator's change of a client begins anew: the next refusal is logged at once.
 Memory is bounded by the number of clients.  Pure.
@@ -17,7 +18,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from mandos.server.audit.records import ASKED, Kind
+from mandos.server.audit.records import ANSWERED, ASKED, Kind
 from mandos.server.audit.text import (
     describe_record,
     late_checks,
@@ -34,7 +35,7 @@ _Key = TypeVar("_Key")
 
 #: Unknown keys that get a log line of their own in a minute.
 UNKNOWN_KEYS = 100
-#: Addresses of each client to which a secret sent has a line of its own in a minute.
+#: Addresses of each client to which an answer has a line of its own in a minute.
 SENT_ADDRESSES = 5
 #: Clients that the server was late to check: so many lines of each kind in a minute.
 LATE = {Kind.OVERDUE: 100, Kind.FORGIVEN: 100}
@@ -64,7 +65,7 @@ class _Repeated:
 
 
 class _Sent:
-    """The secrets sent to one client, by address."""
+    """The answers to one client for one purpose, by address."""
 
     def __init__(self) -> None:
         self._addresses: dict[tuple[str, str], _Repeated] = {}
@@ -99,7 +100,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[tuple[str, str], _Repeated]] = {}
-        self._sent: dict[str, _Sent] = {}
+        self._sent: dict[tuple[str, Kind], _Sent] = {}
         self._keys: dict[str, _Repeated] = {}
         self._others: _Repeated | None = None
         self._late: dict[Kind, _Repeated] = {}
@@ -108,8 +109,9 @@ class Repeats:
         """The log line for a record: on the level DEBUG if the record only repeats another one."""
         if record.kind is Kind.UNKNOWN_KEY:
             repeated = self._unknown(record)
-        elif record.kind is Kind.SECRET_SENT:
-            repeated = self._sent.setdefault(record.client, _Sent()).repeats(record)
+        elif record.kind in ANSWERED:
+            sent = self._sent.setdefault((record.client, record.kind), _Sent())
+            repeated = sent.repeats(record)
         elif record.kind in LATE:
             repeated = self._many_late(record)
         elif record.kind in ASKED:
@@ -119,7 +121,8 @@ class Repeats:
             repeated = False
             if record.kind not in _ROUTINE:
                 yield from _summaries(self._known.pop(record.client, {}))
-                yield from self._sent.pop(record.client, _Sent()).summaries()
+                for kind in sorted(ANSWERED):
+                    yield from self._sent.pop((record.client, kind), _Sent()).summaries()
         level, text = describe_record(record)
         yield Line(logging.DEBUG if repeated else level, text, record)
 
@@ -132,7 +135,7 @@ class Repeats:
         }
         for sent in self._sent.values():
             yield from sent.summaries()
-        self._sent = {client: sent for client, sent in self._sent.items() if sent.minute_over()}
+        self._sent = {key: sent for key, sent in self._sent.items() if sent.minute_over()}
         yield from self._unknown_keys()
         for kind, one in self._late.items():
             if one.times > LATE[kind]:

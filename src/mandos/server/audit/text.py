@@ -42,11 +42,13 @@ def unknown_keys(times: int, last: Record) -> str:
 
 
 def other_addresses(times: int, last: Record) -> str:
-    """The text of the log line about secrets sent to addresses without a line of their own."""
+    """The text of the log line about answers to addresses without a line of their own."""
     more = "1 more time" if times == 1 else f"{times} more times"
+    purpose = ", for rehearsals of its boot" if last.kind is Kind.REHEARSED else ""
+    answer = "status" if last.kind is Kind.STATUS_SENT else "secret"
     return (
-        f"sent the secret of client {last.client} {more} in a minute, to other addresses;"
-        f" the last was {last.address}{_on(last)}"
+        f"sent the {answer} of client {last.client} {more} in a minute,"
+        f" to other addresses{purpose}; the last was {last.address}{_on(last)}"
     )
 
 
@@ -84,8 +86,12 @@ def _secret_sent(record: Record) -> str:
 
 
 def _rehearsed(record: Record) -> str:
-    where = f"{record.address}{_on(record)}"
-    return f"sent the secret of client {record.client} to {where} for a rehearsal of its boot"
+    return f"{_secret_sent(record)} for a rehearsal of its boot"
+
+
+def _status_sent(record: Record) -> str:
+    others = f" and {record.detail}" if record.detail else ""
+    return f"sent the status of client {record.client} to {record.address}{_on(record)}{others}"
 
 
 def _undelivered(record: Record) -> str:
@@ -144,6 +150,7 @@ _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
     Kind.FORGIVEN: (logging.INFO, _forgiven),
     Kind.SECRET_SENT: (logging.INFO, _secret_sent),
     Kind.REHEARSED: (logging.INFO, _rehearsed),
+    Kind.STATUS_SENT: (logging.INFO, _status_sent),
     Kind.UNDELIVERED: (logging.WARNING, _undelivered),
     Kind.REJECTED: (logging.WARNING, _rejected),
     Kind.UNKNOWN_KEY: (logging.WARNING, _unknown_key),

@@ -68,7 +68,7 @@ class Outbox:
 
 def _report_dropped(times: int, _cause: str) -> None:
     log.warning(
-        "the bus was too slow for %d signals about refused requests; they are in the audit trail",
+        "the bus was too slow for %d signals about requests; they are in the audit trail",
         times,
     )
 

@@ -22,6 +22,7 @@ MESSAGE_IDS: Mapping[Kind, str] = {
     Kind.FORGIVEN: "ee42fb1e53934773a924c8eca66d2cdc",
     Kind.SECRET_SENT: "af4ea8a327844e1fb7d676e3a814354a",
     Kind.REHEARSED: "dbe63defb00d49a7929b4e0a620d0a15",
+    Kind.STATUS_SENT: "3c86aef6585e40beb78ac0b7f11e9bdb",
     Kind.UNDELIVERED: "0ddd58f2db2b49009f4ed99138d500ef",
     Kind.REJECTED: "deeebb10b30c489ea8d786b12773d708",
     Kind.UNKNOWN_KEY: "bfeccd9f6b1b40b9b07dc88f6fdcd8be",

@@ -87,7 +87,7 @@ class RegistryJudge:
         kind = Kind.REHEARSED if purpose == grammar.REHEARSAL else Kind.SECRET_SENT
         self._note(kind, identity, peer, client.name)
         try:
-            await self._recorded(identity, client, peer)
+            await self._recorded(identity, client, peer, kind)
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
@@ -107,11 +107,15 @@ class RegistryJudge:
         return client.reconsider(self._clock.now(), approved=approved)
 
     def describe(self, identity: PeerIdentity, peer: Peer) -> bytes | None:
-        """The server's view of the client with this key, as JSON; None if there is no client."""
+        """The server's view of the client with this key, as JSON; None if there is no client.
+
+        It is recorded, but the answer does not wait for the disk.
+        """
         client = self._registry.find(identity.key_id)
         if client is None:
             self._note(Kind.UNKNOWN_KEY, identity, peer)
             return None
+        self._note(Kind.STATUS_SENT, identity, peer, client.name)
         return described(client, self._clock.now())
 
     def delivered(self, identity: PeerIdentity, _peer: Peer, purpose: str = grammar.SECRET) -> None:
@@ -145,9 +149,11 @@ class RegistryJudge:
             )
         )
 
-    async def _recorded(self, identity: PeerIdentity, client: Client, peer: Peer) -> None:
+    async def _recorded(
+        self, identity: PeerIdentity, client: Client, peer: Peer, kind: Kind
+    ) -> None:
         # That the client was enabled has to be on disk, too.
-        where = (peer.address, peer.interface, str(client.life.last_enabled))
+        where = (kind, peer.address, peer.interface, str(client.life.last_enabled))
         key_id = identity.key_id
         if self._recent.has(key_id, where, self._clock.now()):
             return

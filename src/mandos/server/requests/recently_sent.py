@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remembers where the secret of each key was sent within the last second, with a record on disk.
 
-Another request from there needs no write of its own: its record goes with the next.  So the holder
-of one key cannot keep the disk busy.  Pure; memory is bounded by the number of clients.
+Another request from there for the same purpose needs no write of its own: its record goes with the
+next.  So the holder of one key cannot keep the disk busy.  Pure; memory is bounded by the number of
+clients.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    #: An address, an interface, and when the client was enabled.
-    Where = tuple[str, str, str]
+    #: The kind of the record, an address, an interface, and when the client was enabled.
+    Where = tuple[str, str, str, str]
 
 #: Addresses remembered for each key.
 ADDRESSES = 8

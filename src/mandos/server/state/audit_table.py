@@ -3,9 +3,10 @@
 """The audit trail in the database, bounded in size against floods from the network.
 
 What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
-counted instead of repeated, and may fill at most half of the trail.  Secrets sent are counted for
-each client, address and hour, and may fill a quarter.  So strangers can flush out neither them nor
-the acts of administrators, and the holder of one client's key only older secrets sent.
+counted instead of repeated, and may fill at most half of the trail.  Secrets sent (for boots, and
+for rehearsals) are counted for each client, address and hour, and may fill a quarter, together with
+requests for a client's status, which are counted for each day.  So strangers can flush out neither
+them nor the acts of administrators, and the holder of one client's key only older ones of these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from enum import IntEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mandos.server.audit.records import ASKED, Kind, Record
+from mandos.server.audit.records import ANSWERED, ASKED, Kind, Record
 from mandos.server.state.store import Entry
 from mandos.server.state.timestamps import from_number, to_number
 
@@ -31,9 +32,14 @@ PROVOKED = ASKED | {Kind.CHECK_FAILED, Kind.OVERDUE, Kind.FORGIVEN}
 _REPEATS = timedelta(days=1)
 #: How many records of one client, or of no client, are counted up at the same time.
 _OPEN_LIMIT = 512
-#: How long secrets sent to one address go into one record.
-_SENT_REPEATS = timedelta(hours=1)
-#: To how many addresses of each client secrets sent have a record of their own at the same time.
+#: How long answers to one address go into one record.
+_ANSWER_REPEATS = {
+    Kind.SECRET_SENT: timedelta(hours=1),
+    Kind.REHEARSED: timedelta(hours=1),
+    Kind.STATUS_SENT: _REPEATS,
+}
+#: To how many addresses of each client answers of one kind have a record of their own at the same
+#: time.  So a rehearsal hides the address of no boot.
 SENT_ADDRESSES = 8
 #: What the record of the other addresses says; its address is the first of them.
 OTHER_ADDRESSES = "other addresses"
@@ -120,16 +126,17 @@ class AuditTable:
             del repeated[next(iter(repeated))]
 
     def _count_sent(self, cursor: sqlite3.Cursor, record: Record) -> None:
-        """Count a secret sent; beyond some addresses of a client, in one record for the others."""
+        """Count an answer; beyond some addresses of a client, in one record for the others."""
         sent = {
             key: one
             for key, one in self._sent.get(record.client, {}).items()
-            if record.at - one.first < _SENT_REPEATS
+            if record.at - one.first < _ANSWER_REPEATS[Kind(key[0])]
         }
         self._sent[record.client] = sent
-        key: tuple[str, ...] = (record.key_id, record.address, record.interface)
-        if key not in sent and len(sent) >= SENT_ADDRESSES:
-            key, record = (), replace(record, detail=OTHER_ADDRESSES)
+        key: tuple[str, ...] = (record.kind, record.key_id, record.address, record.interface)
+        same = sum(kind == record.kind for kind, *_where in sent)
+        if key not in sent and same >= SENT_ADDRESSES:
+            key, record = (record.kind,), replace(record, detail=OTHER_ADDRESSES)
         if key not in sent or not self._repeat(cursor, record, sent[key]):
             sent[key] = _Open(self._insert(cursor, record), record.at)
 
@@ -153,7 +160,7 @@ class AuditTable:
 
 
 def _origin(record: Record) -> _Origin:
-    if record.kind is Kind.SECRET_SENT:
+    if record.kind in ANSWERED:
         return _Origin.KEY_HOLDER
     return _Origin.STRANGER if record.kind in PROVOKED else _Origin.ADMINISTRATOR
 

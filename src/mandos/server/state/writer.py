@@ -19,14 +19,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
-from mandos.server.audit.records import ASKED, Kind, record_of
+from mandos.server.audit.records import ASKED, SENT, record_of
 from mandos.server.life import events
 from mandos.server.state.store import Changes, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Set
 
-    from mandos.server.audit.records import Record
+    from mandos.server.audit.records import Kind, Record
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
     from mandos.server.state.store import Entry, StateStore
@@ -100,7 +100,7 @@ class Keeper:
         self._records.append(record)
         if tell:
             self._untold.append(record)
-        if record.kind in ASKED or record.kind is Kind.SECRET_SENT:
+        if record.kind in ASKED | SENT:
             self._write_within_a_second()
         else:
             self._urgent.set()
@@ -175,7 +175,7 @@ class Keeper:
             self.note(record)
         elif isinstance(event, events.SecretSent):
             self._write_extension(event.client)
-        elif isinstance(event, events.ApprovalNeeded):
+        elif isinstance(event, events.ApprovalNeeded | events.Rehearsed):
             self._write_within_a_second()
         elif not isinstance(event, _ROUTINE):
             self._urgent.set()
@@ -186,9 +186,9 @@ class Keeper:
         """Whether a record of this kind may wait for the disk."""
         if kind in ASKED:
             return len(self._records) < _PATIENCE // 2
-        if kind is not Kind.SECRET_SENT or len(self._records) < _PATIENCE // 4:
+        if kind not in SENT or len(self._records) < _PATIENCE // 4:
             return True
-        return sum(record.kind is kind for record in self._records) < _PATIENCE // 4
+        return sum(record.kind in SENT for record in self._records) < _PATIENCE // 4
 
     def _write_extension(self, client: str) -> None:
         """Write a client's extended timeout at once, but no more than once a second.
@@ -306,7 +306,7 @@ def _nothing() -> None:
 def _patient(records: list[Record]) -> list[Record]:
     """The records that may wait for a disk to recover; strangers have half, secrets a quarter."""
     records = _without_surplus(records, ASKED, _PATIENCE // 2)
-    return _without_surplus(records, {Kind.SECRET_SENT}, _PATIENCE // 4)[-_PATIENCE:]
+    return _without_surplus(records, SENT, _PATIENCE // 4)[-_PATIENCE:]
 
 
 def _without_surplus(records: list[Record], kinds: Set[Kind], room: int) -> list[Record]:

@@ -127,7 +127,8 @@ def test_why_knows_the_last_request() -> None:
     )  # fmt: skip
     records = [replace(record, kind="changed"), record, replace(record, kind="secret-sent")]
     assert why(_client(), NOW, ours=True, records=records).endswith(
-        " It last asked 1 min ago (2026-11-24 11:59:00) at 2001:db8::1: it was refused: disabled."
+        " It last asked for its secret 1 min ago (2026-11-24 11:59:00)"
+        " at 2001:db8::1: it was refused: disabled."
     )
 
 
@@ -329,6 +330,9 @@ RECORD = AuditRecord(number=1, kind="disabled", client="alpha", detail="timeout"
          "refused: no client has this key (key ID AB), at ::1 on lo"),
         (replace(RECORD, kind="rejected", detail="Denied", times=3),
          "refused: denied, by root, 3 times since 2026-11-24 11:00:00"),
+        (AuditRecord(number=1, kind="rehearsed", address="::1"),
+         "got its secret for a rehearsal of its boot, at ::1"),
+        (AuditRecord(number=1, kind="status-sent", address="::1"), "asked for its status, at ::1"),
         (replace(RECORD, kind="from the\nfuture"), "from the\\nfuture: timeout, by root"),
     ],
 )  # fmt: skip
@@ -357,6 +361,8 @@ EVENTS: list[tuple[signals.Event, str | None, str | None]] = [
     (signals.Changed(PATH, {"Timeout": 300_000}), None, None),
     (signals.Changed(PATH, {"Timeout": 600_000, "Host": ""}),
      *same("alpha: Timeout is now 10 min, Host is now empty")),
+    (signals.Changed(PATH, {"LastSecretSent": "", "LastRehearsed": ""}), None,
+     "alpha: LastSecretSent is now empty, LastRehearsed is now empty"),
     (signals.Changed(PATH, {"CheckerRunning": True}), None, "alpha: CheckerRunning is now yes"),
     (signals.Changed(PATH, {"Enabled": False, "Expires": ""}), "alpha: disabled",
      "alpha: Enabled is now no, Expires is now empty"),
@@ -369,6 +375,10 @@ EVENTS: list[tuple[signals.Event, str | None, str | None]] = [
     (signals.ClientRemoved("/clients/c"), None, None),
     (signals.RecordAdded(RECORD), *same("alpha: disabled: timeout, by root")),
     (signals.RecordAdded(replace(RECORD, kind="changed")), None, None),
+    (
+        signals.RecordAdded(AuditRecord(number=1, kind="rehearsed", client="alpha", address="::1")),
+        *same("alpha: got its secret for a rehearsal of its boot, at ::1"),
+    ),
     (signals.ListingFailed(MandosError("bad")), *same("the server does not list its clients: bad")),
     (signals.ServerVanished(), *same("the server is gone; waiting for it")),
     (signals.ServerAppeared(), *same("the server is back")),

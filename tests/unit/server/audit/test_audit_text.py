@@ -96,6 +96,10 @@ LINES = [
         Kind.REHEARSED, ALPHA | THERE, "INFO",
         "sent the secret of client alpha to [fe80::1]:4711 on eth0 for a rehearsal of its boot",
     ),
+    (
+        Kind.STATUS_SENT, ALPHA | THERE, "INFO",
+        "sent the status of client alpha to [fe80::1]:4711 on eth0",
+    ),
     (Kind.STATE_LOST, ALPHA, "ERROR", "the saved state of client alpha is lost"),
 ]  # fmt: skip
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 
-from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.records import ANSWERED, Kind, Record
 from mandos.server.audit.repeats import LATE, SENT_ADDRESSES, UNKNOWN_KEYS, Repeats
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
@@ -129,67 +130,108 @@ def test_all_that_strangers_do_not_cause_is_logged() -> None:
     repeats = Repeats()
     others = [kind for kind in Kind if kind.value not in (
         "unknown-key", "rejected", "approval-needed", "undelivered", "secret-sent",
-        "rehearsed")]  # fmt: skip
+        "rehearsed", "status-sent")]  # fmt: skip
     for kind in others:
         assert len(_texts(repeats, *[_record(kind, client="alpha")] * 3)) == 3
     assert _sums(repeats) == []
 
 
-def test_secrets_that_are_sent_begin_nothing_anew() -> None:
+#: The words of each kind of record about an answer: the answer, and its purpose.
+WORDS = {
+    Kind.SECRET_SENT: ("secret", ""),
+    Kind.REHEARSED: ("secret", " for a rehearsal of its boot"),
+    Kind.STATUS_SENT: ("status", ""),
+}
+of_each_kind = pytest.mark.parametrize("kind", WORDS)
+
+
+def test_every_answer_is_tested() -> None:
+    """A new kind needs its words above."""
+    assert set(WORDS) == ANSWERED
+
+
+def _words(kind: Kind, client: str = "alpha", address: str = "fe80::1") -> str:
+    answer, purpose = WORDS[kind]
+    return f"sent the {answer} of client {client} to {address} on eth0{purpose}"
+
+
+@of_each_kind
+def test_secrets_that_are_sent_begin_nothing_anew(kind: Kind) -> None:
     """Else the holder of a key had two lines for each pair of requests."""
     repeats = Repeats()
     asked = _record(Kind.APPROVAL_NEEDED, client="alpha")
-    sent = _record(Kind.SECRET_SENT, client="alpha")
+    sent = _record(kind, client="alpha")
     assert len(_texts(repeats, *[asked, sent] * 10)) == 2
     assert len(_sums(repeats)) == 2
 
 
-def _sent(number: int, client: str = "alpha", address: str = "fe80::1") -> Record:
-    return _record(Kind.SECRET_SENT, number, client=client, address=address)
+def _sent(
+    number: int, client: str = "alpha", address: str = "fe80::1", kind: Kind = Kind.SECRET_SENT
+) -> Record:
+    return _record(kind, number, client=client, address=address)
 
 
-def test_secrets_sent_are_counted_by_address() -> None:
+@of_each_kind
+def test_secrets_sent_are_counted_by_address(kind: Kind) -> None:
     """The holder of a live key has one line at once and one a minute; other clients their own."""
     repeats = Repeats()
-    assert _texts(repeats, *map(_sent, range(1000)), _sent(0, "beta")) == [
-        f"sent the secret of client {name} to fe80::1 on eth0" for name in ("alpha", "beta")
-    ]
+    asked = [_sent(number, kind=kind) for number in range(1000)]
+    assert _texts(repeats, *asked, _sent(0, "beta", kind=kind)) == [
+        _words(kind, "alpha"), _words(kind, "beta"),
+    ]  # fmt: skip
     (line,) = repeats.minute_over()
-    assert line.text == (
-        "sent the secret of client alpha to fe80::1 on eth0"
-        " (999 more times since the last line about this)"
-    )
-    assert (line.level, line.record) == (logging.INFO, _sent(999))
-    assert not _texts(repeats, _sent(1000))
+    assert line.text == f"{_words(kind)} (999 more times since the last line about this)"
+    assert (line.level, line.record) == (logging.INFO, asked[-1])
+    assert not _texts(repeats, _sent(1000, kind=kind))
     assert len(_sums(repeats)) == 1
     assert _sums(repeats) == []
     assert not repeats._sent
-    assert len(_texts(repeats, _sent(1001))) == 1
+    assert len(_texts(repeats, _sent(1001, kind=kind))) == 1
 
 
-def test_few_addresses_of_a_client_have_a_line() -> None:
+@of_each_kind
+def test_thief_has_a_line_beside_the_machine(kind: Kind) -> None:
+    """The same request from another address within a minute is no repetition."""
+    repeats = Repeats()
+    asked = [_sent(number, address=f"fe80::{number}", kind=kind) for number in (1, 2, 2)]
+    assert _texts(repeats, *asked) == [_words(kind, address=f"fe80::{number}") for number in (1, 2)]
+
+
+def test_answers_of_one_kind_hide_no_others() -> None:
+    """A rehearsal hides no boot: neither at the same address nor at other addresses."""
+    for first, second in permutations(WORDS, 2):
+        repeats = Repeats()
+        _texts(repeats, *(_sent(n, address=f"fe80::{n:x}", kind=first) for n in range(100)))
+        assert len(_texts(repeats, _sent(0, address="fe80::0", kind=second))) == 1
+        assert len(_texts(repeats, _sent(0, address="fe80::99", kind=second))) == 1
+
+
+@of_each_kind
+def test_few_addresses_of_a_client_have_a_line(kind: Kind) -> None:
     """The others are counted, and get their chance in the next minute."""
     repeats = Repeats()
-    asked = [_sent(number, address=f"fe80::{number:x}") for number in range(1000)]
+    asked = [_sent(number, address=f"fe80::{number:x}", kind=kind) for number in range(1000)]
     assert len(_texts(repeats, *asked)) == SENT_ADDRESSES
-    assert len(repeats._sent["alpha"]._addresses) == SENT_ADDRESSES
+    assert len(repeats._sent["alpha", kind]._addresses) == SENT_ADDRESSES
     (text,) = _sums(repeats)
+    purpose = ", for rehearsals of its boot" if kind is Kind.REHEARSED else ""
     assert text == (
-        f"sent the secret of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
-        " to other addresses; the last was fe80::3e7 on eth0"
+        f"sent the {WORDS[kind][0]} of client alpha {1000 - SENT_ADDRESSES} more times in a minute,"
+        f" to other addresses{purpose}; the last was fe80::3e7 on eth0"
     )
     assert not repeats._sent
     assert len(_texts(repeats, asked[-1])) == 1
 
 
-def test_act_of_an_administrator_sums_up_the_secrets_sent() -> None:
+@of_each_kind
+def test_act_of_an_administrator_sums_up_the_secrets_sent(kind: Kind) -> None:
     """The next secret has a line again."""
     repeats = Repeats()
-    _texts(repeats, _sent(0), _sent(1))
+    _texts(repeats, _sent(0, kind=kind), _sent(1, kind=kind))
     sums, enabled = _texts(repeats, _record(Kind.ENABLED, client="alpha"))
-    assert sums.endswith("on eth0 (1 more time since the last line about this)")
+    assert sums.endswith(f"on eth0{WORDS[kind][1]} (1 more time since the last line about this)")
     assert enabled == "client alpha is enabled"
-    assert len(_texts(repeats, _sent(2))) == 1
+    assert len(_texts(repeats, _sent(2, kind=kind))) == 1
 
 
 @pytest.mark.parametrize(

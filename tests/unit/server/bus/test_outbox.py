@@ -12,7 +12,7 @@ import pytest
 from dbus_fast import Message
 
 from mandos.client_settings import ClientSettings
-from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.records import SENT, Kind, Record
 from mandos.server.bus import outbox
 from mandos.server.bus.objects import Objects
 from mandos.server.bus.outbox import Outbox
@@ -40,12 +40,12 @@ async def test_signals_of_strangers_are_dropped_when_many_wait(
     assert box._queue.qsize() == outbox._ROOM + 10
     box.close()
     assert caplog.text.count("\n") == 1
-    assert "the bus was too slow for 500 signals about refused requests" in caplog.text
+    assert "the bus was too slow for 500 signals about requests" in caplog.text
     await asyncio.sleep(0)
 
 
 def test_signals_that_a_peer_can_cause_are_marked() -> None:
-    """ClientNotFound, Rejected, and the records of both; not one that tells of a change."""
+    """ClientNotFound, Rejected, and records of requests without a secret; no signal of a change."""
     sent: list[tuple[str, bool]] = []
 
     def send(*message: Any, provoked: bool = False) -> None:  # noqa: ANN401 - of any kind
@@ -56,7 +56,7 @@ def test_signals_that_a_peer_can_cause_are_marked() -> None:
     registry = Registry([client])
     signals = Signals(registry, Objects(registry), clock, send)
     at = datetime(2026, 11, 30, tzinfo=UTC)
-    for kind in (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.DISABLED):
+    for kind in (Kind.UNKNOWN_KEY, Kind.REJECTED, Kind.STATUS_SENT, Kind.DISABLED):
         signals.record(Record(kind=kind, at=at))
     client.disable(clock.now(), events.Why.ADMINISTRATOR)
     client.ask(clock.now())
@@ -66,3 +66,24 @@ def test_signals_that_a_peer_can_cause_are_marked() -> None:
     assert ("RecordAdded", False) in sent
     assert ("PropertiesChanged", False) in sent
     assert ("Rejected", False) not in sent
+
+
+@pytest.mark.parametrize("kind", sorted(SENT))
+def test_no_signal_about_a_secret_sent_can_be_dropped(kind: Kind) -> None:
+    """A boot is also GotSecret; a rehearsal is not, since programs would take it for a boot."""
+    sent: list[str] = []
+
+    def send(*message: Any, provoked: bool = False) -> None:  # noqa: ANN401 - of any kind
+        assert not provoked
+        sent.append(message[2])
+
+    clock = machine_clock()
+    client = Client(ClientSettings(name="alpha", key_id="ab" * 32, secret=b"x"), clock.now())
+    registry = Registry([client])
+    signals = Signals(registry, Objects(registry), clock, send)
+    signals.record(Record(kind=kind, at=clock.now(), client="alpha", address="fe80::1"))
+    deliver = client.secret_sent if kind is Kind.SECRET_SENT else client.rehearsed
+    deliver(clock.now())
+    assert sent[0] == "RecordAdded"
+    assert "PropertiesChanged" in sent
+    assert ("GotSecret" in sent) is (kind is Kind.SECRET_SENT)

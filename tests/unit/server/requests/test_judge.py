@@ -124,6 +124,18 @@ async def test_repeated_request_needs_no_write_of_its_own(monkeypatch: pytest.Mo
     assert world.trail.waits == [True, True]
 
 
+async def test_rehearsal_stands_in_for_no_record_of_a_boot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A crash must not leave a boot as a rehearsal, or a rehearsal as a boot."""
+    world = _world()
+    _stop(world.clock, monkeypatch)
+    for purpose in (grammar.REHEARSAL, grammar.SECRET) * 2:
+        assert await world.judge.judge(IDENTITY, PEER, purpose) == SealedSecret(b"sealed")
+    assert world.trail.waits == [True, True]
+    assert world.trail.kinds == [Kind.REHEARSED, Kind.SECRET_SENT] * 2
+
+
 async def test_repeated_request_of_a_disabled_client_gets_nothing() -> None:
     """What was sent a moment ago allows nothing."""
     world = _world()
@@ -170,12 +182,12 @@ def test_addresses_are_forgotten_after_a_second() -> None:
     recent, start = RecentlySent(), machine_clock().now()
     second = timedelta(seconds=1)
     for number in range(20):
-        recent.add(KEY, (f"fe80::{number:x}", "eth0", ""), start)
+        recent.add(KEY, ("", f"fe80::{number:x}", "eth0", ""), start)
     assert len(recent._keys[KEY]) == ADDRESSES
-    assert recent.has(KEY, ("fe80::0", "eth0", ""), start + 0.9 * second)
-    assert not recent.has(KEY, ("fe80::0", "eth1", ""), start + 0.9 * second)
-    assert not recent.has("cd" * 32, ("fe80::0", "eth0", ""), start)
-    assert not recent.has(KEY, ("fe80::0", "eth0", ""), start + second)
+    assert recent.has(KEY, ("", "fe80::0", "eth0", ""), start + 0.9 * second)
+    assert not recent.has(KEY, ("", "fe80::0", "eth1", ""), start + 0.9 * second)
+    assert not recent.has("cd" * 32, ("", "fe80::0", "eth0", ""), start)
+    assert not recent.has(KEY, ("", "fe80::0", "eth0", ""), start + second)
     assert not recent.is_full(KEY)
     assert not recent._keys
 
@@ -284,6 +296,16 @@ def test_description_of_a_client() -> None:
     text = world.judge.describe(IDENTITY, PEER)
     assert text is not None
     assert (json.loads(text)["enabled"], json.loads(text)["seconds_left"]) == (False, None)
+
+
+def test_description_is_recorded() -> None:
+    """The holder of a stolen key does not learn unnoticed how the server sees the client."""
+    world = _world()
+    world.judge.describe(IDENTITY, PEER)
+    (record,) = world.trail.records
+    assert (record.kind, record.client, record.key_id) == (Kind.STATUS_SENT, "foo", KEY)
+    assert (record.address, record.interface) == ("fe80::1", "eth0")
+    assert world.trail.waits == []
 
 
 @pytest.mark.parametrize("approved", [True, False])

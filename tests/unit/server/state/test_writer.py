@@ -17,7 +17,7 @@ import pytest
 
 from mandos.client_settings import ClientSettings
 from mandos.errors import MachineError
-from mandos.server.audit.records import Kind, Record
+from mandos.server.audit.records import SENT, Kind, Record
 from mandos.server.life.client import Client
 from mandos.server.life.clock import Clock
 from mandos.server.life.events import Why
@@ -283,9 +283,14 @@ def _unknown(here: World, number: int) -> Record:
     return Record(kind=Kind.UNKNOWN_KEY, at=here.clock.now(), key_id=f"{number:064x}")
 
 
-def _sent(here: World) -> Record:
+def _sent(here: World, kind: Kind = Kind.SECRET_SENT) -> Record:
     at = here.clock.now()
-    return Record(kind=Kind.SECRET_SENT, at=at, client="alpha", address="fe80::1")
+    return Record(kind=kind, at=at, client="alpha", address="fe80::1")
+
+
+#: Each kind of record about a secret sent, and the event that follows it.
+DELIVERIES = {Kind.SECRET_SENT: Client.secret_sent, Kind.REHEARSED: Client.rehearsed}
+of_both_kinds = pytest.mark.parametrize("kind", DELIVERIES)
 
 
 async def test_strangers_cannot_keep_the_disk_busy(
@@ -331,14 +336,15 @@ async def test_strangers_records_are_written_within_a_second(
         assert len(here.store.records()) == 5
 
 
+@of_both_kinds
 async def test_holder_of_a_key_cannot_keep_the_disk_busy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
-    """After the first secret, others and the timeouts that they extend wait for the next write."""
+    """After the first secret, others and their changes of the client wait for the next write."""
     monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 3600.0)
     async with world(tmp_path) as here:
         here.keeper.begin(["alpha"], [])
-        here.client.secret_sent(here.clock.now())
+        DELIVERIES[kind](here.client, here.clock.now())
         await here.keeper.durable()
         writes: list[Changes] = []
         write = here.store.write
@@ -349,8 +355,8 @@ async def test_holder_of_a_key_cannot_keep_the_disk_busy(
 
         monkeypatch.setattr(here.store, "write", count)
         for _number in range(1000):
-            here.keeper.note(_sent(here))
-            here.client.secret_sent(here.clock.now())
+            here.keeper.note(_sent(here, kind))
+            DELIVERIES[kind](here.client, here.clock.now())
             await asyncio.sleep(0)
         unhurried = asyncio.create_task(here.keeper.durable(hurry=False))
         await asyncio.sleep(0)
@@ -362,6 +368,11 @@ async def test_holder_of_a_key_cannot_keep_the_disk_busy(
         assert here.saved().saved["alpha"].life == here.client.life
         (entry,) = here.store.records()
         assert entry.times == 1000
+
+
+def test_every_secret_sent_is_tested() -> None:
+    """A new kind needs its event above."""
+    assert set(DELIVERIES) == SENT
 
 
 async def test_extended_timeout_is_written_at_once(
@@ -387,21 +398,23 @@ async def test_extended_timeout_is_written_at_once(
         assert not here.keeper._extended
 
 
+@of_both_kinds
 async def test_unhurried_write_comes_within_a_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
     """Without another reason to write."""
     monkeypatch.setattr(keeper_module, "_PROVOKED_REST", 0.05)
     async with world(tmp_path) as here:
         here.keeper.begin(["alpha"], [])
         await here.keeper.durable()
-        here.keeper.note(_sent(here))
+        here.keeper.note(_sent(here, kind))
         await here.keeper.durable(hurry=False)
         assert len(here.store.records()) == 1
 
 
+@of_both_kinds
 async def test_secrets_that_wait_for_the_disk_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
     """A disk that hangs or fails: they displace nothing, and are told without a record."""
     monkeypatch.setattr(keeper_module, "_PATIENCE", 100)
@@ -412,7 +425,7 @@ async def test_secrets_that_wait_for_the_disk_are_bounded(
         here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
         for _turn in range(5):
             for _number in range(200):
-                here.keeper.note(_sent(here))
+                here.keeper.note(_sent(here, kind))
             with pytest.raises(MachineError):
                 await here.keeper.durable()
         assert len(here.told) == 1001
@@ -442,12 +455,14 @@ async def test_what_waits_for_the_disk_is_bounded(
 async def test_strangers_displace_nothing_that_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What administrators did while the disk was full is written when it has room."""
+    """Acts of administrators and secrets sent while the disk was full are written later."""
     monkeypatch.setattr(keeper_module, "_PATIENCE", 100)
     async with world(tmp_path) as here:
         write = here.store.write
         monkeypatch.setattr(here.store, "write", _fail)
         here.keeper.note(Record(kind=Kind.CHANGED, at=here.clock.now(), client="alpha"))
+        for kind in DELIVERIES:
+            here.keeper.note(_sent(here, kind))
         taken = asyncio.Event()
         take = here.keeper._taken
 
@@ -467,8 +482,8 @@ async def test_strangers_displace_nothing_that_waits_for_the_disk(
         monkeypatch.setattr(here.store, "write", write)
         await here.keeper.durable()
         kinds = [entry.record.kind for entry in here.store.records()]
-        assert kinds[-1] is Kind.CHANGED
-        assert len(kinds) <= 51
+        assert kinds[-3:] == [*reversed(DELIVERIES), Kind.CHANGED]
+        assert len(kinds) <= 53
 
 
 async def test_end_while_the_clock_is_held_saves_the_time_that_is_left(tmp_path: Path) -> None:
