@@ -75,7 +75,7 @@ class Rotation:
         self._machine = machine
         self._say = say
         self.folder = rotation_folder(keys)
-        self._state = self.folder / _STATE
+        self._state = state_file(keys)
         self._next = self.folder / _NEXT
         self._previous = self.folder / _PREVIOUS
 
@@ -398,6 +398,11 @@ class Rotation:
         if now.phase is Phase.ENDING:
             return [f"the old keys are being removed: {again}"]
         return ["the way back is not finished: run mandos-keygen --rotate --abandon again"]
+
+
+def state_file(keys: Path) -> Path:
+    """The file that is there while the keys in this folder are rotated."""
+    return rotation_folder(keys) / _STATE
 
 
 def _section_name(name: str, key_id: str) -> str:

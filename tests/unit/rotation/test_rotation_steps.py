@@ -540,6 +540,42 @@ def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
         folders.require_exchange(Path("/proc"), tmp_path)
 
 
+@pytest.mark.parametrize("phase", ["offered", "installed", "ending"])
+def test_force_in_a_rotation(
+    tmp_path: Path, sets: list[Files], capsys: pytest.CaptureFixture[str], phase: str
+) -> None:
+    """It would replace keys that the rotation needs: it is refused, and keys are as they were."""
+    site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace("= installed", f"= {phase}"))
+    force = ["--force", "--name=web", f"--dir={site.keys}"]
+    assert keygen_main(force) == 78
+    said = capsys.readouterr().err
+    assert "a rotation is not over" in said
+    assert ("mandos-keygen --rotate --abandon first" in said) == (phase != "ending")
+    assert ("mandos-keygen --rotate first" in said) == (phase == "ending")
+    assert _files(site.keys) == sets[1]
+
+
+def test_force_after_a_rotation(tmp_path: Path, sets: list[Files]) -> None:
+    """It replaces the keys as usual, also if a killed run has left the folder of the rotation."""
+    site, rotation = _installed(tmp_path, sets)
+    assert rotation.go_on(_wishes()).status == OVER
+    assert keygen_main(["--force", "--name=web", f"--dir={site.keys}"]) == 0
+    assert not set(_files(site.keys).values()).intersection(sets[1].values())
+
+
+def test_force_beside_a_damaged_state(
+    tmp_path: Path, sets: list[Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named, and the keys stay."""
+    site, rotation = _installed(tmp_path, sets)
+    (rotation.folder / "state").write_text("phase = other\n")
+    assert keygen_main(["--force", "--name=web", f"--dir={site.keys}"]) == 78
+    assert f"{rotation.folder}/state is damaged" in capsys.readouterr().err
+    assert _files(site.keys) == sets[1]
+
+
 @pytest.mark.parametrize("options", [["--status"], ["--now"], ["--rotate", "--force"]], ids=str)
 def test_options_that_do_not_go_together(
     options: list[str], capsys: pytest.CaptureFixture[str]
