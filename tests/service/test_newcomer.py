@@ -144,7 +144,7 @@ def test_there_are_five_lines() -> None:
     assert len(FIVE_LINES) == 5
     assert {line.on for line in FIVE_LINES} == {"server", "client"}
     assert [line.command.split()[0] for line in FIVE_LINES] == [
-        *("mandos-keygen", "install", "mandos", "mandos-client", "update-initramfs")
+        *("mandos-keygen", "install", "mandos", "update-initramfs", "mandos-client")
     ]
     assert {"server", "client", "both"} == {line.on for line in BY_MAKE}
 

@@ -17,13 +17,33 @@ from mandos.errors import AdministratorError, MachineError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mandos.rotation.rotation import Rotation, Step
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run mandos-keygen; returns the exit status."""
-    return keygen.main(argv, _rotate)
+    return keygen.main(argv, _rotate, _refuse_in_rotation)
+
+
+def _refuse_in_rotation(keys: Path) -> None:
+    """Raise AdministratorError if these keys are rotated, a damaged state included."""
+    # As below.
+    from mandos.rotation import state  # noqa: PLC0415
+    from mandos.rotation.rotation import state_file  # noqa: PLC0415
+
+    file = state_file(keys.resolve())
+    try:
+        now = state.read(file)
+    except OSError as error:
+        raise AdministratorError(f"cannot read {file}: {error.strerror}") from error
+    if now is not None:
+        way = "" if now.phase is state.Phase.ENDING else " --abandon"
+        raise AdministratorError(
+            "a rotation is not over: --force would replace keys that it needs",
+            f"run mandos-keygen --rotate{way} first",
+        )
 
 
 def _rotate(options: argparse.Namespace) -> int:

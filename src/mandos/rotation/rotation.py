@@ -15,7 +15,7 @@ from mandos.admin.keygen.files import KeyDirectory, KeyOwner
 from mandos.check.image import rotation_folder
 from mandos.errors import AdministratorError, MandosError
 from mandos.openpgp import sealing
-from mandos.rotation import folders, state
+from mandos.rotation import cures, folders, state
 from mandos.rotation.state import Phase, State
 from mandos.section_note import Note
 
@@ -35,6 +35,10 @@ _NOTES = (section_note.NAME, section_note.SIGNED)
 _PRIVATE = 0o700
 #: Digits of the key ID in the name of the new section, which has to differ from the old one's.
 _DIGITS = 8
+_AFTER_FIRST_CHECK = (
+    "then run mandos-keygen --rotate again; if this stays, look at the new section's host and"
+    " checker on the server"
+)
 
 
 class Step(NamedTuple):
@@ -71,7 +75,7 @@ class Rotation:
         self._machine = machine
         self._say = say
         self.folder = rotation_folder(keys)
-        self._state = self.folder / _STATE
+        self._state = state_file(keys)
         self._next = self.folder / _NEXT
         self._previous = self.folder / _PREVIOUS
 
@@ -84,6 +88,15 @@ class Rotation:
 
     def go_on(self, wishes: Wishes) -> Step:
         """Begin, or do all steps that can be done now.  Raises MandosError."""
+        step = self._go_on(wishes)
+        return step._replace(lines=cures.for_command(step.lines, cures.ROTATE))
+
+    def abandon(self) -> Step:
+        """Go back to the old keys.  Raises MandosError."""
+        step = self._abandon()
+        return step._replace(lines=cures.for_command(step.lines, f"{cures.ROTATE} --abandon"))
+
+    def _go_on(self, wishes: Wishes) -> Step:
         now = state.read(self._state)
         if now is None:
             return self._begin(wishes)
@@ -98,8 +111,7 @@ class Rotation:
             return self._end(now, self._machine.check(self._keys))
         return Step(WAITING, self._next_steps(now))
 
-    def abandon(self) -> Step:
-        """Go back to the old keys.  Raises MandosError."""
+    def _abandon(self) -> Step:
         now = state.read(self._state)
         if now is None:
             return Step(OVER, ["no rotation has begun"])
@@ -131,8 +143,10 @@ class Rotation:
         self._say("checking the next boot")
         checked = self._machine.check(self._keys)
         if not checked.comes_back:
-            lines = ["this machine would not come back as it is: mend that before a rotation"]
-            return Step(BROKEN, [*lines, *checked.problems])
+            line = "it is not sure that this machine comes back; see mandos-check"
+            if cures.names_a_broken_link(checked.problems):
+                line = "this machine would not come back as it is: mend that before a rotation"
+            return Step(BROKEN, [line, *checked.problems])
         password, changes = self._new_password(checked, wishes)
         for leftover in (self._next, self._previous):
             folders.remove(leftover)  # of a run that was killed before it wrote the state
@@ -174,12 +188,12 @@ class Rotation:
         """Ask with the new keys; install them if no server of the old ones refuses them."""
         self._say("asking the servers with the old keys, and with the new ones")
         current = self._machine.check(self._keys)
-        tried = self._machine.rehearse(self._next)
+        tried = self._rehearse(self._next)
         missing = [title for title in current.served if title not in tried.served]
         stale = self._with_old_password(now, tried)
         if tried.comes_back and not missing and not stale:
             if tried.unchecked:
-                return Step(WAITING, [*map(_of_unchecked, tried.unchecked), *self._next_steps(now)])
+                return Step(WAITING, [*map(_of_unchecked, tried.unchecked), _AFTER_FIRST_CHECK])
             return self._install(now, wishes, is_proved=True)
         lines = [f"{title} gives no password to the new keys" for title in missing]
         lines += [f"{title} gives the old password to the new keys" for title in stale]
@@ -190,7 +204,7 @@ class Rotation:
     ) -> Step:
         """Print the section once more; a new password has to be given once more for that."""
         if not current.served:
-            return Step(BROKEN, [*problems, *current.problems])
+            return Step(BROKEN, _of_both(problems, current.problems))
         if bool(now.changes) != (wishes.password is not None):
             if not now.changes:
                 raise AdministratorError(
@@ -210,6 +224,13 @@ class Rotation:
         offered = self._offer(now, password, wishes)
         return offered._replace(lines=[*problems, *offered.lines])
 
+    def _rehearse(self, keys: Path) -> Checked:
+        """Check the next boot as if its image had these keys."""
+        tried = self._machine.rehearse(keys)
+        if keys == self._keys:
+            return tried
+        return tried._replace(problems=cures.of_other_keys(tried.problems))
+
     def _with_old_password(self, now: State, checked: Checked) -> list[str]:
         """The servers whose password does not open the new slots."""
         return [
@@ -222,7 +243,7 @@ class Rotation:
         """Put the new keys into the folder at one instant, then into the images."""
         if not is_proved:
             self._say("asking the servers with the new keys")
-            tried = self._machine.rehearse(self._place_of(now.new))
+            tried = self._rehearse(self._place_of(now.new))
             if not tried.comes_back or self._with_old_password(now, tried):
                 return Step(BROKEN, [*tried.problems, *self._next_steps(now)])
         now = now._replace(phase=Phase.INSTALLING)
@@ -270,10 +291,13 @@ class Rotation:
     def _return(self, now: State) -> Step:
         """Put the old keys into the folder and the images again, if a server still has them."""
         self._say("asking the servers with the old keys")
-        tried = self._machine.rehearse(self._place_of(now.old))
+        tried = self._rehearse(self._place_of(now.old))
         if not tried.comes_back:
-            lines = ["the old keys get no password: put the old section on a server again"]
-            return Step(BROKEN, [*lines, *tried.problems])
+            cure = (
+                f"if their section is gone: put the section with key_id = {now.old.key_id} on a"
+                " server again (from a backup of clients.d)"
+            )
+            return Step(BROKEN, ["the old keys get no password:", *tried.problems, cure])
         now = now._replace(phase=Phase.RETURNING)
         self._write(now)
         self._swap_to(now.old, self._next)
@@ -291,7 +315,8 @@ class Rotation:
         folders.remove(self._next)
         return self._close(
             f"the rotation is abandoned: {self._keys} has the old keys",
-            "next: remove the new section on each server, if it is there",
+            "next: remove the new section on each server, if it is there, then run systemctl"
+            " reload mandos there",
             f"the new section has this line: key_id = {now.new.key_id}",
         )
 
@@ -352,12 +377,17 @@ class Rotation:
             return [
                 "next: put the new section on each server beside the old one, which has to stay",
                 "give it the old one's other settings, such as host, timeout and checker",
-                f"then run systemctl reload mandos there, and {again} here",
+                f"then run systemctl reload mandos there, and some minutes later {again} here",
             ]
         if now.phase is Phase.INSTALLING:
             return [
                 "the new keys are not in all images yet, or these do not pass the check",
                 f"{again}, or go back: mandos-keygen --rotate --abandon",
+            ]
+        if now.phase is Phase.INSTALLED and self._machine.boot_id != now.boot_id:
+            return [
+                f"the machine has rebooted: {again} to remove the old keys",
+                "keep both sections on the servers until then",
             ]
         if now.phase is Phase.INSTALLED:
             return [
@@ -370,6 +400,11 @@ class Rotation:
         return ["the way back is not finished: run mandos-keygen --rotate --abandon again"]
 
 
+def state_file(keys: Path) -> Path:
+    """The file that is there while the keys in this folder are rotated."""
+    return rotation_folder(keys) / _STATE
+
+
 def _section_name(name: str, key_id: str) -> str:
     return f"{name}-{key_id[:_DIGITS]}"
 
@@ -377,9 +412,16 @@ def _section_name(name: str, key_id: str) -> str:
 def _of_unchecked(title: str) -> str:
     """A server that would disable this machine some minutes after it had taken the new keys."""
     return (
-        f"{title} has not found this machine alive yet by the new section: look at its host and"
-        " checker there"
+        f"{title} has not found this machine alive yet by the new section: wait for its first"
+        " check, which comes within its interval (2 minutes by default)"
     )
+
+
+def _of_both(new: list[str], old: list[str]) -> list[str]:
+    """The problems of the new keys and of the old ones; once if they are the same."""
+    if new == old:
+        return ["with the old keys, and with the new ones:", *old]
+    return ["with the new keys:", *new, "with the old keys:", *old]
 
 
 def _any(checked: Checked) -> bytes:

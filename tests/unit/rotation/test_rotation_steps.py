@@ -402,6 +402,134 @@ def test_images_that_stay_as_they_are(
     assert _files(site.keys) == sets[1]
 
 
+#: Lines of a check: about a server that knows no rehearsals, and one that refuses the keys.
+UNSURE = ["server: not sure: it knows no rehearsals", "  cure: run mandos-check --count-as-boot"]
+REFUSED = ["keys: broken: no such key", "  cure: run mandos-keygen --password, and so on"]
+
+
+def _give_nothing(
+    monkeypatch: pytest.MonkeyPatch, site: Site, name: str, problems: list[str]
+) -> None:
+    """Let the site's ``check`` or ``rehearse`` find these problems, and no password."""
+    found = Checked({}, [], problems, comes_back=False, is_sure=False, same_keys=True)
+    monkeypatch.setattr(site, name, lambda _keys: found)
+
+
+def _rotation(site: Site) -> Rotation:
+    return Rotation(site.keys, site, lambda _line: None)  # type: ignore[arg-type]
+
+
+def _offered(folder: Path, sets: list[Files]) -> Site:
+    """A site with new keys that are not installed yet; the server has their section."""
+    site = Site(folder, sets[0])
+    Administrator(site, sets[1:], Case()).run()
+    return site
+
+
+@pytest.mark.parametrize(
+    ("problems", "first"),
+    [
+        (UNSURE, "it is not sure that this machine comes back; see mandos-check"),
+        (REFUSED, "this machine would not come back as it is: mend that before a rotation"),
+    ],
+    ids=["not sure", "broken"],
+)
+def test_machine_that_may_stay_down(
+    tmp_path: Path,
+    sets: list[Files],
+    monkeypatch: pytest.MonkeyPatch,
+    problems: list[str],
+    first: str,
+) -> None:
+    """No rotation begins; the message distinguishes both cases."""
+    site = Site(tmp_path, sets[0])
+    _give_nothing(monkeypatch, site, "check", problems)
+    step = _rotation(site).go_on(_wishes())
+    assert (step.status, step.lines[0]) == (BROKEN, first)
+    assert len(step.lines) == 3
+
+
+def test_cure_for_servers_that_know_no_rehearsals(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a run of the rotation in the same direction, not of the check."""
+    site, rotation = _installed(tmp_path, sets)
+    _give_nothing(monkeypatch, site, "check", UNSURE)
+    _give_nothing(monkeypatch, site, "rehearse", UNSURE)
+    on, back = rotation.go_on(_wishes()), rotation.abandon()
+    assert "  cure: run mandos-keygen --rotate --count-as-boot" in on.lines
+    assert "  cure: run mandos-keygen --rotate --abandon --count-as-boot" in back.lines
+
+
+def test_old_section_that_is_gone(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way back needs it; a section of the installed keys, which are new, would not help."""
+    site, rotation = _installed(tmp_path, sets)
+    _give_nothing(monkeypatch, site, "rehearse", REFUSED)
+    step = rotation.abandon()
+    assert step.status == BROKEN
+    assert step.lines[:2] == ["the old keys get no password:", REFUSED[0]]
+    old = KeyDirectory(rotation.folder / "previous").identity().key_id.lower()
+    assert f"put the section with key_id = {old} on a server again (from a b" in step.lines[2]
+    folders.exchange(site.keys, rotation.folder / "previous")  # the old keys are installed
+    assert REFUSED[1] in rotation.abandon().lines
+
+
+def test_status_after_the_reboot(tmp_path: Path, sets: list[Files]) -> None:
+    """The next step is not a reboot any more."""
+    site, rotation = _installed(tmp_path, sets)
+    site.boot_id = "1"  # that of the installation
+    assert any("reboot when it suits you" in line for line in rotation.show().lines)
+    site.boot_id = "after the reboot"
+    step = rotation.show()
+    assert step.status == WAITING
+    assert "the machine has rebooted: run mandos-keygen --rotate again" in step.lines[0]
+    assert not any("reboot when" in line for line in step.lines)
+
+
+def test_first_check_of_the_new_section(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has not made it yet is waited for; the section is there already."""
+    site = _offered(tmp_path, sets)
+    rehearse = site.rehearse
+    monkeypatch.setattr(
+        site, "rehearse", lambda keys: rehearse(keys)._replace(unchecked=["the server"])
+    )
+    step = _rotation(site).go_on(_wishes())
+    assert (step.status, step.section) == (WAITING, "")
+    assert step.lines[0].startswith("the server has not found this machine alive yet")
+    assert "wait for its first check" in step.lines[0]
+    assert not any("put the new section" in line for line in step.lines)
+    assert _files(site.keys) == sets[0]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_no_server_for_both_pairs_of_keys(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch, *, is_same: bool
+) -> None:
+    """The same problem of both is printed once; else the keys stand above each."""
+    site = _offered(tmp_path, sets)
+    _give_nothing(monkeypatch, site, "rehearse", UNSURE[:1])
+    _give_nothing(monkeypatch, site, "check", UNSURE[:1] if is_same else REFUSED)
+    step = _rotation(site).go_on(_wishes())
+    assert step.status == BROKEN
+    assert step.lines == (
+        ["with the old keys, and with the new ones:", UNSURE[0]]
+        if is_same
+        else ["with the new keys:", UNSURE[0], "with the old keys:", *REFUSED]
+    )
+
+
+def test_last_step_of_the_way_back(tmp_path: Path, sets: list[Files]) -> None:
+    """A section that was removed counts after a reload."""
+    said: list[str] = []
+    site = _offered(tmp_path, sets)
+    Rotation(site.keys, site, said.append).abandon()  # type: ignore[arg-type]
+    assert any("remove the new section" in line and "reload mandos" in line for line in said)
+
+
 def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
     """The message has both, and the file systems that can."""
     (tmp_path / "one").mkdir()
@@ -410,6 +538,42 @@ def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
     assert "one file system that can exchange names" in str(caught.value.hint)
     with pytest.raises(MachineError, match="are not in the same file system"):
         folders.require_exchange(Path("/proc"), tmp_path)
+
+
+@pytest.mark.parametrize("phase", ["offered", "installed", "ending"])
+def test_force_in_a_rotation(
+    tmp_path: Path, sets: list[Files], capsys: pytest.CaptureFixture[str], phase: str
+) -> None:
+    """It would replace keys that the rotation needs: it is refused, and keys are as they were."""
+    site, rotation = _installed(tmp_path, sets)
+    path = rotation.folder / "state"
+    path.write_text(path.read_text().replace("= installed", f"= {phase}"))
+    force = ["--force", "--name=web", f"--dir={site.keys}"]
+    assert keygen_main(force) == 78
+    said = capsys.readouterr().err
+    assert "a rotation is not over" in said
+    assert ("mandos-keygen --rotate --abandon first" in said) == (phase != "ending")
+    assert ("mandos-keygen --rotate first" in said) == (phase == "ending")
+    assert _files(site.keys) == sets[1]
+
+
+def test_force_after_a_rotation(tmp_path: Path, sets: list[Files]) -> None:
+    """It replaces the keys as usual, also if a killed run has left the folder of the rotation."""
+    site, rotation = _installed(tmp_path, sets)
+    assert rotation.go_on(_wishes()).status == OVER
+    assert keygen_main(["--force", "--name=web", f"--dir={site.keys}"]) == 0
+    assert not set(_files(site.keys).values()).intersection(sets[1].values())
+
+
+def test_force_beside_a_damaged_state(
+    tmp_path: Path, sets: list[Files], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named, and the keys stay."""
+    site, rotation = _installed(tmp_path, sets)
+    (rotation.folder / "state").write_text("phase = other\n")
+    assert keygen_main(["--force", "--name=web", f"--dir={site.keys}"]) == 78
+    assert f"{rotation.folder}/state is damaged" in capsys.readouterr().err
+    assert _files(site.keys) == sets[1]
 
 
 @pytest.mark.parametrize("options", [["--status"], ["--now"], ["--rotate", "--force"]], ids=str)

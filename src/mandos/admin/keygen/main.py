@@ -99,10 +99,12 @@ def parser() -> argparse.ArgumentParser:
 def main(
     argv: Sequence[str] | None = None,
     rotate: Callable[[argparse.Namespace], int] | None = None,
+    before_force: Callable[[Path], None] | None = None,
 ) -> int:
     """Run mandos-keygen; returns the exit status.
 
     ``rotate`` does the work of --rotate, and returns the exit status; it needs rooms above this.
+    ``before_force`` raises MandosError if the keys in a folder must not be replaced at once.
     """
     try:
         options = parser().parse_args(argv)
@@ -115,6 +117,8 @@ def main(
             if options.password or options.passfile is not None:
                 sys.stdout.write(_sealed_section(options))
             else:
+                if options.force and before_force is not None:
+                    before_force(options.dir)
                 _make_keys(options)
     except MandosError as error:
         for line in error.lines():
