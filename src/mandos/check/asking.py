@@ -59,8 +59,8 @@ class Asker:
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
     only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
-    server's title; ``unchecked`` has those servers that have never found this machine alive by the
-    section of these keys.
+    server's title; ``unchecked`` has those of them that have never found this machine alive by the
+    section of these keys; ``skipped`` has the servers for which no time was left.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Asker:
         self.rehearsed: list[Server] = []
         self.served: dict[str, bytes] = {}
         self.unchecked: list[str] = []
+        self.skipped: list[str] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings."""
@@ -96,6 +97,7 @@ class Asker:
                     yield finding
 
     def _skip(self, server: Server) -> _Answer:
+        self.skipped.append(server.title)
         text = f"{server.title} was not asked: the servers before it took {ALL_TIME:.0f} s"
         finding = Finding(Link.SERVER, Verdict.NOT_SURE, text, self._image.name)
         return _Answer(good=False, findings=[finding])
@@ -113,14 +115,15 @@ class Asker:
             )
         except UnknownRequestError:
             return self._ask_one_that_counts(server)
-        if view.get("last_check") is None:
-            self.unchecked.append(server.title)
         first = view_findings.judged(server.title, view, self._image.name)
         if first.verdict not in _PASSING:
             return _Answer(good=False, findings=[first])
         times = boot_time.judged(server.title, view, self._image.name, boot_time.last_boot())
         limit = FETCH_TIME + view_findings.wait_for_approval(view)
-        return self._fetch(server, grammar.REHEARSAL_GREETING, [first, *times], limit)
+        answer = self._fetch(server, grammar.REHEARSAL_GREETING, [first, *times], limit)
+        if answer.good and view.get("last_check") is None:  # a stranger proves nothing by his word
+            self.unchecked.append(server.title)
+        return answer
 
     def _ask_one_that_counts(self, server: Server) -> _Answer:
         if self._count_as_boot:

@@ -46,7 +46,8 @@ _SIZE = 1 << 20
 class Checked(NamedTuple):
     """The result of a check.
 
-    ``unchecked`` are servers that have not found this machine alive by the section of these keys.
+    ``unchecked`` are servers that gave the password, and have not found this machine alive by the
+    section of these keys; ``skipped`` are those that were not asked, since no time was left.
     ``served`` has the passwords that open every disk, by the server that gave them; ``devices``
     are these disks; ``problems`` are lines for a person.  ``comes_back`` is true if nothing is
     broken; ``is_sure`` if moreover nothing is unknown; ``same_keys`` if no image has others.
@@ -59,6 +60,7 @@ class Checked(NamedTuple):
     is_sure: bool
     same_keys: bool
     unchecked: Sequence[str] = ()
+    skipped: Sequence[str] = ()
 
 
 class Machine:
@@ -174,6 +176,7 @@ def _as_json(keys: Path, wanted: Wanted) -> bytes:
         "comes_back": bool(served) and not is_broken,
         "is_sure": bool(served) and exit_status(found) == COMES_BACK,
         "unchecked": chain.unchecked,
+        "skipped": chain.skipped,
         "same_keys": all(finding.link is not Link.KEYS for finding in bad),
     }).encode()  # fmt: skip
 

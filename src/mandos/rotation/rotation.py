@@ -175,6 +175,8 @@ class Rotation:
         self._say("asking the servers with the old keys, and with the new ones")
         current = self._machine.check(self._keys)
         tried = self._machine.rehearse(self._next)
+        if skipped := {*current.skipped, *tried.skipped}:
+            return Step(BROKEN, [*map(_of_skipped, sorted(skipped)), *self._next_steps(now)])
         missing = [title for title in current.served if title not in tried.served]
         stale = self._with_old_password(now, tried)
         if tried.comes_back and not missing and not stale:
@@ -379,6 +381,14 @@ def _of_unchecked(title: str) -> str:
     return (
         f"{title} has not found this machine alive yet by the new section: look at its host and"
         " checker there"
+    )
+
+
+def _of_skipped(title: str) -> str:
+    """A server that may serve the old keys alone, which has to be known before they go."""
+    return (
+        f"{title} was not asked: the servers before it took all the time;"
+        " mandos-check shows the slow ones, end or mend them"
     )
 
 

@@ -14,6 +14,7 @@ from mandos.check import asking, rehearsal, server_view
 from mandos.check.asking import ALL_TIME, Asker, Image
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import Verdict, shown
+from mandos.check.rehearsal import Outcome
 from mandos.check.server_view import UnknownRequestError
 from mandos.check.servers import Server
 from mandos.errors import MachineError
@@ -78,9 +79,29 @@ def test_many_slow_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         raise server_view.UnreachedError("no answer in time")
 
     monkeypatch.setattr(server_view, "ask", ask)
-    found = list(Asker(IMAGE, (), count_as_boot=False, clock=lambda: now).ask_all(SERVERS))
+    asker = Asker(IMAGE, (), count_as_boot=False, clock=lambda: now)
+    found = list(asker.ask_all(SERVERS))
     assert [finding.verdict for finding in found] == [Verdict.BROKEN] * 2 + [Verdict.NOT_SURE] * 2
     assert "was not asked" in found[-1].text
+    assert asker.skipped == ["server 2", "server 3"]
+
+
+def test_stranger_that_only_describes_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the password its word does not count: a rotation would wait for it for ever."""
+    view = {"enabled": True, "name": "web", "last_check": None}
+    monkeypatch.setattr(server_view, "ask", lambda *_: view)
+    monkeypatch.setattr(
+        rehearsal,
+        "fetch",
+        lambda _tree, _options, way, *_: _outcome(b"x" if way[1][1] == 0 else b""),
+    )
+    asker = Asker(IMAGE, (), count_as_boot=False)
+    list(asker.ask_all(SERVERS[:2]))
+    assert asker.unchecked == list(asker.served) == ["server 0"]
+
+
+def _outcome(password: bytes) -> Outcome:
+    return Outcome(password, "", "", 0.1, asked=True)
 
 
 def test_last_words_are_cut_off() -> None:

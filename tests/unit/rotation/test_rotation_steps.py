@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +86,7 @@ class Site:
         self.images = [folder / "image-1", folder / "image-2"]
         self._disk = folder / "disk"
         self.boot_id = "1"
+        self.skipped: Sequence[str] = ()
         folders.make(self.keys, old, [])
         (self.keys / "of-the-administrator").write_bytes(b"for the image")
         self._write_slots({0: OLD})
@@ -104,7 +107,9 @@ class Site:
         password = self.server.get(key_id)
         served = {"server": password} if password in self.slots.values() and password else {}
         problems = [] if served else ["no password"]
-        return Checked(served, [self._disk], problems, bool(served), bool(served), same)
+        return Checked(
+            served, [self._disk], problems, bool(served), bool(served), same, skipped=self.skipped
+        )
 
     @property
     def slots(self) -> dict[int, bytes]:
@@ -400,6 +405,38 @@ def test_images_that_stay_as_they_are(
         site.must_boot()
     person.act()
     assert _files(site.keys) == sets[1]
+
+
+def test_server_that_was_not_asked(tmp_path: Path, sets: list[Files]) -> None:
+    """It may serve the old keys alone: nothing is installed until it has answered."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    person.run()
+    site.skipped = ["another server"]
+    step = person.run()
+    assert step.status == BROKEN
+    assert step.lines[0].startswith("another server was not asked: ")
+    assert _files(site.keys) == sets[0]
+    site.skipped = ()
+    person.act()
+    assert _files(site.keys) == sets[1]
+
+
+CORE_LIMIT = """\
+import resource, sys
+from mandos.rotation.main import main
+before = resource.getrlimit(resource.RLIMIT_CORE)
+main(["--rotate", "--status", "--dir", sys.argv[1]])
+print(*before, *resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a rotation needs root")
+def test_no_core_file(tmp_path: Path) -> None:
+    """Programs that a rotation starts inherit the limit: they have passwords in memory, too."""
+    command = ["prlimit", "--core=4096:4096", sys.executable, "-c", CORE_LIMIT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4096", "4096", "0", "0"], done.stderr
 
 
 def test_folders_that_cannot_change_places(tmp_path: Path) -> None:
