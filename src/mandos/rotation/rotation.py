@@ -155,8 +155,18 @@ class Rotation:
         return new, self._machine.plan_slots(checked.devices, old)
 
     def _add_slots(self, now: State, checked: Checked, new: bytes) -> None:
+        """Add the new password; the state has each slot before and after it gets that."""
         self._say("giving the disks a second password")
-        self._machine.add_slots(checked.devices, now.changes, _any(checked), new)
+        made = self._machine.add_slots(
+            checked.devices, now.changes, _any(checked), new,
+            lambda changes: self._write(now._replace(changes=changes)),
+        )  # fmt: skip
+        for before, after in zip(now.changes, made, strict=True):
+            if before.new.number != after.new.number:
+                self._say(
+                    f"slot {before.new.number} of the disk {before.uuid} has another password, and"
+                    f" stays; the new one is in slot {after.new.number}"
+                )
 
     def _offer(self, now: State, password: bytes, wishes: Wishes) -> Step:
         """Encrypt the password for the new keys."""
@@ -257,16 +267,18 @@ class Rotation:
     def _end(self, now: State, checked: Checked) -> Step:
         """Remove the old password and the old keys, and the state at last."""
         self._write(now._replace(phase=Phase.ENDING))
+        left: list[str] = []
         if now.changes:
             if not checked.served or self._with_old_password(now, checked):
                 return Step(BROKEN, [*checked.problems, "no server gives the new password now"])
             self._say("removing the old password from the disks")
-            self._machine.remove_old_slots(checked.devices, now.changes, _any(checked))
+            left = self._machine.remove_old_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._previous)
         return self._close(
             f"the rotation is over: {self._keys} and the images have the new keys alone",
             "next: remove the old section on each server, then run systemctl reload mandos there",
             f"the old section has this line: key_id = {now.old.key_id}",
+            *left,
         )
 
     def _return(self, now: State) -> Step:
@@ -286,15 +298,17 @@ class Rotation:
 
     def _discard(self, now: State, checked: Checked | None) -> Step:
         """Remove the new password and keys, which nothing uses, and the state at last."""
+        left: list[str] = []
         if checked is not None and now.changes:
             if not checked.served:
                 return Step(BROKEN, [*checked.problems, "no server gives the old password now"])
-            self._machine.remove_new_slots(checked.devices, now.changes, _any(checked))
+            left = self._machine.remove_new_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._next)
         return self._close(
             f"the rotation is abandoned: {self._keys} has the old keys",
             "next: remove the new section on each server, if it is there",
             f"the new section has this line: key_id = {now.new.key_id}",
+            *left,
         )
 
     def _close(self, *lines: str) -> Step:

@@ -28,10 +28,10 @@ from mandos.rotation import folders
 from mandos.rotation.machine import Checked
 from mandos.rotation.main import main as keygen_main
 from mandos.rotation.rotation import BROKEN, OVER, WAITING, Rotation, Step, Wishes
-from mandos.rotation.slots import Change
+from mandos.rotation.slots import Change, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from _typeshed import TraceFunction
@@ -123,38 +123,51 @@ class Site:
         folders.write(self._disk, text.encode())
 
     def plan_slots(self, _devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
-        """Choose slot 1; as slots.plan does."""
+        """Choose slot 1; as slots.plan does.  A password is its own salt here."""
         assert self.slots == {0: old}
-        return (Change("disk", 0, 1),)
+        return (Change("disk", (Slot(0, old.hex()),), Slot(1)),)
 
     def add_slots(
-        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes, new: bytes
-    ) -> None:
+        self,
+        _devices: Sequence[Path],
+        changes: Sequence[Change],
+        old: bytes,
+        new: bytes,
+        note: Callable[[tuple[Change, ...]], object],
+    ) -> tuple[Change, ...]:
         """Set slot 1; as slots.add does, it empties one that a killed run has set."""
-        assert old == self.slots[changes[0].old]
+        (change,) = changes
+        assert old == self.slots[change.old[0].number]
         if self.slots.get(1) not in (None, new):
             self._write_slots({0: old})
         self._write_slots({0: old, 1: new})
+        made = (change._replace(new=Slot(1, new.hex())),)
+        note(made)
+        return made
 
     def are_new(self, _devices: Sequence[Path], changes: Sequence[Change], password: bytes) -> bool:
         """Look into slot 1."""
-        return self.slots.get(changes[0].new) == password
+        return self.slots.get(changes[0].new.number) == password
 
     def remove_old_slots(
         self, _devices: Sequence[Path], changes: Sequence[Change], new: bytes
-    ) -> None:
+    ) -> list[str]:
         """Empty slot 0, if another one has the new password."""
-        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].old}
-        assert new in kept.values()
-        self._write_slots(kept)
+        return self._remove(changes[0].old[0], new)
 
     def remove_new_slots(
         self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes
-    ) -> None:
+    ) -> list[str]:
         """Empty slot 1, if another one has the old password."""
-        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].new}
-        assert old in kept.values()
+        return self._remove(changes[0].new, old)
+
+    def _remove(self, slot: Slot, password: bytes) -> list[str]:
+        kept = {number: word for number, word in self.slots.items() if number != slot.number}
+        assert password in kept.values()
+        if self.slots.get(slot.number, b"").hex() not in ("", slot.salt):
+            return [f"slot {slot.number} stays"]
         self._write_slots(kept)
+        return []
 
     def renew_images(self) -> None:
         """Make both images anew, one after the other, each at one instant."""
@@ -405,6 +418,22 @@ def test_images_that_stay_as_they_are(
         site.must_boot()
     person.act()
     assert _files(site.keys) == sets[1]
+
+
+@pytest.mark.parametrize("abandons", [False, True])
+def test_slot_that_a_person_changed(tmp_path: Path, sets: list[Files], *, abandons: bool) -> None:
+    """It stays, and the last message says so."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case(abandons, new_password=True))
+    for _number in range(2):
+        person.run()
+    slot, kept = (1, {0: OLD}) if abandons else (0, {1: NEW})
+    site._write_slots({**kept, slot: b"of a person"})
+    said: list[str] = []
+    rotation = Rotation(site.keys, site, said.append)  # type: ignore[arg-type]
+    step = rotation.abandon() if abandons else rotation.go_on(_wishes())
+    assert (step.status, said[-1]) == (OVER, f"slot {slot} stays")
+    assert site.slots == {**kept, slot: b"of a person"}
 
 
 def test_server_that_was_not_asked(tmp_path: Path, sets: list[Files]) -> None:
