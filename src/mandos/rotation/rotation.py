@@ -125,6 +125,7 @@ class Rotation:
     def _begin(self, wishes: Wishes) -> Step:
         """Make the new keys.  A run that ends before the state is written leaves no trace."""
         keygen_section.check_name(_section_name(wishes.name, "0" * _DIGITS))
+        self._machine.require_image_makers()
         old = _note(KeyDirectory(self._keys).identity())
         self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
         folders.require_exchange(self._keys, self.folder)

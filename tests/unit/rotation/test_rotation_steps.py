@@ -86,6 +86,7 @@ class Site:
         self.images = [folder / "image-1", folder / "image-2"]
         self._disk = folder / "disk"
         self.boot_id = "1"
+        self.is_unified = False
         self.skipped: Sequence[str] = ()
         folders.make(self.keys, old, [])
         (self.keys / "of-the-administrator").write_bytes(b"for the image")
@@ -168,6 +169,11 @@ class Site:
             return [f"slot {slot.number} stays"]
         self._write_slots(kept)
         return []
+
+    def require_image_makers(self) -> None:
+        """Both images can be made, unless ``is_unified`` says that their maker is unknown."""
+        if self.is_unified:
+            raise MachineError("it is unknown how to make an image")
 
     def renew_images(self) -> None:
         """Make both images anew, one after the other, each at one instant."""
@@ -434,6 +440,18 @@ def test_slot_that_a_person_changed(tmp_path: Path, sets: list[Files], *, abando
     step = rotation.abandon() if abandons else rotation.go_on(_wishes())
     assert (step.status, said[-1]) == (OVER, f"slot {slot} stays")
     assert site.slots == {**kept, slot: b"of a person"}
+
+
+def test_images_of_an_unknown_maker(tmp_path: Path, sets: list[Files]) -> None:
+    """No rotation begins: no server is asked, and no file is changed."""
+    site = Site(tmp_path, sets[0])
+    site.is_unified = True
+    site.server = {}
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MachineError, match="unknown how to make"):
+        Administrator(site, sets[1:], Case()).run()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert _files(site.keys) == sets[0]
 
 
 def test_server_that_was_not_asked(tmp_path: Path, sets: list[Files]) -> None:
