@@ -135,9 +135,9 @@ import sys
 sys.path += ["/usr/lib/mandos/python", "/usr/lib/mandos/server-python"]
 from pathlib import Path
 from mandos.errors import MandosError
-from mandos.rotation.machine import renew_by_dracut
+from mandos.rotation.images import renew
 try:
-    renew_by_dracut(Path("/"))
+    renew(Path("/"))
 except MandosError as error:
     sys.exit("\\n".join(error.lines()))
 """

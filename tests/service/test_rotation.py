@@ -7,9 +7,7 @@ A run may be killed anywhere: the machine then comes back, and the next run goes
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,12 +20,9 @@ from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
 from harness.keys import FILES, SMALL_RSA, make_credentials
 from harness.peers import start_server
-from mandos.errors import AdministratorError, MachineError
-from mandos.rotation import slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.keys import Credentials
     from harness.peers import Server
@@ -476,118 +471,6 @@ def test_server_without_the_new_section(rotating: Rotating, stack: ExitStack) ->
     assert rotating.files() == first
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--type=luks1", "--pbkdf-force-iterations=1000"),
-        ("--type=luks2", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"),
-        ("--type=luks2", "--pbkdf=argon2id", "--pbkdf-memory=32", "--pbkdf-force-iterations=4"),
-    ],
-    ids=["LUKS1", "LUKS2-pbkdf2", "LUKS2-argon2id"],
-)
-def test_slots(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Planned, added twice, one time after a mistyped one, and either of them removed."""
-    disk, old, new = tmp_path / "disk", b"old\n", bytes(range(256))
-    with disk.open("wb") as file:
-        file.truncate(24 << 20)
-    key = tmp_path / "key"
-    key.write_bytes(old)
-    command = ["cryptsetup", "luksFormat", "--batch-mode", *options, f"--key-file={key}", str(disk)]
-    subprocess.run(command, check=True)
-    changes = slots.plan([disk], old)
-    last = 7 if "--type=luks1" in options else 31
-    assert [(change.old, change.new) for change in changes] == [(0, last)]
-    _add_password(disk, key, b"of a person")  # while the rotation waits
-    assert not slots.are_new([disk], changes, new)
-    for password in (b"mistyped", new, new):
-        slots.add([disk], changes, old, password)
-        assert slots.are_new([disk], changes, password)
-        assert slots.opens(disk, 0, old)
-    assert not slots.are_new([disk], changes, b"mistyped")
-    assert slots.opens(disk, 1, b"of a person")
-    if "--type=luks2" in options:
-        header = subprocess.run(["cryptsetup", "luksDump", disk], capture_output=True, check=True)
-        kind = options[1].partition("=")[2].encode()
-        assert len(re.findall(rb"PBKDF: +" + kind, header.stdout)) == 2 + (
-            kind == b"pbkdf2"  # the person's
-        ), header.stdout
-    with pytest.raises(MachineError):
-        slots.remove_old([disk], changes, old)  # it would be the last one that old opens
-    slots.remove_new([disk], changes, old)
-    slots.remove_new([disk], changes, old)
-    slots.add([disk], changes, old, new)
-    slots.remove_old([disk], changes, new)
-    slots.remove_old([disk], changes, new)
-    assert not slots.opens(disk, 0, old)
-    assert slots.are_new([disk], changes, new)
-    assert slots.opens(disk, 1, b"of a person")
-
-
-def _add_password(disk: Path, key: Path, password: bytes) -> None:
-    """Add a password as a person does it: into the first free slot."""
-    new = key.with_name("new-key")
-    new.write_bytes(password)
-    subprocess.run(
-        ["cryptsetup", "luksAddKey", "--batch-mode", "--pbkdf=pbkdf2",
-         "--pbkdf-force-iterations=1000", f"--key-file={key}", str(disk), str(new)],
-        check=True,
-    )  # fmt: skip
-
-
-def _luks(disk: Path, kind: str, *passwords: bytes) -> Path:
-    """Make a LUKS device whose slots have these passwords, from 0 on."""
-    with disk.open("wb") as file:
-        file.truncate(24 << 20)
-    common = ["--batch-mode", "--pbkdf-force-iterations=1000"]
-    common += ["--pbkdf=pbkdf2"] if kind == "luks2" else []
-    keys = []
-    for number, password in enumerate(passwords):
-        keys.append(disk.with_name(f"{disk.name}-key{number}"))
-        keys[-1].write_bytes(password)
-    first = f"--key-file={keys[0]}"
-    subprocess.run(["cryptsetup", "luksFormat", f"--type={kind}", *common, first, disk], check=True)
-    for key in keys[1:]:
-        subprocess.run(["cryptsetup", "luksAddKey", *common, first, disk, key], check=True)
-    return disk
-
-
-def test_slots_of_two_disks(tmp_path: Path) -> None:
-    """Each has its own free slot; a run that was ended between both is repeated, in any order."""
-    old, new, other = b"old", b"new", b"of a person"
-    one = _luks(tmp_path / "one", "luks2", old)
-    two = _luks(tmp_path / "two", "luks1", other, old)
-    changes = slots.plan([one, two], old)
-    assert [(change.old, change.new) for change in changes] == [(0, 31), (1, 7)]
-    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
-        slots.add([one], changes, old, new)
-    assert [slots.opens(disk, at, new) for disk, at in ((one, 31), (two, 7))] == [True, False]
-    assert not slots.are_new([two, one], changes, new)
-    slots.add([two, one], changes, old, new)
-    assert slots.are_new([two, one], changes, new)
-    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [True, True]
-    with pytest.raises(AdministratorError, match="no disk that is opened at boot"):
-        slots.remove_old([one], changes, new)
-    slots.remove_old([two, one], changes, new)
-    assert [slots.opens(disk, at, old) for disk, at in ((one, 0), (two, 1))] == [False, False]
-    assert [slots.opens(disk, at, new) for disk, at in ((one, 31), (two, 7))] == [True, True]
-    assert slots.opens(two, 0, other)
-
-
-def test_disk_without_a_free_slot(tmp_path: Path) -> None:
-    """LUKS1 has eight slots; the message says how to empty one."""
-    disk, key = tmp_path / "disk", tmp_path / "key"
-    with disk.open("wb") as file:
-        file.truncate(24 << 20)
-    key.write_bytes(b"old")
-    common = ("--batch-mode", "--pbkdf-force-iterations=1000", f"--key-file={key}", str(disk))
-    subprocess.run(["cryptsetup", "luksFormat", "--type=luks1", *common], check=True)
-    for number in range(7):
-        (tmp_path / "other").write_bytes(b"other %d" % number)
-        subprocess.run(["cryptsetup", "luksAddKey", *common, tmp_path / "other"], check=True)
-    with pytest.raises(AdministratorError, match="no free key slot"):
-        slots.plan([disk], b"old")
-
-
 def test_section_that_no_check_succeeds_for(rotating: Rotating) -> None:
     """The server would disable this machine before it boots: nothing is installed."""
     first = rotating.files()
@@ -614,10 +497,11 @@ def test_killed_beside_changes_of_slots(rotating: Rotating) -> None:
         assert [rotating.opens(word) for word in (old, b"another")] == [True, False]
         rotating.comes_back()
         assert rotating.rotate()[0] == WAITING  # the section was not printed: there is none
-        rotating.restore()
-        _kill_with_password(rotating, "rename:when=7")  # the notes beside the new keys
-        assert [rotating.opens(word) for word in (old, b"another")] == [True, True]
-        rotating.comes_back()
+        for moment in ("rename:when=8", "rename:when=9"):  # its salt is noted; the section is made
+            rotating.restore()
+            _kill_with_password(rotating, moment)
+            assert [rotating.opens(word) for word in (old, b"another")] == [True, True]
+            rotating.comes_back()
         status, section, log = rotating.rotate(_give(rotating, b"another"))
         assert (status, bool(section)) == (WAITING, True), log
     with rotating.serve(rotating.keys.section, section):

@@ -79,8 +79,8 @@ class Asker:
 
     A server that knows no rehearsals counts each request as a boot: it is asked for the password
     only if ``count_as_boot`` says so.  ``served`` has the passwords that open every disk, by the
-    server's title; ``unchecked`` has those of these servers that have never found this machine
-    alive by the section of these keys.
+    server's title; ``unchecked`` has those of them that have never found this machine alive by the
+    section of these keys; ``skipped`` has the servers for which no time was left.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Asker:
         self.rehearsed: list[Server] = []
         self.served: dict[str, bytes] = {}
         self.unchecked: list[str] = []
+        self.skipped: list[str] = []
 
     def ask_all(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Ask each server.  One that opens every disk is enough; then the others are warnings.
@@ -128,6 +129,7 @@ class Asker:
                     yield finding
 
     def _skip(self, server: Server) -> _Answer:
+        self.skipped.append(server.title)
         text = f"{server.title} was not asked: the servers before it took {ALL_TIME:.0f} s"
         finding = Finding(Link.SERVER, Verdict.NOT_SURE, text, self._image.name)
         return _Answer(good=False, findings=[finding])

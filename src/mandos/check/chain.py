@@ -73,7 +73,8 @@ class Chain:
     """The chain of the machine below ``root``; images are unpacked below ``folder``.
 
     After the walk ``served`` has the passwords that open every disk, by the server's title, and
-    ``devices`` the disks that they open; ``unchecked`` the servers without a successful check.
+    ``devices`` the disks that they open; ``unchecked`` those of these servers without a successful
+    check; ``skipped`` the servers that were not asked, since no time was left.
     """
 
     def __init__(self, root: Path, keys: Path, folder: Path, wanted: Wanted) -> None:
@@ -84,6 +85,7 @@ class Chain:
         self._needed = disks.needed_now()
         self.served: dict[str, bytes] = {}
         self.unchecked: list[str] = []
+        self.skipped: list[str] = []
         self.devices: list[Path] = []
 
     def walk(self) -> Iterator[Finding]:
@@ -223,7 +225,7 @@ class Chain:
             limit = self._wanted.boot_limit
             tried = Trial(boot, tree, table, options, asker.rehearsed, self._folder, limit)
             yield trial.check(tried)
-        self.served, self.unchecked = asker.served, asker.unchecked
+        self.served, self.unchecked, self.skipped = asker.served, asker.unchecked, asker.skipped
 
     def _table(self, table: list[CryptDisk], boot: Boot) -> Iterator[Finding]:
         if not table:

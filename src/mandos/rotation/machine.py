@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,9 +14,8 @@ from mandos import process, program
 from mandos.check import private_root
 from mandos.check.chain import Chain, Wanted
 from mandos.check.findings import COMES_BACK, Link, Verdict, exit_status, shown
-from mandos.check.loader import kernels
 from mandos.errors import MachineError, MandosError
-from mandos.rotation import folders, slots
+from mandos.rotation import images, slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,15 +24,6 @@ if TYPE_CHECKING:
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ROOT = Path("/")
-#: Commands that make the images of all kernels anew; the first one that is installed is used.
-_UPDATE = ("update-initramfs", "-u", "-k", "all")
-_DRACUT = ("dracut", "--force")
-_ALL = "--regenerate-all"
-#: An image that update-initramfs has not put into its place yet.
-_BOOT, _UNFINISHED = Path("/boot"), "initrd.img-*.new"
-#: Folder of each kernel that an image can be made for.
-_MODULES = "lib/modules"
-_IMAGES_TIME = 3600.0  # seconds; slow machines with many kernels
 _CHECK_TIME = 600.0
 #: Seconds that a program has for its clean-up when this one is ended.
 _PATIENCE = 15.0
@@ -46,7 +35,8 @@ _SIZE = 1 << 20
 class Checked(NamedTuple):
     """The result of a check.
 
-    ``unchecked`` are servers that have not found this machine alive by the section of these keys.
+    ``unchecked`` are servers that gave the password, and have not found this machine alive by the
+    section of these keys; ``skipped`` are those that were not asked, since no time was left.
     ``served`` has the passwords that open every disk, by the server that gave them; ``devices``
     are these disks; ``problems`` are lines for a person.  ``comes_back`` is true if nothing is
     broken; ``is_sure`` if moreover nothing is unknown; ``same_keys`` if no image has others.
@@ -59,6 +49,7 @@ class Checked(NamedTuple):
     is_sure: bool
     same_keys: bool
     unchecked: Sequence[str] = ()
+    skipped: Sequence[str] = ()
 
 
 class Machine:
@@ -81,19 +72,16 @@ class Machine:
         return self._walk(keys, Wanted(count_as_boot=self._count_as_boot, other_keys=True))
 
     def renew_images(self) -> None:
-        """Make the images of all kernels anew, with the installed keys.  Raises MandosError."""
-        if shutil.which(_UPDATE[0]):
-            try:
-                _make(_UPDATE)
-            except BaseException:
-                for file in _BOOT.glob(_UNFINISHED):  # an update-initramfs that was ended leaves it
-                    file.unlink(missing_ok=True)
-                raise
-        elif shutil.which(_DRACUT[0]):
-            renew_by_dracut(_ROOT)
-        else:
-            raise MachineError("neither update-initramfs nor dracut is installed")
-        os.sync()  # programs that make images may leave that to the kernel
+        """Make the images of all kernels anew, with the installed keys.  Raises MandosError.
+
+        A program that makes images may leave it to the kernel to write them to the disk.
+        """
+        images.renew(_ROOT)
+        os.sync()
+
+    def require_image_makers(self) -> None:
+        """Raise MandosError unless renew_images will find the program of each image."""
+        images.plan(_ROOT)
 
     plan_slots = staticmethod(slots.plan)
     add_slots = staticmethod(slots.add)
@@ -121,34 +109,6 @@ class Machine:
         return Checked(**found)
 
 
-def renew_by_dracut(root: Path) -> None:
-    """Make the image of each kernel anew, in its place only when it is whole.  Raises OSError.
-
-    dracut(8) itself writes over the old image, and removes it when the disk is full.  Raises
-    MachineError if dracut fails.
-    """
-    found = kernels.boots(root)
-    known = [
-        (boot.name, boot.image.resolve())
-        for boot in (*([found.next] if found.next else []), *found.others)
-        if boot.image and boot.image.is_file() and (root / _MODULES / boot.name).is_dir()
-    ]
-    if not known:
-        _make((*_DRACUT, _ALL))
-    for version, image in known:
-        new = image.with_name(f".{image.name}.new")
-        try:
-            _make((*_DRACUT, str(new), version))
-            folders.sync(new)
-            folders.move(new, image)
-        finally:
-            new.unlink(missing_ok=True)
-
-
-def _make(command: Sequence[str]) -> None:
-    process.run(command, timeout=_IMAGES_TIME, patience=_PATIENCE).require_success()
-
-
 def _as_json(keys: Path, wanted: Wanted) -> bytes:
     """Walk the chain; returns the result for the parent process.
 
@@ -174,6 +134,7 @@ def _as_json(keys: Path, wanted: Wanted) -> bytes:
         "comes_back": bool(served) and not is_broken,
         "is_sure": bool(served) and exit_status(found) == COMES_BACK,
         "unchecked": chain.unchecked,
+        "skipped": chain.skipped,
         "same_keys": all(finding.link is not Link.KEYS for finding in bad),
     }).encode()  # fmt: skip
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,9 @@ def _rotate(options: argparse.Namespace) -> int:
 
     if os.geteuid() != 0:
         raise MachineError("only root can read the keys and the images", "run it as root")
-    process.forbid_tracing()  # a core file would have the disk's password
+    # A core file would have the disk's password.  Programs that this one starts inherit the limit.
+    process.forbid_tracing()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     machine = Machine(_tick, count_as_boot=options.count_as_boot)
     rotation = Rotation(options.dir.resolve(), machine, _say)
     try:

@@ -137,6 +137,7 @@ class Rotation:
     def _begin(self, wishes: Wishes) -> Step:
         """Make the new keys.  A run that ends before the state is written leaves no trace."""
         keygen_section.check_name(_section_name(wishes.name, "0" * _DIGITS))
+        self._machine.require_image_makers()
         old = _note(KeyDirectory(self._keys).identity())
         self.folder.mkdir(mode=_PRIVATE, exist_ok=True)
         folders.require_exchange(self._keys, self.folder)
@@ -169,8 +170,18 @@ class Rotation:
         return new, self._machine.plan_slots(checked.devices, old)
 
     def _add_slots(self, now: State, checked: Checked, new: bytes) -> None:
+        """Add the new password; the state has each slot before and after it gets that."""
         self._say("giving the disks a second password")
-        self._machine.add_slots(checked.devices, now.changes, _any(checked), new)
+        made = self._machine.add_slots(
+            checked.devices, now.changes, _any(checked), new,
+            lambda changes: self._write(now._replace(changes=changes)),
+        )  # fmt: skip
+        for before, after in zip(now.changes, made, strict=True):
+            if before.new.number != after.new.number:
+                self._say(
+                    f"slot {before.new.number} of the disk {before.uuid} has another password, and"
+                    f" stays; the new one is in slot {after.new.number}"
+                )
 
     def _offer(self, now: State, password: bytes, wishes: Wishes) -> Step:
         """Encrypt the password for the new keys."""
@@ -189,6 +200,8 @@ class Rotation:
         self._say("asking the servers with the old keys, and with the new ones")
         current = self._machine.check(self._keys)
         tried = self._rehearse(self._next)
+        if skipped := {*current.skipped, *tried.skipped}:
+            return Step(BROKEN, [*map(_of_skipped, sorted(skipped)), *self._next_steps(now)])
         missing = [title for title in current.served if title not in tried.served]
         stale = self._with_old_password(now, tried)
         if tried.comes_back and not missing and not stale:
@@ -276,16 +289,18 @@ class Rotation:
     def _end(self, now: State, checked: Checked) -> Step:
         """Remove the old password and the old keys, and the state at last."""
         self._write(now._replace(phase=Phase.ENDING))
+        left: list[str] = []
         if now.changes:
             if not checked.served or self._with_old_password(now, checked):
                 return Step(BROKEN, [*checked.problems, "no server gives the new password now"])
             self._say("removing the old password from the disks")
-            self._machine.remove_old_slots(checked.devices, now.changes, _any(checked))
+            left = self._machine.remove_old_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._previous)
         return self._close(
             f"the rotation is over: {self._keys} and the images have the new keys alone",
             "next: remove the old section on each server, then run systemctl reload mandos there",
             f"the old section has this line: key_id = {now.old.key_id}",
+            *left,
         )
 
     def _return(self, now: State) -> Step:
@@ -308,16 +323,18 @@ class Rotation:
 
     def _discard(self, now: State, checked: Checked | None) -> Step:
         """Remove the new password and keys, which nothing uses, and the state at last."""
+        left: list[str] = []
         if checked is not None and now.changes:
             if not checked.served:
                 return Step(BROKEN, [*checked.problems, "no server gives the old password now"])
-            self._machine.remove_new_slots(checked.devices, now.changes, _any(checked))
+            left = self._machine.remove_new_slots(checked.devices, now.changes, _any(checked))
         folders.remove(self._next)
         return self._close(
             f"the rotation is abandoned: {self._keys} has the old keys",
             "next: remove the new section on each server, if it is there, then run systemctl"
             " reload mandos there",
             f"the new section has this line: key_id = {now.new.key_id}",
+            *left,
         )
 
     def _close(self, *lines: str) -> Step:
@@ -422,6 +439,14 @@ def _of_both(new: list[str], old: list[str]) -> list[str]:
     if new == old:
         return ["with the old keys, and with the new ones:", *old]
     return ["with the new keys:", *new, "with the old keys:", *old]
+
+
+def _of_skipped(title: str) -> str:
+    """A server that may serve the old keys alone, which has to be known before they go."""
+    return (
+        f"{title} was not asked: the servers before it took all the time;"
+        " mandos-check shows the slow ones, end or mend them"
+    )
 
 
 def _any(checked: Checked) -> bytes:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The key slots of LUKS devices: finds, adds and removes the slot of a password.
+"""The key slots of LUKS devices: finds, adds and removes the slots of a password.
 
 Passwords go to cryptsetup(8) by its standard input and by files in memory alone.
 """
@@ -16,16 +16,18 @@ from mandos import process
 from mandos.errors import AdministratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _TIME = 300.0  # seconds; the slowest machines need minutes to derive keys
 _NO_PASSWORD = 2  # cryptsetup(8), RETURN CODES
-_UNLOCKED = re.compile(r"Key slot (\d+) unlocked")
 #: Both formats, as luksDump prints them; a LUKS1 header has eight slots, one of LUKS2 has 32.
 _LUKS1_SLOT = re.compile(r"^Key Slot (\d+): (ENABLED|DISABLED)\n((?:\t.*\n)*)", re.MULTILINE)
 _LUKS2_SLOTS = re.compile(r"^Keyslots:\n(.*?)^\S", re.MULTILINE | re.DOTALL)
-_LUKS2_SLOT = re.compile(r"^  (\d+): .*\n((?:\t.*\n)*)", re.MULTILINE)
+_LUKS2_SLOT = re.compile(r"^  (\d+): (.*)\n((?:\t.*\n)*)", re.MULTILINE)
+#: Other kinds are "luks2 (unbound)" and "reencrypt": these open no data.
+_BOUND = "luks2"
+_SALT = re.compile(r"^\tSalt:((?:\s+[0-9a-f]{2}\b)+)", re.MULTILINE)
 _LUKS2_NUMBER = 32
 #: The costs of a slot in luksDump, and the options that give them to another one.
 _COSTS = {
@@ -37,79 +39,123 @@ _COSTS = {
 }
 
 
+class Slot(NamedTuple):
+    """A slot's number, and the salt of its password in hexadecimal; empty if it is not known.
+
+    Each change of the password makes another salt, so a slot with this one has not been changed.
+    """
+
+    number: int
+    salt: str = ""
+
+
 class Change(NamedTuple):
-    """The change of one disk: its LUKS UUID, the slot of the old password, and that of the new."""
+    """The change of one disk: its LUKS UUID, the slots of the old password, and that of the new."""
 
     uuid: str
-    old: int
-    new: int
+    old: tuple[Slot, ...]
+    new: Slot
+
+
+class _Used(NamedTuple):
+    """A slot that is in use: the options for one like it, its salt, and whether it opens data."""
+
+    options: list[str]
+    salt: str
+    is_bound: bool = True
 
 
 class _Header(NamedTuple):
-    """The slots of a device that are in use, with the options for one like it, and the others."""
+    """The slots of a device that are in use, and the numbers of the others."""
 
-    used: dict[int, list[str]]
+    used: dict[int, _Used]
     free: list[int]
+
+    def has(self, slot: Slot) -> bool:
+        """Whether a slot has the password that it had when it was noted."""
+        used = self.used.get(slot.number)
+        return used is not None and used.salt == slot.salt != ""
 
 
 def plan(devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
-    """Choose the last free slot on each device.  Raises MandosError.
+    """Find all slots of the old password, and choose the last free one.  Raises MandosError.
 
     Other programs take the first one, so a password that an administrator adds meanwhile gets
     another slot than ours.
     """
     found = []
     for device in devices:
-        free = _header(device).free
-        if not free:
+        header = _header(device)
+        free = _last_free(device, header)
+        slots = tuple(
+            Slot(number, used.salt)
+            for number, used in header.used.items()
+            if used.is_bound and opens(device, number, old)
+        )
+        if not slots or not all(slot.salt for slot in slots):
             raise AdministratorError(
-                f"{device} has no free key slot for a new password",
-                f"remove one that is not needed: cryptsetup luksKillSlot {device} NUMBER",
+                f"cryptsetup does not show the slot of {device} that has the old password",
+                f"look at the output of cryptsetup luksDump {device}",
             )
-        found.append(Change(_uuid(device), _slot_of(device, old), free[-1]))
+        found.append(Change(_uuid(device), slots, Slot(free)))
     return tuple(found)
 
 
-def add(devices: Sequence[Path], changes: Sequence[Change], old: bytes, new: bytes) -> None:
+def add(
+    devices: Sequence[Path],
+    changes: Sequence[Change],
+    old: bytes,
+    new: bytes,
+    note: Callable[[tuple[Change, ...]], object],
+) -> tuple[Change, ...]:
     """Put the new password into the planned slots; harmless when it is there.
 
-    A slot that has another password is one of ours, of a run that was killed: it was free when it
-    was planned.  Raises MandosError.
+    Returns the changes with the salts of the new slots; ``note`` gets them after each disk, and
+    before another slot is taken.  If a slot has a password that a run noted, that goes.  Any other
+    one stays, and another slot is taken.  Raises MandosError.
     """
-    for device, change in _pairs(devices, changes):
-        if opens(device, change.new, new):
-            continue
-        header = _header(device)
-        if change.new in header.used:
-            _kill(device, change.new, old)
-        with _in_memory(new) as file:
-            like_the_old = header.used.get(change.old, [])
-            _cryptsetup(
-                "luksAddKey", *like_the_old, f"--key-slot={change.new}", str(device), file,
-                password=old,
-            )  # fmt: skip
+    made = list(changes)
+    for place, (device, change) in enumerate(_pairs(devices, changes)):
+        slot = change.new
+        if not opens(device, slot.number, new):
+            slot = _emptied(device, slot, old)
+            made[place] = change._replace(new=slot)
+            note(tuple(made))
+            _fill(device, slot.number, change.old[0].number, old, new)
+        salt = _header(device).used[slot.number].salt
+        made[place] = change._replace(new=Slot(slot.number, salt))
+        note(tuple(made))
+    return tuple(made)
 
 
 def are_new(devices: Sequence[Path], changes: Sequence[Change], password: bytes) -> bool:
     """Whether this password opens the new slot of each device.  Raises MandosError."""
-    return all(opens(device, change.new, password) for device, change in _pairs(devices, changes))
+    return all(
+        opens(device, change.new.number, password) for device, change in _pairs(devices, changes)
+    )
 
 
-def remove_old(devices: Sequence[Path], changes: Sequence[Change], new: bytes) -> None:
+def remove_old(devices: Sequence[Path], changes: Sequence[Change], new: bytes) -> list[str]:
     """Remove the old slots; harmless when they are gone.  Raises MandosError.
 
-    cryptsetup refuses unless the new password opens another slot.
+    Returns a line for each slot that was changed meanwhile, and stays.  cryptsetup refuses unless
+    the new password opens another slot.
     """
-    for device, change in _pairs(devices, changes):
-        if change.old in _header(device).used:
-            _kill(device, change.old, new)
+    return [
+        line
+        for device, change in _pairs(devices, changes)
+        for slot in change.old
+        for line in _remove(device, slot, new)
+    ]
 
 
-def remove_new(devices: Sequence[Path], changes: Sequence[Change], old: bytes) -> None:
-    """Remove the new slots; harmless when they are not there.  Raises MandosError."""
-    for device, change in _pairs(devices, changes):
-        if change.new in _header(device).used:
-            _kill(device, change.new, old)
+def remove_new(devices: Sequence[Path], changes: Sequence[Change], old: bytes) -> list[str]:
+    """Remove the new slots, as remove_old does; harmless when they are not there."""
+    return [
+        line
+        for device, change in _pairs(devices, changes)
+        for line in _remove(device, change.new, old)
+    ]
 
 
 def opens(device: Path, slot: int, password: bytes) -> bool:
@@ -136,29 +182,64 @@ def _pairs(devices: Sequence[Path], changes: Sequence[Change]) -> Iterator[tuple
         yield by_uuid[change.uuid], change
 
 
-def _slot_of(device: Path, password: bytes) -> int:
-    done = _run("open", "--test-passphrase", "--verbose", str(device), password=password)
-    found = _UNLOCKED.search(done.require_success().decode())
-    if found is None:
-        raise AdministratorError(f"cryptsetup does not say which slot of {device} it opened")
-    return int(found[1])
+def _last_free(device: Path, header: _Header) -> int:
+    if not header.free:
+        raise AdministratorError(
+            f"{device} has no free key slot for a new password",
+            f"remove one that is not needed: cryptsetup luksKillSlot {device} NUMBER",
+        )
+    return header.free[-1]
+
+
+def _emptied(device: Path, slot: Slot, password: bytes) -> Slot:
+    """The planned slot, emptied if a run has filled it; another one if anything else has."""
+    header = _header(device)
+    if header.has(slot):
+        _kill(device, slot.number, password)
+    elif slot.number in header.used:
+        return Slot(_last_free(device, header))
+    return Slot(slot.number)
+
+
+def _fill(device: Path, slot: int, like: int, old: bytes, new: bytes) -> None:
+    """Put a password into a free slot, with the costs of another one."""
+    used = _header(device).used.get(like)
+    options = used.options if used else []
+    with _in_memory(new) as file:
+        _cryptsetup("luksAddKey", *options, f"--key-slot={slot}", str(device), file, password=old)
+
+
+def _remove(device: Path, slot: Slot, password: bytes) -> Iterator[str]:
+    """Empty a slot; yields a line if it stays, since its password is not the one of the note."""
+    header = _header(device)
+    if header.has(slot):
+        _kill(device, slot.number, password)
+    elif slot.number in header.used:
+        yield (
+            f"slot {slot.number} of {device} has got another password during the rotation, and"
+            f" stays: if that is not yours, run cryptsetup luksKillSlot {device} {slot.number}"
+        )
 
 
 def _header(device: Path) -> _Header:
     text = _cryptsetup("luksDump", str(device)).decode(errors="replace")
     if rows := _LUKS1_SLOT.findall(text):
-        used = {int(number): _like(lines) for number, word, lines in rows if word == "ENABLED"}
+        used = {int(number): _used(lines) for number, word, lines in rows if word == "ENABLED"}
         return _Header(used, [int(number) for number, word, _ in rows if word == "DISABLED"])
     part = _LUKS2_SLOTS.search(text)
     slots = _LUKS2_SLOT.findall(part[1]) if part else []
-    used = {int(number): _like(lines) for number, lines in slots}
+    used = {
+        int(number): _used(lines)._replace(is_bound=kind == _BOUND) for number, kind, lines in slots
+    }
     return _Header(used, [number for number in range(_LUKS2_NUMBER) if number not in used])
 
 
-def _like(lines: str) -> list[str]:
-    """The options of cryptsetup that make a slot with the costs of this one."""
+def _used(lines: str) -> _Used:
+    """A slot with these lines of luksDump."""
     pairs = (line.strip().partition(":") for line in lines.splitlines())
-    return [f"{_COSTS[name]}={value.strip()}" for name, _colon, value in pairs if name in _COSTS]
+    options = [f"{_COSTS[name]}={value.strip()}" for name, _, value in pairs if name in _COSTS]
+    salt = _SALT.search(lines)
+    return _Used(options, "".join(salt[1].split()) if salt else "")
 
 
 def _uuid(device: Path) -> str:

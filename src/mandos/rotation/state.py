@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mandos import keyfiles
 from mandos.errors import AdministratorError
 from mandos.rotation import folders
-from mandos.rotation.slots import Change
+from mandos.rotation.slots import Change, Slot
 from mandos.section_note import Note
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write(path: Path, state: State) -> None:
         "new_key_id": state.new.key_id,
         "new_fingerprint": state.new.fingerprint,
         "boot_id": state.boot_id,
-        "slots": " ".join(f"{one.uuid}:{one.old}:{one.new}" for one in state.changes),
+        "slots": " ".join(map(_word, state.changes)),
     }
     lines = [_COMMENT, *(f"{name} = {value}" for name, value in values.items())]
     folders.write(path, ("\n".join(lines) + "\n").encode())
@@ -83,6 +83,17 @@ def read(path: Path) -> State | None:
         ) from error
 
 
+def _word(change: Change) -> str:
+    """A change as the file has it: UUID:SLOT=SALT,SLOT=SALT:SLOT=SALT, the new slot at last."""
+    old = ",".join(f"{slot.number}={slot.salt}" for slot in change.old)
+    return f"{change.uuid}:{old}:{change.new.number}={change.new.salt}"
+
+
 def _change(word: str) -> Change:
     uuid, old, new = word.split(":")
-    return Change(uuid, int(old), int(new))
+    return Change(uuid, tuple(map(_slot, old.split(","))), _slot(new))
+
+
+def _slot(word: str) -> Slot:
+    number, salt = word.split("=")
+    return Slot(int(number), salt)

@@ -109,7 +109,9 @@ def test_servers_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     number = int(ALL_TIME / asking.FETCH_TIME) + 2
     servers = [Server(str(one), socket.AF_INET, (f"192.0.2.{one}", one)) for one in range(number)]
     link = Link(monkeypatch, {one: {"enabled": True} for one in range(number)})
-    found = [finding.verdict for finding in link.ask(servers)]
+    asker = Asker(IMAGE, (), count_as_boot=False, clock=lambda: link.now)
+    found = [finding.verdict for finding in asker.ask_all(servers)]
+    assert asker.skipped == [str(number - 2), str(number - 1)]
     assert found.count(Verdict.BROKEN) == number - 2
     assert found.count(Verdict.NOT_SURE) == 2
     assert link.asked == list(range(number - 2))
@@ -164,6 +166,24 @@ def test_name_that_is_a_command(view: dict[str, Any]) -> None:
     assert finding.cure
     words = shlex.split(finding.cure)
     assert name in words
+
+
+def test_stranger_that_only_describes_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the password its word does not count: a rotation would wait for it for ever."""
+    view = {"enabled": True, "name": "web", "last_check": None}
+    monkeypatch.setattr(server_view, "ask", lambda *_: view)
+    monkeypatch.setattr(
+        rehearsal,
+        "fetch",
+        lambda _tree, _options, way, *_: _outcome(b"x" if way[1][1] == 0 else b""),
+    )
+    asker = Asker(IMAGE, (), count_as_boot=False)
+    list(asker.ask_all(SERVERS[:2]))
+    assert asker.unchecked == list(asker.served) == ["server 0"]
+
+
+def _outcome(password: bytes) -> Outcome:
+    return Outcome(password, "", "", 0.1, asked=True)
 
 
 def test_last_words_are_cut_off() -> None:

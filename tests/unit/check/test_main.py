@@ -44,9 +44,7 @@ def test_boot_without_a_server(
     other: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The virtual machine needs one that gives the password, so nothing is left out silently."""
-    monkeypatch.setattr(
-        program, "raise_on_signals", lambda **_: None
-    )  # ours are pytest's
+    monkeypatch.setattr(program, "raise_on_signals", lambda **_: None)  # ours are pytest's
     assert main(["--boot", other]) == 64
     assert "--boot needs a server" in capfd.readouterr().err
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +28,10 @@ from mandos.rotation import folders
 from mandos.rotation.machine import Checked
 from mandos.rotation.main import main as keygen_main
 from mandos.rotation.rotation import BROKEN, OVER, WAITING, Rotation, Step, Wishes
-from mandos.rotation.slots import Change
+from mandos.rotation.slots import Change, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from _typeshed import TraceFunction
@@ -84,6 +86,8 @@ class Site:
         self.images = [folder / "image-1", folder / "image-2"]
         self._disk = folder / "disk"
         self.boot_id = "1"
+        self.is_unified = False
+        self.skipped: Sequence[str] = ()
         folders.make(self.keys, old, [])
         (self.keys / "of-the-administrator").write_bytes(b"for the image")
         self._write_slots({0: OLD})
@@ -104,7 +108,9 @@ class Site:
         password = self.server.get(key_id)
         served = {"server": password} if password in self.slots.values() and password else {}
         problems = [] if served else ["no password"]
-        return Checked(served, [self._disk], problems, bool(served), bool(served), same)
+        return Checked(
+            served, [self._disk], problems, bool(served), bool(served), same, skipped=self.skipped
+        )
 
     @property
     def slots(self) -> dict[int, bytes]:
@@ -118,38 +124,56 @@ class Site:
         folders.write(self._disk, text.encode())
 
     def plan_slots(self, _devices: Sequence[Path], old: bytes) -> tuple[Change, ...]:
-        """Choose slot 1; as slots.plan does."""
+        """Choose slot 1; as slots.plan does.  A password is its own salt here."""
         assert self.slots == {0: old}
-        return (Change("disk", 0, 1),)
+        return (Change("disk", (Slot(0, old.hex()),), Slot(1)),)
 
     def add_slots(
-        self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes, new: bytes
-    ) -> None:
+        self,
+        _devices: Sequence[Path],
+        changes: Sequence[Change],
+        old: bytes,
+        new: bytes,
+        note: Callable[[tuple[Change, ...]], object],
+    ) -> tuple[Change, ...]:
         """Set slot 1; as slots.add does, it empties one that a killed run has set."""
-        assert old == self.slots[changes[0].old]
+        (change,) = changes
+        assert old == self.slots[change.old[0].number]
         if self.slots.get(1) not in (None, new):
             self._write_slots({0: old})
         self._write_slots({0: old, 1: new})
+        made = (change._replace(new=Slot(1, new.hex())),)
+        note(made)
+        return made
 
     def are_new(self, _devices: Sequence[Path], changes: Sequence[Change], password: bytes) -> bool:
         """Look into slot 1."""
-        return self.slots.get(changes[0].new) == password
+        return self.slots.get(changes[0].new.number) == password
 
     def remove_old_slots(
         self, _devices: Sequence[Path], changes: Sequence[Change], new: bytes
-    ) -> None:
+    ) -> list[str]:
         """Empty slot 0, if another one has the new password."""
-        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].old}
-        assert new in kept.values()
-        self._write_slots(kept)
+        return self._remove(changes[0].old[0], new)
 
     def remove_new_slots(
         self, _devices: Sequence[Path], changes: Sequence[Change], old: bytes
-    ) -> None:
+    ) -> list[str]:
         """Empty slot 1, if another one has the old password."""
-        kept = {slot: word for slot, word in self.slots.items() if slot != changes[0].new}
-        assert old in kept.values()
+        return self._remove(changes[0].new, old)
+
+    def _remove(self, slot: Slot, password: bytes) -> list[str]:
+        kept = {number: word for number, word in self.slots.items() if number != slot.number}
+        assert password in kept.values()
+        if self.slots.get(slot.number, b"").hex() not in ("", slot.salt):
+            return [f"slot {slot.number} stays"]
         self._write_slots(kept)
+        return []
+
+    def require_image_makers(self) -> None:
+        """Both images can be made, unless ``is_unified`` says that their maker is unknown."""
+        if self.is_unified:
+            raise MachineError("it is unknown how to make an image")
 
     def renew_images(self) -> None:
         """Make both images anew, one after the other, each at one instant."""
@@ -528,6 +552,66 @@ def test_last_step_of_the_way_back(tmp_path: Path, sets: list[Files]) -> None:
     site = _offered(tmp_path, sets)
     Rotation(site.keys, site, said.append).abandon()  # type: ignore[arg-type]
     assert any("remove the new section" in line and "reload mandos" in line for line in said)
+
+
+@pytest.mark.parametrize("abandons", [False, True])
+def test_slot_that_a_person_changed(tmp_path: Path, sets: list[Files], *, abandons: bool) -> None:
+    """It stays, and the last message says so."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case(abandons, new_password=True))
+    for _number in range(2):
+        person.run()
+    slot, kept = (1, {0: OLD}) if abandons else (0, {1: NEW})
+    site._write_slots({**kept, slot: b"of a person"})
+    said: list[str] = []
+    rotation = Rotation(site.keys, site, said.append)  # type: ignore[arg-type]
+    step = rotation.abandon() if abandons else rotation.go_on(_wishes())
+    assert (step.status, said[-1]) == (OVER, f"slot {slot} stays")
+    assert site.slots == {**kept, slot: b"of a person"}
+
+
+def test_images_of_an_unknown_maker(tmp_path: Path, sets: list[Files]) -> None:
+    """No rotation begins: no server is asked, and no file is changed."""
+    site = Site(tmp_path, sets[0])
+    site.is_unified = True
+    site.server = {}
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MachineError, match="unknown how to make"):
+        Administrator(site, sets[1:], Case()).run()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert _files(site.keys) == sets[0]
+
+
+def test_server_that_was_not_asked(tmp_path: Path, sets: list[Files]) -> None:
+    """It may serve the old keys alone: nothing is installed until it has answered."""
+    site = Site(tmp_path, sets[0])
+    person = Administrator(site, sets[1:], Case())
+    person.run()
+    site.skipped = ["another server"]
+    step = person.run()
+    assert step.status == BROKEN
+    assert step.lines[0].startswith("another server was not asked: ")
+    assert _files(site.keys) == sets[0]
+    site.skipped = ()
+    person.act()
+    assert _files(site.keys) == sets[1]
+
+
+CORE_LIMIT = """\
+import resource, sys
+from mandos.rotation.main import main
+before = resource.getrlimit(resource.RLIMIT_CORE)
+main(["--rotate", "--status", "--dir", sys.argv[1]])
+print(*before, *resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a rotation needs root")
+def test_no_core_file(tmp_path: Path) -> None:
+    """Programs that a rotation starts inherit the limit: they have passwords in memory, too."""
+    command = ["prlimit", "--core=4096:4096", sys.executable, "-c", CORE_LIMIT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4096", "4096", "0", "0"], done.stderr
 
 
 def test_folders_that_cannot_change_places(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _KERNEL = "vmlinuz-"
 #: Names that initramfs-tools, and dracut on Debian and elsewhere, give to images.
-_IMAGES = ("initrd.img-{}", "initramfs-{}.img")
+IMAGES = ("initrd.img-{}", "initramfs-{}.img")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -115,7 +115,7 @@ def _installed(folder: Path) -> list[Boot]:
     found = []
     for kernel in folder.glob(f"{_KERNEL}*"):
         version = kernel.name.removeprefix(_KERNEL)
-        images = [folder / name.format(version) for name in _IMAGES]
+        images = [folder / name.format(version) for name in IMAGES]
         image = next((path for path in images if path.exists()), None)
         found.append(Boot(version, kernel, image))
     return sorted(found, key=lambda boot: _sort_key(boot.name), reverse=True)

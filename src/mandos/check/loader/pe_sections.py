@@ -23,6 +23,9 @@ _PLACE_OF_HEADER = 0x3C
 _WORD = struct.Struct("<I")
 #: Number of sections, and size of the optional header that stands before their table.
 _HEADER = struct.Struct("<2xH12xH2x")
+#: The kind of optional header, the place in it of the certificates' directory, and its size.
+_PE32_PLUS: Final = b"\x0b\x02"
+_CERTIFICATES, _CERTIFICATES_PE32, _DIRECTORY = 144, 128, 8
 #: Name, size in memory, size and place in the file.
 _SECTION = struct.Struct("<8sI4xII16x")
 #: The most sections that a loader of PE files has to accept.
@@ -57,6 +60,25 @@ def contents(path: Path, section: Section) -> bytes:
     try:
         with path.open("rb") as file:
             return _read(file, section.place, section.size, f"the section {section.name}")
+    except OSError as error:
+        raise DamagedProgramError(f"{path} cannot be read: {error.strerror}") from error
+    except DamagedProgramError as error:
+        raise DamagedProgramError(f"{path} is damaged: {error}") from None
+
+
+def is_signed(path: Path) -> bool:
+    """Whether an EFI program has a certificate, good or bad; raises DamagedProgramError.
+
+    Source: the PE Format page, "Optional Header Data Directories", and "The Attribute Certificate
+    Table".
+    """
+    try:
+        with path.open("rb") as file:
+            (header,) = _WORD.unpack(_read(file, _PLACE_OF_HEADER, _WORD.size, "the header"))
+            optional = header + len(_SIGNATURE) + _HEADER.size
+            kind = _read(file, optional, len(_PE32_PLUS), "the optional header")
+            place = optional + (_CERTIFICATES if kind == _PE32_PLUS else _CERTIFICATES_PE32)
+            return any(_read(file, place, _DIRECTORY, "the table of directories"))
     except OSError as error:
         raise DamagedProgramError(f"{path} cannot be read: {error.strerror}") from error
     except DamagedProgramError as error:
