@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the disk may take to record that a secret leaves.
 _DISK_TIME = 3.0
+#: For the person who approves it.  The purpose is only the peer's word: the secret opens the disk.
+_CLAIM = "it says that it rehearses its boot"
 
 
 class Trail(Protocol):
@@ -76,7 +78,7 @@ class RegistryJudge:
         decision = client.ask(self._clock.now())
         approved = isinstance(decision, Request)
         if isinstance(decision, Request):
-            why = "a rehearsal of its boot" if purpose == grammar.REHEARSAL else ""
+            why = _CLAIM if purpose == grammar.REHEARSAL else ""
             self._note(Kind.APPROVAL_NEEDED, identity, peer, client.name, why)
             decision = await self._answered(client, decision)
             if isinstance(decision, Give):

@@ -332,6 +332,8 @@ RECORD = AuditRecord(number=1, kind="disabled", client="alpha", detail="timeout"
          "refused: denied, by root, 3 times since 2026-11-24 11:00:00"),
         (AuditRecord(number=1, kind="rehearsed", address="::1"),
          "got its secret for a rehearsal of its boot, at ::1"),
+        (AuditRecord(number=1, kind="approval-needed", detail="it says that it rehearses its boot"),
+         "waits for approval: it says that it rehearses its boot"),
         (AuditRecord(number=1, kind="status-sent", address="::1"), "asked for its status, at ::1"),
         (replace(RECORD, kind="from the\nfuture"), "from the\\nfuture: timeout, by root"),
     ],

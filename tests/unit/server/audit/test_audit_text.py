@@ -77,6 +77,10 @@ LINES = [
         Kind.APPROVAL_NEEDED, ALPHA | THERE, "INFO",
         f"client alpha at [fe80::1]:4711 on eth0 waits for approval; {APPROVE} alpha",
     ),
+    (
+        Kind.APPROVAL_NEEDED, ALPHA | {"detail": "it says that it rehearses its boot"}, "INFO",
+        f"client alpha waits for approval: it says that it rehearses its boot; {APPROVE} alpha",
+    ),
     (Kind.APPROVED, ALPHA | {"by": "root"}, "INFO", "client alpha is approved (by root)"),
     (Kind.DENIED, ALPHA, "INFO", "client alpha is denied"),
     (

@@ -34,6 +34,7 @@ from mandos.wire import grammar
 KEY = "ab" * 32
 IDENTITY = PeerIdentity(KEY)
 PEER = Peer("fe80::1", 4711, "eth0")
+CLAIM = "it says that it rehearses its boot"
 
 
 class Trail:
@@ -272,13 +273,13 @@ async def test_rehearsal_is_refused_like_a_request() -> None:
 
 
 async def test_rehearsal_waits_for_approval_like_a_request() -> None:
-    """Without it, a holder of the key would get the secret past the administrator."""
+    """Else a holder of the key got the secret past the administrator, who reads a claim as one."""
     world = _world(timedelta(hours=1))
     world.client.change(world.clock.now(), approved_by_default=False)
     task = asyncio.create_task(world.judge.judge(IDENTITY, PEER, grammar.REHEARSAL))
     await world.trail.noted.wait()
     (record,) = world.trail.records
-    assert (record.kind, record.detail) == (Kind.APPROVAL_NEEDED, "a rehearsal of its boot")
+    assert (record.kind, record.detail) == (Kind.APPROVAL_NEEDED, CLAIM)
     world.client.give_verdict(world.clock.now(), approved=False)
     assert await task is None
 
