@@ -103,7 +103,7 @@ def _plan_unified(root: Path, boot: Boot, image: Path, result: Plan) -> None:
             f"{image} is a unified kernel image, and it is unknown which program makes it",
             "with kernel-install, set layout=uki in /etc/kernel/install.conf, and see that"
             f" /boot/vmlinuz-{version} exists; with dracut, set uefi=yes in /etc/dracut.conf, and"
-            " uefi_secureboot_cert if the image is signed; nothing was changed",
+            " uefi_secureboot_cert if the image is signed",
         )
 
 
