@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import debian, newcomer
+from harness import debian, efi_files, newcomer
 from harness.debian import PACKAGES, DebianMachine
 from harness.keys import FILES
+from mandos.check.loader import unified_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,3 +168,51 @@ def test_images_of_a_rotation(machine: DebianMachine) -> None:
     assert process.wait(LONG) == 0, process.log
     assert machine.run("stat", "--format=%U %a", image) == b"root 600\n"
     assert f"{KEYS}/seckey.txt" in machine.run("lsinitrd", image).decode()
+
+
+STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+UNIFIED = f"/boot/EFI/Linux/linux-{VERSION}.efi"
+
+
+def _give_objcopy(machine: DebianMachine) -> None:
+    """Give a machine the programs and the stub of which dracut makes unified images."""
+    suite = machine.run("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").decode().strip()
+    tree = debian.loader_tree(suite)
+    names = ("libbfd-*", "libopcodes-*", "libsframe.so.*", "libctf*")
+    libraries = [file for name in names for file in (tree / LIBRARIES).glob(name)]
+    for file in (tree / STUB, *libraries):
+        target = machine.path(f"/{file.relative_to(tree)}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    for name in ("objcopy", "objdump"):
+        shutil.copy2(tree / f"usr/bin/x86_64-linux-gnu-{name}", machine.path(f"/usr/bin/{name}"))
+
+
+def test_unified_image_of_a_rotation(machine: DebianMachine) -> None:
+    """Made anew where dracut's configuration says so; elsewhere it is no initial RAM disk."""
+    _give_objcopy(machine)
+    machine.run("mount", "-t", "tmpfs", "tmpfs", "/sys/firmware")  # that of a machine with EFI
+    machine.path("/sys/firmware/efi").mkdir()
+    machine.path(UNIFIED).parent.mkdir(parents=True)
+    machine.path(UNIFIED).write_bytes(efi_files.image(release=VERSION))
+    before = machine.path(UNIFIED).read_bytes()
+    machine.write(f"/boot/vmlinuz-{VERSION}", "no kernel")
+    machine.path(f"/usr/lib/modules/{VERSION}").mkdir(parents=True)
+    machine.run("depmod", VERSION)
+    settings = (
+        f'no_kernel=yes\ncompress=cat\nuefi_stub=/{STUB}\nkernel_cmdline="root=/dev/x quiet"\n'
+    )
+    machine.write("/etc/dracut.conf.d/small.conf", settings)
+    process = machine.start("python3", "-IS", "-c", RENEW)
+    assert process.wait(LONG) == 1, process.log
+    assert "unknown which program makes it" in process.log
+    assert machine.path(UNIFIED).read_bytes() == before
+    machine.write("/etc/dracut.conf.d/unified.conf", 'uefi="yes"\n')
+    process = machine.start("python3", "-IS", "-c", RENEW)
+    assert process.wait(LONG) == 0, process.log
+    made = unified_images.read(machine.path(UNIFIED))
+    assert made is not None
+    assert made.text(".cmdline") == "root=/dev/x quiet"
+    assert f"{KEYS}/seckey.txt".encode() in made.initrd()
+    assert [file.name for file in machine.path(UNIFIED).parent.iterdir()] == [Path(UNIFIED).name]

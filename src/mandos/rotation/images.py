@@ -30,7 +30,7 @@ _DRACUT = ("dracut", "--force")
 _ALL = "--regenerate-all"
 _UNIFIED, _NOT_UNIFIED = "--uefi", "--no-uefi"
 _KERNEL_INSTALL = "kernel-install"
-_LAYOUT = re.compile(r"layout: *(\w+)", re.IGNORECASE)  # of kernel-install inspect, all versions
+_LAYOUT = re.compile(r"layout: *(\w+)", re.IGNORECASE)  # of kernel-install inspect
 #: An image that update-initramfs has not put into its place yet.
 _BOOT, _UNFINISHED = "boot", "initrd.img-*.new"
 #: Folder of each kernel that an image can be made for, and the places of its file.
@@ -85,7 +85,7 @@ def _plan_unified(root: Path, boot: Boot, image: Path, result: Plan) -> None:
     kernel = next((file for file in files if file.is_file()), None)
     settings = _dracut_settings(root)
     is_signed = pe_sections.is_signed(image)
-    if kernel is not None and _kernel_install_layout() == "uki":
+    if kernel is not None and _kernel_install_layout(version, kernel) == "uki":
         result.added[version] = kernel
         for name in kernels.IMAGES:
             plain = root / _BOOT / name.format(version)
@@ -103,7 +103,7 @@ def _plan_unified(root: Path, boot: Boot, image: Path, result: Plan) -> None:
             f"{image} is a unified kernel image, and it is unknown which program makes it",
             "with kernel-install, set layout=uki in /etc/kernel/install.conf, and see that"
             f" /boot/vmlinuz-{version} exists; with dracut, set uefi=yes in /etc/dracut.conf, and"
-            " uefi_secureboot_cert if the image is signed; nothing was changed",
+            " uefi_secureboot_cert if the image is signed",
         )
 
 
@@ -177,13 +177,19 @@ def _is_program(image: Path) -> bool:
         raise MachineError(f"{image} cannot be read: {error.strerror}") from error
 
 
-def _kernel_install_layout() -> str:
-    """The kind of entries that kernel-install makes; empty if it is not installed or too old."""
+def _kernel_install_layout(version: str, kernel: Path) -> str:
+    """The kind of entries that kernel-install makes; empty if it is not installed or too old.
+
+    Some of its versions want a kernel's version and file, others the file alone.
+    """
     if not shutil.which(_KERNEL_INSTALL):
         return ""
-    done = process.run((_KERNEL_INSTALL, "inspect"), timeout=_INSPECT_TIME)
-    found = _LAYOUT.search(done.stdout.decode(errors="replace"))
-    return found[1] if found and done.status == 0 else ""
+    for words in ((version, str(kernel)), (str(kernel),)):
+        done = process.run((_KERNEL_INSTALL, "inspect", *words), timeout=_INSPECT_TIME)
+        found = _LAYOUT.search(done.stdout.decode(errors="replace"))
+        if found and done.status == 0:
+            return found[1]
+    return ""
 
 
 def _dracut_settings(root: Path) -> dict[str, str]:

@@ -554,6 +554,31 @@ def test_last_step_of_the_way_back(tmp_path: Path, sets: list[Files]) -> None:
     assert any("remove the new section" in line and "reload mandos" in line for line in said)
 
 
+def test_planned_slot_that_a_person_filled(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program names it, and the slot that the new password has got."""
+    site = Site(tmp_path, sets[0])
+    add_slots = site.add_slots
+
+    def add(
+        devices: Sequence[Path],
+        changes: Sequence[Change],
+        old: bytes,
+        new: bytes,
+        note: Callable[[tuple[Change, ...]], object],
+    ) -> tuple[Change, ...]:
+        (change,) = add_slots(devices, changes, old, new, note)
+        return (change._replace(new=Slot(2, change.new.salt)),)
+
+    monkeypatch.setattr(site, "add_slots", add)
+    said: list[str] = []
+    rotation = Rotation(site.keys, site, said.append)  # type: ignore[arg-type]
+    rotation.go_on(Wishes("web", lambda: sets[1], lambda: None, password=lambda: NEW))
+    text = "slot 1 of the disk disk has another password, and stays; the new one is in slot 2"
+    assert text in said
+
+
 @pytest.mark.parametrize("abandons", [False, True])
 def test_slot_that_a_person_changed(tmp_path: Path, sets: list[Files], *, abandons: bool) -> None:
     """It stays, and the last message says so."""
