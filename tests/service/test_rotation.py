@@ -319,6 +319,15 @@ def test_machine_that_does_not_come_back(rotating: Rotating) -> None:
     assert not rotating.has_rotation
 
 
+def test_no_server_for_offered_keys(rotating: Rotating) -> None:
+    """It is the same problem with both pairs of keys: it is printed once."""
+    _offered(rotating)
+    status, section, log = rotating.rotate()
+    assert (status, section) == (BROKEN, ""), log
+    assert "with the old keys, and with the new ones:" in log
+    assert log.count("server: broken: ") == 1, log
+
+
 def test_status_and_sure_end(rotating: Rotating) -> None:
     """--status changes nothing; --now ends the rotation without a reboot."""
     assert rotating.rotate("--status")[0] == OVER
