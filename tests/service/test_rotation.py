@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.families import ours
+from harness.bus import start_system_bus
+from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
 from harness.keys import FILES, SMALL_RSA, make_credentials
-from harness.peers import start_server
+from harness.peers import PORT, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,6 +313,35 @@ def test_machine_that_does_not_come_back(rotating: Rotating) -> None:
         status, section, log = rotating.rotate()
     assert (status, section) == (BROKEN, ""), log
     assert not rotating.has_rotation
+
+
+def test_server_of_the_original(rotating: Rotating) -> None:
+    """It is not sure that the machine comes back; the cure that is printed works."""
+    machine = rotating.machine
+    with ExitStack() as stack:
+        host = stack.enter_context(Host("original"))
+        machine.connect(host, "eth2")
+        stack.callback(machine.run, "ip", "link", "delete", "eth2")
+        start_system_bus(host)
+        word = f"mandos=connect:[{host.link_local('eth2')}%eth2]:{PORT}"
+        menu = GRUB.replace("ro quiet", f"ro quiet {word}")
+        machine.file("/boot/grub/grub.cfg").write_text(menu, encoding="ascii")
+        stack.enter_context(start_server(host, reference(), rotating.keys.section))
+        status, section, log = rotating.rotate()
+        assert (status, section) == (BROKEN, ""), log
+        assert "it is not sure that this machine comes back" in log
+        assert "cure: run mandos-keygen --rotate --count-as-boot" in log
+        status, section, log = rotating.rotate("--count-as-boot")
+        assert (status, bool(section)) == (WAITING, True), log
+
+
+def test_no_server_for_offered_keys(rotating: Rotating) -> None:
+    """It is the same problem with both pairs of keys: it is printed once."""
+    _offered(rotating)
+    status, section, log = rotating.rotate()
+    assert (status, section) == (BROKEN, ""), log
+    assert "with the old keys, and with the new ones:" in log
+    assert log.count("server: broken: ") == 1, log
 
 
 def test_status_and_sure_end(rotating: Rotating) -> None:

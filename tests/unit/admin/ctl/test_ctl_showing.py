@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,10 @@ from mandos.admin.ctl.explain import Grade, trouble, why
 from mandos.admin.ctl.watch import Line, SignalWatch
 from mandos.errors import MandosError
 from mandos.openpgp.secret_check import warning_about
+from mandos.server.audit.records import Kind
+from mandos.server.life.events import Rejection
 
+ROOT = Path(__file__).parents[4]
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PATH = "/clients/alpha"
 
@@ -341,6 +345,18 @@ RECORD = AuditRecord(number=1, kind="disabled", client="alpha", detail="timeout"
 def test_records(record: AuditRecord, text: str) -> None:
     """A record is described in words, those of kinds that are not known as well."""
     assert log.describe(record) == text
+
+
+def test_trouble_page_quotes_the_log() -> None:
+    """The table for a waiting machine has the words that mandos-ctl --log shows."""
+    page = (ROOT / "docs" / "trouble.md").read_text(encoding="utf-8")
+    section = page.partition("| the log has |")[2].partition("\n## ")[0]
+    quoted = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    records = [AuditRecord(number=1, kind=kind.value) for kind in Kind]
+    records += [replace(records[0], kind="rejected", detail=reason.value) for reason in Rejection]
+    shown = [log.describe(record).partition(" (key ID")[0] for record in records]
+    assert "rehearsed" in quoted
+    assert [text for text in quoted if text not in shown] == []
 
 
 def same(text: str) -> tuple[str, str]:
