@@ -89,7 +89,8 @@ def test_flood_of_a_live_key_is_bounded(
             lines = [line for line in server.process.stderr if "of client foo to" in line]
     minutes = int(took // 60)
     assert len(lines) <= 2 + minutes
-    assert 1 <= written <= 4 + 3 * took
+    least = 0 if kind is Kind.STATUS_SENT else 1  # its record may come a second later
+    assert least <= written <= 4 + 3 * took
     with closing(SQLiteStore(folder / "state")) as store:
         sent = [entry for entry in store.records() if entry.record.client == "foo"]
     assert sum(entry.times for entry in sent if entry.record.kind is kind) == REQUESTS

@@ -355,7 +355,7 @@ def test_trouble_page_quotes_the_log() -> None:
     records = [AuditRecord(number=1, kind=kind.value) for kind in Kind]
     records += [replace(records[0], kind="rejected", detail=reason.value) for reason in Rejection]
     shown = [log.describe(record).partition(" (key ID")[0] for record in records]
-    assert "rehearsed" in quoted
+    assert any("rehearsal" in text for text in quoted)
     assert [text for text in quoted if text not in shown] == []
 
 
