@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
+
+import pytest
 
 from mandos.check import archive
 from mandos.check.trial.overlay import card_name, laid_over
@@ -28,6 +31,7 @@ def test_card_gets_its_name(tmp_path: Path) -> None:
     assert text == "[Match]\nMACAddress=02:00:00:00:00:02\n\n[Link]\nName=eno1\n"
 
 
+@pytest.mark.skipif(shutil.which("cpio") is None, reason="not installed: cpio")
 def test_other_program_reads_it() -> None:
     """The format is not only ours."""
     done = subprocess.run(
