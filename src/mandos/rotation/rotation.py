@@ -277,7 +277,7 @@ class Rotation:
                 "mandos-keygen --rotate --abandon ends the rotation",
             )
         if not (checked.comes_back and checked.same_keys):
-            return Step(BROKEN, [*checked.problems, *self._next_steps(now)])
+            return Step(BROKEN, [*checked.problems, *self._mending()])
         if stale := self._with_old_password(now, checked):
             lines = [f"{title} gives the old password to the new keys" for title in stale]
             return Step(BROKEN, lines)
@@ -285,6 +285,14 @@ class Rotation:
             return self._end(now, checked)
         doubts = checked.problems if wishes.now else []
         return Step(WAITING, [*doubts, *self._next_steps(now)])
+
+    @staticmethod
+    def _mending() -> list[str]:
+        """The next step while the next boot would not work: no reboot."""
+        return [
+            "do not reboot yet: mend that, then run mandos-keygen --rotate again",
+            "or go back: mandos-keygen --rotate --abandon",
+        ]
 
     def _end(self, now: State, checked: Checked) -> Step:
         """Remove the old password and the old keys, and the state at last."""

@@ -692,3 +692,16 @@ def test_options_that_do_not_go_together(
     """They are refused before anything is done."""
     assert keygen_main(options) == 64
     assert "--" in capsys.readouterr().err
+
+
+def test_broken_machine_is_not_to_be_rebooted(
+    tmp_path: Path, sets: list[Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images have the new keys, and the next boot would not work: no step says reboot."""
+    site, rotation = _installed(tmp_path, sets)
+    _give_nothing(monkeypatch, site, "check", REFUSED)
+    step = rotation.go_on(_wishes())
+    assert step.status == BROKEN
+    assert REFUSED[0] in step.lines
+    assert any(line.startswith("do not reboot yet") for line in step.lines)
+    assert not any("reboot when" in line for line in step.lines)
