@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.bus import start_system_bus
-from harness.checked import CHECK, IMAGE, KEYS, UUID, Checked, make_checked
+from harness.checked import CHECK, IMAGE, KEYS, UUID, Checked, healthy_machine
 from harness.efi_files import program, set_text
 from harness.families import ours, reference
 from harness.host import Host
-from harness.initramfs import VERSION, ImageMaker, why_no_images
+from harness.initramfs import VERSION
 from harness.keys import SMALL_RSA, make_credentials
 from harness.peers import PORT, start_server
 
@@ -42,13 +42,8 @@ def _links(findings: list[dict[str, Any]], verdict: str) -> list[str]:
 @pytest.fixture(scope="module")
 def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
     """A machine with image, disk and boot loader, and the host of its server on the same link."""
-    if (reason := why_no_images()) is not None:
-        pytest.skip(reason)
-    with ExitStack() as stack:
-        maker = stack.enter_context(ImageMaker())
-        server = stack.enter_context(Host("server"))
-        maker.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
-        yield make_checked(maker, server, workshop)
+    with healthy_machine(workshop) as machine:
+        yield machine
 
 
 @pytest.fixture

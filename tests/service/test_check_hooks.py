@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.checked import CHECK, IMAGE, KEYS, Checked, make_checked
+from harness.checked import CHECK, IMAGE, KEYS, Checked, healthy_machine
 from harness.host import Host
-from harness.initramfs import VERSION, ImageMaker, why_no_images
+from harness.initramfs import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +32,8 @@ STAYS_DOWN = f"{WARNING}with this image the machine would NOT come back from a r
 @pytest.fixture(scope="module")
 def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
     """A machine that is healthy but for its server, which does not run: no hook may need it."""
-    if (reason := why_no_images()) is not None:
-        pytest.skip(reason)
-    with ExitStack() as stack:
-        maker = stack.enter_context(ImageMaker())
-        server = stack.enter_context(Host("server"))
-        yield make_checked(maker, server, workshop)
+    with healthy_machine(workshop, shows_network=False) as machine:
+        yield machine
 
 
 @pytest.fixture

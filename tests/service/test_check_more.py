@@ -23,7 +23,6 @@ from harness.bus import start_system_bus
 from harness.bus_server import BusServer
 from harness.families import ours
 from harness.host import Host
-from harness.initramfs import ImageMaker, why_no_images
 from harness.machine import OPT, Machine, why_no_machine
 from harness.peers import PORT, start_server
 from harness.process import PATIENCE
@@ -43,13 +42,8 @@ NAME = "keeper.example.org"
 @pytest.fixture(scope="module")
 def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
     """A machine with image, disk and boot loader, and the host of its server on the same link."""
-    if (reason := why_no_images()) is not None:
-        pytest.skip(reason)
-    with ExitStack() as stack:
-        maker = stack.enter_context(ImageMaker())
-        server = stack.enter_context(Host("server"))
-        maker.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
-        yield harness.make_checked(maker, server, workshop)
+    with harness.healthy_machine(workshop) as machine:
+        yield machine
 
 
 @pytest.fixture

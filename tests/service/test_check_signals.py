@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.checked import CHECK, Checked, make_checked
+from harness.checked import CHECK, Checked, healthy_machine
 from harness.host import Host
-from harness.initramfs import ImageMaker, why_no_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +40,8 @@ PATIENCE = 30.0
 @pytest.fixture(scope="module")
 def machine(_possible: None, workshop: Host) -> Iterator[Checked]:
     """A machine with image, disk and boot loader, and the host of its server on the same link."""
-    if (reason := why_no_images()) is not None:
-        pytest.skip(reason)
-    with ExitStack() as stack:
-        maker = stack.enter_context(ImageMaker())
-        server = stack.enter_context(Host("server"))
-        maker.run("mount", "-t", "sysfs", "sysfs", "/sys")
-        yield make_checked(maker, server, workshop)
+    with healthy_machine(workshop) as machine:
+        yield machine
 
 
 @pytest.fixture

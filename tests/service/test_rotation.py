@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.bus import start_system_bus
+from harness.checked import DISK, MAKE_DISK, SAVED
 from harness.families import ours, reference
 from harness.host import Host
 from harness.initramfs import VERSION, ImageMaker, why_no_images
@@ -33,10 +34,8 @@ pytestmark = pytest.mark.peer
 
 KEYGEN, CHECK = "/usr/sbin/mandos-keygen", "/usr/sbin/mandos-check"
 IMAGE = f"/boot/initrd.img-{VERSION}"
-UUID = "00000000-0000-4000-8000-000000000000"  # that of the image's crypttab
 KEYS = "/etc/keys/mandos"
 ROTATION = f"{KEYS}-rotation"
-DISK, SAVED = "/run/disk.img", "/run/saved"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OVER, BROKEN, WAITING = 0, 1, 75
 PATIENCE = 300.0
@@ -58,15 +57,7 @@ mkdir -p /boot/grub {SAVED}
 update-initramfs -c -k {VERSION}
 cp -a {IMAGE} {SAVED}/initrd
 cp -a {KEYS} {SAVED}/keys
-truncate -s 24M {DISK}
-cryptsetup luksFormat --batch-mode --uuid {UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
-    --key-file /run/password {DISK}
-mkdir -p /dev/disk
-mount -t tmpfs tmpfs /dev/disk
-mkdir /dev/disk/by-uuid
-ln -s {DISK} /dev/disk/by-uuid/{UUID}
-cp {DISK} {SAVED}/disk
-"""
+{MAKE_DISK}"""
 RESTORE = f"""
 install -m 600 {SAVED}/initrd {IMAGE}
 rm -rf {KEYS} {ROTATION} && cp -a {SAVED}/keys {KEYS} && cp {SAVED}/disk {DISK}

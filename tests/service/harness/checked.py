@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from harness.families import ours
-from harness.initramfs import VERSION
+from harness.host import Host
+from harness.initramfs import VERSION, ImageMaker, why_no_images
 from harness.keys import SMALL_RSA, make_credentials
 from harness.peers import start_server
 from harness.process import PATIENCE
 
 if TYPE_CHECKING:
-    from harness.host import Host
+    from collections.abc import Iterator
+
     from harness.initramfs import Maker
     from harness.keys import Credentials
     from harness.peers import Server
@@ -34,11 +39,8 @@ menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simpl
 \tinitrd\t/boot/initrd.img-VERSION
 }
 """
-PREPARE = f"""
-mkdir -p /boot/grub {SAVED}
-: >/boot/vmlinuz-{VERSION}
-mkinitramfs -o {SAVED}/initrd {VERSION} 2>/dev/null
-cp -a {KEYS} {SAVED}/keys
+#: Makes the encrypted disk, and keeps a copy of it.
+MAKE_DISK = f"""\
 truncate -s 24M {DISK}
 cryptsetup luksFormat --batch-mode --uuid {UUID} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \\
     --key-file /run/password {DISK}
@@ -48,6 +50,12 @@ mkdir /dev/disk/by-uuid
 ln -s {DISK} /dev/disk/by-uuid/{UUID}
 cp {DISK} {SAVED}/disk
 """
+PREPARE = f"""
+mkdir -p /boot/grub {SAVED}
+: >/boot/vmlinuz-{VERSION}
+mkinitramfs -o {SAVED}/initrd {VERSION} 2>/dev/null
+cp -a {KEYS} {SAVED}/keys
+{MAKE_DISK}"""
 
 
 @dataclass
@@ -112,3 +120,17 @@ def make_checked(machine: Maker, server_host: Host, workshop: Host) -> Checked:
     machine.file("/run/password").write_bytes(keys.password)
     machine.run("sh", "-ec", PREPARE, seconds=4 * PATIENCE)
     return Checked(machine, server_host, keys)
+
+
+@contextmanager
+def healthy_machine(workshop: Host, *, shows_network: bool = True) -> Iterator[Checked]:
+    """A machine with image, disk and boot loader, and the host of its server on the same link.
+
+    Without ``shows_network`` its /sys has the network of the test's machine.
+    """
+    if (reason := why_no_images()) is not None:
+        pytest.skip(reason)
+    with ImageMaker() as maker, Host("server") as server:
+        if shows_network:
+            maker.run("mount", "-t", "sysfs", "sysfs", "/sys")  # that of this host's own network
+        yield make_checked(maker, server, workshop)
