@@ -12,12 +12,16 @@ import argparse
 import ipaddress
 import logging
 import os
-from dataclasses import dataclass
+import re
+import socket
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import mandos
+from mandos.durations import parse_duration
 from mandos.errors import AdministratorError, UsageError
 from mandos.server.config.files import is_there
 from mandos.server.config.inifile import DEFAULT, parse_boolean, read_ini, spelling_hint
@@ -38,6 +42,10 @@ _NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
 _INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
 _CHECKERS_LIMIT = 4096  # as many processes fit any pid_max (proc(5): 32768 at least)
 _LEAST_RECORDS, _MOST_RECORDS = 1000, 10_000_000
+_URI = ("postgresql://", "postgres://")
+#: Words of libpq's connection strings: PostgreSQL's manual, "Keyword/Value Connection Strings".
+_CONNECTION_WORD = r"[a-z_]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)"
+_CONNECTION_WORDS = re.compile(rf"\s*{_CONNECTION_WORD}(?:\s+{_CONNECTION_WORD})*\s*")
 
 
 class LinkLoss(Enum):
@@ -47,12 +55,23 @@ class LinkLoss(Enum):
     HOLD = "hold"
 
 
+def _host_name() -> str:
+    """Return the name of this machine, in the form that ``server_name`` must have."""
+    letters = (it for it in socket.gethostname() if it.isprintable() and it not in " /")
+    name = "".join(letters).encode()[:_NAME_LIMIT].decode(errors="ignore")
+    return name or "mandos"
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """The settings of one run of the server; valid once built.
 
-    ``checkers`` limits those that run at once, ``audit_records`` those that are kept.  ``notices``
-    are remarks on the file, to be logged once the log is open.
+    ``checkers`` limits those that run at once, ``audit_records`` those that are kept.  ``state`` is
+    empty for a state in ``statedir``, otherwise libpq's connection string, in which a password may
+    be: it is no part of the representation.  ``without_database`` is how long after the last
+    contact with that database the server still gives secrets, ``without_database_at_boot`` the same
+    when it has not seen the database since the machine booted.  ``notices`` are remarks on the
+    file, to be logged once the log is open.
     """
 
     interface: str = ""
@@ -73,6 +92,10 @@ class ServerSettings:
     link_loss: LinkLoss = LinkLoss.EXPIRE
     checkers: int = 128
     audit_records: int = 100_000
+    state: str = field(default="", repr=False)
+    server_name: str = field(default_factory=_host_name)
+    without_database: timedelta = timedelta()
+    without_database_at_boot: timedelta = timedelta()
     check: bool = False
     reload: bool = False
     notices: tuple[str, ...] = ()
@@ -166,6 +189,30 @@ def _link_loss(value: str) -> LinkLoss:
         raise ValueError("expire or hold") from None
 
 
+def _state(value: str) -> str:
+    if not value or value.startswith(_URI) or _CONNECTION_WORDS.fullmatch(value):
+        return _text(value)
+    raise ValueError(
+        "a PostgreSQL database, as postgresql://HOST/DATABASE or in words such as service=mandos"
+        " (without state, the state is in statedir)"
+    )
+
+
+def _server_name(value: str) -> str:
+    if not value:
+        return _host_name()
+    if len(_text(value).encode()) > _NAME_LIMIT or " " in value or "/" in value:
+        raise ValueError(f"a name of 1 to {_NAME_LIMIT} bytes, without spaces and slashes")
+    return value
+
+
+def _duration(value: str) -> timedelta:
+    try:
+        return parse_duration(value)
+    except AdministratorError:
+        raise ValueError("a duration such as PT5M or 5m (0: PT0S)") from None
+
+
 def _level(value: str) -> str:
     if value.upper() not in _LEVELS:
         raise ValueError("one of " + ", ".join(_LEVELS))
@@ -192,7 +239,10 @@ def _check_address(
 
 @dataclass(frozen=True)
 class Row:
-    """One option: its place in file and command line, the reader of its text, its line of help."""
+    """One option: its place in file and command line, the reader of its text, its line of help.
+
+    An error does not show a ``hidden`` value, which may have a password in it.
+    """
 
     name: str
     flags: tuple[str, ...]
@@ -201,6 +251,7 @@ class Row:
     value: str | None = None
     constant: object = None
     in_file: bool = True
+    hidden: bool = False
 
 
 ROWS = (
@@ -222,6 +273,11 @@ ROWS = (
     Row("link_loss", ("--link-loss",), _link_loss, "timeouts while no link is up", "expire|hold"),
     Row("checkers", ("--checkers",), _checkers, "most checkers at a time", "N"),
     Row("audit_records", ("--audit-records",), _records, "most audit records to keep", "N"),
+    Row("state", ("--state",), _state, "PostgreSQL database of the state", "URI", hidden=True),
+    Row("server_name", ("--server-name",), _server_name, "name among its servers", "NAME"),
+    Row("without_database", ("--without-database",), _duration, "serve without it", "DURATION"),
+    Row("without_database_at_boot", ("--without-database-at-boot",), _duration,
+        "serve without it when it was not seen since boot", "DURATION"),
     Row("check", ("--check",), parse_boolean, "test this set-up", constant=True, in_file=False),
     Row("reload", ("--reload",), parse_boolean, "reload a server", constant=True, in_file=False),
 )  # fmt: skip
@@ -285,7 +341,8 @@ def _read(row: Row, value: str, where: str, error: type[AdministratorError]) -> 
     try:
         return row.read(value)
     except ValueError as problem:
-        raise error(f"{where}: expected {problem}, not {value[:_SHOWN]!r}") from problem
+        shown = "" if row.hidden else f", not {value[:_SHOWN]!r}"
+        raise error(f"{where}: expected {problem}{shown}") from problem
 
 
 class _File:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -47,13 +49,16 @@ def test_every_key_of_the_file(tmp_path: Path) -> None:
         "interface = eth0\nADDRESS: fe80::1%eth0\nport = 1025\ndebug = yes\n"
         "priority = NORMAL:%PROFILE_ULTRA\nservicename = Daena\nuse_dbus = off\nuse_ipv6 = 1\n"
         "restore = no\nstatedir = /srv/state\nsocket = 3\nforeground = TRUE\nzeroconf = 0\n"
-        "link_loss = Hold\ncheckers = 4096\naudit_records = 1000\n",
+        "link_loss = Hold\ncheckers = 4096\naudit_records = 1000\nstate = service=mandos\n"
+        "server_name = keeper-1\nwithout_database = PT10M\nwithout_database_at_boot = 1d 2h\n",
     )
     assert settings == ServerSettings(
         interface="eth0", address="fe80::1%eth0", port=1025, debug=True,
         priority="NORMAL:%PROFILE_ULTRA", servicename="Daena", use_dbus=False, use_ipv6=True,
         restore=False, statedir=Path("/srv/state"), socket=3, foreground=True, zeroconf=False,
         link_loss=LinkLoss.HOLD, checkers=4096, audit_records=1000, configdir=tmp_path,
+        state="service=mandos", server_name="keeper-1", without_database=timedelta(minutes=10),
+        without_database_at_boot=timedelta(hours=26),
     )  # fmt: skip
 
 
@@ -64,12 +69,16 @@ def test_every_option_of_the_command_line(tmp_path: Path) -> None:
         "--priority=NORMAL", "--servicename=Daena", f"--configdir={tmp_path}", "--no-dbus",
         "--no-ipv6", "--no-restore", "--socket=3", "--statedir=/srv/state", "--foreground",
         "--no-zeroconf", "--link-loss=hold", "--checkers=1", "--audit-records=10000000", "--check",
+        "--state=postgresql://a,b/mandos", "--server-name=b", "--without-database=0s",
+        "--without-database-at-boot=PT1H",
     ])  # fmt: skip
     assert settings == ServerSettings(
         interface="eth0", address="192.0.2.3", port=1025, debug=True, debuglevel="ERROR",
         priority="NORMAL", servicename="Daena", configdir=tmp_path, use_dbus=False,
         use_ipv6=False, restore=False, socket=3, statedir=Path("/srv/state"), foreground=True,
         zeroconf=False, link_loss=LinkLoss.HOLD, checkers=1, audit_records=10_000_000, check=True,
+        state="postgresql://a,b/mandos", server_name="b", without_database=timedelta(),
+        without_database_at_boot=timedelta(hours=1),
     )  # fmt: skip
     assert settings.log_level == logging.ERROR
 
@@ -95,7 +104,7 @@ def test_debugging_stays_in_the_foreground_and_logs_all(tmp_path: Path) -> None:
 
 def test_empty_values_mean_none(tmp_path: Path) -> None:
     """Empty values of the sample file's commented lines, once uncommented, mean the default."""
-    settings = _load(tmp_path, "interface =\naddress =\nport =\nsocket =\n")
+    settings = _load(tmp_path, "interface =\naddress =\nport =\nsocket =\nstate =\nserver_name =\n")
     assert settings == ServerSettings(configdir=tmp_path)
 
 
@@ -137,6 +146,32 @@ WRONG_LINES = [
         for text in ("", "yes", "holds")
     ],
     *[
+        (f"state = {text}", "expected a PostgreSQL database, as postgresql://HOST/DATABASE or in")
+        for text in (
+            "/var/lib/mandos",
+            "sqlite:///var/lib/mandos.db",
+            "mandos",
+            "host=a b",
+            "=a",
+            "Host=a",
+            "host='a",
+            "mysql://u:p@h/mandos",
+            "postgresql:/a",
+            "host=a port =",
+        )
+    ],
+    ("state = postgresql://a/\n mandos", "expected text without control characters"),
+    *[
+        (f"server_name = {text}", "expected a name of 1 to 63 bytes, without spaces and slashes")
+        for text in ("a b", "a/b", "ä" * 32)
+    ],
+    ("server_name = a\n b", "expected text without control characters"),
+    *[
+        (f"{key} = {text}", f"expected a duration such as PT5M or 5m (0: PT0S), not '{text}'")
+        for key in ("without_database", "without_database_at_boot")
+        for text in ("", "0", "yes", "-1m", "P2000Y", "1.5h")
+    ],
+    *[
         (f"{key} = 2", "expected 1, yes, true, on, 0, no, false or off, not '2'")
         for key in ("debug", "use_dbus", "use_ipv6", "restore", "foreground", "zeroconf")
     ],
@@ -164,8 +199,61 @@ WRONG_COMMANDS = [
     ["--priority", ""], ["--statedir", ""], ["--configdir", ""], ["--servicename", "\udcff"],
     ["--servicename", ""], ["--checkers", "0"], ["--checkers=4097"], ["--link-loss", "no"],
     ["--link-loss="], ["--audit-records", "999"], ["--audit-records=1e6"], ["--check=yes"],
+    ["--state", "/var/lib/mandos"], ["--server-name", "a b"], ["--without-database", "5"],
+    ["--without-database-at-boot=never"],
     ["--address", "192.0.2.3"], ["-a", "::1", "--no-ipv6"], ["--interface", "x" * 16],
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://",
+        "postgres://mandos@db1.example:5433,db2.example/mandos?sslmode=verify-full",
+        "postgresql://%2Frun%2Fpostgresql/mandos",
+        "service=mandos",
+        "host = db1.example,db2.example dbname='a \\'b\\'' password=a\\ b",
+    ],
+)
+def test_databases_of_the_state(tmp_path: Path, text: str) -> None:
+    """A state is in a PostgreSQL database as libpq names it: a URI, or words."""
+    assert _load(tmp_path, f"state = {text}").state == text
+    assert load(["--configdir", str(tmp_path), "--state", text]).state == text
+
+
+def test_passwords_of_the_state_are_not_shown(tmp_path: Path) -> None:
+    """Neither an error nor the settings in a traceback show the password in a connection."""
+    for text in (
+        "mysql://mandos:hunter2@db/mandos",
+        "password:hunter2",
+        "postgres://x:hunter2\n a",
+    ):
+        with pytest.raises(AdministratorError) as caught:
+            _load(tmp_path, f"state = {text}")
+        assert "hunter2" not in str(caught.value) + str(caught.value.hint)
+        with pytest.raises(UsageError) as wrong:
+            load(["--configdir", str(tmp_path), f"--state={text}"])
+        assert "hunter2" not in str(wrong.value) + str(wrong.value.hint)
+    settings = _load(tmp_path, "state = postgresql://mandos:hunter2@db/mandos")
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("keeper", "keeper"),
+        ("a b/c\x07", "abc"),
+        ("ä" * 40, "ä" * 31),
+        ("", "mandos"),
+    ],
+)
+def test_server_name_is_the_host_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, name: str
+) -> None:
+    """The name of a server is that of its machine, cut to the form that a name has."""
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    assert _load(tmp_path, "").server_name == name
+    assert _load(tmp_path, "server_name =").server_name == name
 
 
 @pytest.mark.parametrize("arguments", WRONG_COMMANDS)
