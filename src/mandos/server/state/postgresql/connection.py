@@ -98,7 +98,7 @@ def connect(conninfo: str, application: str) -> psycopg.Connection[tuple[Any, ..
             problems.append(problem)
     if len(problems) == 1:
         raise problems[0]
-    lines = [f"{place.name}: {error}" for place, error in zip(places, problems, strict=True)]
+    lines = [f"{place.name}: {_raw(error)}" for place, error in zip(places, problems, strict=True)]
     raise psycopg.OperationalError("\n".join(lines))
 
 
@@ -227,10 +227,17 @@ def _malformed(error: object) -> AdministratorError:
 def _words(error: Exception) -> str:
     """Return the error's words in one line, without a row's contents, which may be a secret."""
     diagnostics = getattr(error, "diag", None)
-    text = getattr(diagnostics, "message_primary", None) or str(error)
+    text = getattr(diagnostics, "message_primary", None) or _raw(error)
     lines = [line.strip() for line in _REPEATED.sub("", text).splitlines()]
     told = [line for line in lines if line and not line.startswith(_GUESSES)]
     return _printable("; ".join(told)) or type(error).__name__
+
+
+def _raw(error: Exception) -> str:
+    """Return libpq's own text while connecting, of which psycopg 3.1 cuts off the beginning."""
+    connection = getattr(error, "pgconn", None)
+    text: bytes = getattr(connection, "error_message", b"") or b""
+    return text.decode(errors="replace") or str(error)
 
 
 def _without(password: str, text: str) -> str:
