@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import postgresql
+from harness import postgresql as pg
 from harness.host import Host
 from harness.postgresql import ROLE, ROLE_PASSWORD, Cluster, uri, why_no_postgresql
 from harness.process import Process
@@ -74,11 +74,11 @@ def _finish(connection: Connection[tuple[object, ...]]) -> None:
         assert not result.error_message, result.error_message
 
 
-@pytest.mark.parametrize("role", [ROLE, postgresql.SUPERUSER])
+@pytest.mark.parametrize("role", [ROLE, pg.SUPERUSER])
 def test_wrong_password_is_refused(cluster: Cluster, role: str) -> None:
     """Over TCP and over the socket, for the superuser as well; the right one opens."""
     database = cluster.database()
-    right = ROLE_PASSWORD if role == ROLE else postgresql.SUPERUSER_PASSWORD
+    right = ROLE_PASSWORD if role == ROLE else pg.SUPERUSER_PASSWORD
     for password in ("wrong", None):
         with pytest.raises(psycopg.OperationalError, match=r"password (authentication|supplied)"):
             psycopg.connect(cluster.uri(role, password, database.name))
@@ -102,18 +102,29 @@ def test_clusters_run_side_by_side(cluster: Cluster, notes: Database) -> None:
     assert not other.folder.exists()
 
 
-def test_databases_of_one_cluster_are_apart(cluster: Cluster) -> None:
+def test_databases_of_one_cluster_are_apart(
+    postgresql: Cluster, postgresql_database: Database
+) -> None:
     """Each test can have one, which its role owns; a copy has the contents of its template."""
-    first, second = cluster.database(), cluster.database()
-    with first.connect() as connection:
+    first, second = postgresql_database, postgresql.database()
+    with psycopg.connect(first.uri()) as connection:
         connection.execute("CREATE SCHEMA mandos CREATE TABLE sign (word text)")
     assert not second.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'mandos'")
-    copy = cluster.database(template=first.name)
+    second.drop()
+    copy = postgresql.database(template=first.name)
     assert copy.sql("SELECT tableowner FROM pg_tables WHERE schemaname = 'mandos'") == [(ROLE,)]
     with copy.connect() as connected:
         copy.drop()
         with pytest.raises(psycopg.OperationalError):
             connected.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_database_of_a_test_is_empty(postgresql_database: Database, turn: int) -> None:
+    """Whatever a test before left in its own."""
+    with postgresql_database.connect() as connection:
+        connection.execute("CREATE SCHEMA mandos CREATE TABLE sign (turn bigint)")
+        connection.execute("INSERT INTO mandos.sign VALUES (%s)", (turn,))
 
 
 @pytest.mark.parametrize(("mode", "recovers"), [("fast", False), ("immediate", True)])
@@ -185,7 +196,7 @@ def test_standby_gets_a_committed_row(cluster: Cluster, notes: Database, stack: 
 
 
 def _wait_for_rows(cluster: Cluster, numbers: list[int]) -> None:
-    postgresql.wait(lambda: _numbers(cluster) == numbers, lambda: cluster.report("rows missing"))
+    pg.wait(lambda: _numbers(cluster) == numbers, lambda: cluster.report("rows missing"))
 
 
 def test_promoted_standby_has_all_that_was_acknowledged(
@@ -218,7 +229,7 @@ def test_promoted_standby_has_all_that_was_acknowledged(
 
 
 def _wait_for_rows_after(acknowledged: list[int], number: int) -> None:
-    postgresql.wait(lambda: len(acknowledged) > number, lambda: f"only {len(acknowledged)} rows")
+    pg.wait(lambda: len(acknowledged) > number, lambda: f"only {len(acknowledged)} rows")
 
 
 def test_synchronous_commit_waits_for_the_standby(
@@ -266,7 +277,7 @@ def test_cluster_on_a_host_is_reached_by_its_cable(stack: ExitStack) -> None:
     here, there = (host.addresses()[0] for host in (server, client))
     primary = stack.enter_context(Cluster(host=server, address=here))
     database = primary.database("notes")
-    psql = str(postgresql.programs() / "psql")  # type: ignore[operator]
+    psql = str(pg.programs() / "psql")  # type: ignore[operator]
     words = (psql, "--no-psqlrc", "-Atc", "SELECT pg_is_in_recovery()")
     assert client.run(*words, database.uri()) == b"f\n"
     with pytest.raises(psycopg.OperationalError):
@@ -295,7 +306,7 @@ sys.stdin.read()
 def test_killed_test_run_leaves_nothing(how: str) -> None:
     """No process and no file, even if the cluster was paused."""
     path = {
-        "PYTHONPATH": str(Path(postgresql.__file__).parents[1]),
+        "PYTHONPATH": str(Path(pg.__file__).parents[1]),
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
     }
     with Process([sys.executable, "-c", ABANDONED, how], environment=path) as run:
@@ -305,7 +316,7 @@ def test_killed_test_run_leaves_nothing(how: str) -> None:
         assert Path(folder).is_dir()
         run.signal(signal.SIGKILL)
         run.wait()
-    postgresql.wait(
+    pg.wait(
         lambda: not Path(folder).exists() and not any(map(_exists, processes)),
         lambda: f"still there: {folder}, {[*filter(_exists, processes)]}",
     )
