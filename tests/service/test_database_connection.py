@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,10 +24,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mandos.errors import AdministratorError, MachineError
-from mandos.server.state.postgresql.connection import connect, explained, merged_settings
+from mandos.server.self_check.as_user import as_user
+from mandos.server.system.privileges import ServerUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import psycopg
+else:
+    psycopg = pytest.importorskip("psycopg", exc_type=ImportError)
+
+from mandos.server.state.postgresql.connection import (
+    connect,
+    explained,
+    has_password,
+    merged_settings,
+)
+
+pytestmark = pytest.mark.peer
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "correct-horse"
@@ -47,7 +60,7 @@ local   all          all                     trust
 hostssl all          certified  127.0.0.1/32 cert
 host    all          certified  127.0.0.1/32 reject
 host    all          identified 127.0.0.1/32 ident
-host    all          open       127.0.0.1/32 trust
+host    all          open,trusted 127.0.0.1/32 trust
 host    replication  postgres   127.0.0.1/32 trust
 host    all          mandos,limited,nologin,absent 127.0.0.1/32 scram-sha-256
 """
@@ -638,6 +651,24 @@ def test_tls_on_both_sides(secured: Cluster, authority: Authority) -> None:
         assert connection.pgconn.ssl_in_use
 
 
+def test_tls_with_the_home_directory_of_root(
+    secured: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that root has started may not look into root's home, where libpq would look."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tmp_path.chmod(0o700)
+    with secured.administer() as administrator:
+        administrator.execute("create role trusted login")
+    user = ServerUser(65534, 65534, "nobody")
+    where = f"host=127.0.0.1 port={secured.port} user=trusted dbname=mandos"
+    assert as_user(user, lambda: _uses_tls(where)) is True
+
+
+def _uses_tls(conninfo: str) -> bool:
+    with connect(conninfo, "mandos") as connection:
+        return connection.pgconn.ssl_in_use
+
+
 def test_tls_is_demanded_and_missing(cluster: Cluster) -> None:
     """A database without TLS."""
     problem = _failure(cluster.at(more="sslmode=require"))
@@ -677,3 +708,12 @@ def test_merged_settings_of_a_uri() -> None:
     assert (merged["host"], merged["port"]) == ("a,b", ",6000")
     assert (merged["user"], merged["dbname"], merged["passfile"]) == ("mandos", "mandos", "/x")
     assert "sslmode" not in merged
+
+
+def test_passwords_in_a_setting_are_noticed() -> None:
+    """A password stands in a URI or in words, not in the name of a file."""
+    assert has_password("postgresql://mandos:secret@db/mandos")
+    assert has_password("host=db password=secret")
+    assert has_password("postgresql://db/mandos?password=secret")
+    assert not has_password("postgresql://mandos@db/mandos?passfile=/etc/mandos/password")
+    assert not has_password("nonsense")
