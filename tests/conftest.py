@@ -7,12 +7,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.postgresql import Cluster, why_no_postgresql
 from harness.results import Recorder, state_of_checkout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest import Config, Parser, TerminalReporter  # noqa: PT013 - types
+
+    from harness.postgresql import Database
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -23,6 +29,23 @@ TABLES = {
     "milliseconds to ": "starts, milliseconds from the command",
     "modules at ": "starts, numbers of modules that Python has loaded",
 }
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A cluster that all tests of a process share: none may stop it or change its settings."""
+    if (reason := why_no_postgresql()) is not None:
+        pytest.skip(reason)
+    with Cluster("shared", fsync=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgresql_database(postgresql: Cluster) -> Iterator[Database]:
+    """An empty database of the test's own in the cluster of all, which the role mandos owns."""
+    database = postgresql.database()
+    yield database
+    database.drop()
 
 
 def pytest_addoption(parser: Parser) -> None:
