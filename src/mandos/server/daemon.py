@@ -22,6 +22,7 @@ from mandos.server.checking.supervision import Supervision
 from mandos.server.config.server_conf import LinkLoss
 from mandos.server.control import Control
 from mandos.server.life import events
+from mandos.server.life.clock import CommonClock
 from mandos.server.life.timer import Timer
 from mandos.server.reload import Reloader
 from mandos.server.requests.attack import AttackWatch, Useless
@@ -30,7 +31,10 @@ from mandos.server.requests.interface_changes import Network, announce, keep_lis
 from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.listener import Listener
 from mandos.server.requests.sockets import Peer
+from mandos.server.sharing.replica import Replica
+from mandos.server.sharing.session import Sharing
 from mandos.server.state.writer import Keeper
+from mandos.server.system.machine_clock import elapsed
 from mandos.tls import limits
 from mandos.tls.credentials import Credentials, Priority
 
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
     from mandos.server.state.boot_id import LastBoot
+    from mandos.server.state.opening import Shared
     from mandos.server.state.restore import Restored
     from mandos.server.state.store import StateStore
     from mandos.server.system.service_manager import ServiceManager
@@ -64,7 +69,8 @@ class Parts(NamedTuple):
     """The parts that were made before the event loop, some of them with root's rights.
 
     ``begin`` has the clients to begin with.  ``boot`` knows in which boot of the machine the server
-    last served.  ``mistakes`` is the number of mistakes in the clients' files.
+    last served.  ``mistakes`` is the number of mistakes in the clients' files.  ``shared`` is the
+    state that several servers share.
     """
 
     registry: Registry
@@ -75,6 +81,7 @@ class Parts(NamedTuple):
     manager: ServiceManager
     boot: LastBoot
     mistakes: int = 0
+    shared: Shared | None = None
 
 
 def load(settings: ServerSettings) -> None:
@@ -121,15 +128,42 @@ class Daemon:
         self._signals: Signals | None = None
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
-        judge = RegistryJudge(registry, clock, self._keeper)
+        self._network = Network()
+        self._sharing = self._joined() if parts.shared is not None else None
+        judge = RegistryJudge(registry, clock, self._keeper, self._sharing)
         ending.callback(judge.close)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
         self._listener = Listener(parts.listening, tls, judge)
         self._listener.on_useless = self._note_useless
         ending.push_async_callback(self._listener.stop)
-        self._network = Network()
         ending.callback(self._network.stop)
         ending.push_async_callback(self._end_tasks)
+
+    def _joined(self) -> Sharing:
+        """Take part in a state that several servers share."""
+        registry, clock, shared = self._parts.registry, self._parts.clock, self._parts.shared
+        assert shared is not None  # noqa: S101 - for the type checker
+        assert isinstance(clock, CommonClock)  # noqa: S101 - the same
+        settings, own = self._settings, self._settings.server_name
+        replica = Replica(registry, clock, shared.known, own)
+        self._keeper.shared = replica
+        shared.pulse.own = shared.store.backend
+        sharing = Sharing(
+            own=own,
+            pulse=shared.pulse,
+            store=shared.store,
+            keeper=self._keeper,
+            replica=replica,
+            registry=registry,
+            clock=clock,
+            linked=lambda: self._network.connected(settings.interface),
+            elapsed=elapsed,
+            within=settings.without_database,
+            hold=settings.link_loss is LinkLoss.HOLD,
+        )
+        sharing.on_trouble = self._tell_soon
+        self._ending.push_async_callback(sharing.stop)
+        return sharing
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until a signal ends it."""
@@ -140,6 +174,8 @@ class Daemon:
         self._network.listen(self._heed_link)
         self._network.start()
         self._heed_link()
+        if self._sharing is not None:
+            self._sharing.start()
         self._listener.start()
         if manager.runtime_directory is not None:
             await self._control.start(manager.runtime_directory)
@@ -290,6 +326,8 @@ class Daemon:
             yield "the last reload failed, see the log"
         if self._keeper.trouble:
             yield self._keeper.trouble
+        if self._sharing is not None and self._sharing.trouble:
+            yield self._sharing.trouble
         if self._attack.attack:
             yield self._attack.attack
 

@@ -18,11 +18,11 @@ from mandos.server.life.absence import Absence
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
 from mandos.server.state.boot_id import LastBoot
-from mandos.server.state.opening import claim_state
+from mandos.server.state.opening import claim_state, load_shared, open_shared
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
 from mandos.server.system.background import Background
-from mandos.server.system.machine_clock import machine_clock
+from mandos.server.system.machine_clock import common_clock, elapsed, machine_clock
 from mandos.server.system.service_manager import ServiceManager
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mandos.server.config.clients_conf import Reading
     from mandos.server.config.server_conf import ServerSettings
+    from mandos.server.state.opening import Shared
     from mandos.server.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -75,11 +76,14 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     privileges.make_state_directory(settings.statedir, user)
     listening = open_socket(settings)
     open_store = claim_state(settings.statedir, settings.audit_records, user.uid)
+    if settings.state:
+        load_shared()
     daemon.load(settings)
     privileges.give_up_root()
     store = open_store()
     try:
-        parts = _parts(settings, configured, store, listening, manager)
+        shared = _shared(settings) if settings.state else None
+        parts = _parts(settings, configured, store, listening, manager, shared)
         asyncio.run(daemon.run(settings, parts, lambda: _begin(ready)))
     finally:
         store.close()
@@ -119,18 +123,28 @@ def _parts(
     store: StateStore,
     listening: socket.socket,
     manager: ServiceManager,
+    shared: Shared | None,
 ) -> daemon.Parts:
-    clock = machine_clock()
+    clock = machine_clock() if shared is None else common_clock(shared.store.now())
     if not settings.restore:
         _forget(store)
     boot = LastBoot(settings.statedir)
-    state = replace(store.load(configured.clients), rebooted=boot.is_another)
+    wanted: StateStore = store if shared is None else shared.store
+    state = replace(wanted.load(configured.clients), rebooted=boot.is_another)
     begin = restore(configured.clients, state, clock.now())
     for name in begin.removed:
         log.info("client %s was removed: it comes back when its section is changed", name)
     registry = Registry(begin.clients, begin.removed, Absence(begin.absent, begin.listed))
     mistakes = len(configured.problems)
-    return daemon.Parts(registry, clock, store, begin, listening, manager, boot, mistakes)
+    return daemon.Parts(
+        *(registry, clock, wanted, begin, listening, manager, boot, mistakes),
+        shared._replace(known=state.known) if shared else None,
+    )
+
+
+def _shared(settings: ServerSettings) -> Shared:
+    """Open the state that several servers share."""
+    return open_shared(settings.state, settings.server_name, settings.audit_records, elapsed)
 
 
 def _forget(store: StateStore) -> None:

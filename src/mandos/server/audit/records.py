@@ -61,7 +61,8 @@ LEFT = "its section is missing; its state is remembered"
 class Record:
     """One line of the audit trail; fields that do not apply are empty.
 
-    ``detail`` is the reason or the names of changed settings, ``by`` the user that caused it.
+    ``detail`` is the reason or the names of changed settings, ``by`` the user that caused it,
+    ``server`` the server that wrote it, where several share the trail.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Record:
     interface: str = ""
     detail: str = ""
     by: str = ""
+    server: str = ""
 
 
 def _late(event: events.Overdue | events.Forgiven) -> tuple[Kind, str, str]:

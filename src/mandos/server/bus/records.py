@@ -25,6 +25,7 @@ def fields(record: Record) -> dict[str, Variant]:
         "interface": record.interface,
         "detail": record.detail,
         "by": record.by,
+        "server": record.server,
         "first": _text(record.at),
         "last": _text(record.at),
     }

@@ -48,6 +48,10 @@ class Absence:
         """Return the client as it was when its section was last seen."""
         return self._saved.get(name)
 
+    def pop(self, name: str) -> Saved | None:
+        """Forget the client, and return it as it was when its section was last seen."""
+        return self._saved.pop(name, None)
+
     def note(self, client: Client, now: datetime) -> None:
         """Remember a client whose section is missing since ``now``."""
         self._saved[client.name] = Saved(

@@ -62,12 +62,26 @@ class Client:
     transition replaces ``life`` by its next value.  A client without a ``life`` is new; it begins
     enabled if its settings say so.  ``added``: an administrator added the client over D-Bus, so it
     is in no file.  ``rebooted``: since the life was saved the machine was started, not only the
-    server.
+    server.  ``watched``: this server has the client checked, and disables it when its time is over;
+    where several servers share the state, one of them watches each client.
     """
 
     __slots__ = (
-        "_approval", "_awaited", "_chance", "_checker_due", "_lateness", "_overdue_until", "_run",
-        "added", "checker_running", "configured", "life", "settings", "tell",
+        "_approval",
+        "_asked_elsewhere",
+        "_awaited",
+        "_chance",
+        "_checker_due",
+        "_lateness",
+        "_overdue_until",
+        "_run",
+        "added",
+        "checker_running",
+        "configured",
+        "life",
+        "settings",
+        "tell",
+        "watched",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - each by its name
@@ -79,6 +93,7 @@ class Client:
         life: Life | None = None,
         added: bool = False,
         rebooted: bool = False,
+        watched: bool = True,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
@@ -86,6 +101,8 @@ class Client:
         self.added = added
         self.tell: Callable[[events.Event], None] = _ignore
         self.checker_running = False
+        self.watched = watched
+        self._asked_elsewhere = False
         self._checker_due: datetime | None = None
         self._lateness = Lateness()
         self._overdue_until: datetime | None = None
@@ -96,7 +113,7 @@ class Client:
         self.life = life or Life(created=now, enabled=False)
         if life is None and settings.enabled:
             self.enable(now, Why.CONFIGURATION)
-        elif self.life.enabled:
+        elif self.life.enabled and watched:
             self._resume(now, rebooted=rebooted)
 
     @property
@@ -106,8 +123,13 @@ class Client:
 
     @property
     def approval_pending(self) -> bool:
-        """Whether a request waits for approval."""
-        return self._approval.pending
+        """Whether a request waits for approval, here or at another server."""
+        return self._approval.pending or self._asked_elsewhere
+
+    @property
+    def asked_here(self) -> datetime | None:
+        """The time at which the first request that waits here has waited long enough."""
+        return self._approval.deadline
 
     @property
     def overdue(self) -> bool:
@@ -117,7 +139,7 @@ class Client:
     @property
     def deadline(self) -> datetime | None:
         """The time at which ``advance`` must be called next; None when there is no need."""
-        end = self._overdue_until or self.life.expires
+        end = (self._overdue_until or self.life.expires) if self.watched else None
         times = (end, self._checker_due, self._approval.deadline)
         return min((time for time in times if time is not None), default=None)
 
@@ -161,6 +183,8 @@ class Client:
 
     def _expire(self, now: datetime) -> None:
         """Disable a client whose time is over, or make it overdue when its check is late."""
+        if not self.watched:
+            return
         if self._overdue_until is not None:
             if self._overdue_until <= now:
                 self.disable(now, Why.TIMEOUT)
@@ -220,9 +244,14 @@ class Client:
         if self.life.enabled and not self.overdue:
             return
         self.life = self.life.turned_on(now, self.settings.timeout)
-        self._end_wait()
-        self._checker_due = now + self._chance() * self.settings.interval
+        self._begin_checks(now)
         self.tell(events.Enabled(self.name, now, why, by))
+
+    def _begin_checks(self, now: datetime) -> None:
+        """Have the first check of an enabled client at a random time within its interval."""
+        self._end_wait()
+        due = now + self._chance() * self.settings.interval
+        self._checker_due = due if self.watched else None
 
     def disable(self, now: datetime, why: Why, by: str = "") -> None:
         """Stop serving and checking the client, until an administrator enables it."""
@@ -346,6 +375,67 @@ class Client:
         elif over is not None:
             self.tell(events.Forgiven(self.name, now, max(now - ago - over, NOTHING), by))
 
+    # Several servers
+
+    def watch(self, now: datetime) -> None:
+        """Have the client checked by this server from now on.
+
+        A client whose time is over is checked before it is judged: no server may have watched it.
+        """
+        if self.watched:
+            return
+        self.watched = True
+        if not self.life.enabled or self.life.expires is None:
+            return
+        self._lateness.owe()
+        left = self.life.expires - now
+        if left <= NOTHING:
+            self._await_check(now)
+        self._checker_due = now + self._chance() * max(
+            min(self.settings.interval, left / 2), NOTHING
+        )
+        self.tell(events.Moved(self.name, now))
+
+    def leave(self, now: datetime) -> None:
+        """Leave the client's checks to another server; the result of a running one still counts."""
+        if self.watched:
+            self.watched = False
+            self._end_wait()
+            self._checker_due = None
+            self.tell(events.Moved(self.name, now))
+
+    def follow(self, life: Life, now: datetime, *, waits: bool | None = None) -> None:
+        """Take over the life that other servers have given the client.
+
+        ``waits``: a request for it waits there.
+        """
+        old, self.life = self.life, life
+        if waits is not None:
+            self._asked_elsewhere = waits
+        if not life.enabled and old.enabled:
+            self._end(now)
+        elif life.enabled and (not old.enabled or life.last_enabled != old.last_enabled):
+            self._begin_checks(now)
+        elif life.expires is not None and life.expires > now:
+            self._end_wait()
+        self.tell(events.Followed(self.name, now))
+
+    def heed(self, now: datetime, until: datetime, *, approved: bool) -> None:
+        """Take over an administrator's verdict that another server was given."""
+        if self.life.enabled and until > now:
+            waited = self._approval.give_verdict(now, until - now, approved=approved)
+            self._reject(0 if approved else waited, Rejection.DENIED, now)
+            self.tell(events.Followed(self.name, now))
+
+    def follow_settings(self, settings: ClientSettings, now: datetime) -> None:
+        """Take over settings that were changed at another server, which has moved the times."""
+        old, self.settings = self.settings, settings
+        changed = differences(settings, old)
+        if "key_id" in changed:
+            self._reject(self._approval.reset(Rejection.NEW_KEY), Rejection.NEW_KEY, now)
+        if changed:
+            self.tell(events.SettingsChanged(self.name, now, changed))
+
     # Requests and approval
 
     def ask(self, now: datetime) -> Decision:
@@ -390,6 +480,10 @@ class Client:
         ):
             return self._refuse(Rejection.TIMED_OUT, now)
         return self._refuse(Rejection.DENIED, now) if verdict is False else Give()
+
+    def refuses(self, now: datetime) -> bool:
+        """Return whether a request would get nothing now, by its state or by a denial."""
+        return self._barred is not None or self._approval.verdict(now) is False
 
     def verdict(self, now: datetime) -> tuple[bool, datetime] | None:
         """The verdict in force on all requests, and its end; None when there is none."""

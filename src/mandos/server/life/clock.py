@@ -96,3 +96,41 @@ class Clock:
     def date(self, moment: datetime) -> datetime:
         """Return the machine's date at a moment of this clock, by the last look at both."""
         return moment + self._offset
+
+
+class CommonClock(Clock):
+    """The clock of servers that share their state: it follows the time that they agree on.
+
+    It never goes back: it waits instead.  Holding it has no effect on its time, only on whether
+    failed checks count.  Dates are its own time.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], moment: datetime) -> None:
+        super().__init__(monotonic, lambda: moment)
+        self._agreed = moment, monotonic()
+        self._last = moment
+
+    def agree(self, moment: datetime, at: float) -> None:
+        """Take over the time of all servers: it was ``moment`` when ``monotonic`` said ``at``."""
+        self._agreed = moment, at
+
+    def now(self) -> datetime:
+        """Return the time; it never goes back."""
+        super().now()
+        moment, at = self._agreed
+        self._last = max(self._last, moment + timedelta(seconds=self._seen - at))
+        return self._last
+
+    def beat(self) -> datetime:
+        """Return the time."""
+        now = self.now()
+        self._heard = self._seen
+        return now
+
+    def release(self) -> None:
+        """Let failed checks count again."""
+        self._held = False
+
+    def date(self, moment: datetime) -> datetime:
+        """Return the moment itself."""
+        return moment

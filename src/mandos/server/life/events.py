@@ -29,6 +29,8 @@ class Rejection(StrEnum):
     TIMED_OUT = "Approval timed out"
     OVERDUE = "Not checked in time"
     NEW_KEY = "Its key was replaced"
+    NO_DATABASE = "Database unreachable"
+    REFUSED = "Its key is disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,16 @@ class SettingsChanged(Event):
 
     names: tuple[str, ...]
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(Event):
+    """Another server checks the client from now on, or this one does again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Event):
+    """The client has a life, or a waiting request, that other servers have given it."""
 
 
 @dataclass(frozen=True, slots=True)

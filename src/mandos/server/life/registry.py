@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mandos.client_settings import ClientSettings
     from mandos.server.life.events import Event
+    from mandos.server.life.life import Life
 
 
 class Registry:
@@ -104,6 +105,21 @@ class Registry:
             self.removed[name] = client.configured
         self._drop(client, now)
         self._tell(events.Removed(name, now, by))
+
+    def follow(
+        self,
+        name: str,
+        settings: ClientSettings,
+        life: Life,
+        now: datetime,
+    ) -> Client:
+        """Add a client that another server has added."""
+        self.removed.pop(name, None)
+        known = self.absence.pop(name)
+        configured = known.configured if known else settings
+        client = Client(settings, now, configured=configured, life=life, added=True, watched=False)
+        self.add(client, now)
+        return client
 
     def _drop(self, client: Client, now: datetime) -> None:
         name = client.name

@@ -46,8 +46,12 @@ def remembered(
     now: datetime,
     *,
     rebooted: bool = False,
+    watched: bool = True,
 ) -> Client:
-    """Return a known client with its saved life, and with the changes in the files."""
+    """Return a known client with its saved life, and with the changes in the files.
+
+    ``watched``: this server judges at once whether its time is over.
+    """
     settings = merged(configured, saved.configured, saved.settings)
     life = saved.life.moved(settings.timeout - saved.settings.timeout)
     if life.enabled and configured.name in disabled:
@@ -55,7 +59,9 @@ def remembered(
     switched = configured.enabled != saved.configured.enabled
     if switched and configured.enabled != life.enabled:
         life = _switched(life, configured, now)
-    return Client(settings, now, configured=configured, life=life, rebooted=rebooted)
+    return Client(
+        settings, now, configured=configured, life=life, rebooted=rebooted, watched=watched
+    )
 
 
 def _switched(life: Life, configured: ClientSettings, now: datetime) -> Life:

@@ -24,6 +24,7 @@ from mandos.server.requests.recently_sent import RecentlySent
 from mandos.wire import grammar
 
 if TYPE_CHECKING:
+    from mandos.client_settings import ClientSettings
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
@@ -48,10 +49,26 @@ class Trail(Protocol):
         """Return when all records are on disk; raises MachineError when that fails."""
 
 
-class RegistryJudge:
-    """Decides requests by the registry, and records the decisions."""
+class OtherServers(Protocol):
+    """The servers that share the state: no secret leaves without a decision of all of them."""
 
-    def __init__(self, registry: Registry, clock: Clock, trail: Trail) -> None:
+    async def current(self, name: str) -> None:
+        """Bring a client up to date, before it is judged."""
+
+    async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
+        """Decide whether a client gets its secret now; None: it does, and the record is kept."""
+
+
+class RegistryJudge:
+    """Decides requests by the registry, and records the decisions.
+
+    ``others`` are the servers that share the state, if there are any.
+    """
+
+    def __init__(
+        self, registry: Registry, clock: Clock, trail: Trail, others: OtherServers | None = None
+    ) -> None:
+        self._others = others
         self._registry = registry
         self._clock = clock
         self._trail = trail
@@ -75,6 +92,8 @@ class RegistryJudge:
         if client is None:
             self._note(Kind.UNKNOWN_KEY, identity, peer)
             return None
+        if self._others is not None and client.refuses(self._clock.now()):
+            await self._others.current(client.name)
         decision = client.ask(self._clock.now())
         approved = isinstance(decision, Request)
         if isinstance(decision, Request):
@@ -87,18 +106,31 @@ class RegistryJudge:
             self._note(Kind.REJECTED, identity, peer, client.name, decision.reason)
             return None
         kind = Kind.REHEARSED if purpose == grammar.REHEARSAL else Kind.SECRET_SENT
-        self._note(kind, identity, peer, client.name)
         try:
-            await self._recorded(identity, client, peer, kind)
+            refused = await self._decided(identity, client, peer, kind)
         except asyncio.CancelledError:
             self._note(Kind.UNDELIVERED, identity, peer, client.name, "the peer hung up")
             raise
+        if refused is not None:
+            self._note(Kind.REJECTED, identity, peer, client.name, refused)
+            return None
         decision = self._reconsidered(identity, client, approved=approved)
         if not isinstance(decision, Give):
             why = f"meanwhile: {decision.reason.lower()}"
             self._note(Kind.UNDELIVERED, identity, peer, client.name, why)
             return None
         return SealedSecret(client.settings.secret)
+
+    async def _decided(
+        self, identity: PeerIdentity, client: Client, peer: Peer, kind: Kind
+    ) -> Rejection | None:
+        """Record that the secret leaves; the reason if other servers do not let it."""
+        record = self._record(kind, identity, peer, client.name)
+        if self._others is not None:
+            return await self._others.granted(record, client.settings)
+        self._trail.note(record)
+        await self._recorded(identity, client, peer, kind)
+        return None
 
     def _reconsidered(
         self, identity: PeerIdentity, client: Client, *, approved: bool
@@ -139,16 +171,19 @@ class RegistryJudge:
     def _note(
         self, kind: Kind, identity: PeerIdentity, peer: Peer, name: str = "", detail: str = ""
     ) -> None:
-        self._trail.note(
-            Record(
-                kind=kind,
-                at=self._clock.now(),
-                client=name,
-                key_id=identity.key_id,
-                address=peer.address,
-                interface=peer.interface,
-                detail=detail,
-            )
+        self._trail.note(self._record(kind, identity, peer, name, detail))
+
+    def _record(
+        self, kind: Kind, identity: PeerIdentity, peer: Peer, name: str = "", detail: str = ""
+    ) -> Record:
+        return Record(
+            kind=kind,
+            at=self._clock.now(),
+            client=name,
+            key_id=identity.key_id,
+            address=peer.address,
+            interface=peer.interface,
+            detail=detail,
         )
 
     async def _recorded(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit trail in the database, bounded in size against floods from the network.
+"""The audit trail in a database, bounded in size against floods from the network.
 
 What strangers can provoke (unknown keys, rejections, requests for approval, failed checks) is
 counted instead of repeated, and may fill at most half of the trail.  Secrets sent (for boots, and
@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from enum import IntEnum
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mandos.server.audit.records import ANSWERED, ASKED, Kind, Record
 from mandos.server.state.store import Entry
@@ -59,7 +59,7 @@ _READ = (
 )
 
 
-class _Origin(IntEnum):
+class Origin(IntEnum):
     """Who can cause a record; the number in the database's column ``provoked``."""
 
     ADMINISTRATOR = 0
@@ -74,11 +74,30 @@ class _Open(NamedTuple):
     first: datetime
 
 
+class AuditRows(Protocol):
+    """The rows of the trail in a database; each call within a transaction."""
+
+    def count(self, origin: Origin) -> int:
+        """Count the records of this origin."""
+
+    def insert(self, record: Record) -> int:
+        """Add a record, and return its number."""
+
+    def insert_all(self, records: Sequence[Record]) -> None:
+        """Add many records."""
+
+    def repeat(self, number: int, at: datetime) -> bool:
+        """Count up a record that happened again; false when it was dropped."""
+
+    def drop(self, origin: Origin, number: int) -> None:
+        """Drop the oldest records of this origin, so many."""
+
+
 class AuditTable:
     """Adds to the trail and drops its oldest records; each call within a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, limit: int) -> None:
-        self._connection = connection
+    def __init__(self, rows: AuditRows, limit: int) -> None:
+        self._rows = rows
         self._limit = limit
         self.recount()
 
@@ -86,46 +105,43 @@ class AuditTable:
         """Forget the counted records: the last additions may be missing in the database."""
         self._open: dict[str, dict[tuple[str, ...], _Open]] = {}
         self._sent: dict[str, dict[tuple[str, ...], _Open]] = {}
-        self._counts = {
-            origin: int(self._connection.execute(_COUNT, (origin,)).fetchone()[0])
-            for origin in _Origin
-        }
+        self._counts = {origin: self._rows.count(origin) for origin in Origin}
 
-    def add(self, cursor: sqlite3.Cursor, records: Iterable[Record]) -> None:
+    def add(self, records: Iterable[Record]) -> None:
         """Add records, oldest first, and drop what is too much."""
-        for origin, some in groupby(records, _origin):
+        for origin, some in groupby(records, origin_of):
             match origin:
-                case _Origin.STRANGER:
+                case Origin.STRANGER:
                     for record in some:
-                        self._count_up(cursor, record)
-                case _Origin.KEY_HOLDER:
+                        self._count_up(record)
+                case Origin.KEY_HOLDER:
                     for record in some:
-                        self._count_sent(cursor, record)
-                case _Origin.ADMINISTRATOR:
-                    self._insert_all(cursor, list(some))
-        self._drop(cursor, _Origin.STRANGER, self._limit // 2)
-        self._drop(cursor, _Origin.KEY_HOLDER, self._limit // 4)
-        others = self._counts[_Origin.STRANGER] + self._counts[_Origin.KEY_HOLDER]
-        self._drop(cursor, _Origin.ADMINISTRATOR, self._limit - others)
+                        self._count_sent(record)
+                case Origin.ADMINISTRATOR:
+                    self._insert_all(list(some))
+        self._drop(Origin.STRANGER, self._limit // 2)
+        self._drop(Origin.KEY_HOLDER, self._limit // 4)
+        others = self._counts[Origin.STRANGER] + self._counts[Origin.KEY_HOLDER]
+        self._drop(Origin.ADMINISTRATOR, self._limit - others)
 
-    def _drop(self, cursor: sqlite3.Cursor, origin: _Origin, allowed: int) -> None:
+    def _drop(self, origin: Origin, allowed: int) -> None:
         """Drop the oldest; not one by one, which would cost a search each time."""
         if self._counts[origin] > allowed + self._limit // 20:
-            cursor.execute(_DROP, (origin, self._counts[origin] - allowed))
+            self._rows.drop(origin, self._counts[origin] - allowed)
             self._counts[origin] = allowed
 
-    def _count_up(self, cursor: sqlite3.Cursor, record: Record) -> None:
+    def _count_up(self, record: Record) -> None:
         key = (record.kind, record.key_id, record.address, record.interface, record.detail)
         repeated = self._open.setdefault(record.client, {})
         known = repeated.get(key)
         recent = known is not None and record.at - known.first < _REPEATS
-        if known is not None and recent and self._repeat(cursor, record, known):
+        if known is not None and recent and self._repeat(record, known):
             return
-        repeated[key] = _Open(self._insert(cursor, record), record.at)
+        repeated[key] = _Open(self._insert(record), record.at)
         if len(repeated) > _OPEN_LIMIT:
             del repeated[next(iter(repeated))]
 
-    def _count_sent(self, cursor: sqlite3.Cursor, record: Record) -> None:
+    def _count_sent(self, record: Record) -> None:
         """Count an answer; beyond some addresses of a client, in one record for the others."""
         sent = {
             key: one
@@ -137,38 +153,64 @@ class AuditTable:
         same = sum(kind == record.kind for kind, *_where in sent)
         if key not in sent and same >= SENT_ADDRESSES:
             key, record = (record.kind,), replace(record, detail=OTHER_ADDRESSES)
-        if key not in sent or not self._repeat(cursor, record, sent[key]):
-            sent[key] = _Open(self._insert(cursor, record), record.at)
+        if key not in sent or not self._repeat(record, sent[key]):
+            sent[key] = _Open(self._insert(record), record.at)
 
-    def _repeat(self, cursor: sqlite3.Cursor, record: Record, known: _Open) -> bool:
+    def _repeat(self, record: Record, known: _Open) -> bool:
         """Count up a record, unless it was dropped."""
-        cursor.execute(_REPEAT, (to_number(record.at), known.number))
-        return cursor.rowcount > 0
+        return self._rows.repeat(known.number, record.at)
 
-    def _insert(self, cursor: sqlite3.Cursor, record: Record) -> int:
-        cursor.execute(_ADD, _row(record))
-        self._counts[_origin(record)] += 1
-        return cursor.lastrowid or 0
+    def _insert(self, record: Record) -> int:
+        self._counts[origin_of(record)] += 1
+        return self._rows.insert(record)
 
-    def _insert_all(self, cursor: sqlite3.Cursor, records: Sequence[Record]) -> None:
+    def _insert_all(self, records: Sequence[Record]) -> None:
         """Add many unprovoked records, as at the first start; earlier ones are not counted up."""
         for record in records:
             self._open.pop(record.client, None)
             self._sent.pop(record.client, None)
-        cursor.executemany(_ADD, map(_row, records))
-        self._counts[_Origin.ADMINISTRATOR] += len(records)
+        self._rows.insert_all(records)
+        self._counts[Origin.ADMINISTRATOR] += len(records)
 
 
-def _origin(record: Record) -> _Origin:
+def origin_of(record: Record) -> Origin:
+    """Return the origin of a record."""
     if record.kind in ANSWERED:
-        return _Origin.KEY_HOLDER
-    return _Origin.STRANGER if record.kind in PROVOKED else _Origin.ADMINISTRATOR
+        return Origin.KEY_HOLDER
+    return Origin.STRANGER if record.kind in PROVOKED else Origin.ADMINISTRATOR
+
+
+class SQLiteRows:
+    """The rows of the trail in SQLite."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def count(self, origin: Origin) -> int:
+        """Count the records of this origin."""
+        return int(self._connection.execute(_COUNT, (origin,)).fetchone()[0])
+
+    def insert(self, record: Record) -> int:
+        """Add a record, and return its number."""
+        return self._connection.execute(_ADD, _row(record)).lastrowid or 0
+
+    def insert_all(self, records: Sequence[Record]) -> None:
+        """Add many records."""
+        self._connection.executemany(_ADD, map(_row, records))
+
+    def repeat(self, number: int, at: datetime) -> bool:
+        """Count up a record that happened again; false when it was dropped."""
+        return self._connection.execute(_REPEAT, (to_number(at), number)).rowcount > 0
+
+    def drop(self, origin: Origin, number: int) -> None:
+        """Drop the oldest records of this origin, so many."""
+        self._connection.execute(_DROP, (origin, number))
 
 
 def _row(record: Record) -> tuple[object, ...]:
     at = to_number(record.at)
     return (
-        *(record.kind, _origin(record), record.client, record.key_id, record.address),
+        *(record.kind, origin_of(record), record.client, record.key_id, record.address),
         *(record.interface, record.detail, record.by, at, at),
     )
 

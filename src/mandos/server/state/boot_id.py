@@ -50,6 +50,11 @@ class LastBoot:
                 log.error("cannot remove %s: %s", self._path, worse.strerror)  # noqa: TRY400
 
 
+def present() -> str:
+    """The ID of the machine's present boot; empty when the kernel does not say."""
+    return _read(_KERNEL)
+
+
 def _overwrite(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

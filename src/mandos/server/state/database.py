@@ -13,30 +13,28 @@ until ``reopen`` succeeds.
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from operator import attrgetter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mandos.client_settings import DURATIONS, SETTINGS, ClientSettings, ValueKind
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
-from mandos.server.state.audit_table import AuditTable, read
+from mandos.server.state.audit_table import AuditTable, SQLiteRows, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
 from mandos.server.state.schema import UnusableError
-from mandos.server.state.store import Kept, State
+from mandos.server.state.settings_text import settings_of, text_of
+from mandos.server.state.store import Kept, Outcome, State
 from mandos.server.state.timestamps import from_number, to_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.state.store import Changes, Entry
 
 log = logging.getLogger(__name__)
@@ -45,18 +43,6 @@ DATABASE, WITNESS = obstacles.DATABASE, obstacles.WITNESS
 
 #: Origin of a client: the files, or an administrator's order; or an administrator removed it.
 _FILE, _ADDED, _REMOVED = "file", "added", "removed"
-_DURATIONS = frozenset(setting.name for setting in SETTINGS if setting.kind in DURATIONS)
-_IN_JSON = sorted(
-    (setting for setting in SETTINGS if setting.kind is not ValueKind.SECRET),
-    key=lambda setting: not setting.own,
-)
-_NAMES = tuple(setting.name for setting in _IN_JSON)
-_KNOWN = frozenset(_NAMES)
-_values_in_json = attrgetter(*_NAMES)
-#: The first of these are each client's own; most clients have the others in common.
-_OWN = sum(setting.own for setting in _IN_JSON)
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_MICROSECOND = timedelta(microseconds=1)
 #: The columns of a life as they are read, and the statement that writes them.
 _LIFE = ", ".join(f"life.{column}" for column in life_rows.COLUMNS)
 _REPLACE_LIFE = (
@@ -96,7 +82,7 @@ class SQLiteStore:
         self.trouble: MachineError | None = None
         try:
             self._connection = self._opened()
-            self._audit = AuditTable(self._connection, audit_limit)
+            self._audit = AuditTable(SQLiteRows(self._connection), audit_limit)
         except MachineError:
             os.close(self._lock)
             raise
@@ -115,7 +101,7 @@ class SQLiteStore:
             return False
         try:
             connection = self._usable()
-            audit = AuditTable(connection, self._audit_limit)
+            audit = AuditTable(SQLiteRows(connection), self._audit_limit)
         except (sqlite3.Error, OSError) as error:
             self.trouble = self._cannot("write", error)
             return False
@@ -154,10 +140,11 @@ class SQLiteStore:
             self._lost = f"{self._path} is empty, and {self._witness} is damaged"
         return State(saved, removed, disabled, self._lost)
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes) -> Outcome:
         """Save all of it or nothing; it is on disk when this returns.
 
-        Raises MachineError.  Even then the list of disabled clients is written if it has room.
+        Grants each wish, since this server alone decides.  Raises MachineError.  Even then the list
+        of disabled clients is written if it has room.
         """
         before = self._disabled or frozenset()
         after = (before - changes.removed) | {
@@ -171,12 +158,13 @@ class SQLiteStore:
                 raise self.trouble
             with self._transaction() as cursor:
                 self._write_clients(cursor, changes)
-                self._audit.add(cursor, changes.records)
+                self._audit.add([*changes.records, *(wish.record for wish in changes.wishes)])
             self._testify(after)
         except (sqlite3.Error, OSError) as error:
             with suppress(sqlite3.Error):
                 self._audit.recount()
             raise self.trouble or self._cannot("write", error) from error
+        return Outcome()
 
     def forget(self) -> None:
         """Forget all clients, but not the audit trail.
@@ -224,7 +212,7 @@ class SQLiteStore:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             schema.prepare(connection)
-            AuditTable(connection, self._audit_limit)
+            AuditTable(SQLiteRows(connection), self._audit_limit)
         except UnusableError:
             connection.close()
             raise
@@ -249,7 +237,7 @@ class SQLiteStore:
             if connection is not None:
                 schema.check(connection)
                 schema.migrate(connection)
-                AuditTable(connection, self._audit_limit)
+                AuditTable(SQLiteRows(connection), self._audit_limit)
                 return connection
         except Exception as error:
             if not (isinstance(error, UnusableError) or schema.is_damage(error)):
@@ -280,7 +268,7 @@ class SQLiteStore:
                 ":memory:", isolation_level=None, check_same_thread=False
             )
             schema.migrate(self._connection)
-        self._audit = AuditTable(self._connection, self._audit_limit)
+        self._audit = AuditTable(SQLiteRows(self._connection), self._audit_limit)
 
     def _unreadable(self, problem: str) -> MachineError:
         found = obstacles.obstacle(self._path.parent, os.geteuid(), _own_name())
@@ -335,17 +323,17 @@ class SQLiteStore:
         for row in self._connection.execute(query):
             name, text, secret, configured_text, configured_secret, origin, absent, *life = row
             own = known.get(name)
-            settings = _settings(name, text, secret, own)
+            settings = settings_of(name, text, secret, own)
             configured = settings
             if configured_text is not None:
-                configured = _settings(name, configured_text, configured_secret, own)
+                configured = settings_of(name, configured_text, configured_secret, own)
             past, since = life_rows.life_of(life), from_number(absent)
             yield name, Saved(settings, configured, past, origin == _ADDED, since)
 
     def _tombstones(self) -> Iterator[tuple[str, ClientSettings]]:
         query = "SELECT name, settings, secret FROM client WHERE origin = ?"
         for name, text, secret in self._connection.execute(query, (_REMOVED,)):
-            yield name, _settings(name, text, secret, None)
+            yield name, settings_of(name, text, secret, None)
 
     # Writing
 
@@ -375,7 +363,7 @@ class SQLiteStore:
         cursor.executemany(
             "REPLACE INTO client VALUES (?, ?, ?, NULL, NULL, ?, NULL)",
             (
-                (name, _text(settings), settings.secret, _REMOVED)
+                (name, text_of(settings), settings.secret, _REMOVED)
                 for name, settings in changes.tombstones.items()
             ),
         )
@@ -438,39 +426,10 @@ def _own_name() -> str:
     return obstacles.user_name(os.geteuid())
 
 
-def _text(settings: ClientSettings) -> str:
-    values = _values_in_json(settings)
-    own = _encode(dict(zip(_NAMES, values[:_OWN], strict=False)))
-    return f"{own[:-1]},{_text_of_common(values[_OWN:])[1:]}"
-
-
-@lru_cache(maxsize=1024)
-def _text_of_common(values: tuple[object, ...]) -> str:
-    named = dict(zip(_NAMES[_OWN:], values, strict=True))
-    numbers = {
-        name: value // _MICROSECOND for name, value in named.items() if isinstance(value, timedelta)
-    }
-    return _encode(named | numbers)
-
-
-def _settings(name: str, text: str, secret: bytes, known: ClientSettings | None) -> ClientSettings:
-    """Read saved settings; ``known`` itself when they are equal to it.
-
-    A setting that is missing has its default.  A setting that only a later version knows is
-    ignored.  It stays in the database until the client's settings are written again.
-    """
-    if known is not None and secret == known.secret and text == _text(known):
-        return known
-    values = {key: value for key, value in json.loads(text).items() if key in _KNOWN}
-    values.update({key: timedelta(microseconds=values[key]) for key in _DURATIONS & values.keys()})
-    settings = ClientSettings(name=name, secret=secret, **values)
-    return known if settings == known else settings
-
-
 def _client_row(kept: Kept) -> tuple[object, ...]:
     settings, configured, origin = kept.settings, kept.configured, _ADDED if kept.added else _FILE
-    row = (settings.name, _text(settings), settings.secret)
+    row = (settings.name, text_of(settings), settings.secret)
     absent = to_number(kept.absent)
     if settings == configured:
         return (*row, None, None, origin, absent)
-    return (*row, _text(configured), configured.secret, origin, absent)
+    return (*row, text_of(configured), configured.secret, origin, absent)

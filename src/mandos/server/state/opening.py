@@ -4,18 +4,34 @@
 
 from __future__ import annotations
 
+import uuid
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mandos.server.state import obstacles
+import mandos
+from mandos.errors import MachineError
+from mandos.server.state import boot_id, obstacles
 from mandos.server.state.database import SQLiteStore, claim
 from mandos.server.state.rescue import read_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mandos.server.state.store import StateStore
+    from mandos.server.state.postgresql.pulse import Pulse
+    from mandos.server.state.postgresql.store import PostgreSQLStore
+    from mandos.server.state.store import Known, StateStore
+
+
+class Shared(NamedTuple):
+    """The parts of a state that several servers share: its store, and the other connection.
+
+    ``known`` are the clients as they were read last.
+    """
+
+    store: PostgreSQLStore
+    pulse: Pulse
+    known: Mapping[str, Known] = {}
 
 
 def claim_state(directory: Path, audit_limit: int, server_uid: int) -> Callable[[], StateStore]:
@@ -27,3 +43,34 @@ def claim_state(directory: Path, audit_limit: int, server_uid: int) -> Callable[
     lock = claim(directory)
     copy = read_copy(directory) if obstacles.foreign(directory, server_uid) else None
     return partial(SQLiteStore, directory, audit_limit, lock=lock, copy=copy)
+
+
+def load_shared() -> None:
+    """Import the optional library for PostgreSQL, before giving up root makes it unreadable.
+
+    Raises MachineError when it is missing.
+    """
+    try:
+        import mandos.server.state.postgresql.pulse  # noqa: PLC0415 - optional
+        import mandos.server.state.postgresql.store  # noqa: F401, PLC0415 - optional
+    except ImportError as error:
+        raise MachineError(
+            f"the state is in PostgreSQL, and the library for that is missing: {error}",
+            "apt install mandos-server-postgresql, or: pip install 'mandos[postgresql]'",
+        ) from error
+
+
+def open_shared(
+    conninfo: str, server: str, audit_limit: int, elapsed: Callable[[], float]
+) -> Shared:
+    """Open the state in PostgreSQL; ``elapsed`` reads the machine's CLOCK_BOOTTIME.
+
+    Raises MachineError when the database cannot be reached, AdministratorError when it cannot be
+    used.
+    """
+    from mandos.server.state.postgresql.pulse import Identity, Pulse  # noqa: PLC0415 - optional
+    from mandos.server.state.postgresql.store import PostgreSQLStore  # noqa: PLC0415 - optional
+
+    identity = Identity(server, boot_id.present(), uuid.uuid4().hex, mandos.__version__)
+    store = PostgreSQLStore(conninfo, server, audit_limit)
+    return Shared(store, Pulse(conninfo, identity, elapsed))

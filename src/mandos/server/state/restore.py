@@ -86,7 +86,9 @@ def _begun(
     name, how = settings.name, ""
     saved, listed = state.saved.get(name), state.disabled or ()
     if saved is not None:
-        client = remembered(settings, saved, listed, now, rebooted=state.rebooted)
+        client = remembered(
+            settings, saved, listed, now, rebooted=state.rebooted, watched=not state.shared
+        )
         told = [*_turned(client, saved, now)]
         if saved.absent is not None:
             how = BACK if client.life.enabled else STILL_DISABLED
@@ -132,7 +134,12 @@ def _added(state: State, taken: Collection[str], now: datetime) -> Iterable[Clie
     for name, saved in state.saved.items():
         if saved.added and name not in taken:
             client = remembered(
-                saved.configured, saved, state.disabled or (), now, rebooted=state.rebooted
+                saved.configured,
+                saved,
+                state.disabled or (),
+                now,
+                rebooted=state.rebooted,
+                watched=not state.shared,
             )
             client.added = True
             yield client

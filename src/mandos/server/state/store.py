@@ -33,6 +33,39 @@ class Kept(NamedTuple):
     absent: datetime | None = None
 
 
+class Verdict(NamedTuple):
+    """An administrator's word about all requests of a client, and until when it counts."""
+
+    approved: bool
+    until: datetime
+
+
+class Known(NamedTuple):
+    """A client as the servers that share the state know it.
+
+    ``added``: an administrator added it.  ``version`` rises with each change of its settings,
+    ``life_version`` with each change of its life.
+    """
+
+    life: Life
+    settings: ClientSettings
+    added: bool = False
+    version: int = 0
+    life_version: int = 0
+    verdict: Verdict | None = None
+
+
+class Outcome(NamedTuple):
+    """What became of changes in a state that several servers share.
+
+    ``clients`` are all that were written, as they are now; None: the client is removed.
+    ``refused`` are the places of the wishes that were not granted.
+    """
+
+    clients: Mapping[str, Known | None] = {}
+    refused: Collection[int] = frozenset()
+
+
 @dataclass(frozen=True)
 class State:
     """The state of the last run.
@@ -40,7 +73,8 @@ class State:
     ``removed`` are clients that an administrator has removed, with their settings in the files.
     ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
     how the rest was lost, and is empty when nothing was.  ``rebooted``: the machine was
-    started since then, not only the server.
+    started since then, not only the server.  ``shared``: several servers share the state, and
+    ``known`` are their clients.
     """
 
     saved: Mapping[str, Saved] = field(default_factory=dict)
@@ -48,20 +82,40 @@ class State:
     disabled: Collection[str] | None = frozenset()
     lost: str = ""
     rebooted: bool = False
+    shared: bool = False
+    known: Mapping[str, Known] = field(default_factory=dict)
+
+
+class Wish(NamedTuple):
+    """A server's wish to give a client its secret, and the record of that.
+
+    ``settings`` have the secret: it must be the client's secret at the moment of the decision.
+    """
+
+    record: Record
+    settings: ClientSettings
 
 
 @dataclass
 class Changes:
     """Changes that are written together, with dates as people would write them.
 
-    ``tombstones`` are clients that were removed though the files have them.
+    ``tombstones`` are clients that were removed though the files have them.  ``verdicts``,
+    ``waiting`` (until when a client's request waits here; None: no longer) and ``wishes`` matter
+    only where several servers share the state; so do ``forgotten``, those of ``removed`` that no
+    administrator removed now, and ``bases``, the clients as they were before these changes.
     """
 
     lives: dict[str, Life] = field(default_factory=dict)
     settings: dict[str, Kept] = field(default_factory=dict)
     tombstones: dict[str, ClientSettings] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
     records: list[Record] = field(default_factory=list)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    waiting: dict[str, datetime | None] = field(default_factory=dict)
+    wishes: list[Wish] = field(default_factory=list)
+    bases: dict[str, Known] = field(default_factory=dict)
 
 
 class Entry(NamedTuple):
@@ -92,10 +146,11 @@ class StateStore(Protocol):
         Raises MachineError.
         """
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes) -> Outcome:
         """Save all changes or none; they survive a crash of the machine once this returns.
 
-        Raises MachineError.
+        A store that several servers share decides about the wishes, and merges the changes with
+        those of other servers.  Raises MachineError.
         """
 
     def records(
@@ -117,3 +172,25 @@ class StateStore(Protocol):
 
     def close(self) -> None:
         """Free the store for another server."""
+
+
+class SharedStore(StateStore, Protocol):
+    """The state that several servers share."""
+
+    def changed(self, names: Collection[str]) -> Mapping[str, Known | None]:
+        """Return these clients as they are now; None: there is no such client.
+
+        Raises MachineError.
+        """
+
+    def outdated(self, versions: Mapping[str, tuple[int, int]]) -> set[str]:
+        """Return the names of clients that have other versions, of settings and life, than these.
+
+        Raises MachineError.
+        """
+
+    def waiting(self) -> set[str]:
+        """Return the names of clients with requests that wait at other servers.
+
+        Raises MachineError.
+        """

@@ -16,22 +16,26 @@ import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mandos.errors import MachineError
 from mandos.server.audit.records import ASKED, SENT, record_of
 from mandos.server.life import events
-from mandos.server.state.store import Changes, Kept
+from mandos.server.state.store import Changes, Kept, Outcome, Verdict, Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Set
+    from collections.abc import Callable, Collection, Iterable, Set
+    from datetime import datetime
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.audit.records import Kind, Record
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
-    from mandos.server.state.store import Entry, StateStore
+    from mandos.server.state.store import Entry, Known, StateStore
 
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 #: Seconds that the result of a checker may wait.
 _LAZY = 1.0
@@ -45,10 +49,33 @@ _RETRY = 5.0
 #: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
 #: What changes nothing that is kept.
-_PASSING = (events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn)
+_PASSING = (
+    events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn, events.Moved,
+    events.Followed,
+)  # fmt: skip
+
+#: Events that change whether a request waits for approval.
+_ABOUT_REQUESTS = (
+    events.ApprovalNeeded, events.Withdrawn, events.Rejected, events.VerdictGiven,
+    events.SecretSent, events.Disabled, events.Followed,
+)  # fmt: skip
 
 #: Records that wait for a disk to recover.
 _PATIENCE = 10_000
+
+
+class Replica(Protocol):
+    """This server's copy of a state that several servers share (``sharing/replica.py``)."""
+
+    @property
+    def following(self) -> bool:
+        """Whether the events of this moment come from changes that other servers made."""
+
+    def bases(self, names: Collection[str]) -> dict[str, Known]:
+        """Return these clients as the servers know them in common."""
+
+    def written(self, changes: Changes, outcome: Outcome) -> None:
+        """Take over what became of this server's changes."""
 
 
 class Keeper:
@@ -72,6 +99,11 @@ class Keeper:
         self._removed: set[str] = set()
         self._records: list[Record] = []
         self._untold: list[Record] = []
+        self._forgotten: set[str] = set()
+        self._verdicts: dict[str, Verdict] = {}
+        self._waiting: dict[str, datetime | None] = {}
+        self._wishes: list[tuple[Wish, asyncio.Future[bool]]] = []
+        self.shared: Replica | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._urgent = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
@@ -105,6 +137,21 @@ class Keeper:
         else:
             self._urgent.set()
 
+    async def granted(self, record: Record, settings: ClientSettings) -> bool:
+        """Whether all servers together let this client have its secret now.
+
+        True is on disk, with the record.  Raises MachineError when that cannot be decided.
+        """
+        decided: asyncio.Future[bool] = self._loop.create_future()
+        record = replace(record, at=self._clock.date(record.at))
+        self._wishes.append((Wish(record, settings), decided))
+        self._urgent.set()
+        return await decided
+
+    async def in_thread(self, work: Callable[..., _Result], *arguments: object) -> _Result:
+        """Call the store where it is not called for something else."""
+        return await self._loop.run_in_executor(self._thread, work, *arguments)
+
     def begin(self, unsaved: Iterable[str], gone: Iterable[str]) -> None:
         """Write the differences from the saved state: these clients, and others that are gone."""
         self._lives.update(unsaved)
@@ -132,9 +179,7 @@ class Keeper:
 
     async def trail(self, client: str | None, limit: int, before: int | None) -> list[Entry]:
         """The newest records of the audit trail, newest first; raises MachineError."""
-        return await self._loop.run_in_executor(
-            self._thread, self._store.records, client, limit, before
-        )
+        return await self.in_thread(self._store.records, client, limit, before)
 
     async def close(self) -> None:
         """Write the remaining changes; harmless when repeated."""
@@ -153,22 +198,13 @@ class Keeper:
         self._thread.shutdown()
 
     def _heard(self, event: events.Event) -> None:
+        if self.shared is not None:
+            self._note_words(event)
+            if self.shared.following:
+                return
         if isinstance(event, _PASSING):
             return
-        if isinstance(event, events.Removed | events.Forgotten):
-            self._removed.add(event.client)
-            self._lives.discard(event.client)
-            self._settings.discard(event.client)
-            self._extended.pop(event.client, None)
-        if isinstance(event, events.Left):
-            self._settings.add(event.client)
-            self._removed.discard(event.client)
-            self._lives.add(event.client)
-        elif not isinstance(event, events.Removed | events.Forgotten):
-            self._lives.add(event.client)
-        if isinstance(event, events.Added | events.SettingsChanged | events.Reconfigured):
-            self._settings.add(event.client)
-            self._removed.discard(event.client)
+        self._note_change(event)
         client = self._registry.named(event.client)
         record = record_of(event, client.settings.key_id if client else "")
         if record is not None:
@@ -181,6 +217,42 @@ class Keeper:
             self._urgent.set()
         else:
             self._write_by(self._loop.time() + _LAZY)
+
+    def _note_change(self, event: events.Event) -> None:
+        """Note which parts of the client have to be written, or that it is removed."""
+        name = event.client
+        if isinstance(event, events.Left):
+            self._settings.add(name)
+            self._removed.discard(name)
+            self._lives.add(name)
+            self._extended.pop(name, None)
+        elif isinstance(event, events.Removed | events.Forgotten):
+            self._removed.add(name)
+            self._lives.discard(name)
+            self._settings.discard(name)
+            self._extended.pop(name, None)
+        else:
+            self._lives.add(name)
+        if isinstance(event, events.Forgotten):
+            self._forgotten.add(name)
+        elif isinstance(event, events.Removed):
+            self._forgotten.discard(name)
+        if isinstance(event, events.Added | events.SettingsChanged | events.Reconfigured):
+            self._settings.add(name)
+            self._removed.discard(name)
+
+    def _note_words(self, event: events.Event) -> None:
+        """Note what other servers have to know of approvals: the verdict, and whether one waits."""
+        client = self._registry.named(event.client)
+        if client is None:
+            return
+        if isinstance(event, events.VerdictGiven):
+            end = event.at + client.settings.approval_duration
+            self._verdicts[event.client] = Verdict(event.approved, self._clock.date(end))
+        if isinstance(event, _ABOUT_REQUESTS):
+            until = client.asked_here
+            self._waiting[event.client] = None if until is None else self._clock.date(until)
+            self._urgent.set()
 
     def _has_room(self, kind: Kind) -> bool:
         """Whether a record of this kind may wait for the disk."""
@@ -235,15 +307,10 @@ class Keeper:
             await self._reopen()
         self._written = self._loop.time()
         changes, untold, waiters = self._taken(), self._untold, self._waiters
+        wishes, self._wishes = self._wishes, []
+        changes.wishes = [wish for wish, _decided in wishes]
         self._untold, self._waiters = [], []
-        failure: MachineError | None = None
-        try:
-            await self._loop.run_in_executor(self._thread, self._store.write, changes)
-        except MachineError as error:
-            failure = error
-        except Exception as error:  # a defect must not end the saving of state
-            log.exception("internal error")
-            failure = MachineError(f"internal error: {error}")
+        outcome, failure = await self._saved(changes)
         if failure is not None:
             self._failed(changes, failure)
         elif self.trouble:
@@ -251,15 +318,33 @@ class Keeper:
             self._in_trouble("")
         for record in untold:
             self._tell(record)
-        _settle(waiters, failure)
+        for place, (wish, decided) in enumerate(wishes):
+            granted = failure is None and place not in outcome.refused
+            if granted:
+                self._tell(wish.record)
+            _settle([decided], failure, granted)
+        _settle(waiters, failure, None)
         if waiters:
             self._crowded = len(waiters) > 1
         if self._crowded:
             self._rests_until = self._loop.time() + _REST
 
+    async def _saved(self, changes: Changes) -> tuple[Outcome, MachineError | None]:
+        """Write the changes; returns the outcome, and the error if that failed."""
+        try:
+            outcome = await self.in_thread(self._store.write, changes)
+            if self.shared is not None:
+                self.shared.written(changes, outcome)
+        except MachineError as error:
+            return Outcome(), error
+        except Exception as error:  # a defect must not end the saving of state
+            log.exception("internal error")
+            return Outcome(), MachineError(f"internal error: {error}")
+        return outcome, None
+
     async def _reopen(self) -> None:
         """Once the state can be written again, write all of it: other changes may be lost."""
-        if await self._loop.run_in_executor(self._thread, self._store.reopen):
+        if await self.in_thread(self._store.reopen):
             names = [*(client.name for client in self._registry), *self._registry.absence]
             self._lives.update(names)
             self._settings.update(names)
@@ -279,6 +364,9 @@ class Keeper:
         self._lives |= changes.lives.keys() - self._removed
         self._settings |= changes.settings.keys() - self._removed
         self._removed |= changes.removed - self._lives
+        self._forgotten |= changes.forgotten
+        self._verdicts = changes.verdicts | self._verdicts
+        self._waiting = changes.waiting | self._waiting
         self._loop.call_later(_RETRY, self._urgent.set)
 
     def _taken(self) -> Changes:
@@ -295,6 +383,13 @@ class Keeper:
                 changes.settings[name] = Kept(saved.settings, saved.configured, absent=since)
         for name in self._removed & self._registry.removed.keys():
             changes.tombstones[name] = self._registry.removed[name]
+        if self.shared is not None:
+            changes.forgotten, self._forgotten = self._forgotten, set()
+            changes.verdicts, self._verdicts = self._verdicts, {}
+            changes.waiting, self._waiting = self._waiting, {}
+            names = {*changes.lives, *changes.settings, *changes.verdicts}
+            names.update(wish.record.client for wish, _decided in self._wishes)
+            changes.bases = self.shared.bases(names)
         self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
         return changes
 
@@ -321,11 +416,15 @@ def _without_surplus(records: list[Record], kinds: Set[Kind], room: int) -> list
     return kept
 
 
-def _settle(waiters: list[asyncio.Future[None]], error: MachineError | None) -> None:
+def _settle(
+    waiters: Iterable[asyncio.Future[_Result]],
+    error: MachineError | None,
+    result: _Result,
+) -> None:
     for waiter in waiters:
         if waiter.done():
             continue
         if error is None:
-            waiter.set_result(None)
+            waiter.set_result(result)
         else:
             waiter.set_exception(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from mandos.server.life.clock import Clock
+from mandos.server.life.clock import Clock, CommonClock
 
 
 def machine_clock() -> Clock:
@@ -17,3 +17,13 @@ def machine_clock() -> Clock:
 
 def _date() -> datetime:
     return datetime.now(UTC)
+
+
+def common_clock(moment: datetime) -> CommonClock:
+    """A clock that several servers share, at this moment; it counts the time of suspends, too."""
+    return CommonClock(elapsed, moment)
+
+
+def elapsed() -> float:
+    """Seconds since the machine was started, with the time in which it was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -21,7 +21,7 @@ from mandos.server.life.saved import Saved
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.opening import claim_state
 from mandos.server.state.restore import restore
-from mandos.server.state.store import Entry, State
+from mandos.server.state.store import Entry, Outcome, State
 from mandos.server.state.writer import Keeper
 from mandos.server.system.machine_clock import machine_clock
 
@@ -50,7 +50,7 @@ class TableStore:
         disabled = {name for name, saved in self._saved.items() if not saved.life.enabled}
         return State(dict(self._saved), dict(self._removed), disabled)
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes) -> Outcome:
         """See ``StateStore``."""
         for name in changes.removed:
             self._saved.pop(name, None)
@@ -63,6 +63,7 @@ class TableStore:
             self._saved[name] = self._saved[name]._replace(life=life)
         self._removed.update(changes.tombstones)
         self._trail += changes.records
+        return Outcome()
 
     def records(
         self, client: str | None = None, limit: int = 1000, before: int | None = None

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""This server's clients, as a copy of those in the database that several servers share.
+
+Needs an event loop, in which all methods are called.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mandos.server.life.merge import merge, merge_settings
+from mandos.server.sharing.members import watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import Clock
+    from mandos.server.life.registry import Registry
+    from mandos.server.state.store import Changes, Known, Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Replica:
+    """The clients of ``registry``; ``known`` are those in the database, as last seen.
+
+    ``own`` is this server's name.  Each client is watched by one of ``watching``.
+    """
+
+    def __init__(
+        self, registry: Registry, clock: Clock, known: Mapping[str, Known], own: str
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._known = dict(known)
+        self._own = own
+        self._following = False
+        self._waiting: set[str] = set()
+        self.watching: list[str] = []
+
+    @property
+    def following(self) -> bool:
+        """Whether the events of this moment come from changes that other servers made."""
+        return self._following
+
+    def versions(self) -> dict[str, tuple[int, int]]:
+        """The versions of all clients, of settings and of lives."""
+        return {name: (one.version, one.life_version) for name, one in self._known.items()}
+
+    def bases(self, names: Collection[str]) -> dict[str, Known]:
+        """Return these clients as the servers know them in common."""
+        return {name: self._known[name] for name in names if name in self._known}
+
+    def written(self, changes: Changes, outcome: Outcome) -> None:
+        """Take over what became of this server's changes."""
+        for name, now in outcome.clients.items():
+            sent = changes.lives.get(name)
+            base = None
+            if now is not None and sent is not None:
+                kept = changes.settings.get(name)
+                base = now._replace(life=sent, settings=kept.settings if kept else now.settings)
+            self._take(name, base, now)
+
+    def changed(self, clients: Mapping[str, Known | None]) -> None:
+        """Take over what other servers have changed."""
+        for name, now in clients.items():
+            self._take(name, self._known.get(name), now)
+
+    def _take(self, name: str, base: Known | None, now: Known | None) -> None:
+        """Make the local client agree; ``base`` is the client from which the local one began."""
+        known = self._known.get(name)
+        if now is None:
+            self._known.pop(name, None)
+        elif known is not None and (
+            (now.version, now.life_version) < (known.version, known.life_version)
+        ):
+            return  # older than what this server has heard meanwhile
+        else:
+            self._known[name] = now
+        with self._quietly():
+            self._follow(name, base, now)
+
+    def _follow(self, name: str, base: Known | None, now: Known | None) -> None:
+        moment = self._clock.now()
+        client = self._registry.named(name)
+        if now is None:
+            if client is not None:
+                self._registry.remove(name, moment)
+            return
+        if client is None:
+            client = self._registry.follow(name, now.settings, now.life, moment)
+            self._share_out(client)
+        before = base or now
+        settings = merge_settings(before.settings, client.settings, now.settings)
+        client.follow_settings(settings, moment)
+        life = merge(before.life, client.life, now.life, moment)
+        if life != client.life:
+            client.follow(life, moment)
+        if now.verdict is not None and (base is None or base.verdict != now.verdict):
+            client.heed(moment, now.verdict.until, approved=now.verdict.approved)
+
+    def wait_elsewhere(self, names: set[str]) -> None:
+        """Note the clients with requests that wait at other servers."""
+        moment = self._clock.now()
+        changed, self._waiting = names ^ self._waiting, names
+        with self._quietly():
+            for name in changed:
+                if client := self._registry.named(name):
+                    client.follow(client.life, moment, waits=name in names)
+
+    def share_out(self, watching: Iterable[str]) -> None:
+        """Watch the clients that belong to this server among these, and leave the others."""
+        self.watching = list(watching)
+        for client in self._registry:
+            self._share_out(client)
+
+    def _share_out(self, client: Client) -> None:
+        moment = self._clock.now()
+        if watcher(client.name, self.watching) == self._own:
+            client.watch(moment)
+        else:
+            client.leave(moment)
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        before, self._following = self._following, True
+        try:
+            yield
+        finally:
+            self._following = before

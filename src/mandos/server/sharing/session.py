@@ -1,0 +1,269 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps this server in step with the others that share its state.
+
+A thread gives signs of life and hears of changes over a connection of its own (``Pulse``); the
+event loop takes them over.  Both connections may fail at any time, and are renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Protocol
+
+from mandos.errors import MandosError
+from mandos.server.life.client import Refuse
+from mandos.server.life.events import Rejection
+from mandos.server.sharing.members import Members, Sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from mandos.client_settings import ClientSettings
+    from mandos.server.audit.records import Record
+    from mandos.server.life.client import Client
+    from mandos.server.life.clock import CommonClock
+    from mandos.server.life.registry import Registry
+    from mandos.server.sharing.replica import Replica
+    from mandos.server.state.postgresql.pulse import Beat, News
+    from mandos.server.state.store import SharedStore
+    from mandos.server.state.writer import Keeper
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life, and until the next try to connect.
+_PACE = 1.0
+#: Seconds that the database may take to decide about a secret.
+_DECISION_TIME = 6.0
+#: A decision that took longer is made again: the server may have stood still since.
+_FRESH = 2.0
+
+
+class Sharing:
+    """Needs a running event loop; ``linked`` is whether this server has a network link.
+
+    ``within`` is how long after the last contact this server decides by itself, ``elapsed`` reads
+    the machine's CLOCK_BOOTTIME in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - each by its name
+        self,
+        *,
+        own: str,
+        pulse: Heart,
+        store: SharedStore,
+        keeper: Keeper,
+        replica: Replica,
+        registry: Registry,
+        clock: CommonClock,
+        linked: Callable[[], bool],
+        elapsed: Callable[[], float],
+        within: timedelta,
+        hold: bool = False,
+    ) -> None:
+        self._pulse = pulse
+        self._store = store
+        self._keeper = keeper
+        self._replica = replica
+        self._registry = registry
+        self._clock = clock
+        self._linked = linked
+        self._elapsed = elapsed
+        self._within = within.total_seconds()
+        self._hold = hold
+        self._members = Members(own)
+        self._own = own
+        self._loop = asyncio.get_running_loop()
+        self._ended = Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = Thread(target=self._run, name="pulse", daemon=True)
+        self._names: set[str] | None = set()
+        self._ask_waiting = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._checks = True
+        self._contact = elapsed()
+        self.trouble = ""
+        self.on_trouble: Callable[[], None] = _nothing
+
+    def start(self) -> None:
+        """Begin; this server already knows the clients as they are now."""
+        self._checks = self._linked()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Leave the other servers, which check this one's clients at once."""
+        self._ended.set()
+        os.eventfd_write(self._wake, 1)
+        if self._thread.is_alive():
+            await self._loop.run_in_executor(None, self._thread.join)
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+        os.close(self._wake)
+
+    # The thread
+
+    def _run(self) -> None:
+        connected = False
+        while not self._ended.is_set():
+            try:
+                if not connected:
+                    self._pulse.connect()
+                    connected = True
+                    self._post(self._found)
+                self._post(self._beaten, self._pulse.beat(checks=self._checks))
+                self._listen(self._elapsed() + _PACE)
+            except MandosError as error:
+                connected = False
+                self._post(self._lost, error)
+                self._ended.wait(_PACE)
+        self._pulse.leave()
+
+    def _listen(self, until: float) -> None:
+        while not self._ended.is_set() and (left := until - self._elapsed()) > 0:
+            if news := self._pulse.wait(left, self._wake):
+                self._post(self._heard, news)
+
+    def _post(self, call: Callable[..., None], *arguments: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    # The event loop
+
+    def _found(self) -> None:
+        """All clients are compared after a time without news."""
+        self._names = None
+        self._fetch()
+
+    def _beaten(self, beat: Beat) -> None:
+        now = self._elapsed()
+        self._contact = now
+        self._clock.agree(beat.moment, beat.at)
+        self._members.heard([Sign(*sign) for sign in beat.signs], now)
+        self._checks = self._linked()
+        self._share_out(self._members.watching(now, hold=self._hold))
+        lost = self._members.lost(now)
+        self._in_trouble(f"servers are missing: {', '.join(lost)}" if lost else "")
+
+    def _lost(self, error: MandosError) -> None:
+        """Go on alone: this server checks all clients, since it cannot know about the others."""
+        if self._elapsed() - self._contact > _PACE * 3:
+            self._share_out([self._own])
+        self._in_trouble(f"the database is unreachable: {error}")
+
+    def _in_trouble(self, trouble: str) -> None:
+        if trouble == self.trouble:
+            return
+        if trouble:
+            log.warning("%s", trouble)
+        else:
+            log.info("the database and all servers are there")
+        self.trouble = trouble
+        self.on_trouble()
+
+    def _share_out(self, watching: list[str]) -> None:
+        if watching != self._replica.watching:
+            log.info("the clients are checked by: %s", ", ".join(watching) or "no server")
+            self._replica.share_out(watching)
+
+    def _heard(self, news: News) -> None:
+        if news.clients is None or self._names is None:
+            self._names = None
+        else:
+            self._names |= news.clients
+        self._ask_waiting |= news.waiting
+        self._fetch()
+
+    def _fetch(self) -> None:
+        if self._fetching is None or self._fetching.done():
+            self._fetching = self._loop.create_task(self._fetched(), name="changes")
+
+    async def _fetched(self) -> None:
+        """Take over all changes that were heard of."""
+        while self._names != set() or self._ask_waiting:
+            names, self._names = self._names, set()
+            waiting, self._ask_waiting = self._ask_waiting or names is None, False
+            try:
+                if self._store.trouble is not None:
+                    await self._keeper.in_thread(self._store.reopen)
+                if names is None:
+                    versions = self._replica.versions()
+                    names = await self._keeper.in_thread(self._store.outdated, versions)
+                if names:
+                    self._replica.changed(await self._keeper.in_thread(self._store.changed, names))
+                if waiting:
+                    self._replica.wait_elsewhere(await self._keeper.in_thread(self._store.waiting))
+            except MandosError as error:
+                self._names, self._ask_waiting = None, True
+                log.debug("changes of other servers cannot be read: %s", error)
+                await asyncio.sleep(_PACE)
+
+    # Decisions
+
+    async def current(self, name: str) -> None:
+        """Bring a client up to date, before it is judged or changed; the database may be away."""
+        try:
+            async with asyncio.timeout(_DECISION_TIME):
+                clients = await self._keeper.in_thread(self._store.changed, {name})
+        except (MandosError, TimeoutError) as error:
+            log.debug("client %s cannot be brought up to date: %s", name, error)
+        else:
+            self._replica.changed(clients)
+
+    async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
+        """Decide, with all servers, whether a client gets its secret now; None: it does.
+
+        The record is on disk then.  Without the database this server decides alone for a while.
+        """
+        try:
+            async with asyncio.timeout(_DECISION_TIME):
+                began, granted = 0.0, True
+                while granted and self._elapsed() - began > _FRESH:
+                    began = self._elapsed()
+                    granted = await self._keeper.granted(record, settings)
+        except (MandosError, TimeoutError):
+            return self._alone(record)
+        if granted:
+            return None
+        await self.current(record.client)
+        client = self._registry.named(record.client)
+        return self._reason(client) if client is not None else Rejection.NEW_KEY
+
+    def _reason(self, client: Client) -> Rejection:
+        decision = client.reconsider(self._clock.now(), approved=True)
+        if isinstance(decision, Refuse):
+            return decision.reason
+        expires = client.life.expires
+        late = expires is not None and expires <= self._clock.now()
+        return Rejection.OVERDUE if late else Rejection.REFUSED
+
+    def _alone(self, record: Record) -> Rejection | None:
+        """Decide without the database, by what this server knows."""
+        if self._elapsed() - self._contact > self._within or not self._within:
+            return Rejection.NO_DATABASE
+        self._keeper.note(record)
+        return None
+
+
+class Heart(Protocol):
+    """The connection of the thread: ``state/postgresql/pulse.py``."""
+
+    def connect(self) -> None:
+        """Connect, and listen; raises MandosError."""
+
+    def beat(self, *, checks: bool) -> Beat:
+        """Give a sign of life; raises MandosError, and then the connection is closed."""
+
+    def wait(self, seconds: float, wake: int) -> News:
+        """Wait for news, until a byte can be read from ``wake``, or so long."""
+
+    def leave(self) -> None:
+        """Take this server out of the list, and close the connection."""
+
+
+def _nothing() -> None:
+    """Default for ``on_trouble``."""

@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit trail that several servers share; each counts repetitions of its own records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mandos.server.audit.records import Kind, Record
+from mandos.server.state.audit_table import Origin, origin_of
+from mandos.server.state.store import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from psycopg import Connection
+
+_COLUMNS = "server, kind, client, key_id, address, interface, detail, by_whom, first, last, times"
+_ADD = (
+    f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1)"
+)
+_REPEAT = "UPDATE mandos.audit SET last = greatest(last, %s), times = times + 1 WHERE id = %s"
+_COUNT = "SELECT count(*) FROM mandos.audit WHERE provoked = %s"
+_DROP = (
+    "DELETE FROM mandos.audit WHERE id IN"
+    " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
+)
+_READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+_NEWEST = 1 << 62
+
+
+class PostgreSQLRows:
+    """The rows of the trail in PostgreSQL, with the name of the server that adds them."""
+
+    def __init__(self, connection: Connection[Any], server: str) -> None:
+        self._connection = connection
+        self._server = server
+
+    def count(self, origin: Origin) -> int:
+        """Count the records of this origin."""
+        row = self._connection.execute(_COUNT, (int(origin),)).fetchone()
+        return int(row[0]) if row else 0
+
+    def insert(self, record: Record) -> int:
+        """Add a record, and return its number."""
+        row = self._connection.execute(f"{_ADD} RETURNING id", self._row(record)).fetchone()
+        return int(row[0]) if row else 0
+
+    def insert_all(self, records: Sequence[Record]) -> None:
+        """Add many records."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_ADD, [self._row(record) for record in records])
+
+    def repeat(self, number: int, at: datetime) -> bool:
+        """Count up a record that happened again; false when it was dropped."""
+        return self._connection.execute(_REPEAT, (at, number)).rowcount > 0
+
+    def drop(self, origin: Origin, number: int) -> None:
+        """Drop the oldest records of this origin, so many."""
+        self._connection.execute(_DROP, (int(origin), number))
+
+    def _row(self, record: Record) -> tuple[object, ...]:
+        return (
+            *(int(origin_of(record)), record.server or self._server, str(record.kind)),
+            *(record.client, record.key_id, record.address, record.interface),
+            *(str(record.detail), record.by, record.at, record.at),
+        )
+
+
+def read(
+    connection: Connection[Any], client: str | None, limit: int, before: int | None = None
+) -> Iterator[Entry]:
+    """The newest ``limit`` records, newest first; of one client if named, below a number."""
+    query, parameters = _READ, [_NEWEST if before is None else before]
+    if client is not None:
+        query += " AND client = %s"
+    values = [*parameters, *([] if client is None else [client]), limit]
+    for row in connection.execute(f"{query} ORDER BY id DESC LIMIT %s", values):
+        number, server, kind, *texts, first, last, times = row
+        name, key_id, address, interface, detail, by = texts
+        record = Record(
+            kind=Kind(kind), at=first, client=name, key_id=key_id, address=address,
+            interface=interface, detail=detail, by=by, server=server,
+        )  # fmt: skip
+        yield Entry(number, record, last, times)

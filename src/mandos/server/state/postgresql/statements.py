@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SQL statements about clients; each takes many rows, as arrays.  Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from mandos.server.life.events import Why
+from mandos.server.life.life import Life
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_TYPES = {datetime: "timestamptz", bool: "boolean", int: "integer", Why: "text"}
+_HINTS = get_type_hints(Life)
+#: The columns of a life, and their types in SQL.
+COLUMNS = {
+    name: _TYPES[(get_args(hint) or (hint,))[0]]
+    for name, hint in _HINTS.items()
+    if name in Life.__dataclass_fields__
+}
+_values = attrgetter(*COLUMNS)
+_NAMES = ", ".join(COLUMNS)
+_ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
+_NEW = ", ".join(f"new.{name}" for name in COLUMNS)
+
+#: Own names of columns only, here and below: no value of anybody gets into a statement.
+NOW = "SELECT mandos.now()"
+READ = f"""
+SELECT client.name, client.settings, client.secret, client.origin, client.version,
+    verdict, verdict_until, life.version, {", ".join(f"life.{name}" for name in COLUMNS)}
+FROM mandos.client LEFT JOIN mandos.life USING (name)
+"""  # noqa: S608
+VERSIONS = (
+    "SELECT client.name, client.version, life.version"
+    " FROM mandos.client LEFT JOIN mandos.life USING (name)"
+)
+WAITING = "SELECT DISTINCT client FROM mandos.waiting WHERE server <> %s AND until > mandos.now()"
+SECTIONS = "SELECT name, server, settings, secret, absent FROM mandos.section"
+LOCK_CLIENTS = (
+    "SELECT name, settings, secret, origin, version FROM mandos.client WHERE name = ANY(%s)"
+    " ORDER BY name FOR UPDATE"
+)
+LOCK_LIVES = (
+    f"SELECT name, version, {_NAMES} FROM mandos.life WHERE name = ANY(%s)"  # noqa: S608
+    " ORDER BY name FOR UPDATE"
+)
+PUT_LIVES = f"""
+INSERT INTO mandos.life AS old (name, {_NAMES})
+SELECT * FROM unnest(%s::text[], {_ARRAYS}) AS new (name, {_NAMES}) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET ({_NAMES}) = ROW({_NEW.replace("new.", "excluded.")})
+RETURNING name, version
+"""  # noqa: S608
+PUT_CLIENTS = """
+INSERT INTO mandos.client (name, settings, secret, key_id, origin)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[])
+ON CONFLICT (name) DO UPDATE SET (settings, secret, key_id, origin)
+    = ROW(excluded.settings, excluded.secret, excluded.key_id, excluded.origin)
+RETURNING name, version
+"""
+PUT_SECTIONS = """
+INSERT INTO mandos.section (server, name, settings, secret, absent)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
+ON CONFLICT (name, server) DO UPDATE SET (settings, secret, absent)
+    = ROW(excluded.settings, excluded.secret, excluded.absent)
+"""
+MARK_ABSENT = """
+UPDATE mandos.section SET absent = mandos.now()
+WHERE server = %s AND name = ANY(%s) AND absent IS NULL
+"""
+DROP_SECTIONS = "DELETE FROM mandos.section WHERE server = %s AND name = ANY(%s)"
+#: Of these names: those in a server's files, and those in none that no administrator has added.
+IN_FILES = "SELECT DISTINCT name FROM mandos.section WHERE name = ANY(%s)"
+UNUSED = """
+SELECT name FROM mandos.client WHERE name = ANY(%s) AND origin <> 'added'
+    AND NOT EXISTS (SELECT FROM mandos.section WHERE section.name = client.name)
+"""
+FORGET = (
+    "DELETE FROM mandos.waiting WHERE client = ANY(%s)",
+    "DELETE FROM mandos.section WHERE name = ANY(%s)",
+    "DELETE FROM mandos.life WHERE name = ANY(%s)",
+    "DELETE FROM mandos.client WHERE name = ANY(%s)",
+)
+#: Removed by an administrator: the client stays as a mark for the servers whose files have it.
+REMOVE = (
+    "DELETE FROM mandos.waiting WHERE client = ANY(%s)",
+    "DELETE FROM mandos.life WHERE name = ANY(%s)",
+    "UPDATE mandos.client SET origin = 'removed' WHERE name = ANY(%s)",
+)
+#: The decision to give.  ``asked`` are names, and the versions of the settings with the secrets.  A
+#: key that is disabled under one name gets nothing under another one either.
+GIVE = """
+UPDATE mandos.life SET granted = mandos.now()
+FROM unnest(%s::text[], %s::bigint[]) AS asked (name, version), mandos.client
+WHERE life.name = asked.name AND client.name = asked.name
+    AND client.version = asked.version AND client.origin <> 'removed'
+    AND life.enabled AND life.expires > mandos.now()
+    AND NOT (verdict IS FALSE AND verdict_until > mandos.now())
+    AND NOT EXISTS (
+        SELECT FROM mandos.client AS other JOIN mandos.life AS past USING (name)
+        WHERE other.key_id = client.key_id AND other.name <> client.name AND NOT past.enabled
+    )
+RETURNING life.name
+"""
+PUT_VERDICTS = """
+UPDATE mandos.life SET (verdict, verdict_until) = ROW(new.verdict, new.until)
+FROM unnest(%s::text[], %s::boolean[], %s::timestamptz[]) AS new (name, verdict, until)
+WHERE life.name = new.name AND life.enabled
+"""
+DROP_VERDICTS = """
+UPDATE mandos.life SET (verdict, verdict_until) = ROW(NULL::boolean, NULL::timestamptz)
+WHERE name = ANY(%s) AND verdict IS NOT NULL
+"""
+PUT_WAITING = """
+INSERT INTO mandos.waiting (client, server, until)
+SELECT name, %s, until FROM unnest(%s::text[], %s::timestamptz[]) AS new (name, until)
+ON CONFLICT (client, server) DO UPDATE SET until = excluded.until
+"""
+DROP_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client = ANY(%s)"
+
+
+def life_arrays(lives: Iterable[tuple[str, Life]]) -> list[list[Any]]:
+    """The parameters of PUT_LIVES: an array for the names, and one for each column."""
+    rows = [(name, *_values(life)) for name, life in lives]
+    return [list(column) for column in zip(*rows, strict=True)] or [
+        [] for _ in range(1 + len(COLUMNS))
+    ]
+
+
+def life_of(values: Sequence[Any]) -> Life:
+    """The life in a row of ``COLUMNS``; raises ValueError or TypeError for a damaged one."""
+    named = dict(zip(COLUMNS, values, strict=True))
+    why = named["disabled_why"]
+    named["disabled_why"] = None if why is None else Why(why)
+    return Life(**named)
