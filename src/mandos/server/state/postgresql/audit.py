@@ -36,6 +36,8 @@ _DROP = (
     " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
 )
 _READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+#: Rows that one statement adds at most.
+_MOST_ROWS = 5000
 _NEWEST = 1 << 62
 
 
@@ -59,9 +61,9 @@ class PostgreSQLRows:
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
         rows = [self._row(record) for record in records]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        if columns:
-            self._connection.execute(_ADD_ALL, columns)
+        for start in range(0, len(rows), _MOST_ROWS):
+            some = rows[start : start + _MOST_ROWS]
+            self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
 
     def repeat(self, number: int, at: datetime) -> bool:
         """Count up a record that happened again; false when it was dropped."""
