@@ -261,7 +261,7 @@ def _words(error: Exception) -> str:
     diagnostics = getattr(error, "diag", None)
     text = getattr(diagnostics, "message_primary", None) or _raw(error)
     lines = [line.strip() for line in _REPEATED.sub("", text).splitlines()]
-    told = [line for line in lines if line and not line.startswith(_GUESSES)]
+    told = dict.fromkeys(line for line in lines if line and not line.startswith(_GUESSES))
     return _printable("; ".join(told)) or type(error).__name__
 
 
