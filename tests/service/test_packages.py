@@ -21,12 +21,12 @@ from harness.debian import DebianMachine
 from harness.machine import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
 FIRST, LATER = "/packages/first", "/packages/later"
-NAMES = {"mandos-common", "mandos-server", "mandos-boot-client"}
+NAMES = {"mandos-common", "mandos-server", "mandos-server-postgresql", "mandos-boot-client"}
 KEYS = "/etc/keys/mandos"
 KEY_FILES = {"pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"}
 CLIENTS = "/etc/mandos/clients.conf"
@@ -156,6 +156,26 @@ def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
         assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
+#: Prints the version of psycopg, if the server finds it, and calls the system's libpq.
+PSYCOPG = """
+import re, sys
+sys.path += eval(re.search(r"^sys.path [+]= (.*)", open("/usr/sbin/mandos").read(), re.M)[1])
+try:
+    import psycopg
+except ModuleNotFoundError:
+    sys.exit()
+assert psycopg.__file__.startswith("/usr/lib/mandos/server-python/psycopg/")
+assert psycopg.pq.version() > 150000
+print(psycopg.__version__)
+"""
+
+
+def import_psycopg(machine: DebianMachine) -> tuple[int, ...]:
+    """Import psycopg as the server would; return its version, nothing if there is none."""
+    said = machine.run("/usr/bin/python3", "-ISBc", PSYCOPG).decode()
+    return tuple(int(part) for part in said.split(".")) if said else ()
+
+
 def test_lintian_is_content(packages: Path, suite: str) -> None:
     """The release's lintian finds nothing, but for what has an override with its reason."""
     debian.lint(packages / "first", suite)
@@ -178,6 +198,11 @@ def test_clean_system(clean: DebianMachine) -> None:
     assert "FAIL" not in clean.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
     try_programs(clean)
     assert clean.show("mandos", "NRestarts") == "0"
+    assert import_psycopg(clean) >= (3, 1, 7)
+    clean.apt_get("remove", "mandos-server-postgresql")
+    assert import_psycopg(clean) == ()  # it is still installed, and not for the server
+    assert clean.path("/usr/lib/python3/dist-packages/psycopg").is_dir()
+    assert clean.show("mandos", "ActiveState") == "active"
     # No file of ours is there twice, and none that lacks byte code.
     sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
     compiled = clean.run("find", "/usr/lib/mandos", "-name", "*.cpython-*.pyc").decode()
@@ -483,10 +508,12 @@ def versions(machine: DebianMachine) -> dict[str, str]:
     return {name: version for state, name, version in rows if state == "ii" and name in NAMES}
 
 
-def check_upgraded(machine: DebianMachine, ending: str) -> None:
+def check_upgraded(
+    machine: DebianMachine, ending: str, names: Collection[str] = frozenset(NAMES)
+) -> None:
     """Everything of ours is still there and does its work, with the new release's Python."""
     assert machine.run("/usr/bin/python3", "--version").startswith(b"Python 3.13")
-    assert versions(machine).keys() == NAMES
+    assert versions(machine).keys() == names
     assert {version.rpartition("~")[2] for version in versions(machine).values()} == {ending}
     machine.systemctl("restart", "mandos")
     assert fetch(machine) == PASSWORD
@@ -554,7 +581,7 @@ def test_release_upgrade_from_the_first_packages(
     with DebianMachine(tree, new) as machine:
         machine.systemctl("start", "dbus")
         configure(machine)
-        check_upgraded(machine, "deb13")
+        check_upgraded(machine, "deb13", NAMES - {"mandos-server-postgresql"})
         check_image(machine)
     subprocess.run(["rm", "-rf", tree], check=True)
 
