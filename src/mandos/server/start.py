@@ -132,7 +132,7 @@ def _parts(
     wanted: StateStore = store if shared is None else shared.store
     state = replace(wanted.load(configured.clients), rebooted=boot.is_another)
     begin = restore(configured.clients, state, clock.now())
-    for name in begin.removed:
+    for name in begin.removed.keys() - state.damaged:
         log.info("client %s was removed: it comes back when its section is changed", name)
     registry = Registry(begin.clients, begin.removed, Absence(begin.absent, begin.listed))
     mistakes = len(configured.problems)

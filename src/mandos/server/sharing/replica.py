@@ -64,6 +64,8 @@ class Replica:
                 kept = changes.settings.get(name)
                 base = now._replace(life=sent, settings=kept.settings if kept else now.settings)
             self._take(name, base, now)
+        for name in changes.removed - changes.settings.keys():
+            self._known.pop(name, None)
 
     def changed(self, clients: Mapping[str, Known | None]) -> None:
         """Take over what other servers have changed."""
@@ -75,12 +77,8 @@ class Replica:
         known = self._known.get(name)
         if now is None:
             self._known.pop(name, None)
-        elif known is not None and (
-            (now.version, now.life_version) < (known.version, known.life_version)
-        ):
-            return  # older than what this server has heard meanwhile
         else:
-            self._known[name] = now
+            now = self._known[name] = _newest(known, now)
         with self._quietly():
             self._follow(name, base, now)
 
@@ -89,6 +87,11 @@ class Replica:
         client = self._registry.named(name)
         if now is None:
             if client is not None:
+                self._registry.remove(name, moment)
+            return
+        if not now.present:
+            # A client whose section has just come back here is about to be present.
+            if client is not None and client.added:
                 self._registry.remove(name, moment)
             return
         if client is None:
@@ -132,3 +135,16 @@ class Replica:
             yield
         finally:
             self._following = before
+
+
+def _newest(known: Known | None, now: Known) -> Known:
+    """The client with the newer settings and the newer life: either may have come before."""
+    if known is None:
+        return now
+    if now.version < known.version:
+        now = now._replace(
+            settings=known.settings, added=known.added, version=known.version, present=known.present
+        )
+    if now.life_version < known.life_version:
+        now = now._replace(life=known.life, verdict=known.verdict, life_version=known.life_version)
+    return now

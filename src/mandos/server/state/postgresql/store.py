@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from mandos.errors import MachineError
+from mandos.errors import AdministratorError, MachineError, MandosError
 from mandos.server.audit.records import Kind
 from mandos.server.life.saved import Saved
 from mandos.server.state.audit_table import AuditTable
@@ -38,6 +38,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class _Sections(NamedTuple):
+    """The sections in the files of the servers, by the names of the clients.
+
+    ``here``: those of this server, ``absent`` since when they are missing there.  ``elsewhere`` are
+    in other servers' files; ``same`` are only there, and equal to the section here now.
+    """
+
+    here: dict[str, ClientSettings]
+    elsewhere: set[str]
+    absent: dict[str, datetime]
+    same: set[str]
+
+
 class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
 
@@ -51,6 +64,7 @@ class PostgreSQLStore:
         self._server = server
         self._audit_limit = audit_limit
         self._damaged: set[str] = set()
+        self._removed: set[str] = set()
         self.trouble: MachineError | None = None
         self._open()
 
@@ -71,8 +85,8 @@ class PostgreSQLStore:
         self.close()
         try:
             self._open()
-        except MachineError as error:
-            self.trouble = error
+        except MandosError as error:
+            self.trouble = _of_machine(error)
         return False
 
     def _open(self) -> None:
@@ -87,15 +101,25 @@ class PostgreSQLStore:
         except (psycopg.Error, OSError) as error:
             self.close()
             raise explained(error, self._conninfo) from error
+        except AdministratorError:
+            self.close()
+            raise
         self.trouble = None
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
-        said = explained(error, self._conninfo)
-        found = said if isinstance(said, MachineError) else MachineError(str(said), said.hint)
+        found = _of_machine(explained(error, self._conninfo))
         if self._connection.closed or self._connection.broken:
             self.trouble = found
         return found
+
+    def _check_least(self, least: str) -> None:
+        """Stop using a database that a newer program has changed; raises MachineError."""
+        try:
+            schema.check_least(int(least))
+        except AdministratorError as error:
+            self.trouble = _of_machine(error)
+            raise self.trouble from error
 
     def now(self) -> datetime:
         """The time of the clients' lives; raises MachineError."""
@@ -112,10 +136,12 @@ class PostgreSQLStore:
         files = {settings.name: settings for settings in configured}
         try:
             with self._connection.transaction():
-                here, elsewhere, absent = self._read_sections(files)
+                sections = self._read_sections(files)
+                self._removed = set()
                 read = dict(self._read(None, files))
         except psycopg.Error as error:
             raise self._failed(error) from error
+        here, elsewhere, absent = sections.here, sections.elsewhere, sections.absent
         known = {name: one for name, one in read.items() if one is not None}
         saved = {
             name: Saved(
@@ -127,28 +153,32 @@ class PostgreSQLStore:
             )
             for name, one in known.items()
         }
-        removed = {name: here[name] for name in here.keys() - known.keys()}
-        return State(saved, removed, shared=True, known=known)
+        removed = {name: here[name] for name in self._removed & here.keys()}
+        removed |= {name: files[name] for name in self._removed & sections.same}
+        damaged = frozenset(self._damaged)
+        removed |= {name: files[name] for name in damaged & files.keys()}
+        return State(saved, removed, shared=True, known=known, damaged=damaged)
 
-    def _read_sections(
-        self, files: Mapping[str, ClientSettings]
-    ) -> tuple[dict[str, ClientSettings], set[str], dict[str, datetime]]:
-        """The sections of this server's files, names in other files, and those missing here."""
-        here: dict[str, ClientSettings] = {}
-        elsewhere: set[str] = set()
-        absent: dict[str, datetime] = {}
+    def _read_sections(self, files: Mapping[str, ClientSettings]) -> _Sections:
+        found = _Sections({}, set(), {}, set())
         for name, server, text, secret, since in self._connection.execute(statements.SECTIONS):
-            if server != self._server:
-                elsewhere |= {name} if since is None else set()
-                continue
+            own = files.get(name)
             try:
-                here[name] = settings_of(name, text, secret, files.get(name))
+                section = settings_of(name, text, secret, own)
             except Exception as error:  # noqa: BLE001 - damage has exceptions of any kind
                 log.error("section %r of server %s is damaged: %s", name, server, error)  # noqa: TRY400
                 continue
+            if server != self._server:
+                if since is None:
+                    found.elsewhere.add(name)
+                if section == own:
+                    found.same.add(name)
+                continue
+            found.here[name] = section
             if since is not None:
-                absent[name] = since
-        return here, elsewhere, absent
+                found.absent[name] = since
+        found.same.difference_update(found.here)
+        return found
 
     def _read(
         self, names: Collection[str] | None, files: Mapping[str, ClientSettings]
@@ -158,8 +188,11 @@ class PostgreSQLStore:
         if names is not None:
             query, values = f"{query} WHERE client.name = ANY(%s)", (list(names),)
         for row in self._connection.execute(query, values):
-            name, text, secret, origin, version, verdict, until, life_version, *life = row
-            if origin == REMOVED or life_version is None:
+            least, name, text, secret, origin, present, version, *rest = row
+            verdict, until, life_version, *life = rest
+            self._check_least(least)
+            if origin == REMOVED:
+                self._removed.add(name)
                 yield name, None
                 continue
             try:
@@ -171,7 +204,7 @@ class PostgreSQLStore:
                 continue
             self._damaged.discard(name)
             word = None if verdict is None or until is None else Verdict(verdict, until)
-            yield name, Known(past, settings, origin == ADDED, version, life_version, word)
+            yield name, Known(past, settings, origin == ADDED, version, life_version, word, present)
 
     def _complain(self, name: str, error: Exception) -> None:
         """Log a damaged client, once."""
@@ -179,7 +212,7 @@ class PostgreSQLStore:
             self._damaged.add(name)
             log.error(
                 "the client %r in the database is damaged (%s): it gets nothing; mend its rows in"
-                " mandos.client and mandos.life, or remove it with mandos-ctl",
+                " mandos.client and mandos.life, or delete both to begin anew with its section",
                 *(name, error),
             )
 
@@ -242,7 +275,9 @@ class PostgreSQLStore:
         writing = Writing(self._connection, self._server, changes)
         try:
             with self._connection.transaction():
-                outcome = writing.clients()
+                ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
+                self._check_least(least)
+                outcome = writing.clients(now)
                 refused = outcome.refused
                 given = (
                     wish.record for place, wish in enumerate(changes.wishes) if place not in refused
@@ -261,6 +296,11 @@ class PostgreSQLStore:
             "one server cannot forget the state that it shares with others",
             "remove single clients with mandos-ctl --remove",
         )
+
+
+def _of_machine(error: MandosError) -> MachineError:
+    """The same error, for callers that go on without the database."""
+    return error if isinstance(error, MachineError) else MachineError(str(error), error.hint)
 
 
 def _true(changes: Changes, outcome: Outcome) -> list[Record]:
