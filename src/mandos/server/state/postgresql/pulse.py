@@ -20,6 +20,7 @@ import psycopg
 from mandos.errors import MachineError
 from mandos.server.state.postgresql import schema
 from mandos.server.state.postgresql.connection import connect, explained
+from mandos.server.state.postgresql.replication import Replication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,9 @@ ON CONFLICT (name) DO UPDATE SET (boot, run, beat, checks, jump, version)
         excluded.version),
     started = CASE WHEN old.run = excluded.run THEN old.started ELSE excluded.started END
 """
-_SIGNS = "SELECT name, beat, checks FROM mandos.server"
+_SIGNS = "SELECT name, beat, checks, started, version FROM mandos.server"
+#: A sign of life needs no disk, and must not wait for a standby that is missing.
+_IN_HASTE = "SET synchronous_commit = off"
 _TIME = "SELECT clock_timestamp(), correction FROM mandos.clock"
 _CORRECT = """
 UPDATE mandos.clock SET correction = correction - make_interval(secs => %(jump)s)
@@ -66,11 +69,15 @@ class Identity(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """The answer to a sign of life: the time, when it was right by the own clock, and the rows."""
+    """The answer to a sign of life: the time, when it was right by the own clock, and the rows.
+
+    ``replication`` is the trouble with the database's standbys; empty: there is none.
+    """
 
     moment: datetime
     at: float
-    signs: list[tuple[str, object, bool]]
+    signs: list[tuple[Any, ...]]
+    replication: str = ""
 
 
 @dataclass
@@ -96,6 +103,7 @@ class Pulse:
         self._last: tuple[datetime, float] | None = None
         self._proposals = 0
         self._heard: list[str] = []
+        self._replication = Replication()
         #: The process of the connection whose changes are this server's own, and no news.
         self.own = 0
 
@@ -124,6 +132,8 @@ class Pulse:
                 "give each server a name of its own: server_name in mandos.conf",
             )
         self._heard = []
+        connection.execute(_IN_HASTE)
+        self._replication.renew()
         connection.add_notify_handler(self._hear)
         connection.execute(f"LISTEN {schema.CHANNEL}")
 
@@ -131,17 +141,18 @@ class Pulse:
         """Give a sign of life; raises MandosError, and then the connection is closed."""
         connection = self._connected()
         try:
+            self._replication.look(connection, self._elapsed())
             moment, at, jump, seen = self._time(connection)
             values = {**self._identity._asdict(), "checks": checks, "jump": jump}
             connection.execute(_BEAT, values)
             if jump:
                 connection.execute(_CORRECT, {"jump": jump, "seen": seen})
                 moment, at, _jump, _seen = self._time(connection)
-            signs = [(name, beat, one) for name, beat, one in connection.execute(_SIGNS)]
+            signs = connection.execute(_SIGNS).fetchall()
         except (psycopg.Error, OSError) as error:
             self.close()
             raise explained(error, self._conninfo) from error
-        return Beat(moment, at, signs)
+        return Beat(moment, at, signs, self._replication.trouble)
 
     def _time(self, connection: Connection[Any]) -> tuple[datetime, float, float, timedelta]:
         """The time, its moment by the own clock, a jump in seconds, the correction in force."""
