@@ -34,6 +34,8 @@ class Member:
     name: str
     server: BusServer
     peer: BusPeer
+    #: With which the server was started.
+    options: Sequence[str]
 
     @property
     def host(self) -> Host:
@@ -105,9 +107,10 @@ async def sharing(
             start_system_bus(host)
             server = BusServer(host, ours(), clients)
             peer = await stack.enter_async_context(BusPeer.connect(host))
-            server.start("--state", socket_uri(database), "--server-name", name, *options)
+            words = ("--state", socket_uri(database), "--server-name", name, *options)
+            server.start(*words)
             await peer.named()
-            members.append(Member(name, server, peer))
+            members.append(Member(name, server, peer, words))
         for member in members:
             await member.peer.until(partial(_knows, member, set(names)), f"of {names}")
         yield members
