@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Carries out the calls of D-Bus methods.
 
-A call acts at once, in the order of arrival.  Its changes are on disk before it is answered.
+A call acts at once, in the order of arrival.  Its changes are on disk before it is answered.  Where
+several servers share the state, it acts on the client as all of them know it at that moment.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Server(NamedTuple):
     """The parts of the server on which calls act.
 
     ``durable`` returns when all changes so far are on disk; ``records`` reads the audit trail;
-    ``parse`` reads one section of clients.conf; ``facts`` are the server's own properties.
+    ``parse`` reads one section of clients.conf; ``facts`` returns the server's own properties.
+    ``current`` brings a client up to date with those of other servers, if there are any.
     """
 
     registry: Registry
@@ -52,7 +54,8 @@ class Server(NamedTuple):
     reload: Callable[[], Awaitable[None]]
     records: Callable[[str | None, int, int | None], Awaitable[list[Entry]]]
     parse: Callable[[str], ClientSettings]
-    facts: Mapping[str, Variant]
+    facts: Callable[[], Mapping[str, Variant]]
+    current: Callable[[str], Awaitable[None]] | None = None
 
 
 class Calls:
@@ -81,6 +84,32 @@ class Calls:
             "RemoveClient": self._remove,
             "Set": self._server_property,
         }
+
+    async def prepare(self, call: Message) -> None:
+        """Bring the client that the call will change up to date; call ``act`` next.
+
+        Without other servers it returns at once.
+        """
+        if self._server.current is not None and (name := self._changed_by(call)):
+            await self._server.current(name)
+
+    def _changed_by(self, call: Message) -> str:
+        """The name of the client that a call changes; empty if it changes none, or is malformed."""
+        objects, path = self._server.objects, call.path or ""
+        if path == bus_names.ROOT_PATH and call.member == "AddClient" and call.signature == "s":
+            return self._name_in(call.body[0])
+        if path == bus_names.ROOT_PATH and call.member == "RemoveClient" and call.signature == "o":
+            path = call.body[0]
+        elif call.member != "Set" and call.member not in self._client_methods:
+            return ""
+        return objects.name(path) if path in objects else ""
+
+    def _name_in(self, section: str) -> str:
+        """The name of the client in a section; empty when it has mistakes."""
+        try:
+            return self._server.parse(section).name if len(section) <= _SECTION_LIMIT else ""
+        except MandosError:
+            return ""
 
     def act(self, call: Message, by: str) -> Awaitable[Message]:
         """Carry out the call; await the result for the reply.
@@ -155,7 +184,7 @@ class Calls:
 
     def _server_property(self, call: Message, _by: str) -> Awaitable[Message]:
         interface, *rest = call.body
-        facts = self._server.facts
+        facts = self._server.facts()
         if interface not in ("", bus_names.SERVER1, bus_names.MANDOS):
             raise CallError(bus_names.UNKNOWN_INTERFACE, f"{interface} is no interface here")
         if call.member == "GetAll":

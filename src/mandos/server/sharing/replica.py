@@ -126,7 +126,7 @@ class Replica:
             self._share_out(client)
         before = base or now
         settings = merge_settings(before.settings, client.settings, now.settings)
-        client.follow_settings(settings, moment)
+        self._registry.follow_settings(client, settings, moment)
         alone = name in self._alone
         life = merge(before.life, client.life, now.life, moment, disabling_wins=alone)
         if life != client.life:
@@ -155,10 +155,11 @@ class Replica:
 
     def _share_out(self, client: Client) -> None:
         moment = self._clock.now()
-        if watcher(client.name, self.watching) == self._own:
-            client.watch(moment)
+        server = watcher(client.name, self.watching)
+        if server == self._own:
+            client.watch(moment, server)
         else:
-            client.leave(moment)
+            client.leave(moment, server)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

@@ -265,6 +265,16 @@ class PostgreSQLStore:
         except ValueError as error:
             raise self._failed(error) from error
 
+    def last_record(self) -> int:
+        """Return the number of the newest record; 0: there is none.  Raises MachineError."""
+        with self._working() as connection:
+            return audit.last_record(connection)
+
+    def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
+        """Return the newest records above ``number``, so many, and the missing ones, in order."""
+        with self._working() as connection:
+            return audit.read_after(connection, number, missing, limit)
+
     # Writing
 
     def write(self, changes: Changes) -> Outcome:
