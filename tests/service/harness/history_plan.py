@@ -63,7 +63,7 @@ def _burst(chance: random.Random, servers: tuple[str, ...], length: float) -> It
     """Some acts on one client, soon after each other, and requests in between."""
     at = chance.uniform(0, length)
     client = chance.choice(CLIENTS)
-    kinds = (DISABLE, ENABLE, ENABLE, DENY, APPROVE)
+    kinds: tuple[str, ...] = (DISABLE, ENABLE, ENABLE, DENY, APPROVE)
     if client == APPROVED_ONLY:
         kinds = (*kinds, APPROVE, APPROVE)
     for _ in range(chance.choice((1, 2, 3, 5))):
