@@ -21,12 +21,14 @@ from harness.debian import DebianMachine
 from harness.machine import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+
+    from harness.process import Process
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
 FIRST, LATER = "/packages/first", "/packages/later"
-NAMES = {"mandos-common", "mandos-server", "mandos-boot-client"}
+NAMES = {"mandos-common", "mandos-server", "mandos-server-postgresql", "mandos-boot-client"}
 KEYS = "/etc/keys/mandos"
 KEY_FILES = {"pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"}
 CLIENTS = "/etc/mandos/clients.conf"
@@ -156,6 +158,23 @@ def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
         assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
+#: Imports psycopg as the server would, and calls the system's libpq; prints its version.
+PSYCOPG = """
+import re, sys
+sys.path += eval(re.search(r"^sys.path [+]= (.*)", open("/usr/sbin/mandos").read(), re.M)[1])
+import psycopg.rows
+assert psycopg.__file__.startswith("/usr/lib/mandos/server-python/psycopg/")
+print(psycopg.pq.version())
+"""
+
+
+def import_psycopg(machine: DebianMachine) -> Process:
+    """Have the server's Python import psycopg; return the program, which has ended."""
+    process = machine.start("/usr/bin/python3", "-ISBc", PSYCOPG)
+    process.wait()
+    return process
+
+
 def test_lintian_is_content(packages: Path, suite: str) -> None:
     """The release's lintian finds nothing, but for what has an override with its reason."""
     debian.lint(packages / "first", suite)
@@ -178,6 +197,11 @@ def test_clean_system(clean: DebianMachine) -> None:
     assert "FAIL" not in clean.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
     try_programs(clean)
     assert clean.show("mandos", "NRestarts") == "0"
+    assert re.fullmatch("1[5-9]....", import_psycopg(clean).log)
+    clean.apt_get("remove", "mandos-server-postgresql")
+    assert "No module named 'psycopg'" in import_psycopg(clean).log
+    assert clean.path("/usr/lib/python3/dist-packages/psycopg").is_dir()  # not for the server
+    assert clean.show("mandos", "ActiveState") == "active"
     # No file of ours is there twice, and none that lacks byte code.
     sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
     compiled = clean.run("find", "/usr/lib/mandos", "-name", "*.cpython-*.pyc").decode()
@@ -483,10 +507,12 @@ def versions(machine: DebianMachine) -> dict[str, str]:
     return {name: version for state, name, version in rows if state == "ii" and name in NAMES}
 
 
-def check_upgraded(machine: DebianMachine, ending: str) -> None:
+def check_upgraded(
+    machine: DebianMachine, ending: str, names: Collection[str] = frozenset(NAMES)
+) -> None:
     """Everything of ours is still there and does its work, with the new release's Python."""
     assert machine.run("/usr/bin/python3", "--version").startswith(b"Python 3.13")
-    assert versions(machine).keys() == NAMES
+    assert versions(machine).keys() == names
     assert {version.rpartition("~")[2] for version in versions(machine).values()} == {ending}
     machine.systemctl("restart", "mandos")
     assert fetch(machine) == PASSWORD
@@ -554,7 +580,7 @@ def test_release_upgrade_from_the_first_packages(
     with DebianMachine(tree, new) as machine:
         machine.systemctl("start", "dbus")
         configure(machine)
-        check_upgraded(machine, "deb13")
+        check_upgraded(machine, "deb13", NAMES - {"mandos-server-postgresql"})
         check_image(machine)
     subprocess.run(["rm", "-rf", tree], check=True)
 

@@ -159,7 +159,10 @@ class Writing:
         before = self._changes.bases.get(name)
         if theirs is None:
             return ours if name in self._settings else None
-        return theirs if before is None else merge(before.life, ours, theirs, now)
+        if before is None:
+            return theirs
+        alone = name in self._changes.alone
+        return merge(before.life, ours, theirs, now, disabling_wins=alone)
 
     def _known(self, name: str, life: Life, version: int) -> Known | None:
         before = self._changes.bases.get(name)
