@@ -246,7 +246,9 @@ class Daemon:
         from mandos.server.bus.wiring import join  # noqa: PLC0415 - see load
 
         registry, clock, port = self._parts.registry, self._parts.clock, self._listener.port
-        seat = join(self._settings, port, registry, clock, self._keeper, self._reloader)
+        current = self._sharing.current if self._sharing is not None else None
+        keeper, reloader = self._keeper, self._reloader
+        seat = join(self._settings, port, registry, clock, keeper, reloader, current=current)
         self._signals = seat.signals
         self._ending.push_async_callback(seat.service.stop)
 

@@ -231,7 +231,9 @@ def _has_effect(act: Act, history: History) -> bool:
     before = max((one for one in switches if one.end < act.begin), key=_began, default=None)
     if before is None:
         return act.kind != ENABLE
-    certain = before.outcome == ACKNOWLEDGED
+    certain = before.outcome == ACKNOWLEDGED and not any(
+        _overlaps(one, before.begin) for one in switches if one != before and one.begin < before.end
+    )
     return certain and before.kind == (DISABLE if act.kind == ENABLE else ENABLE)
 
 

@@ -16,6 +16,8 @@ from mandos.server.bus.signals import Signals
 from mandos.server.config.clients_conf import parse_client
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mandos.server.config.server_conf import ServerSettings
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
@@ -30,15 +32,20 @@ class BusParts(NamedTuple):
     signals: Signals
 
 
-def join(
+def join(  # noqa: PLR0913 - a composition
     settings: ServerSettings,
     port: int,
     registry: Registry,
     clock: Clock,
     keeper: Keeper,
     reloader: Reloader,
+    *,
+    current: Callable[[str], Awaitable[bool]] | None = None,
 ) -> BusParts:
-    """Look for the bus from now on; needs a running event loop."""
+    """Look for the bus from now on; needs a running event loop.
+
+    ``current`` brings a client up to date where several servers share the state.
+    """
     objects = Objects(registry)
     facts = {
         "Address": Variant("s", settings.address),
@@ -48,7 +55,8 @@ def join(
         "Version": Variant("s", mandos.__version__),
     }
     durable, reload, trail = keeper.durable, reloader.reload, keeper.trail
-    calls = Calls(Server(registry, objects, clock, durable, reload, trail, parse_client, facts))
+    parts = registry, objects, clock, durable, reload, trail, parse_client, facts, current
+    calls = Calls(Server(*parts))
     service = BusService(calls, objects)
     signals = Signals(registry, objects, clock, service.send)
     service.start()
