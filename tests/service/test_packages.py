@@ -19,11 +19,10 @@ import pytest
 from harness import debian
 from harness.debian import DebianMachine
 from harness.machine import ROOT
+from harness.postgresql import Cluster, why_no_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-
-    from harness.process import Process
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
@@ -158,21 +157,22 @@ def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
         assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
-#: Imports psycopg as the server would, and calls the system's libpq; prints its version.
+#: Imports psycopg as the server would, and asks the database of a URI for its name.
 PSYCOPG = """
 import re, sys
 sys.path += eval(re.search(r"^sys.path [+]= (.*)", open("/usr/sbin/mandos").read(), re.M)[1])
-import psycopg.rows
+import psycopg
 assert psycopg.__file__.startswith("/usr/lib/mandos/server-python/psycopg/")
-print(psycopg.pq.version())
+with psycopg.connect(sys.argv[1]) as connection:
+    print(*connection.execute("SELECT current_database()").fetchone())
 """
 
 
-def import_psycopg(machine: DebianMachine) -> Process:
-    """Have the server's Python import psycopg; return the program, which has ended."""
-    process = machine.start("/usr/bin/python3", "-ISBc", PSYCOPG)
+def ask_postgresql(machine: DebianMachine, uri: str) -> str:
+    """Have the server's Python ask a database for its name; return what it said."""
+    process = machine.start("/usr/bin/python3", "-ISBc", PSYCOPG, uri)
     process.wait()
-    return process
+    return process.log
 
 
 def test_lintian_is_content(packages: Path, suite: str) -> None:
@@ -197,15 +197,23 @@ def test_clean_system(clean: DebianMachine) -> None:
     assert "FAIL" not in clean.run("mandos", "--check").decode().upper().replace("0 FAILED", "")
     try_programs(clean)
     assert clean.show("mandos", "NRestarts") == "0"
-    assert re.fullmatch("1[5-9]....", import_psycopg(clean).log)
-    clean.apt_get("remove", "mandos-server-postgresql")
-    assert "No module named 'psycopg'" in import_psycopg(clean).log
-    assert clean.path("/usr/lib/python3/dist-packages/psycopg").is_dir()  # not for the server
-    assert clean.show("mandos", "ActiveState") == "active"
     # No file of ours is there twice, and none that lacks byte code.
     sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
     compiled = clean.run("find", "/usr/lib/mandos", "-name", "*.cpython-*.pyc").decode()
     assert len(sources) == len(compiled.splitlines()) > 500
+
+
+@pytest.mark.skipif(why_no_postgresql() is not None, reason=str(why_no_postgresql()))
+def test_server_reaches_postgresql(prepared: DebianMachine) -> None:
+    """By the system's psycopg, while the package for it is there."""
+    prepared.install_packages(FIRST)
+    with Cluster(host=prepared) as cluster:
+        database = cluster.database("notes")
+        assert ask_postgresql(prepared, database.uri()) == "notes"
+        prepared.apt_get("remove", "mandos-server-postgresql")
+        assert "No module named 'psycopg'" in ask_postgresql(prepared, database.uri())
+    assert prepared.path("/usr/lib/python3/dist-packages/psycopg").is_dir()
+    assert prepared.show("mandos", "ActiveState") == "active"
 
 
 def test_life_of_the_packages(prepared: DebianMachine) -> None:

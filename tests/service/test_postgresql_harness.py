@@ -8,6 +8,7 @@ import contextlib
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -285,6 +286,43 @@ def test_changed_settings_are_in_force(cluster: Cluster) -> None:
     cluster.stop()
     cluster.start()
     assert cluster.sql("SHOW max_connections") == [("20",)]
+
+
+def _lag(cluster: Cluster) -> float:
+    """Return the seconds by which the server's clock is behind that of the test."""
+    before = time.time()
+    ((there,),) = cluster.sql("SELECT extract(epoch FROM clock_timestamp())::float8")
+    return (before + time.time()) / 2 - float(there)
+
+
+def test_clock_is_moved_by_hand(stack: ExitStack) -> None:
+    """Of one server, forwards and backwards, also in a session that is open."""
+    cluster = stack.enter_context(Cluster(own_clock=True))
+    standby = stack.enter_context(cluster.standby(own_clock=True))
+    with cluster.connect() as connection:
+        ask = "SELECT clock_timestamp()"
+        ((before,),) = connection.execute(ask)
+        for seconds in (7200, -7200):
+            cluster.set_clock(seconds)
+            assert round(_lag(cluster) / 3600) == -seconds / 3600
+        ((after,),) = connection.execute(ask)
+    assert after < before
+    assert round(_lag(standby) / 3600) == 0
+
+
+def test_certificate_is_verified(cluster: Cluster, stack: ExitStack) -> None:
+    """After ``enable_tls``; that of another cluster is refused."""
+    database = cluster.database()
+    with pytest.raises(psycopg.OperationalError, match="does not support SSL"):
+        psycopg.connect(database.uri(sslmode="require"))
+    certificate = cluster.enable_tls()
+    verify = {"sslmode": "verify-full", "sslrootcert": str(certificate)}
+    with psycopg.connect(database.uri(**verify)) as connection:
+        assert connection.pgconn.ssl_in_use
+    other = stack.enter_context(Cluster())
+    other.enable_tls()
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(other.database().uri(**verify))
 
 
 def test_cluster_on_a_host_is_reached_by_its_cable(stack: ExitStack) -> None:

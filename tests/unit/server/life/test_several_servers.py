@@ -69,14 +69,13 @@ def test_moved_client_whose_time_is_over_is_checked_before_it_is_judged() -> Non
     one, heard = client(watched=False)
     one.life = one.life.checked(1)
     one.watch(START + 6 * MINUTE)
-    assert one.overdue
-    assert isinstance(one.ask(START + 6 * MINUTE), Refuse)
+    assert one.ask(START + 6 * MINUTE) == Refuse(Rejection.OVERDUE)
     one.advance(START + 6 * MINUTE)
     assert "CheckerWanted" in kinds(heard)
     one.checker_began(1, START + 6 * MINUTE)
     one.checker_completed(1, 0, START + 6 * MINUTE + SECOND)
     assert one.life.enabled
-    assert not one.overdue
+    assert (one.overdue, one.deadline) == (False, START + 8 * MINUTE)
     assert one.life.expires == START + 11 * MINUTE + SECOND
 
 
