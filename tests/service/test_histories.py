@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.skipif(why_impossible() is not None, reason=str(why_impossible())),
 ]
 THREE = ("one", "two", "three")
+#: Seconds that servers go on without their database, where they do.
+ALONE = 4
 
 
 def _seeds(some: int, all_of_them: int) -> list[object]:
@@ -35,7 +37,17 @@ async def test_servers_that_share_a_database_keep_the_rules(
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("seed", _seeds(3, 40))
+@pytest.mark.skipif(why_no_postgresql() is not None, reason=str(why_no_postgresql()))
+@pytest.mark.parametrize("seed", _seeds(1, 60))
+async def test_servers_that_go_on_without_the_database_keep_the_rules(
+    seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    """A disabled client gets nothing as soon as that time is over, and all is recorded then."""
+    broken = await play(seed, THREE, record_property, shared=True, alone=ALONE)
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("seed", _seeds(2, 40))
 async def test_one_server_keeps_the_rules(
     seed: int, record_property: Callable[[str, object], None]
 ) -> None:

@@ -80,15 +80,21 @@ _DEFECTS = ("internal error", "Traceback")
 
 
 async def play(
-    seed: int, servers: tuple[str, ...], record: Callable[[str, object], None], *, shared: bool
+    seed: int,
+    servers: tuple[str, ...],
+    record: Callable[[str, object], None],
+    *,
+    shared: bool,
+    alone: int = 0,
 ) -> list[str]:
     """Play the history of a seed; return its broken rules, with all that explains them.
 
-    ``record`` takes figures of the history by their names.
+    ``record`` takes figures of the history by their names.  ``alone`` is how many seconds servers
+    go on without the database that they share.
     """
     steps = plan(seed, servers, shared=shared)
     with ExitStack() as stack:
-        world = World(stack, servers, shared=shared)
+        world = World(stack, servers, shared=shared, alone=alone)
         player = Player(world, shared=shared)
         await player.play(steps)
         for name, number in player.figures.items():
@@ -103,7 +109,9 @@ class Player:
     def __init__(self, world: World, *, shared: bool) -> None:
         self._world = world
         self._shared = shared
-        self.history = History(APPROVAL_DURATION, frozenset((APPROVED_ONLY,)), forgets=not shared)
+        self.history = History(
+            APPROVAL_DURATION, frozenset((APPROVED_ONLY,)), world.alone, forgets=not shared
+        )
         self._peers: dict[str, BusPeer] = {}
         self._asking: dict[str, asyncio.Future[tuple[str, float, float]]] = {}
         self._numbers = map(str, itertools.count(1))
@@ -238,6 +246,8 @@ class Player:
             outcome = LOST
         else:
             outcome = _outcome(answer.message_type, answer.error_name)
+            if outcome in (FAILED, LOST):
+                self._note(f"{kind} {client} at {server}: {answer.error_name} {answer.body}")
         self.history.acts.append(Act(kind, client, server, begin, time.monotonic(), outcome))
         if kind in (DISABLE, DENY) and outcome == ACKNOWLEDGED:
             for other in self._world.servers:

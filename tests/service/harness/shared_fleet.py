@@ -78,7 +78,7 @@ class SharedServer:
         shutil.chown(state, "_mandos", "_mandos")
         lines = ["[DEFAULT]", f"server_name = {self.name}"]
         if uri := self._world.uri:
-            lines.append(f"state = {uri}")
+            lines += [f"state = {uri}", f"without_database = PT{self._world.alone}S"]
         for name, text in (
             ("mandos.conf", "\n".join(lines) + "\n"),
             ("clients.conf", self._world.clients_conf),
@@ -139,9 +139,15 @@ class SharedServer:
 
 
 class World:
-    """The servers, their database if they share one, and the clients; all end with ``stack``."""
+    """The servers, their database if they share one, and the clients; all end with ``stack``.
 
-    def __init__(self, stack: ExitStack, names: tuple[str, ...], *, shared: bool) -> None:
+    ``alone`` is how many seconds the servers go on without the database.
+    """
+
+    def __init__(
+        self, stack: ExitStack, names: tuple[str, ...], *, shared: bool, alone: int = 0
+    ) -> None:
+        self.alone = alone
         self.stack = stack
         self.folder = Path(tempfile.mkdtemp(prefix="mandos-history-"))
         stack.callback(shutil.rmtree, self.folder)
