@@ -261,12 +261,17 @@ def _undone_acts(history: History) -> Iterator[str]:
         last = max(switches, key=_began)
         if last.outcome != ACKNOWLEDGED:
             continue
-        if any(one != last and _end(one) >= last.begin for one in switches):
+        if any(one != last and _may_stand(one, last) for one in switches):
             continue
         if last.kind == DISABLE and enabled:
             yield f"enabled in the end, in spite of {last}"
         if last.kind == ENABLE and not enabled and client not in history.died:
             yield f"disabled in the end, in spite of {last}"
+
+
+def _may_stand(one: Act, last: Act) -> bool:
+    """Whether an act may stand instead of the last one: a disabling that failed wins later on."""
+    return _end(one) >= last.begin or (one.kind == DISABLE and one.outcome == FAILED)
 
 
 def _disabled_alive(history: History) -> Iterator[str]:

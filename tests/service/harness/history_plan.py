@@ -55,14 +55,17 @@ def _calls(chance: random.Random, servers: tuple[str, ...], length: float) -> It
     for _ in range(int(length * 4)):
         client = chance.choice(CLIENTS)
         yield Step(chance.uniform(0, length), ASK, chance.choice(servers), client)
+    favourite = chance.choice(CLIENTS)
     for _ in range(int(length)):
-        yield from _burst(chance, servers, length)
+        client = chance.choice((favourite, chance.choice(CLIENTS)))
+        yield from _burst(chance, client, servers, length)
 
 
-def _burst(chance: random.Random, servers: tuple[str, ...], length: float) -> Iterator[Step]:
+def _burst(
+    chance: random.Random, client: str, servers: tuple[str, ...], length: float
+) -> Iterator[Step]:
     """Some acts on one client, soon after each other, and requests in between."""
     at = chance.uniform(0, length)
-    client = chance.choice(CLIENTS)
     kinds: tuple[str, ...] = (DISABLE, ENABLE, ENABLE, DENY, APPROVE)
     if client == APPROVED_ONLY:
         kinds = (*kinds, APPROVE, APPROVE)
@@ -102,7 +105,7 @@ def _server_accidents(
 
 def _database_accidents(chance: random.Random, length: float) -> Iterator[Step]:
     kinds = [PAUSE_PRIMARY, PAUSE_STANDBY, SLOW_DISK, JUMP, LOSE_PRIMARY]
-    at = chance.uniform(0, length)
+    at = chance.uniform(0, length / 2)
     while at < length and kinds:
         kind = chance.choice(kinds)
         seconds = chance.uniform(0.3, 2.9)

@@ -193,6 +193,9 @@ def test_the_last_act_stands() -> None:
     assert any("in spite of" in line for line in broken_rules(made))
     made.died = {CLIENT: 1.0}
     assert not broken_rules(made)
+    made = recorded(act(DISABLE, 1, outcome=FAILED), act(ENABLE, 2))
+    made.enabled = {CLIENT: False}
+    assert not broken_rules(made)
     made = recorded(act(ENABLE, 1, end=3), act(DISABLE, 2))
     made.enabled = {CLIENT: True}
     assert not broken_rules(made)
