@@ -65,8 +65,12 @@ class Client:
         ) as session:
             _patiently(sock, session, session.handshake, self._patience)
             data = b""
-            while piece := _patiently(sock, session, session.receive, self._patience):
-                data += piece
+            try:
+                while piece := _patiently(sock, session, session.receive, self._patience):
+                    data += piece
+            except (OSError, TLSError):
+                if not data:
+                    raise  # else the server was killed or paused when it had sent the secret
             return data
 
 

@@ -115,6 +115,7 @@ def broken_rules(history: History) -> list[str]:
         *_disabled_alive(history),
         *_unrecorded_secrets(history),
         *_disagreements(history),
+        *_refused_healthy(history),
     ]
 
 
@@ -312,6 +313,27 @@ def _disagreements(history: History) -> Iterator[str]:
         for server, answer in answers.items():
             if answer.enabled != history.enabled[client]:
                 yield f"{server} and the database do not agree about {client}: {answer}"
+
+
+def _refused_healthy(history: History) -> Iterator[str]:
+    """In the end every server serves each client that has a right to its secret."""
+    last = {(ask.client, ask.server): ask for ask in history.last_asks}
+    for ask in last.values():
+        if ask.outcome == NOTHING and has_right(history, ask):
+            yield f"refused in the end: {ask}"
+
+
+def has_right(history: History, ask: Ask) -> bool:
+    """Whether a request in the end must be successful: its client is enabled, and not denied."""
+    if ask.client in history.died or ask.client in history.approved_only:
+        return False
+    over = ask.begin - history.approval_duration - BLUR
+    denied = any(
+        act.client == ask.client and (act.end > over or act.outcome != ACKNOWLEDGED)
+        for act in history.acts
+        if act.kind == DENY
+    )
+    return history.enabled[ask.client] and not denied
 
 
 def _got(history: History, client: str) -> Iterator[Ask]:

@@ -24,6 +24,8 @@ APPROVED_ONLY, DELAYED = "approved-only", "delayed"
 CLIENTS = (*STEADY, *MORTAL, APPROVED_ONLY, DELAYED)
 #: Seconds of a plan, the shortest and the longest.
 _LENGTHS = 7.0, 14.0
+#: Seconds until a lost primary has a successor, if that takes longer than any client's timeout.
+_LONG = 6.5, 9.0
 
 
 class Step(NamedTuple):
@@ -109,6 +111,8 @@ def _database_accidents(chance: random.Random, length: float) -> Iterator[Step]:
     while at < length and kinds:
         kind = chance.choice(kinds)
         seconds = chance.uniform(0.3, 2.9)
+        if kind == LOSE_PRIMARY:
+            seconds = chance.choice((seconds, chance.uniform(*_LONG)))
         if kind == JUMP:
             shift = chance.choice((-3600.0, -60.0, -5.0, 5.0, 60.0, 3600.0))
             yield Step(at, kind, seconds=shift)

@@ -24,6 +24,7 @@ from harness.history import (
     ENABLE,
     FAILED,
     LOST,
+    NOTHING,
     VOID,
     Act,
     Answer,
@@ -32,6 +33,7 @@ from harness.history import (
     Record,
     Sight,
     broken_rules,
+    has_right,
 )  # fmt: skip
 from harness.history_plan import (
     APPROVED_ONLY,
@@ -73,6 +75,8 @@ _VOID = (
 _FAILED = "org.freedesktop.DBus.Error.Failed"
 #: Seconds between two looks into the database, and until servers that were healed agree.
 _LOOKS, _AGREEMENT = 0.2, 5.0
+#: Seconds in which checks of clients that were late may come to a wrong end.
+_QUIET = 2.0
 _RECORDS = "SELECT kind, client, server, detail, times FROM mandos.audit"
 _LIVES = "SELECT name, enabled FROM mandos.life"
 #: Lines of a server's log that none may have.
@@ -134,6 +138,7 @@ class Player:
             await asyncio.gather(*(self._do(step, begin) for step in steps))
             self._note("healing")
             await self._heal()
+            await asyncio.sleep(_QUIET)
             if self._echoes:
                 await asyncio.gather(*self._echoes)
             await self._agree()
@@ -337,8 +342,17 @@ class Player:
 
     async def _end(self) -> None:
         """Every client asks every server; then the audit trail is read."""
-        asks = [self._ask(client, server) for client in CLIENTS for server in self._world.servers]
-        self.history.last_asks = await asyncio.gather(*asks)
+        waiting = [(client, server) for client in CLIENTS for server in self._world.servers]
+        patience = Patience(_AGREEMENT)
+        while waiting and not patience.is_over():
+            asks = await asyncio.gather(*(self._ask(*one) for one in waiting))
+            self.history.last_asks += asks
+            waiting = [
+                (ask.client, ask.server)
+                for ask in asks
+                if ask.outcome == NOTHING and has_right(self.history, ask)
+            ]
+            await asyncio.sleep(0.2 if waiting else 0)
         if self._shared:
             rows = await asyncio.to_thread(self._sql, _RECORDS)
             self.history.records = [Record(*row) for row in rows]

@@ -235,6 +235,22 @@ def test_servers_that_do_not_agree_are_a_fault() -> None:
     assert any("the database do not agree" in line for line in broken_rules(made))
 
 
+def test_a_healthy_client_is_served_in_the_end() -> None:
+    """By each server, at the latest when it asks again."""
+    made = history()
+    made.enabled = {CLIENT: True}
+    made.last_asks = [ask(20, outcome=NOTHING), ask(21, outcome=NOTHING, server=HERE)]
+    assert len([line for line in broken_rules(made) if "refused in the end" in line]) == 2
+    made.last_asks += [ask(22), ask(22, server=HERE)]
+    assert not broken_rules(made)
+    made.last_asks = [ask(20, outcome=NOTHING)]
+    made.acts = [act(DENY, 15, outcome=FAILED)]
+    assert not broken_rules(made)
+    made.acts = []
+    made.enabled = {CLIENT: False}
+    assert not any("refused" in line for line in broken_rules(made))
+
+
 def test_a_seed_makes_the_same_plan_every_time() -> None:
     """And another seed another one; accidents of one server never overlap."""
     servers = (HERE, THERE, "three")
