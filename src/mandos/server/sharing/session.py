@@ -273,15 +273,19 @@ class Sharing:
 
     # Decisions
 
-    async def current(self, name: str) -> None:
-        """Bring a client up to date, before it is judged or changed; the database may be away."""
+    async def current(self, name: str) -> bool:
+        """Bring a client up to date, before it is judged or changed.
+
+        Returns false when the database does not answer.
+        """
         try:
             async with asyncio.timeout(_DECISION_TIME):
                 clients = await self._keeper.in_thread(self._store.changed, {name})
         except (MandosError, TimeoutError) as error:
             log.debug("client %s cannot be brought up to date: %s", name, error)
-        else:
-            self._replica.changed(clients)
+            return False
+        self._replica.changed(clients)
+        return True
 
     async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
         """Decide, with all servers, whether a client gets its secret now; None: it does.
