@@ -85,6 +85,7 @@ class Site:
             self.write()
         command = (
             *(ours().server, "--foreground", "--no-dbus", "--no-zeroconf", "--port", str(PORT)),
+            *("--debuglevel", "DEBUG"),
             *("--configdir", f"{self._folder}/etc", "--statedir", f"{self._folder}/state"),
         )
         return self._stack.enter_context(self.link.server.start(*command))
