@@ -45,6 +45,7 @@ class Server:
 
     store: PostgreSQLStore
     known: dict[str, Known] = field(default_factory=dict)
+    backends: list[int] = field(default_factory=list)
 
     @property
     def now(self) -> datetime:
@@ -113,7 +114,10 @@ def opened(postgresql_database: Database) -> Iterator[Callable[[str], Server]]:
 
     def store(name: str) -> Server:
         stores.append(PostgreSQLStore(postgresql_database.uri(), name))
-        return Server(stores[-1])
+        server = Server(stores[-1])
+        server.store.on_backend = server.backends.append
+        server.store.open()
+        return server
 
     yield store
     for one in stores:
@@ -619,7 +623,7 @@ def test_an_edit_by_hand_is_heard(a: Server, postgresql_database: Database) -> N
     never = os.eventfd(0)
     pulse.connect()
     try:
-        pulse.own = a.store.backend
+        pulse.disregard(a.backends[-1])
         a.disable()
         a.enable()
         before = a.known["alpha"]

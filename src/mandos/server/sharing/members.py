@@ -38,11 +38,15 @@ class Members:
         self._seen: dict[str, tuple[Sign, float]] = {}
 
     def heard(self, signs: Iterable[Sign], now: float) -> None:
-        """Note the signs of life in the database at ``now``, by this machine's own clock."""
+        """Note the signs of life in the database at ``now``, by this machine's own clock.
+
+        A server that is not among them has left.
+        """
+        before, self._seen = self._seen, {}
         for sign in signs:
-            old = self._seen.get(sign.name)
-            changed = old is None or old[0].beat != sign.beat
-            self._seen[sign.name] = sign, now if changed or old is None else old[1]
+            old = before.get(sign.name)
+            same = old is not None and old[0].beat == sign.beat
+            self._seen[sign.name] = sign, old[1] if same and old is not None else now
 
     def alive(self, now: float) -> list[str]:
         """The names of the living servers, in their order, this one among them."""

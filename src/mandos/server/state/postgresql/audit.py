@@ -21,6 +21,14 @@ _ADD = (
     f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1)"
 )
+_ADD_ALL = (
+    f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
+    " SELECT provoked, server, kind, client, key_id, address, interface, detail, by_whom,"
+    " first, last, 1 FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])"
+    " WITH ORDINALITY AS new (provoked, server, kind, client, key_id, address, interface, detail,"
+    " by_whom, first, last, place) ORDER BY place"
+)
 _REPEAT = "UPDATE mandos.audit SET last = greatest(last, %s), times = times + 1 WHERE id = %s"
 _COUNT = "SELECT count(*) FROM mandos.audit WHERE provoked = %s"
 _DROP = (
@@ -50,8 +58,10 @@ class PostgreSQLRows:
 
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(_ADD, [self._row(record) for record in records])
+        rows = [self._row(record) for record in records]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if columns:
+            self._connection.execute(_ADD_ALL, columns)
 
     def repeat(self, number: int, at: datetime) -> bool:
         """Count up a record that happened again; false when it was dropped."""

@@ -175,7 +175,7 @@ PROBLEMS = (
     Problem(
         ("57014",), r"statement timeout",
         "the database took too long",
-        f"{_LOG}; the disk there may be slow, or a synchronous standby may be missing",
+        f"{_LOG}; its disk may be slow, or the machine busy",
     ),
     Problem(
         ("25P03",), r"idle-in-transaction timeout",

@@ -231,7 +231,10 @@ class Writing:
             return None
         if theirs is None:  # a new client, one that is removed, or a row that is missing
             return ours if name in self._settings and name not in self._lived else None
-        return theirs if before is None else merge(before.life, ours, theirs, now)
+        if before is None:
+            return theirs
+        alone = name in self._changes.alone
+        return merge(before.life, ours, theirs, now, disabling_wins=alone)
 
     def _known(self, name: str, life: Life, version: int) -> Known | None:
         before = self._changes.bases.get(name)
