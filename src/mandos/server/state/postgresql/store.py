@@ -303,6 +303,15 @@ class PostgreSQLStore:
         )
 
 
+def settings_in_force(connection: Connection[Any]) -> dict[str, ClientSettings]:
+    """Return the settings of all clients but removed and damaged ones; raises psycopg.Error."""
+    found: dict[str, ClientSettings] = {}
+    for name, text, secret in connection.execute(statements.IN_FORCE):
+        with suppress(Exception):  # damage has exceptions of any kind
+            found[name] = settings_of(name, text, secret, None)
+    return found
+
+
 def _of_machine(error: MandosError) -> MachineError:
     """The same error, for callers that go on without the database."""
     return error if isinstance(error, MachineError) else MachineError(str(error), error.hint)
