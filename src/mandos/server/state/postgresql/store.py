@@ -54,11 +54,17 @@ class _Sections(NamedTuple):
 class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
 
-    def __init__(self, conninfo: str, server: str, audit_limit: int = 100_000) -> None:
-        """Prepare to connect, which ``open`` does."""
+    def __init__(
+        self, conninfo: str, server: str, audit_limit: int = 100_000, *, moving: bool = False
+    ) -> None:
+        """Prepare to connect, which ``open`` does.
+
+        ``moving``: also when the state of this server was moved out of the database.
+        """
         self._conninfo = conninfo
         self._server = server
         self._audit_limit = audit_limit
+        self._moving = moving
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
@@ -101,6 +107,8 @@ class PostgreSQLStore:
             raise explained(error, self._conninfo) from error
         try:
             schema.prepare(connection)
+            if not self._moving:
+                self._refuse_left(connection)
             rows = audit.PostgreSQLRows(connection, self._server)
             self._audit = AuditTable(rows, self._audit_limit)
         except BaseException as error:
@@ -110,6 +118,15 @@ class PostgreSQLStore:
             raise
         self._open_connection, self.trouble = connection, None
         self.on_backend(connection.info.backend_pid)
+
+    def _refuse_left(self, connection: Connection[Any]) -> None:
+        """Raise AdministratorError if this server's state was moved out of the database."""
+        if connection.execute(statements.LEFT, (f"left {self._server}",)).fetchone():
+            raise AdministratorError(
+                f"the state of the server {self._server} was moved out of the database",
+                "remove state from mandos.conf; or move it in again: mandos"
+                " --move-state=to-database",
+            )
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
