@@ -118,8 +118,10 @@ def _settings(*, original: bool) -> dict[str, Property]:
 
 
 #: One audit record: number t, kind s, client s, key_id s, address s, interface s, detail s, by s,
-#: first s and last s (dates), times u.
+#: server s, first s and last s (dates), times u.
 RECORD = "a{sv}"
+#: One of the servers that share their state: see ``Servers`` below.
+SERVER = "a{sv}"
 
 MANDOS_INTERFACE = Interface(
     MANDOS,
@@ -189,8 +191,16 @@ SERVER1_INTERFACE = Interface(
     signals={"RecordAdded": Signal(_arguments(f"{RECORD} record"))},
     properties={
         "Address": Property("s", emits=CONST),
+        # The database that several servers share: "connected", with a semicolon and its trouble if
+        # there is some, or "unreachable since", a date, and the consequence; empty: none is shared.
+        "DatabaseState": Property("s"),
         "Interface": Property("s", emits=CONST),
         "Port": Property("q", emits=CONST),
+        "ServerName": Property("s", emits=CONST),
+        # Those that share the state, this one among them: name s, started s and seen s (dates),
+        # alive b, checks b (whether it can check clients), version s.  Of living ones, ``seen`` is
+        # the date of the last signal or call.
+        "Servers": Property(f"a{SERVER}"),
         "ServiceName": Property("s", emits=CONST),
         "Version": Property("s", emits=CONST),
     },
@@ -206,6 +216,8 @@ CLIENT1_INTERFACE = Interface(
         # When it last got its secret for a rehearsal of a boot, and for a boot.
         "LastRehearsed": Property("s"),
         "LastSecretSent": Property("s"),
+        # The server that checks it while it is enabled; empty where no state is shared.
+        "WatchedBy": Property("s"),
         **_settings(original=False),
     },
 )

@@ -111,7 +111,7 @@ class Desk:
         self._calls = Calls(
             Server(
                 registry=self.registry, objects=objects, clock=clock, durable=_nothing,
-                reload=_nothing, records=_no_records, parse=parse_client, facts={},
+                reload=_nothing, records=_no_records, parse=parse_client, facts=dict,
             )
         )  # fmt: skip
         self._serial = 0

@@ -45,7 +45,6 @@ class Server:
 
     store: PostgreSQLStore
     known: dict[str, Known] = field(default_factory=dict)
-    backends: list[int] = field(default_factory=list)
 
     @property
     def now(self) -> datetime:
@@ -114,10 +113,8 @@ def opened(postgresql_database: Database) -> Iterator[Callable[[str], Server]]:
 
     def store(name: str) -> Server:
         stores.append(PostgreSQLStore(postgresql_database.uri(), name))
-        server = Server(stores[-1])
-        server.store.on_backend = server.backends.append
-        server.store.open()
-        return server
+        stores[-1].open()
+        return Server(stores[-1])
 
     yield store
     for one in stores:
@@ -623,7 +620,7 @@ def test_an_edit_by_hand_is_heard(a: Server, postgresql_database: Database) -> N
     never = os.eventfd(0)
     pulse.connect()
     try:
-        pulse.disregard(a.backends[-1])
+        pulse.disregard(a.store.backend)
         a.disable()
         a.enable()
         before = a.known["alpha"]

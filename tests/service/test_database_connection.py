@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -339,6 +341,15 @@ def test_nothing_listens(cluster: Cluster) -> None:
         assert isinstance(problem, MachineError)
 
 
+def test_addresses_of_ipv6() -> None:
+    """They are written as in a URI."""
+    ports = f"{_free_port()},{_free_port()}"
+    problem = _failure(f"host=::1,127.0.0.1 port={ports} user=mandos dbname=mandos")
+    first, second = ports.split(",")
+    assert f"the database mandos at [::1]:{first}, 127.0.0.1:{second} as" in str(problem)
+    assert f"([::1]:{first}: " in str(problem)
+
+
 def test_unknown_host() -> None:
     """A name that no name server knows, RFC 6761."""
     problem = _failure("host=db.invalid user=mandos dbname=mandos")
@@ -617,6 +628,27 @@ def test_tls_with_the_home_directory_of_root(
 def _uses_tls(conninfo: str) -> bool:
     with connect(conninfo, "mandos") as connection:
         return connection.pgconn.ssl_in_use
+
+
+@pytest.mark.usefixtures("_possible")
+def test_a_broken_connection_over_tls(authority: Authority) -> None:
+    """A database that ends in the middle of a statement is no fault of TLS."""
+    made = Cluster("ssl = on")
+    made.write("server.crt", authority.host[0])
+    made.write("server.key", authority.host[1])
+    active = "select from pg_stat_activity where wait_event = 'PgSleep'"
+    with made, made.administer() as administrator, ThreadPoolExecutor(1) as pool:
+        administrator.execute("create role open login")
+        administrator.execute("create database mandos")
+        with connect(made.at("open"), "mandos") as connection:
+            assert connection.pgconn.ssl_in_use
+            statement = pool.submit(_statement_failure, made, connection, "select pg_sleep(9)")
+            while administrator.execute(active).fetchone() is None:
+                assert not statement.done()
+            made.stop("immediate")
+            problem = statement.result()
+    assert re.search("the connection was lost|it was shut down, or it crashed", str(problem))
+    assert isinstance(problem, MachineError)
 
 
 def test_tls_is_demanded_and_missing(cluster: Cluster) -> None:

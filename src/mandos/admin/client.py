@@ -29,7 +29,7 @@ _SIGNATURES: Final = {
 }
 _RECORD_SIGNATURES: Final = {
     "number": "t", "kind": "s", "client": "s", "key_id": "s", "address": "s", "interface": "s",
-    "detail": "s", "by": "s", "first": "s", "last": "s", "times": "u",
+    "detail": "s", "by": "s", "server": "s", "first": "s", "last": "s", "times": "u",
 }  # fmt: skip
 _NEAREST = 3
 #: The value of a setting, by its kind.
@@ -191,6 +191,11 @@ class Client:
         """Why it is disabled; empty when it is enabled or the server does not report it."""
         return self._text("DisabledReason")
 
+    @property
+    def watched_by(self) -> str:
+        """The server that checks it, where several share their state."""
+        return self._text("WatchedBy")
+
     def setting(self, setting: Setting) -> SettingValue:
         """The value of a setting; a server that lacks it leaves it empty, off or zero."""
         if setting.kind in DURATIONS:
@@ -224,6 +229,7 @@ class AuditRecord:
     """One record of the audit trail; fields that do not apply are empty.
 
     The event happened ``times`` times, from ``first`` to ``last`` (aware, UTC).  ``number`` grows.
+    ``server`` is the server that recorded it, where several share their state.
     """
 
     number: int
@@ -234,6 +240,7 @@ class AuditRecord:
     interface: str = ""
     detail: str = ""
     by: str = ""
+    server: str = ""
     first: datetime | None = None
     last: datetime | None = None
     times: int = 1
@@ -262,10 +269,17 @@ def read_values(interface: str, variants: Mapping[str, Any]) -> dict[str, Any]:
     """The values of an interface's properties that are known and have the right type."""
     signatures = _SIGNATURES.get(interface, {})
     return {
-        name: variant.value
+        name: _plain(variant)
         for name, variant in variants.items()
         if variant.signature == signatures.get(name)
     }
+
+
+def _plain(variant: Any) -> Any:  # noqa: ANN401 - any value from D-Bus
+    """The value of a variant, without the variants in it."""
+    if variant.signature != f"a{bus_names.SERVER}":
+        return variant.value
+    return [{name: one.value for name, one in item.items()} for item in variant.value]
 
 
 def read_record(variants: Mapping[str, Any]) -> AuditRecord:

@@ -29,6 +29,7 @@ from mandos.admin.client import (
     read_record,
     read_values,
 )
+from mandos.admin.servers import Sharing
 from mandos.admin.signals import (
     Changed,
     CheckerCompleted,
@@ -44,6 +45,7 @@ from mandos.admin.signals import (
     RecordAdded,
     Rejected,
     ServerAppeared,
+    ServerChanged,
     ServerVanished,
     read_signal,
 )
@@ -74,6 +76,7 @@ __all__ = [
     "RefusedError",
     "Rejected",
     "ServerAppeared",
+    "ServerChanged",
     "ServerGoneError",
     "ServerProxy",
     "ServerVanished",
@@ -236,8 +239,15 @@ class ServerProxy:
         return [read_record(record) for record in records]
 
     async def properties(self) -> dict[str, Any]:
-        """The server's own properties: Address, Interface, Port, ServiceName, Version."""
+        """The server's own properties: those of Server1 in ``bus_names``."""
         return await self._values("/", bus_names.SERVER1)
+
+    async def sharing(self) -> Sharing:
+        """The servers with which it shares its state; of a server that shares none, no servers."""
+        try:
+            return Sharing().changed(await self.properties())
+        except RefusedError:  # the reference's server
+            return Sharing()
 
     async def follow(self, listener: Callable[[Event], None]) -> None:
         """Tell the listener everything from now on, in the server's order.
@@ -339,8 +349,15 @@ class ServerProxy:
             self._tell(ServerVanished())
         if owner:
             self._tell(ServerAppeared())
+            about = "/", bus_names.PROPERTIES, "GetAll", "s", bus_names.SERVER1
+            self._send(_server_message(*about), self._described)
             listing = _server_message("/", bus_names.OBJECT_MANAGER, "GetManagedObjects")
             self._send(listing, self._listed)
+
+    def _described(self, reply: Message) -> None:
+        """Report the server's own properties; the reference's server has none."""
+        if reply.message_type != MessageType.ERROR and reply.signature == "a{sv}":
+            self._tell(ServerChanged(read_values(bus_names.SERVER1, reply.body[0])))
 
     def _listed(self, reply: Message) -> None:
         if reply.message_type != MessageType.ERROR:

@@ -67,6 +67,13 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerChanged:
+    """The server's own properties have these values; for Sharing.changed."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckerStarted:
     """A checker was started."""
 
@@ -134,7 +141,7 @@ ClientEvent = (
 )
 Event = (
     ServerVanished | ServerAppeared | ListingFailed | Listed | ClientAdded | ClientNotFound
-    | RecordAdded | ClientEvent
+    | RecordAdded | ServerChanged | ClientEvent
 )  # fmt: skip
 
 
@@ -151,6 +158,8 @@ def _removed(_path: str, body: Sequence[Any]) -> Event | None:
 def _changed(path: str, body: Sequence[Any]) -> Event | None:
     interface, variants, _invalidated = body
     values = read_values(interface, variants)
+    if interface == bus_names.SERVER1:
+        return ServerChanged(values) if values else None
     return Changed(path, values) if values else None
 
 

@@ -18,6 +18,7 @@ from mandos.discovery.announce import load as load_announcer
 from mandos.errors import MachineError
 from mandos.server.audit.records import Kind
 from mandos.server.audit.repeats import Repeats
+from mandos.server.audit.text import describe_record
 from mandos.server.checking.supervision import Supervision
 from mandos.server.config.server_conf import LinkLoss
 from mandos.server.control import Control
@@ -175,6 +176,7 @@ class Daemon:
             hold=settings.link_loss is LinkLoss.HOLD,
         )
         sharing.on_trouble = self._tell_soon
+        sharing.records.on_record = self._tell_of_others
         self._ending.push_async_callback(sharing.stop)
         return sharing
 
@@ -247,8 +249,15 @@ class Daemon:
     def _join_bus(self) -> None:
         from mandos.server.bus.wiring import join  # noqa: PLC0415 - see load
 
-        registry, clock, port = self._parts.registry, self._parts.clock, self._listener.port
-        seat = join(self._settings, port, registry, clock, self._keeper, self._reloader)
+        seat = join(
+            self._settings,
+            self._listener.port,
+            registry=self._parts.registry,
+            clock=self._parts.clock,
+            keeper=self._keeper,
+            reloader=self._reloader,
+            others=self._sharing,
+        )
         self._signals = seat.signals
         self._ending.push_async_callback(seat.service.stop)
 
@@ -257,6 +266,13 @@ class Daemon:
         if record.kind is Kind.UNKNOWN_KEY:
             self._note_useless(Useless.UNKNOWN_KEY, Peer(record.address, 0, record.interface))
         _log_lines(self._repeats.lines(record))
+        if self._signals is not None:
+            self._signals.record(record)
+
+    def _tell_of_others(self, record: Record) -> None:
+        """Report a record of another server; the log has one line for acts and disablings."""
+        if record.by or record.kind in {Kind.ENABLED, Kind.DISABLED}:
+            log.info("%s", describe_record(record)[1])
         if self._signals is not None:
             self._signals.record(record)
 

@@ -134,7 +134,7 @@ def _parts(
             *(settings.statedir, settings.state, settings.server_name, settings.audit_records),
             elapsed,
         )
-        beginning = begin(shared, store, configured.clients)
+        beginning = begin(shared, store, configured.clients, elapsed())
         state, wanted = beginning.state, shared.store
         members = daemon.Members(shared, store, beginning)
         clock: Clock = common_clock(beginning.moment)

@@ -39,6 +39,7 @@ class Mode(Enum):
     LOG = "--log"
     WATCH = "--watch"
     WHY = "--why"
+    SERVERS = "--servers"
     ADD = "--add"
     RELOAD = "--reload"
     CHECK = "--check"
@@ -53,6 +54,7 @@ _DOES = {
     Mode.LOG: "shows the audit trail",
     Mode.WATCH: "shows what happens",
     Mode.WHY: "only explains",
+    Mode.SERVERS: "shows the servers",
     Mode.ADD: "adds the clients of a file",
     Mode.RELOAD: "has the server read its configuration",
     Mode.CHECK: "only looks whether everything is in order",
@@ -61,7 +63,7 @@ _DOES = {
 }
 _WITH_NAMES = frozenset((Mode.LIST, Mode.ACT, Mode.IS_ENABLED, Mode.LOG, Mode.WATCH, Mode.WHY))
 _WITH_VERBOSE = frozenset((Mode.LIST, Mode.WATCH))
-_WITH_JSON = frozenset((Mode.LIST, Mode.LOG, Mode.WATCH))
+_WITH_JSON = frozenset((Mode.LIST, Mode.LOG, Mode.WATCH, Mode.SERVERS))
 #: Options of which only one can be meant.
 _OPPOSITES = (
     ("--enable", "--disable", "a client is either enabled or disabled"),
@@ -170,6 +172,7 @@ _MODES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--why",), {"nargs": 0, "help": "explain whether each CLIENT gets its secret now"}),
     (("--log",), {"nargs": 0, "help": "show the audit trail"}),
     (("--watch",), {"nargs": 0, "help": "show events until interrupted"}),
+    (("--servers",), {"nargs": 0, "help": "show the servers that share the state"}),
     (("--add",), {"metavar": "FILE", "help": "add the clients of FILE, or - for stdin"}),
     (("--reload",), {"nargs": 0, "help": "have the server reload its configuration"}),
     (("--check",), {"nargs": 0, "help": "check that the server can be reached"}),
@@ -196,6 +199,7 @@ def parser() -> argparse.ArgumentParser:
         usage="%(prog)s [--verbose | --json] [CLIENT ...]\n"
         "       %(prog)s ACTION ... {--all | CLIENT ...}\n"
         "       %(prog)s {--is-enabled | --why | --log | --watch} [--json] [CLIENT ...]\n"
+        "       %(prog)s --servers [--json]\n"
         "       %(prog)s {--add FILE | --reload | --check | --completion SHELL}",
         description="Shows and changes the clients of a Mandos server.",
     )

@@ -88,7 +88,7 @@ def why(client: Client, now: datetime, *, ours: bool, records: Sequence[AuditRec
         outlook = (*_outlook(client, now), *_last_boot(client, now))
         sentences = [*_judgement(client, now, ours=ours), *outlook]
     else:
-        sentences = list(_disabled(client, now))
+        sentences = list(_disabled(client, now, records))
     return " ".join([*sentences, *_last_failure(client, records), *_last_request(records, now)])
 
 
@@ -136,7 +136,8 @@ def _outlook(client: Client, now: datetime) -> Iterator[str]:
         )
     if failure:
         yield (
-            f"Its last check {failure}: see whether {printable(client.host) or 'its host'} is up,"
+            f"Its last check{_by_server(client)} {failure}: see whether"
+            f" {printable(client.host) or 'its host'} is up,"
             f" and whether its checker works ({printable(client.checker)})."
         )
     elif client.last_checker_status == NEVER_CHECKED:
@@ -148,10 +149,19 @@ def _outlook(client: Client, now: datetime) -> Iterator[str]:
         )
 
 
-def _disabled(client: Client, now: datetime) -> Iterator[str]:
+def _where(records: Sequence[AuditRecord]) -> str:
+    """The server at which the client was disabled, where several share their state."""
+    for record in records:
+        if record.kind == "disabled" and record.server:
+            return f" on server {printable(record.server)}"
+    return ""
+
+
+def _disabled(client: Client, now: datetime, records: Sequence[AuditRecord]) -> Iterator[str]:
     reason, since = client.disabled_reason, client.disabled_at
     because = _REASONS.get(reason, ("", f"({printable(reason)})" if reason else ""))[1]
     when = f" {ago(since, now)} ({full_date(since)})" if since else ""
+    when += _where(records)
     was = "was disabled" if when or because else "is disabled"
     yield f"No: {printable(client.short_name)} {was}{when}{' ' if because else ''}{because}."
     if client.last_enabled is None:
@@ -169,6 +179,10 @@ def _disabled(client: Client, now: datetime) -> Iterator[str]:
     yield from _last_boot(client, now)
     before = _BEFORE.get(reason, "If it may have its secret, enable it")
     yield f"{before}: mandos-ctl --enable {quoted(client.name)}."
+
+
+def _by_server(client: Client) -> str:
+    return f" by server {printable(client.watched_by)}" if client.watched_by else ""
 
 
 def _failure(client: Client) -> str:
@@ -204,7 +218,8 @@ def _last_request(records: Sequence[AuditRecord], now: datetime) -> Iterator[str
             where = f" at {printable(record.address)}" if record.address else ""
             detail = f": {printable(record.detail.lower())}" if record.detail else ""
             when = f"{ago(record.last, now)} ({full_date(record.last)})"
-            yield f"It last asked for its secret {when}{where}: {what}{detail}."
+            server = f", from server {printable(record.server)}" if record.server else ""
+            yield f"It last asked for its secret {when}{where}{server}: {what}{detail}."
             return
 
 

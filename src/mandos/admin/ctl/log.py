@@ -91,6 +91,8 @@ def describe(record: AuditRecord) -> str:
         text += f", at {printable(record.address + on)}"
     if record.by:
         text += f", by {printable(record.by)}"
+    if record.server:
+        text += f", on server {printable(record.server)}"
     if record.times > 1 and record.first:
         text += f", {record.times} times since {full_date(record.first)}"
     return text

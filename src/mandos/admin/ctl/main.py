@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mandos.admin.proxy import ServerProxy
 
 _NOT_ENABLED = 1
+_SERVERS_IN_TROUBLE = 1
 _EX_INTERRUPTED = 130
 _EX_PIPE = 141
 #: How many records --why looks through for a client's last request.
@@ -79,6 +80,9 @@ async def _wanted(server: ServerProxy, command: Command) -> list[client.Client]:
 async def _list(command: Command) -> int:
     async with _connect() as server:
         clients = await _wanted(server, command)
+        problems = (await server.sharing()).problems()
+    for problem in problems:
+        _say(f"warning: {problem}")
     if command.json:
         _print([table.dump(clients)])
     elif not sys.stdout.isatty():
@@ -95,6 +99,16 @@ async def _act(command: Command) -> int:
     async with _connect() as server:
         await acts.perform(server, await _wanted(server, command), ready)
     return 0
+
+
+async def _servers(command: Command) -> int:
+    from mandos.admin.ctl import servers  # noqa: PLC0415 - for this mode alone
+
+    async with _connect() as server:
+        sharing = await server.sharing()
+    show = servers.show(sharing, datetime.now(UTC), screen.medium())
+    _print([servers.dump(sharing)] if command.json else show)
+    return _SERVERS_IN_TROUBLE if sharing.problems() else 0
 
 
 async def _is_enabled(command: Command) -> int:
@@ -201,6 +215,7 @@ _DO: Mapping[Mode, Callable[[Command], Coroutine[None, None, int]]] = {
     Mode.ACT: _act,
     Mode.IS_ENABLED: _is_enabled,
     Mode.WHY: _why,
+    Mode.SERVERS: _servers,
     Mode.LOG: _log,
     Mode.WATCH: _watch,
     Mode.ADD: _add,

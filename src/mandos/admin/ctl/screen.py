@@ -131,6 +131,7 @@ def _details(client: Client, now: datetime) -> Iterator[tuple[str, str]]:
     yield "disabled", _when(client.disabled_at, now)
     yield from _settings(client, "host", "checker")
     yield "checker runs", _yes(client.checker_running)
+    yield "checked by server", printable(client.watched_by)
     yield "last found alive", _when(client.last_checked_ok, now) or "never"
     yield "last checker", _status(client.last_checker_status)
     yield from _settings(client, "interval", "timeout", "extended_timeout")

@@ -28,8 +28,10 @@ REFERENCE = (
 )  # fmt: skip
 #: When a client last got its secret for a boot, and for a rehearsal of one.
 BOOTS = ("LastSecretSent", "LastRehearsed")
+#: The server that checks a client, where several share their state.
+_SHARED = "WatchedBy"
 #: The properties beyond the reference's; their columns and keys come last.
-OURS = (*(name for name, setting in BY_PROPERTY.items() if not setting.original), *BOOTS)
+OURS = (*(name for name, setting in BY_PROPERTY.items() if not setting.original), *BOOTS, _SHARED)
 _KEYS = (*REFERENCE, *OURS)
 #: The headings of the columns.
 HEADINGS = {
@@ -45,6 +47,7 @@ HEADINGS = {
     "LastCheckerStatus": "Last Checker Status",
     "LastSecretSent": "Last Secret Sent",
     "LastRehearsed": "Last Rehearsed",
+    _SHARED: "Watched By",
     **{name: setting.heading for name, setting in BY_PROPERTY.items()},
 }
 _DURATIONS = frozenset(name for name, setting in BY_PROPERTY.items() if setting.kind in DURATIONS)
@@ -54,8 +57,13 @@ _WIDEST = 1000
 
 def verbose(clients: Iterable[Client]) -> tuple[str, ...]:
     """The columns of the verbose table: the reference's, then those of ours that a client has."""
-    present = {name for client in clients for name in OURS if name in client.values}
+    present = {name for client in clients for name in OURS if _has(client, name)}
     return (*REFERENCE, *(name for name in OURS if name in present))
+
+
+def _has(client: Client, name: str) -> bool:
+    """Whether the server reports this property."""
+    return name in client.values and (name != _SHARED or bool(client.watched_by))
 
 
 def table(clients: Sequence[Client], names: Iterable[str]) -> str:
@@ -93,5 +101,7 @@ def dump(clients: Iterable[Client]) -> str:
 def _dump(client: Client) -> str:
     """As ``json.dumps`` with an indentation has it, which is slow for ten thousand clients."""
     values = client.values
-    lines = (f'        "{name}": {json.dumps(values[name])}' for name in _KEYS if name in values)
+    lines = (
+        f'        "{name}": {json.dumps(values[name])}' for name in _KEYS if _has(client, name)
+    )
     return "{\n" + ",\n".join(lines) + "\n    }"

@@ -17,6 +17,7 @@ from mandos.admin.client import Client, no_such_client, shortened
 from mandos.admin.ctl.explain import Grade
 from mandos.admin.ctl.log import as_object, describe
 from mandos.admin.formatting import printable, quoted, two_units
+from mandos.admin.servers import Sharing
 from mandos.client_settings import BY_PROPERTY, DURATIONS
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ _TOLD_BY_RECORD = {
 }
 
 
+#: Records of other servers, of which this one sends no signals.
+_TOLD_ELSEWHERE = {
+    "secret-sent": Grade.WELL,
+    "rejected": Grade.BAD,
+    "unknown-key": Grade.DOUBTFUL,
+}
+
+
 class Line(NamedTuple):
     """The text to print, and its severity."""
 
@@ -64,6 +73,7 @@ class SignalWatch:
         self._names = frozenset(names)
         self._verbose = verbose
         self._clients: dict[str, Client] = {}
+        self._sharing = Sharing()
         self._listed = self._begun = False
 
     def as_line(self, event: signals.Event) -> Line | None:
@@ -104,6 +114,9 @@ class SignalWatch:
         match event:
             case signals.ServerVanished() | signals.ServerAppeared():
                 self._clients, self._listed = {}, False
+                self._sharing = Sharing()
+            case signals.ServerChanged():
+                self._sharing = self._sharing.changed(event.values)
             case signals.Listed():
                 self._clients = {client.path: client for client in event.clients}
                 self._check_names()
@@ -142,8 +155,19 @@ class SignalWatch:
     def _record(self, event: signals.RecordAdded) -> Line | None:
         record = event.record
         grade = _TOLD_BY_RECORD.get(record.kind)
+        if record.server not in {"", self._sharing.name}:
+            grade = grade or _TOLD_ELSEWHERE.get(record.kind)
         whose = printable(shortened(record.client)) or "all clients"
         return Line(f"{whose}: {describe(record)}", grade) if grade else None
+
+    def _server(self, event: signals.ServerChanged) -> Line | None:
+        """New problems with the other servers or the database, or the end of all problems."""
+        before, now = self._sharing.problems(), self._sharing.changed(event.values).problems()
+        if new := [problem for problem in now if problem not in before]:
+            return Line("; ".join(new), Grade.BAD)
+        if before and not now:
+            return Line("the database is connected, and all servers are there", Grade.WELL)
+        return None
 
     def _added(self, event: signals.ClientAdded) -> Line | None:
         is_new = self._listed and event.client.path not in self._clients
@@ -223,6 +247,7 @@ class SignalWatch:
         signals.Listed: _all,
         signals.ClientNotFound: _not_found,
         signals.RecordAdded: _record,
+        signals.ServerChanged: _server,
         signals.ClientAdded: _added,
         signals.ClientRemoved: _removed,
         signals.Changed: _changed,

@@ -36,6 +36,7 @@ def _facts(row: ClientRow, now: datetime, zone: tzinfo | None) -> Iterator[tuple
     running = "; it runs now" if client.checker_running else ""
     yield "Last alive", ago(client.last_checked_ok) or "never since the server knows it"
     yield "Last check", checker_result(client.last_checker_status) + running
+    yield "Checked by", client.watched_by and f"server {client.watched_by}"
     yield "Checker", client.checker
     yield (
         "Times",

@@ -17,6 +17,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from mandos.admin.client import shortened
 from mandos.admin.formatting import all_units, printable
 from mandos.admin.signals import (
     CheckerCompleted,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from mandos.admin.client import AuditRecord
     from mandos.admin.signals import Event
 
 #: How many messages of each sort are kept.
@@ -129,6 +131,28 @@ def _not_found(event: ClientNotFound, _name: str) -> tuple[str, Weight]:
         f"{event.address} asked with the key ID {event.key_id}, which no client has",
         Weight.ALERT,
     )
+
+
+#: The words for records of other servers: between the client's name, and the user and the server.
+_ELSEWHERE: Final = {
+    "enabled": ("enabled", Weight.NORMAL),
+    "disabled": ("DISABLED", Weight.ALERT),
+    "approved": ("approved", Weight.NORMAL),
+    "denied": ("denied", Weight.NORMAL),
+    "secret-sent": ("was sent its secret", Weight.NORMAL),
+    "rejected": ("asked for its secret and did not get it", Weight.ALERT),
+}
+
+
+def said_elsewhere(record: AuditRecord) -> tuple[str, Weight] | None:
+    """The message about a record of another server; None when it needs none."""
+    text, weight = _ELSEWHERE.get(record.kind, ("", Weight.NORMAL))
+    if not text:
+        return None
+    why = _REASONS.get(record.detail, record.detail)
+    detail = f": {why}" if why else ""
+    by = f" by {record.by}" if record.by else ""
+    return f"{shortened(record.client)}: {text}{by} on server {record.server}{detail}", weight
 
 
 #: The words of the message for each kind of event that has one.

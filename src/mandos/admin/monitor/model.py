@@ -13,16 +13,19 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mandos.admin.client import shortened
-from mandos.admin.monitor.messages import Messages, Weight, said
+from mandos.admin.monitor.messages import Messages, Weight, said, said_elsewhere
 from mandos.admin.monitor.row import ClientRow
 from mandos.admin.monitor.view import View
+from mandos.admin.servers import Sharing
 from mandos.admin.signals import (
     Changed,
     ClientAdded,
     ClientRemoved,
     Listed,
     ListingFailed,
+    RecordAdded,
     ServerAppeared,
+    ServerChanged,
     ServerVanished,
 )
 
@@ -54,6 +57,8 @@ class Model:
     def __init__(self) -> None:
         self.view = View()
         self.messages = Messages()
+        #: The servers that share the state.
+        self.sharing = Sharing()
         self.changed = True
         #: Why there are no clients to show; empty when the server has listed them.
         self.obstacle: tuple[str, ...] = CONNECTING
@@ -69,7 +74,9 @@ class Model:
             ClientRemoved: self._remove,
             Listed: self._list,
             ListingFailed: self._not_listed,
+            RecordAdded: self._record,
             ServerAppeared: self._appear,
+            ServerChanged: self._serve,
             ServerVanished: self._vanish,
         }
 
@@ -167,6 +174,21 @@ class Model:
     def _not_listed(self, event: ListingFailed, now: datetime) -> None:
         self.fail(event.error, now)
 
+    def _record(self, event: RecordAdded, now: datetime) -> None:
+        """Log an event at another server, of which this one sends no signal."""
+        elsewhere = event.record.server not in {"", self.sharing.name}
+        if elsewhere and (words := said_elsewhere(event.record)):
+            self.note(words[0], now, words[1])
+
+    def _serve(self, event: ServerChanged, now: datetime) -> None:
+        before, self.sharing = self.sharing.problems(), self.sharing.changed(event.values)
+        self.changed = True
+        for problem in self.sharing.problems():
+            if problem not in before:
+                self.note(problem, now, Weight.ALERT)
+        if before and not self.sharing.problems():
+            self.note("the database is connected, and all servers are there", now)
+
     def _appear(self, _event: ServerAppeared, _now: datetime) -> None:
         self._empty(self._failure or LISTING)  # until it turns out that this time is another one
 
@@ -179,6 +201,7 @@ class Model:
     def _empty(self, obstacle: tuple[str, ...]) -> None:
         self._rows = {}
         self._gathered = {}
+        self.sharing = Sharing()
         self.obstacle = obstacle
         self.changed = True
 

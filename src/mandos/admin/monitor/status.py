@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the Mandos in Python contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bottom line: the last key's effect, else the available keys; and the place in the list."""
+"""The bottom line: the last key's effect, else problems or keys; and the place in the list.
+
+Problems are those of the database and of the servers that share their state in it.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ class Status(Widget):
 
     def __init__(self, model: Model, now: Callable[[], datetime]) -> None:
         super().__init__(id="status")
+        self._model = model
         self._view = model.view
         self._now = now
         self._text = ""
@@ -46,5 +50,7 @@ class Status(Widget):
         said = self._until is not None and self._now() < self._until
         number = self._view.index + 1 if self._view.rows else 0
         place = f"{number} of {len(self._view.rows)} "
-        style = styles.LOUD if said else styles.BAR
-        return styles.spread(self.size.width, f" {self._text if said else HINTS}", place, style)
+        problems = "; ".join(self._model.sharing.problems())
+        style = styles.LOUD if said or problems else styles.BAR
+        text = self._text if said else problems or HINTS
+        return styles.spread(self.size.width, f" {text}", place, style)

@@ -71,7 +71,8 @@ def _disabled(record: Record) -> str:
 
 
 def _overdue(record: Record) -> str:
-    text = f"the time of client {record.client} is over, but it was not checked{_why(record)}"
+    why = f"{_why(record)}{_at(record)}"
+    text = f"the time of client {record.client} is over, but it was not checked{why}"
     return f"{text}; it gets nothing until a check succeeds; without one it will be disabled"
 
 
@@ -82,7 +83,8 @@ def _forgiven(record: Record) -> str:
 
 def _secret_sent(record: Record) -> str:
     others = f" and {record.detail}" if record.detail else ""
-    return f"sent the secret of client {record.client} to {record.address}{_on(record)}{others}"
+    where = f"{record.address}{_on(record)}{others}{_at(record)}"
+    return f"sent the secret of client {record.client} to {where}"
 
 
 def _rehearsed(record: Record) -> str:
@@ -91,30 +93,32 @@ def _rehearsed(record: Record) -> str:
 
 def _status_sent(record: Record) -> str:
     others = f" and {record.detail}" if record.detail else ""
-    return f"sent the status of client {record.client} to {record.address}{_on(record)}{others}"
+    where = f"{record.address}{_on(record)}{others}{_at(record)}"
+    return f"sent the status of client {record.client} to {where}"
 
 
 def _undelivered(record: Record) -> str:
     where = f"{record.address}{_on(record)}"
-    return f"the secret of client {record.client} did not reach {where}{_why(record)}"
+    return f"the secret of client {record.client} did not reach {where}{_why(record)}{_at(record)}"
 
 
 def _rejected(record: Record) -> str:
     why = record.detail.lower() or "not allowed"
-    return f"refused {record.address}{_on(record)}: client {record.client}: {why}"
+    return f"refused {record.address}{_on(record)}: client {record.client}: {why}{_at(record)}"
 
 
 def _unknown_key(record: Record) -> str:
-    return f"refused {record.address}{_on(record)}: no client has the key ID {record.key_id}"
+    text = f"refused {record.address}{_on(record)}: no client has the key ID {record.key_id}"
+    return f"{text}{_at(record)}"
 
 
 def _check_failed(record: Record) -> str:
-    return f"a check of client {record.client} failed{_why(record)}"
+    return f"a check of client {record.client} failed{_why(record)}{_at(record)}"
 
 
 def _approval_needed(record: Record) -> str:
     where = f" at {record.address}{_on(record)}" if record.address else ""
-    text = f"client {record.client}{where} waits for approval{_why(record)}"
+    text = f"client {record.client}{where} waits for approval{_why(record)}{_at(record)}"
     return f"{text}; let it through with mandos-ctl --approve {_quoted(record)}"
 
 
@@ -140,7 +144,7 @@ def _removed(record: Record) -> str:
 
 def _state_lost(record: Record) -> str:
     whose = f" of client {record.client}" if record.client else ""
-    return f"the saved state{whose} is lost{_why(record)}"
+    return f"the saved state{whose} is lost{_why(record)}{_at(record)}"
 
 
 _LINES: Mapping[Kind, tuple[int, Callable[[Record], str]]] = {
@@ -170,7 +174,14 @@ def _why(record: Record) -> str:
 
 
 def _by(record: Record) -> str:
-    return f" (by {record.by})" if record.by else ""
+    """The user that caused it, and the server, if it is another one."""
+    if not record.server:
+        return f" (by {record.by})" if record.by else ""
+    return f" (by {record.by} on server {record.server})" if record.by else _at(record)
+
+
+def _at(record: Record) -> str:
+    return f" (on server {record.server})" if record.server else ""
 
 
 def _on(record: Record) -> str:

@@ -37,6 +37,9 @@ class Objects:
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._names
+
     def name(self, path: str) -> str:
         """The name of the client at a path that has one."""
         return self._names[path]

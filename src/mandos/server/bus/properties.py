@@ -42,6 +42,7 @@ _WORDS = {"ok": "OK", "why": "Reason"}
 LIFE: Mapping[str, Callable[[Client], object]] = {
     "ApprovalPending": attrgetter("approval_pending"),
     "CheckerRunning": attrgetter("checker_running"),
+    "WatchedBy": attrgetter("watched_by"),
     **{
         "".join(_WORDS.get(word, word.title()) for word in field.name.split("_")): attrgetter(
             f"life.{field.name}"

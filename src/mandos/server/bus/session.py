@@ -100,6 +100,7 @@ class Session:
             call = await self._waiting.get()
             by = await self._callers.name(call.sender or "")
             try:
+                await self._calls.prepare(call)
                 finish = self._calls.act(call, by)
             except CallError as error:
                 self._refuse(call, error)

@@ -10,6 +10,7 @@ each property by itself.  The event's own signal has the place that it has in th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ _CHANGES: Mapping[type[events.Event], tuple[str, ...]] = {
     events.Rehearsed: ("LastRehearsed",),
     events.ApprovalNeeded: ("ApprovalPending", "LastApprovalRequest"),
     events.SettingsChanged: ("Expires",),
+    events.Moved: ("WatchedBy",),
 }
 #: Events after which requests may have stopped waiting.
 _SETTLING = (events.Rejected, events.VerdictGiven, events.SecretSent, events.Withdrawn)
@@ -63,8 +65,10 @@ _SETTLING = (events.Rejected, events.VerdictGiven, events.SecretSent, events.Wit
 _CONSTANT = frozenset(setting.name for setting in SETTINGS if setting.restart is Restart.FILES)
 #: The properties that say why a client is disabled, and since when.
 _REASON = ("DisabledAt", "DisabledReason")
+#: All properties whose changes are reported one by one.
+_SINGLE = tuple(dict.fromkeys((*chain(*_CHANGES.values()), "ApprovalPending")))
 #: All properties whose changes are reported.
-_REMEMBERED = tuple(dict.fromkeys((*chain(*_CHANGES.values()), "ApprovalPending")))
+_REMEMBERED = (*_SINGLE, *_REASON)
 
 
 def _state(client: Client) -> list[object]:
@@ -73,26 +77,38 @@ def _state(client: Client) -> list[object]:
 
 
 class Signals:
-    """Reports the events of a registry's clients as signals."""
+    """Reports the events of a registry's clients as signals.
 
-    def __init__(self, registry: Registry, objects: Objects, clock: Clock, send: Send) -> None:
+    ``server`` is this server's name among those that share their state; empty when none do.
+    """
+
+    def __init__(
+        self, registry: Registry, objects: Objects, clock: Clock, send: Send, server: str = ""
+    ) -> None:
+        self._server = server
         self._registry = registry
         self._objects = objects
         self._clock = clock
         self._send = send
         self._told = {client.name: _state(client) for client in registry}
+        #: When the request began of which the last NeedApproval of a client told.
+        self._asked = {client.name: client.life.last_approval_request for client in registry}
         self._completed: dict[str, events.CheckerCompleted] = {}
         registry.listen(self._heard)
 
     def record(self, record: Record) -> None:
-        """Send a record of the audit trail as a signal."""
-        if record.kind is Kind.UNKNOWN_KEY:
+        """Send a record of the audit trail as a signal; a record without a server is our own."""
+        if record.kind is Kind.UNKNOWN_KEY and not record.server:
             body = [record.key_id.upper(), record.address]
             names = bus_names.ROOT_PATH, bus_names.MANDOS, "ClientNotFound", "ss"
             self._send(*names, body, provoked=True)
-        told: list[Any] = [fields(record)]
+        told: list[Any] = [fields(replace(record, server=record.server or self._server))]
         place = bus_names.ROOT_PATH, bus_names.SERVER1, "RecordAdded", bus_names.RECORD
         self._send(*place, told, provoked=record.kind in ASKED)
+
+    def server_changed(self, values: Mapping[str, Variant]) -> None:
+        """Report new values of the server's own properties."""
+        self._properties_changed(bus_names.ROOT_PATH, bus_names.SERVER1, values, [])
 
     def _heard(self, event: events.Event) -> None:
         self._objects.heard(event)
@@ -108,6 +124,9 @@ class Signals:
             return
         if isinstance(event, events.SettingsChanged):
             self._settings_changed(client, path, event.names)
+        if isinstance(event, events.Followed):
+            self._followed(client, path)
+            return
         if isinstance(event, events.CheckerStopped) and not client.life.enabled:
             self._tell_changes(client, path, ("Expires",))
         self._tell_changes(client, path, _CHANGES.get(type(event), ()))
@@ -116,6 +135,17 @@ class Signals:
             self._tell_changes(client, path, ("ApprovalPending",))
         if isinstance(event, events.Enabled | events.Disabled):
             self._tell_reason(client, path)
+
+    def _followed(self, client: Client, path: str) -> None:
+        """Report the changes of a client that others have caused, and a request that waits."""
+        self._tell_changes(client, path, _SINGLE)
+        if self._told[client.name] != _state(client):
+            self._tell_reason(client, path)
+        asked = client.life.last_approval_request
+        if client.approval_pending and asked != self._asked.get(client.name):
+            self._asked[client.name] = asked
+            delay, default = client.settings.approval_delay, client.settings.approved_by_default
+            self._client(path, "NeedApproval", "tb", properties.milliseconds(delay), default)
 
     def _tell_event(self, event: events.Event, path: str) -> None:
         match event:
@@ -130,6 +160,7 @@ class Signals:
             case events.SecretSent():
                 self._client(path, "GotSecret", "")
             case events.ApprovalNeeded():
+                self._asked[event.client] = event.at
                 delay = properties.milliseconds(event.delay)
                 self._client(path, "NeedApproval", "tb", delay, event.default)
             case events.Rejected():
@@ -173,6 +204,7 @@ class Signals:
 
     def _tell_reason(self, client: Client, path: str) -> None:
         date = self._clock.date
+        self._told[client.name][-len(_REASON) :] = _state(client)[-len(_REASON) :]
         values = {name: properties.read(name, client, path, date) for name in _REASON}
         self._properties_changed(path, bus_names.CLIENT1, values, [])
 
@@ -184,6 +216,7 @@ class Signals:
 
     def _added(self, client: Client, path: str) -> None:
         self._told[client.name] = _state(client)
+        self._asked[client.name] = client.life.last_approval_request
         self._tell_added(client, path)
 
     def _tell_added(self, client: Client, path: str) -> None:
@@ -203,6 +236,7 @@ class Signals:
         if not isinstance(event, events.Removed):
             return
         self._told.pop(event.client, None)
+        self._asked.pop(event.client, None)
         self._completed.pop(event.client, None)
         self._objects.forget(event.client)
         self._tell_removed(path, event.client)

@@ -63,7 +63,7 @@ class Client:
     enabled if its settings say so.  ``added``: an administrator added the client over D-Bus, so it
     is in no file.  ``rebooted``: since the life was saved the machine was started, not only the
     server.  ``watched``: this server has the client checked, and disables it when its time is over;
-    where several servers share the state, one of them watches each client.
+    where several servers share the state, one of them watches each client: ``watched_by``.
     """
 
     __slots__ = (
@@ -82,6 +82,7 @@ class Client:
         "settings",
         "tell",
         "watched",
+        "watched_by",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - each by its name
@@ -102,6 +103,7 @@ class Client:
         self.tell: Callable[[events.Event], None] = _ignore
         self.checker_running = False
         self.watched = watched
+        self.watched_by = ""
         self._asked_elsewhere = False
         self._checker_due: datetime | None = None
         self._lateness = Lateness()
@@ -377,14 +379,20 @@ class Client:
 
     # Several servers
 
-    def watch(self, now: datetime) -> None:
-        """Have the client checked by this server from now on.
+    def watch(self, now: datetime, server: str = "") -> None:
+        """Have the client checked by this server, of this name, from now on.
 
         A client whose time is over is checked before it is judged: no server may have watched it.
         """
-        if self.watched:
-            return
-        self.watched = True
+        moved = not self.watched or self.watched_by != server
+        if not self.watched:
+            self._take_over(now)
+        self.watched, self.watched_by = True, server
+        if moved:
+            self.tell(events.Moved(self.name, now))
+
+    def _take_over(self, now: datetime) -> None:
+        """Begin the checks of a client that another server may have checked."""
         if not self.life.enabled or self.life.expires is None:
             return
         self._lateness.owe()
@@ -394,14 +402,15 @@ class Client:
         self._checker_due = now + self._chance() * max(
             min(self.settings.interval, left / 2), NOTHING
         )
-        self.tell(events.Moved(self.name, now))
 
-    def leave(self, now: datetime) -> None:
-        """Leave the client's checks to another server; the result of a running one still counts."""
+    def leave(self, now: datetime, server: str = "") -> None:
+        """Leave the client's checks to the server of this name; a running one still counts."""
+        moved = self.watched or self.watched_by != server
         if self.watched:
-            self.watched = False
             self._end_wait()
             self._checker_due = None
+        self.watched, self.watched_by = False, server
+        if moved:
             self.tell(events.Moved(self.name, now))
 
     def follow(self, life: Life, now: datetime, *, waits: bool | None = None) -> None:

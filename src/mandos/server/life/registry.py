@@ -123,6 +123,15 @@ class Registry:
         self.add(client, now)
         return client
 
+    def follow_settings(self, client: Client, settings: ClientSettings, now: datetime) -> None:
+        """Give a client settings that another server has changed, its key ID among them."""
+        old = client.settings.key_id
+        client.follow_settings(settings, now)
+        if client.settings.key_id != old:
+            if self._by_key_id.get(old) is client:
+                del self._by_key_id[old]
+            self._index_one(client)
+
     def _drop(self, client: Client, now: datetime) -> None:
         name = client.name
         client.retire(now)

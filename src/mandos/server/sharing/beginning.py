@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mandos.errors import MachineError, MandosError
 from mandos.server.life.merge import merge, merge_settings
+from mandos.server.state import boot_id
+from mandos.server.state.apart import Contact
 from mandos.server.state.store import Known
 
 if TYPE_CHECKING:
@@ -44,10 +46,13 @@ class Beginning(NamedTuple):
     copied: State
 
 
-def begin(shared: Shared, copy: StateStore, configured: Sequence[ClientSettings]) -> Beginning:
+def begin(
+    shared: Shared, copy: StateStore, configured: Sequence[ClientSettings], elapsed: float
+) -> Beginning:
     """Read the database, or the local copy when the database cannot be used now.
 
-    Raises MandosError when the database has never been used from here, and its setting is wrong.
+    ``elapsed`` is the machine's CLOCK_BOOTTIME in seconds.  Raises MandosError when the database
+    has never been used from here, and its setting is wrong.
     """
     copied = copy.load(configured)
     bases, unsent = shared.notes.bases(), shared.notes.unsent()
@@ -66,6 +71,7 @@ def begin(shared: Shared, copy: StateStore, configured: Sequence[ClientSettings]
         moment = datetime.now(UTC)
         state = replace(copied, shared=True, known=known)
         return Beginning(state, moment, known, frozenset(bases), unsent, copied)
+    shared.notes.seen(Contact(boot_id.present(), elapsed, datetime.now(UTC)))
     saved = dict(state.saved)
     for name, base in bases.items():
         if name in saved and name in copied.saved:

@@ -9,6 +9,7 @@ own clients move, and they are shared out among all others.
 
 from __future__ import annotations
 
+from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,12 +23,26 @@ LOST = 3.0
 class Sign(NamedTuple):
     """A server's row in the database: ``beat`` changes with each sign of life.
 
-    ``checks``: it can check clients, because it has a link.
+    ``checks``: it can check clients, because it has a link.  ``started`` is when this run of it
+    began, ``version`` that of its program.
     """
 
     name: str
     beat: object
     checks: bool
+    started: datetime | None = None
+    version: str = ""
+
+
+class Presence(NamedTuple):
+    """A server for people; ``seen`` is the date of its last sign of life."""
+
+    name: str
+    alive: bool
+    checks: bool
+    started: datetime | None
+    seen: datetime | None
+    version: str
 
 
 class Members:
@@ -40,13 +55,24 @@ class Members:
     def heard(self, signs: Iterable[Sign], now: float) -> None:
         """Note the signs of life in the database at ``now``, by this machine's own clock.
 
-        A server that is not among them has left.
+        A server that has ended took its sign away: it is neither alive nor lost.
         """
         before, self._seen = self._seen, {}
         for sign in signs:
             old = before.get(sign.name)
             same = old is not None and old[0].beat == sign.beat
             self._seen[sign.name] = sign, old[1] if same and old is not None else now
+
+    def presences(self, now: float) -> list[Presence]:
+        """All servers that have not ended, in the order of their names."""
+        alive = self.alive(now)
+        return [
+            Presence(
+                *(name, name in alive, sign.checks, sign.started),
+                *(sign.beat if isinstance(sign.beat, datetime) else None, sign.version),
+            )
+            for name, (sign, _at) in sorted(self._seen.items())
+        ]
 
     def alive(self, now: float) -> list[str]:
         """The names of the living servers, in their order, this one among them."""

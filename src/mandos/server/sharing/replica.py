@@ -48,8 +48,7 @@ class Replica:
         self._following = False
         self._waiting: set[str] = set()
         self._alone = set(alone)
-        #: Called with the name of a client that has to be read again, or written.
-        self.on_old: Callable[[str], object] = str
+        #: Called with the name of a client that has to be written again.
         self.on_lost: Callable[[str], object] = str
         self.watching: list[str] = []
 
@@ -106,11 +105,8 @@ class Replica:
         known = self._known.get(name)
         if now is None:
             self._known.pop(name, None)
-        elif known is not None and _older(now, known):
-            self.on_old(name)
-            return
         else:
-            self._known[name] = now
+            now = self._known[name] = _newest(known, now)
         with self._quietly():
             self._follow(name, base, now)
 
@@ -131,7 +127,7 @@ class Replica:
             self._share_out(client)
         before = base or now
         settings = merge_settings(before.settings, client.settings, now.settings)
-        client.follow_settings(settings, moment)
+        self._registry.follow_settings(client, settings, moment)
         alone = name in self._alone
         life = merge(before.life, client.life, now.life, moment, disabling_wins=alone)
         if life != client.life:
@@ -160,10 +156,11 @@ class Replica:
 
     def _share_out(self, client: Client) -> None:
         moment = self._clock.now()
-        if watcher(client.name, self.watching) == self._own:
-            client.watch(moment)
+        server = watcher(client.name, self.watching)
+        if server == self._own:
+            client.watch(moment, server)
         else:
-            client.leave(moment)
+            client.leave(moment, server)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -177,3 +174,16 @@ class Replica:
 def _older(one: Known, other: Known) -> bool:
     """Whether a part of the client is older in ``one``."""
     return one.version < other.version or one.life_version < other.life_version
+
+
+def _newest(known: Known | None, now: Known) -> Known:
+    """The client with the newer settings and the newer life: either may have come before."""
+    if known is None:
+        return now
+    if now.version < known.version:
+        now = now._replace(
+            settings=known.settings, added=known.added, version=known.version, present=known.present
+        )
+    if now.life_version < known.life_version:
+        now = now._replace(life=known.life, verdict=known.verdict, life_version=known.life_version)
+    return now

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,7 @@ from mandos.server.life.client import Refuse
 from mandos.server.life.events import Rejection
 from mandos.server.sharing.alone import may_decide
 from mandos.server.sharing.members import LOST, Members, Sign
+from mandos.server.sharing.trail import OthersRecords
 from mandos.server.state import boot_id
 from mandos.server.state.apart import Contact
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mandos.server.life.clock import CommonClock
     from mandos.server.life.registry import Registry
     from mandos.server.sharing.alone import Limits
+    from mandos.server.sharing.members import Presence
     from mandos.server.sharing.replica import Replica
     from mandos.server.state.apart import Notes
     from mandos.server.state.postgresql.pulse import Beat, News
@@ -93,15 +95,40 @@ class Sharing:
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
         self._names: set[str] | None = set()
         self._ask_waiting = False
+        self._ask_records = False
+        self.records = OthersRecords(own, store, keeper.in_thread, elapsed)
         self._fetching: asyncio.Task[None] | None = None
         self._checks = True
         self._contact = notes.contact()
         self._noted = -_NOTING
         self._noting: asyncio.Task[None] | None = None
-        replica.on_old = self._read_again
         replica.on_lost = self._write_again
         self.trouble = ""
         self.on_trouble: Callable[[], None] = _nothing
+        self._replication = ""
+        self._alone_since = ""
+        self._told: object = None
+        self.on_change: Callable[[], None] = _nothing
+
+    @property
+    def servers(self) -> list[Presence]:
+        """All servers that share the state, this one among them."""
+        return self._members.presences(self._elapsed())
+
+    @property
+    def database_state(self) -> str:
+        """The state of the database for people: see ``bus_names``, DatabaseState."""
+        if not self._alone_since:
+            return "; ".join(filter(None, ("connected", self._replication)))
+        use = "local copy in use" if self._may_decide_alone else "no secret is given"
+        return f"unreachable since {self._alone_since}, {use}"
+
+    def _tell_changes(self) -> None:
+        """Report new facts about the servers; signs of life of living ones are none."""
+        servers = [one._replace(seen=None) if one.alive else one for one in self.servers]
+        if (now := (self.database_state, servers)) != self._told:
+            self._told = now
+            self.on_change()
 
     def start(self) -> None:
         """Begin; this server already knows the clients as they are now."""
@@ -166,7 +193,10 @@ class Sharing:
         self._checks = self._linked()
         self._share_out(self._members.watching(now, hold=self._hold))
         lost = self._members.lost(now)
-        self._in_trouble(f"servers are missing: {', '.join(lost)}" if lost else "")
+        missing = f"servers are missing: {', '.join(lost)}" if lost else ""
+        self._replication, self._alone_since = beat.replication, ""
+        self._in_trouble("; ".join(filter(None, (missing, beat.replication))))
+        self._tell_changes()
 
     def _lost(self, error: MandosError) -> None:
         """Go on alone: this server checks all clients, since it cannot know about the others."""
@@ -174,7 +204,13 @@ class Sharing:
         lately = contact is not None and contact.boot == self._boot
         if contact is None or not lately or self._elapsed() - contact.elapsed > LOST:
             self._share_out([self._own])
+        if not self._alone_since:
+            since = self._clock.now()
+            if contact is not None and lately:
+                since -= timedelta(seconds=self._elapsed() - contact.elapsed)
+            self._alone_since = f"{since:%Y-%m-%d %H:%M:%S} UTC"
         self._in_trouble(f"the database is unreachable: {error}")
+        self._tell_changes()
 
     def _in_trouble(self, trouble: str) -> None:
         if trouble == self.trouble:
@@ -197,12 +233,7 @@ class Sharing:
         else:
             self._names |= news.clients
         self._ask_waiting |= news.waiting
-        self._fetch()
-
-    def _read_again(self, name: str) -> None:
-        """Read a client of which an older state came in last."""
-        if self._names is not None:
-            self._names.add(name)
+        self._ask_records |= news.audit
         self._fetch()
 
     def _write_again(self, name: str) -> None:
@@ -216,9 +247,10 @@ class Sharing:
 
     async def _fetched(self) -> None:
         """Take over all changes that were heard of."""
-        while self._names != set() or self._ask_waiting:
+        while self._names != set() or self._ask_waiting or self._ask_records:
             names, self._names = self._names, set()
             waiting, self._ask_waiting = self._ask_waiting or names is None, False
+            records, self._ask_records = self._ask_records or names is None, False
             anew = False
             try:
                 if self._store.trouble is not None:
@@ -232,6 +264,8 @@ class Sharing:
                     self._replica.changed(clients, anew=anew)
                 if waiting:
                     self._replica.wait_elsewhere(await self._keeper.in_thread(self._store.waiting))
+                if records:
+                    await self.records.read()
             except MandosError as error:
                 self._names, self._ask_waiting = None, True
                 log.debug("changes of other servers cannot be read: %s", error)
@@ -239,15 +273,19 @@ class Sharing:
 
     # Decisions
 
-    async def current(self, name: str) -> None:
-        """Bring a client up to date, before it is judged or changed; the database may be away."""
+    async def current(self, name: str) -> bool:
+        """Bring a client up to date, before it is judged or changed.
+
+        Returns false when the database does not answer.
+        """
         try:
             async with asyncio.timeout(_DECISION_TIME):
                 clients = await self._keeper.in_thread(self._store.changed, {name})
         except (MandosError, TimeoutError) as error:
             log.debug("client %s cannot be brought up to date: %s", name, error)
-        else:
-            self._replica.changed(clients)
+            return False
+        self._replica.changed(clients)
+        return True
 
     async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
         """Decide, with all servers, whether a client gets its secret now; None: it does.
@@ -278,11 +316,16 @@ class Sharing:
 
     def _alone(self, record: Record) -> Rejection | None:
         """Decide without the database, by what this server knows."""
-        now = self._elapsed(), datetime.now(UTC)
-        if not may_decide(self._limits, self._contact, self._boot, *now):
+        if not self._may_decide_alone:
             return Rejection.NO_DATABASE
         self._keeper.note(record)
         return None
+
+    @property
+    def _may_decide_alone(self) -> bool:
+        """Whether the last contact with the database is recent enough."""
+        now = self._elapsed(), datetime.now(UTC)
+        return may_decide(self._limits, self._contact, self._boot, *now)
 
 
 class Heart(Protocol):

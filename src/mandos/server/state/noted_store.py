@@ -80,3 +80,11 @@ class NotedStore:
     def waiting(self) -> set[str]:
         """See ``SharedStore``."""
         return self._store.waiting()
+
+    def last_record(self) -> int:
+        """See ``SharedStore``."""
+        return self._store.last_record()
+
+    def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
+        """See ``SharedStore``."""
+        return self._store.records_after(number, missing, limit)

@@ -199,3 +199,12 @@ class SharedStore(StateStore, Protocol):
 
         Raises MachineError.
         """
+
+    def last_record(self) -> int:
+        """Return the number of the newest record; 0: there is none.  Raises MachineError."""
+
+    def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
+        """Return the newest records above ``number``, so many, and the missing ones, in order.
+
+        Raises MachineError.
+        """

@@ -40,6 +40,7 @@ from mandos.admin.signals import (
     ListingFailed,
     NeedApproval,
     ServerAppeared,
+    ServerChanged,
     ServerVanished,
 )
 from mandos.errors import MachineError, UsageError
@@ -683,3 +684,16 @@ def test_without_a_terminal() -> None:
     assert "not all a terminal" in done.stderr
     assert "mandos-ctl --watch" in done.stderr
     assert main.USAGE
+
+
+async def test_problems_of_other_servers_stand_on_the_bottom_line() -> None:
+    """In place of the keys, as long as they last; a key's effect comes before them."""
+    values = {"DatabaseState": "connected; it is late", "ServerName": "own", "Servers": []}
+    async with stage(*FLEET) as on:
+        await on.hear(ServerChanged(values))
+        assert on.line("^ it is late")
+        await on.press("o")
+        assert on.line("^ sorted by")
+        await on.hear(ServerChanged({"DatabaseState": "connected"}))
+        await on.pass_time(timedelta(seconds=9))
+        assert on.line("^ q quit")

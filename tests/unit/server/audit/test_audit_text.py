@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -113,6 +114,17 @@ def test_line_of_a_record(kind: Kind, parts: dict[str, str], level: str, text: s
     """What happened, to whom, why and by whom; what to do, as a command that can be pasted."""
     record = Record(kind=kind, at=WHEN, **parts)
     assert describe_record(record) == (logging.getLevelNamesMapping()[level], text)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_line_of_another_server(kind: Kind) -> None:
+    """Its name stands in the line once, before the remedy, and with the user if there is one."""
+    record = Record(kind=kind, at=WHEN, client="alpha", address="::1", server="second")
+    text = describe_record(record)[1]
+    assert text.count(" (on server second)") == 1
+    assert "on server second" not in text.partition(";")[2]
+    with_user = describe_record(replace(record, by="root"))[1]
+    assert with_user in {text, text.replace("(on server", "(by root on server")}
 
 
 def test_every_kind_has_a_line() -> None:

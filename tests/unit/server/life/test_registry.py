@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mandos.client_settings import ClientSettings
@@ -93,3 +94,17 @@ def test_every_listener_hears_everything() -> None:
     foo.checked_ok(START)
     bar.secret_sent(START)
     assert first == second == [events.CheckedOK("foo", START), events.SecretSent("bar", START)]
+
+
+def test_a_key_that_another_server_has_changed() -> None:
+    """The new key finds the client, the old one nobody; two clients may exchange their keys."""
+    one, two, three = (hashlib.sha256(bytes([number])).hexdigest() for number in range(3))
+    foo, bar = _client("foo", one), _client("bar", two)
+    registry = Registry([foo, bar])
+    registry.follow_settings(foo, replace(foo.settings, key_id=three), START)
+    assert registry.find(three) is foo
+    assert registry.find(one) is None
+    registry.follow_settings(foo, replace(foo.settings, key_id=two), START)
+    registry.follow_settings(bar, replace(bar.settings, key_id=three), START)
+    assert registry.find(two) is foo
+    assert registry.find(three) is bar

@@ -20,7 +20,7 @@ from mandos.server.life.life import Life
 from mandos.server.state.apart import NAME, Contact, Notes
 from mandos.server.state.database import SQLiteStore
 from mandos.server.state.noted_store import NotedStore
-from mandos.server.state.store import Changes, Known, Outcome
+from mandos.server.state.store import Changes, Entry, Known, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -126,6 +126,15 @@ class AwayStore(SQLiteStore):
     def waiting(self) -> set[str]:
         """Nothing waits."""
         return set()
+
+    def last_record(self) -> int:
+        """There is none."""
+        return 0
+
+    def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
+        """There are none."""
+        del number, missing, limit
+        return []
 
 
 def test_failed_writes_are_noted_until_one_succeeds(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mandos.server.audit.records import Kind, Record
@@ -11,7 +12,7 @@ from mandos.server.state.audit_table import Origin, origin_of
 from mandos.server.state.store import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from psycopg import Connection
@@ -37,9 +38,12 @@ _DROP = (
     " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
 )
 _READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+#: Rows that one statement adds at most.
+_MOST_ROWS = 5000
 _NEWEST = 1 << 62
-#: Rows in a statement.
-_BATCH = 1000
+_LAST = "SELECT coalesce(max(id), 0) FROM mandos.audit"
+_AFTER = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id > %s ORDER BY id DESC LIMIT %s"  # noqa: S608
+_THESE = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id = ANY(%s)"  # noqa: S608
 
 
 class PostgreSQLRows:
@@ -62,9 +66,9 @@ class PostgreSQLRows:
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
         rows = [(*self.row(record), 1) for record in records]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        if columns:
-            self._connection.execute(_ADD_ALL, columns)
+        for start in range(0, len(rows), _MOST_ROWS):
+            some = rows[start : start + _MOST_ROWS]
+            self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
 
     def repeat(self, number: int, at: datetime) -> bool:
         """Count up a record that happened again; false when it was dropped."""
@@ -86,8 +90,8 @@ class PostgreSQLRows:
 def append(connection: Connection[Any], server: str, entries: Sequence[Entry]) -> None:
     """Add records with their repetitions, oldest first; ``server`` is that of those without one."""
     rows = PostgreSQLRows(connection, server)
-    for start in range(0, len(entries), _BATCH):
-        some = entries[start : start + _BATCH]
+    for start in range(0, len(entries), _MOST_ROWS):
+        some = entries[start : start + _MOST_ROWS]
         values = [(*rows.row(it.record)[:-1], it.last, it.times) for it in some]
         connection.execute(_ADD_ALL, [list(column) for column in zip(*values, strict=True)])
 
@@ -101,10 +105,38 @@ def read(
         query += " AND client = %s"
     values = [*parameters, *([] if client is None else [client]), limit]
     for row in connection.execute(f"{query} ORDER BY id DESC LIMIT %s", values):
-        number, server, kind, *texts, first, last, times = row
-        name, key_id, address, interface, detail, by = texts
-        record = Record(
-            kind=Kind(kind), at=first, client=name, key_id=key_id, address=address,
-            interface=interface, detail=detail, by=by, server=server,
-        )  # fmt: skip
-        yield Entry(number, record, last, times)
+        yield _entry(row)
+
+
+def last_record(connection: Connection[Any]) -> int:
+    """The number of the newest record; 0: there is none."""
+    row = connection.execute(_LAST).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_after(
+    connection: Connection[Any], number: int, missing: Collection[int], limit: int
+) -> list[Entry]:
+    """The newest ``limit`` records above a number, and those of the missing numbers, in order.
+
+    Records of kinds that only a newer version of this program knows are skipped.
+    """
+    rows = connection.execute(_AFTER, (number, limit)).fetchall()
+    if missing:
+        rows += connection.execute(_THESE, (list(missing),)).fetchall()
+    found = []
+    for row in sorted(rows):
+        with suppress(ValueError):
+            found.append(_entry(row))
+    return found
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    """The record in a row; raises ValueError for an unknown kind."""
+    number, server, kind, *texts, first, last, times = row
+    name, key_id, address, interface, detail, by = texts
+    record = Record(
+        kind=Kind(kind), at=first, client=name, key_id=key_id, address=address,
+        interface=interface, detail=detail, by=by, server=server,
+    )  # fmt: skip
+    return Entry(number, record, last, times)

@@ -224,7 +224,7 @@ PROBLEMS = (
     ),
     Problem(
         ("08",), r"connection is (?:closed|lost)|connection .*lost|Connection reset"
-        r"|could not (?:receive|send) data|closed unexpectedly",
+        r"|could not (?:receive|send) data|closed unexpectedly|EOF detected",
         "the connection was lost",
         f"see: ping {{host}}; {_LOG}",
     ),

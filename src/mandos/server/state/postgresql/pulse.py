@@ -20,6 +20,7 @@ import psycopg
 from mandos.errors import AdministratorError, MachineError
 from mandos.server.state.postgresql import schema
 from mandos.server.state.postgresql.connection import connect, explained
+from mandos.server.state.postgresql.replication import Replication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,9 @@ ON CONFLICT (name) DO UPDATE SET (boot, run, beat, checks, jump, version, schema
         excluded.version, excluded.schema),
     started = CASE WHEN old.run = excluded.run THEN old.started ELSE excluded.started END
 """
-_SIGNS = "SELECT name, beat, checks FROM mandos.server"
+_SIGNS = "SELECT name, beat, checks, started, version FROM mandos.server"
+#: A sign of life needs no disk, and must not wait for a standby that is missing.
+_IN_HASTE = "SET synchronous_commit = off"
 _TIME = """
 SELECT clock_timestamp(), correction, (SELECT value FROM mandos.property WHERE name = 'least')
 FROM mandos.clock
@@ -71,11 +74,15 @@ class Identity(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """The answer to a sign of life: the time, when it was right by the own clock, and the rows."""
+    """The answer to a sign of life: the time, when it was right by the own clock, and the rows.
+
+    ``replication`` is the trouble with the database's standbys; empty: there is none.
+    """
 
     moment: datetime
     at: float
-    signs: list[tuple[str, object, bool]]
+    signs: list[tuple[Any, ...]]
+    replication: str = ""
 
 
 @dataclass
@@ -102,6 +109,7 @@ class Pulse:
         self._proposals = 0
         self._heard: list[str] = []
         self._own = 0
+        self._replication = Replication()
 
     def disregard(self, process: int) -> None:
         """Take changes that come over this connection's process for this server's own."""
@@ -127,6 +135,8 @@ class Pulse:
         schema.check(schema.found(connection))
         take_name(connection, self._identity.name)
         self._heard = []
+        connection.execute(_IN_HASTE)
+        self._replication.renew()
         connection.add_notify_handler(self._hear)
         connection.execute(f"LISTEN {schema.CHANNEL}")
 
@@ -134,6 +144,7 @@ class Pulse:
         """Give a sign of life; raises MandosError, and then the connection is closed."""
         connection = self._connected()
         try:
+            self._replication.look(connection, self._elapsed())
             moment, at, jump, seen = self._time(connection)
             values = {**self._identity._asdict(), "checks": checks, "jump": jump}
             values["schema"] = schema.SCHEMA_VERSION
@@ -141,14 +152,14 @@ class Pulse:
             if jump:
                 connection.execute(_CORRECT, {"jump": jump, "seen": seen})
                 moment, at, _jump, _seen = self._time(connection)
-            signs = [(name, beat, one) for name, beat, one in connection.execute(_SIGNS)]
+            signs = connection.execute(_SIGNS).fetchall()
         except AdministratorError:
             self.close()
             raise
         except (psycopg.Error, OSError) as error:
             self.close()
             raise explained(error, self._conninfo) from error
-        return Beat(moment, at, signs)
+        return Beat(moment, at, signs, self._replication.trouble)
 
     def _time(self, connection: Connection[Any]) -> tuple[datetime, float, float, timedelta]:
         """The time, its moment by the own clock, a jump in seconds, the correction in force."""

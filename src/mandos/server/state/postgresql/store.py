@@ -10,7 +10,7 @@ database's time.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -21,6 +21,7 @@ from mandos.server.life.saved import Saved
 from mandos.server.state.audit_table import AuditTable
 from mandos.server.state.postgresql import audit, schema, statements
 from mandos.server.state.postgresql.connection import connect, explained
+from mandos.server.state.postgresql.time_limit import time_limit
 from mandos.server.state.postgresql.writing import ADDED, REMOVED, Writing
 from mandos.server.state.settings_text import settings_of
 from mandos.server.state.store import Known, State, Verdict
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from mandos.server.state.store import Changes, Entry, Outcome
 
 log = logging.getLogger(__name__)
+
+#: Seconds until a database that does not answer is given up; reading all clients takes longer.
+_LONGEST, _LONGEST_LOAD = 12.0, 60.0
 
 
 class _Sections(NamedTuple):
@@ -77,6 +81,21 @@ class PostgreSQLStore:
         if self._open_connection is None:
             raise self.trouble or MachineError("the database is not connected")
         return self._open_connection
+
+    @property
+    def backend(self) -> int:
+        """The number of the connection's process, by which its notifications are known."""
+        return self._connection.info.backend_pid
+
+    @contextmanager
+    def _working(self, seconds: float = _LONGEST) -> Iterator[Connection[Any]]:
+        """The connection, for so long at most; an error of the database becomes a MachineError."""
+        connection = self._connection
+        try:
+            with time_limit(connection, seconds):
+                yield connection
+        except (psycopg.Error, OSError) as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -145,10 +164,8 @@ class PostgreSQLStore:
 
     def now(self) -> datetime:
         """The time of the clients' lives; raises MachineError."""
-        try:
-            moments: list[datetime] = [row[0] for row in self._connection.execute(statements.NOW)]
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            moments: list[datetime] = [row[0] for row in connection.execute(statements.NOW)]
         return moments[0]
 
     # Reading
@@ -156,13 +173,10 @@ class PostgreSQLStore:
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
         """Return all clients; settings equal to ``configured`` share its objects."""
         files = {settings.name: settings for settings in configured}
-        try:
-            with self._connection.transaction():
-                sections = self._read_sections(files)
-                self._removed = set()
-                read = dict(self._read(None, files))
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working(_LONGEST_LOAD) as connection, connection.transaction():
+            sections = self._read_sections(files)
+            self._removed = set()
+            read = dict(self._read(None, files))
         here, elsewhere, absent = sections.here, sections.elsewhere, sections.absent
         known = {name: one for name, one in read.items() if one is not None}
         saved = {
@@ -240,28 +254,22 @@ class PostgreSQLStore:
 
     def changed(self, names: Collection[str]) -> dict[str, Known | None]:
         """Return these clients as they are now; None: there is no such client."""
-        try:
+        with self._working():
             found = dict(self._read(names, {}))
-        except psycopg.Error as error:
-            raise self._failed(error) from error
         return {name: found.get(name) for name in names}
 
     def outdated(self, versions: Mapping[str, tuple[int, int]]) -> set[str]:
         """Return the names of clients with other versions, of settings and life, than these."""
-        try:
-            rows = self._connection.execute(statements.VERSIONS).fetchall()
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working(_LONGEST_LOAD) as connection:
+            rows = connection.execute(statements.VERSIONS).fetchall()
         present = {name: (one, other) for name, one, other in rows if other is not None}
         other = {name for name, pair in present.items() if versions.get(name) != pair}
         return other | (versions.keys() - present.keys())
 
     def waiting(self) -> set[str]:
         """Return the names of clients with requests that wait at other servers."""
-        try:
-            rows = self._connection.execute(statements.WAITING, (self._server,)).fetchall()
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            rows = connection.execute(statements.WAITING, (self._server,)).fetchall()
         return {name for (name,) in rows}
 
     def records(
@@ -269,9 +277,20 @@ class PostgreSQLStore:
     ) -> list[Entry]:
         """The newest records of the audit trail, newest first; raises MachineError."""
         try:
-            return list(audit.read(self._connection, client, limit, before))
-        except (psycopg.Error, ValueError) as error:
+            with self._working() as connection:
+                return list(audit.read(connection, client, limit, before))
+        except ValueError as error:
             raise self._failed(error) from error
+
+    def last_record(self) -> int:
+        """Return the number of the newest record; 0: there is none.  Raises MachineError."""
+        with self._working() as connection:
+            return audit.last_record(connection)
+
+    def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
+        """Return the newest records above ``number``, so many, and the missing ones, in order."""
+        with self._working() as connection:
+            return audit.read_after(connection, number, missing, limit)
 
     # Writing
 
@@ -283,15 +302,11 @@ class PostgreSQLStore:
         """
         if self.trouble is not None:
             raise self.trouble
-        for last in (False, True):
+        with self._working():
             try:
                 return self._written(changes)
-            except psycopg.errors.DeadlockDetected as error:
-                if last:
-                    raise self._failed(error) from error
-            except psycopg.Error as error:
-                raise self._failed(error) from error
-        raise AssertionError
+            except psycopg.errors.DeadlockDetected:
+                return self._written(changes)
 
     def _written(self, changes: Changes) -> Outcome:
         writing = Writing(self._connection, self._server, changes)
