@@ -11,9 +11,12 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from programs import MANDOS
 
 from mandos.client_settings import ClientSettings
 from mandos.errors import AdministratorError, MachineError, MandosError
@@ -25,6 +28,7 @@ from mandos.server.state.apart import Contact, Notes
 from mandos.server.state.database import WITNESS, SQLiteStore, claim
 from mandos.server.state.moving import MARK, from_database, refuse_moved, to_database
 from mandos.server.state.store import Changes, Kept
+from mandos.server.system.privileges import server_user
 
 psycopg = pytest.importorskip("psycopg", exc_type=ImportError)
 
@@ -33,11 +37,10 @@ from mandos.server.state.postgresql.pulse import Identity, Pulse  # noqa: E402 -
 from mandos.server.state.postgresql.store import PostgreSQLStore  # noqa: E402 - optional
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.postgresql import Database
     from mandos.server.state.moving import Whole
 
+SECTION = f"[a]\nkey_id = {'a':0<64}\nsecret = YQ==\nhost = localhost\n"
 START = datetime(2026, 11, 24, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ON = Life(
@@ -275,6 +278,40 @@ def test_clients_of_which_only_the_names_are_known_stay_disabled(
         saved = store.load([client("lost")]).saved
     assert not saved["a"].life.enabled
     assert not saved["lost"].life.enabled
+
+
+def test_the_program_moves_the_state(postgresql_database: Database) -> None:
+    """As root, with the files of the server's user; the server refuses the state afterwards."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "mandos.conf").write_text("[DEFAULT]\nserver_name = one\n", encoding="utf-8")
+        where = ("--configdir", name, "--statedir", str(folder / "state"))
+
+        def run(*options: str) -> tuple[int, str]:
+            command = [str(MANDOS), *where, *options]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+
+        state = ("--state", postgresql_database.uri())
+        status, text = run("--move-state=to-database")
+        assert status == 78
+        assert "state is not set" in text
+        fill(folder / "state")
+        user = server_user()
+        for path in (folder / "state", *(folder / "state").iterdir()):
+            os.chown(path, user.uid, user.gid)
+        status, text = run("--move-state=to-database", *state)
+        assert (status, "the state is in the database (4 clients" in text) == (0, True), text
+        assert "sesame" not in text
+        (folder / "clients.conf").write_text(SECTION, encoding="utf-8")
+        status, text = run("--foreground", "--no-dbus", "--no-zeroconf", "--port", "1")
+        assert status == 78, text
+        assert "was moved into a PostgreSQL database" in text
+        status, text = run("--move-state=from-database", *state)
+        assert (status, f"the state is in {folder / 'state'}" in text) == (0, True), text
+        status, text = run("--move-state=from-database", *state)
+        assert (status, "already" in text) == (0, True), text
 
 
 class CutError(MandosError):

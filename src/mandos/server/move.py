@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mandos.errors import AdministratorError
-from mandos.server.state.database import claim
 from mandos.server.state.moving import from_database, to_database
-from mandos.server.state.opening import load_moving
+from mandos.server.state.opening import load_moving, lock_directory
 from mandos.server.system import privileges
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def move(settings: ServerSettings) -> list[str]:
     os.umask(_UMASK)
     user = privileges.server_user()
     privileges.make_state_directory(settings.statedir, user)
-    lock = claim(settings.statedir)
+    lock = lock_directory(settings.statedir)
     database = load_moving()(settings.state, settings.server_name)
     privileges.give_up_root()
     if settings.move_state == "to-database":

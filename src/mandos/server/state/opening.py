@@ -65,6 +65,11 @@ def load_shared() -> None:
         ) from error
 
 
+def lock_directory(directory: Path) -> int:
+    """Keep servers from a state directory; see ``claim``.  Raises MachineError."""
+    return claim(directory)
+
+
 def load_moving() -> type[MovingDatabase]:
     """Import the optional library, and return the database's side of moving a state.
 

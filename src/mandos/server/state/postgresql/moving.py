@@ -44,12 +44,15 @@ _USED = (
     " UNION SELECT name FROM mandos.server"
 )
 _ALIVE = "SELECT name FROM mandos.server WHERE beat > mandos.now() - interval '5 s' ORDER BY name"
-_MARKS = "SELECT name, value FROM mandos.property WHERE name LIKE %s"
-_PUT = (
-    "INSERT INTO mandos.property (name, value) VALUES (%s, %s)"
-    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_MOVED = "SELECT server, fingerprint, away FROM mandos.moved"
+_MOVED_IN = (
+    "INSERT INTO mandos.moved VALUES (%s, %s, false)"
+    " ON CONFLICT (server) DO UPDATE SET (fingerprint, away) = ROW(excluded.fingerprint, false)"
 )
-_DROP = "DELETE FROM mandos.property WHERE name = %s"
+_MOVED_OUT = (
+    "INSERT INTO mandos.moved VALUES (%s, '', true)"
+    " ON CONFLICT (server) DO UPDATE SET (fingerprint, away) = ROW('', true)"
+)
 _OWN_SECTIONS = "DELETE FROM mandos.section WHERE server = %s"
 _SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'mandos%'"
 
@@ -82,23 +85,23 @@ class MovingDatabase:
         mark = whole.fingerprint()
         with self._connected() as connection, connection.transaction():
             connection.execute(statements.LOCK_ADDING)
-            marks = self._marks(connection, "moved")
-            if marks.get(self._server) == mark:
+            if mark in [
+                it for name, it, _away in connection.execute(_MOVED) if name == self._server
+            ]:
                 return ["the database has this state already; nothing was changed"]
             self._make_room(connection)
             remarks = list(_Entering(connection, self._server, whole).enter())
-            connection.execute(_PUT, (f"moved {self._server}", mark))
-            connection.execute(_DROP, (f"left {self._server}",))
+            connection.execute(_MOVED_IN, (self._server, mark))
         return remarks
 
-    def _marks(self, connection: Connection[Any], kind: str) -> dict[str, str]:
-        rows = connection.execute(_MARKS, (f"{kind} %",))
-        return {name.removeprefix(f"{kind} "): value for name, value in rows}
+    def _away(self, connection: Connection[Any]) -> set[str]:
+        """The names of servers that have left with their states."""
+        return {name for name, _fingerprint, away in connection.execute(_MOVED) if away}
 
     def _make_room(self, connection: Connection[Any]) -> None:
         """Refuse if this server has a state here, unless it has left with it."""
         used = {name for (name,) in connection.execute(_USED)}
-        left = self._marks(connection, "left").keys()
+        left = self._away(connection)
         if used and used <= left:
             self._set_aside(connection)
         elif self._server in left:
@@ -144,14 +147,13 @@ class MovingDatabase:
 
     def left(self) -> None:
         """Mark that this server is not to use the database any more.  Raises MandosError."""
-        with self._connected() as connection, connection.transaction():
-            connection.execute(_DROP, (f"moved {self._server}",))
-            connection.execute(_PUT, (f"left {self._server}", "moved to its state directory"))
+        with self._connected() as connection:
+            connection.execute(_MOVED_OUT, (self._server,))
 
     def has_left(self) -> bool:
         """Whether this server is marked so.  Raises MandosError."""
         with self._connected() as connection:
-            return self._server in self._marks(connection, "left")
+            return self._server in self._away(connection)
 
 
 class _Entering:

@@ -140,7 +140,7 @@ class PostgreSQLStore:
 
     def _refuse_left(self, connection: Connection[Any]) -> None:
         """Raise AdministratorError if this server's state was moved out of the database."""
-        if connection.execute(statements.LEFT, (f"left {self._server}",)).fetchone():
+        if connection.execute(statements.LEFT, (self._server,)).fetchone():
             raise AdministratorError(
                 f"the state of the server {self._server} was moved out of the database",
                 "remove state from mandos.conf; or move it in again: mandos"
