@@ -31,7 +31,7 @@ from mandos.server.state.postgresql.store import PostgreSQLStore  # noqa: E402 -
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.postgresql import Database
+    from harness.postgresql import Cluster, Database
 
 MINUTE = timedelta(minutes=1)
 TIMEOUT = 5 * MINUTE
@@ -635,6 +635,33 @@ def test_an_edit_by_hand_is_heard(a: Server, postgresql_database: Database) -> N
     finally:
         pulse.close()
         os.close(never)
+
+
+# Rights
+
+
+def test_a_role_with_few_rights_writes(
+    a: Server, postgresql: Cluster, postgresql_database: Database
+) -> None:
+    """It may read and write rows, as docs/postgresql.md says, and owns nothing."""
+    if not postgresql.sql("SELECT FROM pg_roles WHERE rolname = 'humble'"):
+        postgresql.create_role("humble", "small")
+    rights = "select, insert, update, delete on all tables in schema mandos"
+    postgresql_database.sql("grant usage on schema mandos to humble")
+    postgresql_database.sql(f"grant {rights} to humble")
+    postgresql_database.sql("revoke insert, update, delete on mandos.property from humble")
+    store = PostgreSQLStore(postgresql.uri("humble", "small", postgresql_database.name), "b")
+    store.open()
+    try:
+        b = Server(store)
+        b.hear("alpha")
+        b.add(BETA)
+        b.disable()
+        assert not a.asks()
+        assert b.asks(BETA)
+        b.write(removed={"beta"}, tombstones={"beta": BETA})
+    finally:
+        store.close()
 
 
 # The other connection

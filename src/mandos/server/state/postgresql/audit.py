@@ -25,10 +25,11 @@ _ADD = (
 _ADD_ALL = (
     f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
     " SELECT provoked, server, kind, client, key_id, address, interface, detail, by_whom,"
-    " first, last, 1 FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
-    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])"
+    " first, last, times FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
+    " %s::bigint[])"
     " WITH ORDINALITY AS new (provoked, server, kind, client, key_id, address, interface, detail,"
-    " by_whom, first, last, place) ORDER BY place"
+    " by_whom, first, last, times, place) ORDER BY place"
 )
 _REPEAT = "UPDATE mandos.audit SET last = greatest(last, %s), times = times + 1 WHERE id = %s"
 _COUNT = "SELECT count(*) FROM mandos.audit WHERE provoked = %s"
@@ -59,12 +60,12 @@ class PostgreSQLRows:
 
     def insert(self, record: Record) -> int:
         """Add a record, and return its number."""
-        row = self._connection.execute(f"{_ADD} RETURNING id", self._row(record)).fetchone()
+        row = self._connection.execute(f"{_ADD} RETURNING id", self.row(record)).fetchone()
         return int(row[0]) if row else 0
 
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
-        rows = [self._row(record) for record in records]
+        rows = [(*self.row(record), 1) for record in records]
         for start in range(0, len(rows), _MOST_ROWS):
             some = rows[start : start + _MOST_ROWS]
             self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
@@ -77,12 +78,22 @@ class PostgreSQLRows:
         """Drop the oldest records of this origin, so many."""
         self._connection.execute(_DROP, (int(origin), number))
 
-    def _row(self, record: Record) -> tuple[object, ...]:
+    def row(self, record: Record) -> tuple[object, ...]:
+        """Return the columns of a new record."""
         return (
             *(int(origin_of(record)), record.server or self._server, str(record.kind)),
             *(record.client, record.key_id, record.address, record.interface),
             *(str(record.detail), record.by, record.at, record.at),
         )
+
+
+def append(connection: Connection[Any], server: str, entries: Sequence[Entry]) -> None:
+    """Add records with their repetitions, oldest first; ``server`` is that of those without one."""
+    rows = PostgreSQLRows(connection, server)
+    for start in range(0, len(entries), _MOST_ROWS):
+        some = entries[start : start + _MOST_ROWS]
+        values = [(*rows.row(it.record)[:-1], it.last, it.times) for it in some]
+        connection.execute(_ADD_ALL, [list(column) for column in zip(*values, strict=True)])
 
 
 def read(

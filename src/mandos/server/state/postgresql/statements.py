@@ -43,6 +43,8 @@ SELECT {_LEAST}, client.name, client.settings, client.secret, client.origin, {_P
     {", ".join(f"life.{name}" for name in COLUMNS)}
 FROM mandos.client LEFT JOIN mandos.life USING (name)
 """  # noqa: S608
+IN_FORCE = "SELECT name, settings, secret FROM mandos.client WHERE origin <> 'removed'"
+LEFT = "SELECT 1 FROM mandos.moved WHERE server = %s AND away"
 VERSIONS = (
     "SELECT client.name, client.version, life.version"
     " FROM mandos.client LEFT JOIN mandos.life USING (name)"

@@ -61,11 +61,17 @@ class _Sections(NamedTuple):
 class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
 
-    def __init__(self, conninfo: str, server: str, audit_limit: int = 100_000) -> None:
-        """Prepare to connect, which ``open`` does."""
+    def __init__(
+        self, conninfo: str, server: str, audit_limit: int = 100_000, *, moving: bool = False
+    ) -> None:
+        """Prepare to connect, which ``open`` does.
+
+        ``moving``: also when the state of this server was moved out of the database.
+        """
         self._conninfo = conninfo
         self._server = server
         self._audit_limit = audit_limit
+        self._moving = moving
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
         self._warned = False
@@ -124,6 +130,8 @@ class PostgreSQLStore:
             raise explained(error, self._conninfo) from error
         try:
             schema.prepare(connection)
+            if not self._moving:
+                self._refuse_left(connection)
             rows = audit.PostgreSQLRows(connection, self._server)
             self._audit = AuditTable(rows, self._audit_limit)
         except BaseException as error:
@@ -139,6 +147,15 @@ class PostgreSQLStore:
         """Note a warning: a wait for a standby that was cancelled ends a commit with one."""
         if notice.sqlstate == _WARNING:
             self._warned = True
+
+    def _refuse_left(self, connection: Connection[Any]) -> None:
+        """Raise AdministratorError if this server's state was moved out of the database."""
+        if connection.execute(statements.LEFT, (self._server,)).fetchone():
+            raise AdministratorError(
+                f"the state of the server {self._server} was moved out of the database",
+                "remove state from mandos.conf; or move it in again: mandos"
+                " --move-state=to-database",
+            )
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
@@ -332,6 +349,15 @@ class PostgreSQLStore:
             "one server cannot forget the state that it shares with others",
             "remove single clients with mandos-ctl --remove",
         )
+
+
+def settings_in_force(connection: Connection[Any]) -> dict[str, ClientSettings]:
+    """Return the settings of all clients but removed and damaged ones; raises psycopg.Error."""
+    found: dict[str, ClientSettings] = {}
+    for name, text, secret in connection.execute(statements.IN_FORCE):
+        with suppress(Exception):  # damage has exceptions of any kind
+            found[name] = settings_of(name, text, secret, None)
+    return found
 
 
 def _of_machine(error: MandosError) -> MachineError:
