@@ -7,28 +7,39 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from harness.authority import Authority
 from mandos.errors import AdministratorError, MachineError
-from mandos.server.state.postgresql.connection import connect, explained, merged_settings
+from mandos.server.self_check.as_user import as_user
+from mandos.server.system.privileges import ServerUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import psycopg
+else:
+    psycopg = pytest.importorskip("psycopg", exc_type=ImportError)
+
+from mandos.server.state.postgresql.connection import (
+    connect,
+    explained,
+    has_password,
+    merged_settings,
+)
+
+pytestmark = pytest.mark.peer
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "correct-horse"
@@ -47,7 +58,7 @@ local   all          all                     trust
 hostssl all          certified  127.0.0.1/32 cert
 host    all          certified  127.0.0.1/32 reject
 host    all          identified 127.0.0.1/32 ident
-host    all          open       127.0.0.1/32 trust
+host    all          open,trusted 127.0.0.1/32 trust
 host    replication  postgres   127.0.0.1/32 trust
 host    all          mandos,limited,nologin,absent 127.0.0.1/32 scram-sha-256
 """
@@ -557,52 +568,6 @@ def test_control_characters_stay_out_of_the_log(own: Cluster) -> None:
     assert r"(a\x1b[31m; mandos: \u202eb)" in str(problem)
 
 
-class Authority:
-    """A certificate authority with a certificate for a database, and one for a server."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._name = f"authority {folder.name}"
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = self._certify(self._name, self._key, authority=True)
-        self.root = folder / "root.crt"
-        self.root.write_text(self._certificate, encoding="utf-8")
-        self.host = self._pair("localhost")
-        names = (folder / "server.crt", folder / "server.key")
-        for path, text in zip(names, self._pair("certified"), strict=True):
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o600)
-        self.certificate, self.key = names
-
-    def _pair(self, name: str) -> tuple[str, str]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        text = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return self._certify(name, key), text.decode()
-
-    def _certify(
-        self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool = False
-    ) -> str:
-        now = datetime.now(UTC)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._name)])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The authority that the database with TLS trusts."""
@@ -636,6 +601,45 @@ def test_tls_on_both_sides(secured: Cluster, authority: Authority) -> None:
     )
     with connect(where, "mandos") as connection:
         assert connection.pgconn.ssl_in_use
+
+
+def test_tls_with_the_home_directory_of_root(
+    secured: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that root has started may not look into root's home, where libpq would look."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tmp_path.chmod(0o700)
+    with secured.administer() as administrator:
+        administrator.execute("create role trusted login")
+    user = ServerUser(65534, 65534, "nobody")
+    where = f"host=127.0.0.1 port={secured.port} user=trusted dbname=mandos"
+    assert as_user(user, lambda: _uses_tls(where)) is True
+
+
+def _uses_tls(conninfo: str) -> bool:
+    with connect(conninfo, "mandos") as connection:
+        return connection.pgconn.ssl_in_use
+
+
+@pytest.mark.usefixtures("_possible")
+def test_a_broken_connection_over_tls(authority: Authority) -> None:
+    """A database that ends in the middle of a statement is no fault of TLS."""
+    made = Cluster("ssl = on")
+    made.write("server.crt", authority.host[0])
+    made.write("server.key", authority.host[1])
+    active = "select from pg_stat_activity where wait_event = 'PgSleep'"
+    with made, made.administer() as administrator, ThreadPoolExecutor(1) as pool:
+        administrator.execute("create role open login")
+        administrator.execute("create database mandos")
+        with connect(made.at("open"), "mandos") as connection:
+            assert connection.pgconn.ssl_in_use
+            statement = pool.submit(_statement_failure, made, connection, "select pg_sleep(9)")
+            while administrator.execute(active).fetchone() is None:
+                assert not statement.done()
+            made.stop("immediate")
+            problem = statement.result()
+    assert re.search("the connection was lost|it was shut down, or it crashed", str(problem))
+    assert isinstance(problem, MachineError)
 
 
 def test_tls_is_demanded_and_missing(cluster: Cluster) -> None:
@@ -677,3 +681,12 @@ def test_merged_settings_of_a_uri() -> None:
     assert (merged["host"], merged["port"]) == ("a,b", ",6000")
     assert (merged["user"], merged["dbname"], merged["passfile"]) == ("mandos", "mandos", "/x")
     assert "sslmode" not in merged
+
+
+def test_passwords_in_a_setting_are_noticed() -> None:
+    """A password stands in a URI or in words, not in the name of a file."""
+    assert has_password("postgresql://mandos:secret@db/mandos")
+    assert has_password("host=db password=secret")
+    assert has_password("postgresql://db/mandos?password=secret")
+    assert not has_password("postgresql://mandos@db/mandos?passfile=/etc/mandos/password")
+    assert not has_password("nonsense")

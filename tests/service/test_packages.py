@@ -19,14 +19,15 @@ import pytest
 from harness import debian
 from harness.debian import DebianMachine
 from harness.machine import ROOT
+from harness.postgresql import Cluster, why_no_postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
 FIRST, LATER = "/packages/first", "/packages/later"
-NAMES = {"mandos-common", "mandos-server", "mandos-boot-client"}
+NAMES = {"mandos-common", "mandos-server", "mandos-server-postgresql", "mandos-boot-client"}
 KEYS = "/etc/keys/mandos"
 KEY_FILES = {"pubkey.txt", "seckey.txt", "tls-privkey.pem", "tls-pubkey.pem"}
 CLIENTS = "/etc/mandos/clients.conf"
@@ -156,6 +157,24 @@ def try_programs(machine: DebianMachine, prefix: str = "/usr") -> None:
         assert path.rpartition("/")[2].encode() in machine.run(path, "--help")
 
 
+#: Imports psycopg as the server would, and asks the database of a URI for its name.
+PSYCOPG = """
+import re, sys
+sys.path += eval(re.search(r"^sys.path [+]= (.*)", open("/usr/sbin/mandos").read(), re.M)[1])
+import psycopg
+assert psycopg.__file__.startswith("/usr/lib/mandos/server-python/psycopg/")
+with psycopg.connect(sys.argv[1]) as connection:
+    print(*connection.execute("SELECT current_database()").fetchone())
+"""
+
+
+def ask_postgresql(machine: DebianMachine, uri: str) -> str:
+    """Have the server's Python ask a database for its name; return what it said."""
+    process = machine.start("/usr/bin/python3", "-ISBc", PSYCOPG, uri)
+    process.wait()
+    return process.log
+
+
 def test_lintian_is_content(packages: Path, suite: str) -> None:
     """The release's lintian finds nothing, but for what has an override with its reason."""
     debian.lint(packages / "first", suite)
@@ -182,6 +201,19 @@ def test_clean_system(clean: DebianMachine) -> None:
     sources = clean.run("find", "/usr/lib/mandos", "-name", "*.py").decode().splitlines()
     compiled = clean.run("find", "/usr/lib/mandos", "-name", "*.cpython-*.pyc").decode()
     assert len(sources) == len(compiled.splitlines()) > 500
+
+
+@pytest.mark.skipif(why_no_postgresql() is not None, reason=str(why_no_postgresql()))
+def test_server_reaches_postgresql(prepared: DebianMachine) -> None:
+    """By the system's psycopg, while the package for it is there."""
+    prepared.install_packages(FIRST)
+    with Cluster(host=prepared) as cluster:
+        database = cluster.database("notes")
+        assert ask_postgresql(prepared, database.uri()) == "notes"
+        prepared.apt_get("remove", "mandos-server-postgresql")
+        assert "No module named 'psycopg'" in ask_postgresql(prepared, database.uri())
+    assert prepared.path("/usr/lib/python3/dist-packages/psycopg").is_dir()
+    assert prepared.show("mandos", "ActiveState") == "active"
 
 
 def test_life_of_the_packages(prepared: DebianMachine) -> None:
@@ -483,10 +515,12 @@ def versions(machine: DebianMachine) -> dict[str, str]:
     return {name: version for state, name, version in rows if state == "ii" and name in NAMES}
 
 
-def check_upgraded(machine: DebianMachine, ending: str) -> None:
+def check_upgraded(
+    machine: DebianMachine, ending: str, names: Collection[str] = frozenset(NAMES)
+) -> None:
     """Everything of ours is still there and does its work, with the new release's Python."""
     assert machine.run("/usr/bin/python3", "--version").startswith(b"Python 3.13")
-    assert versions(machine).keys() == NAMES
+    assert versions(machine).keys() == names
     assert {version.rpartition("~")[2] for version in versions(machine).values()} == {ending}
     machine.systemctl("restart", "mandos")
     assert fetch(machine) == PASSWORD
@@ -554,7 +588,7 @@ def test_release_upgrade_from_the_first_packages(
     with DebianMachine(tree, new) as machine:
         machine.systemctl("start", "dbus")
         configure(machine)
-        check_upgraded(machine, "deb13")
+        check_upgraded(machine, "deb13", NAMES - {"mandos-server-postgresql"})
         check_image(machine)
     subprocess.run(["rm", "-rf", tree], check=True)
 

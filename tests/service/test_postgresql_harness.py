@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -15,8 +17,9 @@ import pytest
 
 from harness import postgresql as pg
 from harness.host import Host
+from harness.patience import is_readable
 from harness.postgresql import ROLE, ROLE_PASSWORD, Cluster, uri, why_no_postgresql
-from harness.process import Process
+from harness.process import PATIENCE, Process
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -63,14 +66,18 @@ def _send(connection: Connection[tuple[object, ...]], text: str) -> None:
     connection.pgconn.flush()
 
 
-def _answers(connection: Connection[tuple[object, ...]], seconds: float) -> bool:
-    """Whether the server sends something within seconds of the clock."""
-    return bool(select.select([connection.pgconn.socket], [], [], seconds)[0])
+def _answers(connection: Connection[tuple[object, ...]]) -> bool:
+    """Whether the server sends something within a moment."""
+    return bool(select.select([connection.pgconn.socket], [], [], MOMENT)[0])
 
 
 def _finish(connection: Connection[tuple[object, ...]]) -> None:
     """Wait until the statement that was sent has succeeded."""
-    while (result := connection.pgconn.get_result()) is not None:
+    server = connection.pgconn
+    while server.is_busy():
+        assert is_readable(server.socket, PATIENCE), "no answer"
+        server.consume_input()
+    while (result := server.get_result()) is not None:
         assert not result.error_message, result.error_message
 
 
@@ -143,15 +150,26 @@ def test_stopped_server_has_its_rows_again(
         assert connection.execute("SELECT number FROM note").fetchall() == [(1,)]
 
 
+def _processes(cluster: Cluster) -> list[int]:
+    """Return the processes that work in the data folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if path.readlink() == cluster.data:
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_killed_server_has_what_it_acknowledged(cluster: Cluster, notes: Database) -> None:
-    """A transaction that was open is gone, and so is each process."""
+    """No process is left and nothing was shut down; a transaction that was open is gone."""
     with notes.connect() as connection:
         connection.execute("INSERT INTO note VALUES (1)")
         connection.execute("BEGIN; INSERT INTO note VALUES (2)")
-        processes = [pid for (pid,) in cluster.sql("SELECT pid FROM pg_stat_activity")]
-        assert len(processes) > 2
+        assert len(_processes(cluster)) > 5
         cluster.kill()
+        assert (cluster.running, _processes(cluster)) == (False, [])
         cluster.start()
+        assert "was not properly shut down" in cluster.log
         assert _numbers(cluster) == [1]
         with pytest.raises(psycopg.OperationalError):
             connection.execute("COMMIT")
@@ -162,7 +180,7 @@ def test_paused_server_answers_later(cluster: Cluster, notes: Database) -> None:
     with notes.connect() as connection:
         cluster.pause()
         _send(connection, "INSERT INTO note VALUES (1)")
-        assert not _answers(connection, MOMENT)
+        assert not _answers(connection)
         with pytest.raises(psycopg.OperationalError, match="timeout"):
             psycopg.connect(notes.uri(connect_timeout="2"))
         cluster.resume()
@@ -240,7 +258,7 @@ def test_synchronous_commit_waits_for_the_standby(
     standby.pause()
     with notes.connect() as connection:
         _send(connection, "INSERT INTO note VALUES (1)")
-        assert not _answers(connection, MOMENT)
+        assert not _answers(connection)
         standby.resume()
         _finish(connection)
 
@@ -268,6 +286,43 @@ def test_changed_settings_are_in_force(cluster: Cluster) -> None:
     cluster.stop()
     cluster.start()
     assert cluster.sql("SHOW max_connections") == [("20",)]
+
+
+def _lag(cluster: Cluster) -> float:
+    """Return the seconds by which the server's clock is behind that of the test."""
+    before = time.time()
+    ((there,),) = cluster.sql("SELECT extract(epoch FROM clock_timestamp())::float8")
+    return (before + time.time()) / 2 - float(there)
+
+
+def test_clock_is_moved_by_hand(stack: ExitStack) -> None:
+    """Of one server, forwards and backwards, also in a session that is open."""
+    cluster = stack.enter_context(Cluster(own_clock=True))
+    standby = stack.enter_context(cluster.standby(own_clock=True))
+    with cluster.connect() as connection:
+        ask = "SELECT clock_timestamp()"
+        ((before,),) = connection.execute(ask)
+        for seconds in (7200, -7200):
+            cluster.set_clock(seconds)
+            assert round(_lag(cluster) / 3600) == -seconds / 3600
+        ((after,),) = connection.execute(ask)
+    assert after < before
+    assert round(_lag(standby) / 3600) == 0
+
+
+def test_certificate_is_verified(cluster: Cluster, stack: ExitStack) -> None:
+    """After ``enable_tls``; that of another cluster is refused."""
+    database = cluster.database()
+    with pytest.raises(psycopg.OperationalError, match="does not support SSL"):
+        psycopg.connect(database.uri(sslmode="require"))
+    certificate = cluster.enable_tls()
+    verify = {"sslmode": "verify-full", "sslrootcert": str(certificate)}
+    with psycopg.connect(database.uri(**verify)) as connection:
+        assert connection.pgconn.ssl_in_use
+    other = stack.enter_context(Cluster())
+    other.enable_tls()
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(other.database().uri(**verify))
 
 
 def test_cluster_on_a_host_is_reached_by_its_cable(stack: ExitStack) -> None:

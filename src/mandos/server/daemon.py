@@ -32,6 +32,7 @@ from mandos.server.requests.interface_changes import Network, announce, keep_lis
 from mandos.server.requests.judge import RegistryJudge
 from mandos.server.requests.listener import Listener
 from mandos.server.requests.sockets import Peer
+from mandos.server.sharing.alone import Limits
 from mandos.server.sharing.replica import Replica
 from mandos.server.sharing.session import Sharing
 from mandos.server.state.writer import Keeper
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from mandos.server.config.server_conf import ServerSettings
     from mandos.server.life.clock import Clock
     from mandos.server.life.registry import Registry
+    from mandos.server.sharing.beginning import Beginning
     from mandos.server.state.boot_id import LastBoot
     from mandos.server.state.opening import Shared
     from mandos.server.state.restore import Restored
@@ -66,12 +68,20 @@ _MINUTE = 60.0
 _MANY = 100
 
 
+class Members(NamedTuple):
+    """The parts of a server that shares its state with others; ``copy`` is its local copy."""
+
+    shared: Shared
+    copy: StateStore
+    beginning: Beginning
+
+
 class Parts(NamedTuple):
     """The parts that were made before the event loop, some of them with root's rights.
 
     ``begin`` has the clients to begin with.  ``boot`` knows in which boot of the machine the server
-    last served.  ``mistakes`` is the number of mistakes in the clients' files.  ``shared`` is the
-    state that several servers share.
+    last served.  ``mistakes`` is the number of mistakes in the clients' files.  ``members`` are
+    for a state that several servers share.
     """
 
     registry: Registry
@@ -82,7 +92,7 @@ class Parts(NamedTuple):
     manager: ServiceManager
     boot: LastBoot
     mistakes: int = 0
-    shared: Shared | None = None
+    members: Members | None = None
 
 
 def load(settings: ServerSettings) -> None:
@@ -130,7 +140,7 @@ class Daemon:
         self._supervision = Supervision(registry, clock, settings.checkers)
         ending.push_async_callback(self._supervision.close)
         self._network = Network()
-        self._sharing = self._joined() if parts.shared is not None else None
+        self._sharing = self._joined(parts.members) if parts.members is not None else None
         judge = RegistryJudge(registry, clock, self._keeper, self._sharing)
         ending.callback(judge.close)
         tls = TLS(Priority(limits.bounded(settings.priority)), Credentials())
@@ -140,32 +150,48 @@ class Daemon:
         ending.callback(self._network.stop)
         ending.push_async_callback(self._end_tasks)
 
-    def _joined(self) -> Sharing:
+    def _joined(self, members: Members) -> Sharing:
         """Take part in a state that several servers share."""
-        registry, clock, shared = self._parts.registry, self._parts.clock, self._parts.shared
-        assert shared is not None  # noqa: S101 - for the type checker
-        assert isinstance(clock, CommonClock)  # noqa: S101 - the same
-        settings, own = self._settings, self._settings.server_name
-        replica = Replica(registry, clock, shared.known, own)
+        registry, clock, settings = self._parts.registry, self._parts.clock, self._settings
+        shared, beginning, own = members.shared, members.beginning, settings.server_name
+        assert isinstance(clock, CommonClock)  # noqa: S101 - for the type checker
+        replica = Replica(registry, clock, beginning.known, own, beginning.alone)
         self._keeper.shared = replica
-        shared.pulse.own = shared.store.backend
+        self._keeper.copy = Keeper(members.copy, registry, clock, _ignored, trail=False)
+        self._ending.push_async_callback(self._keeper.copy.close)
+        limits = Limits(settings.without_database, settings.without_database_at_boot)
         sharing = Sharing(
             own=own,
             pulse=shared.pulse,
             store=shared.store,
+            notes=shared.notes,
             keeper=self._keeper,
             replica=replica,
             registry=registry,
             clock=clock,
             linked=lambda: self._network.connected(settings.interface),
             elapsed=elapsed,
-            within=settings.without_database,
+            limits=limits,
             hold=settings.link_loss is LinkLoss.HOLD,
         )
         sharing.on_trouble = self._tell_soon
         sharing.records.on_record = self._tell_of_others
         self._ending.push_async_callback(sharing.stop)
         return sharing
+
+    def _begin_copy(self, copy: Keeper, beginning: Beginning) -> None:
+        """Make the local copy agree with the clients."""
+        saved = beginning.copied.saved
+        clients = {client.name: client for client in self._parts.registry}
+        changed = {
+            name
+            for name, one in clients.items()
+            if name not in saved
+            or (saved[name].settings, saved[name].configured, saved[name].life, saved[name].added)
+            != (one.settings, one.configured, one.life, one.added)
+        }
+        known = {*clients, *self._parts.begin.absent, *self._parts.begin.removed}
+        copy.begin(changed | set(self._parts.begin.absent), saved.keys() - known)
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve until a signal ends it."""
@@ -203,7 +229,16 @@ class Daemon:
             log.info("%d clients are new", new)
         for record in past:
             self._keeper.note(record, tell=record.kind is not Kind.ADDED or new <= _MANY)
-        self._keeper.begin(self._parts.begin.unsaved, self._parts.begin.gone)
+        begin, members = self._parts.begin, self._parts.members
+        self._keeper.begin(
+            begin.unsaved | (members.beginning.alone if members else set()), begin.gone
+        )
+        if members is not None and self._keeper.copy is not None:
+            for record in members.beginning.unsent:
+                self._keeper.note(record, tell=False)
+            self._begin_copy(self._keeper.copy, members.beginning)
+            with contextlib.suppress(MachineError):
+                await self._keeper.copy.durable()
         with contextlib.suppress(MachineError):  # the keeper logs it and goes on trying
             await self._keeper.durable()
         self._parts.boot.note()
@@ -353,6 +388,10 @@ async def _watch(manager: ServiceManager, interval: float) -> None:
     while True:
         manager.watchdog()
         await asyncio.sleep(interval)
+
+
+def _ignored(_record: Record) -> None:
+    """The local copy of a shared state tells nobody."""
 
 
 def _log_lines(lines: Iterable[Line]) -> None:

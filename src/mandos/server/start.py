@@ -17,8 +17,9 @@ from mandos.server.config.clients_conf import read_clients
 from mandos.server.life.absence import Absence
 from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
+from mandos.server.sharing.beginning import begin
 from mandos.server.state.boot_id import LastBoot
-from mandos.server.state.opening import claim_state, load_shared, open_shared
+from mandos.server.state.opening import claim_state, load_shared, prepare_shared
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
 from mandos.server.system.background import Background
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from mandos.server.config.clients_conf import Reading
     from mandos.server.config.server_conf import ServerSettings
-    from mandos.server.state.opening import Shared
+    from mandos.server.life.clock import Clock
     from mandos.server.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -82,8 +83,7 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     privileges.give_up_root()
     store = open_store()
     try:
-        shared = _shared(settings) if settings.state else None
-        parts = _parts(settings, configured, store, listening, manager, shared)
+        parts = _parts(settings, configured, store, listening, manager)
         asyncio.run(daemon.run(settings, parts, lambda: _begin(ready)))
     finally:
         store.close()
@@ -123,28 +123,31 @@ def _parts(
     store: StateStore,
     listening: socket.socket,
     manager: ServiceManager,
-    shared: Shared | None,
 ) -> daemon.Parts:
-    clock = machine_clock() if shared is None else common_clock(shared.store.now())
-    if not settings.restore:
-        _forget(store)
-    boot = LastBoot(settings.statedir)
-    wanted: StateStore = store if shared is None else shared.store
-    state = replace(wanted.load(configured.clients), rebooted=boot.is_another)
-    begin = restore(configured.clients, state, clock.now())
-    for name in begin.removed:
-        log.info("client %s was removed: it comes back when its section is changed", name)
-    registry = Registry(begin.clients, begin.removed, Absence(begin.absent, begin.listed))
+    boot, wanted = LastBoot(settings.statedir), store
     mistakes = len(configured.problems)
+    if settings.state:
+        shared = prepare_shared(
+            *(settings.statedir, settings.state, settings.server_name, settings.audit_records),
+            elapsed,
+        )
+        beginning = begin(shared, store, configured.clients, elapsed())
+        state, wanted = beginning.state, shared.store
+        members = daemon.Members(shared, store, beginning)
+        clock: Clock = common_clock(beginning.moment)
+    else:
+        if not settings.restore:
+            _forget(store)
+        state, members, clock = store.load(configured.clients), None, machine_clock()
+    state = replace(state, rebooted=boot.is_another)
+    restored = restore(configured.clients, state, clock.now())
+    for name in restored.removed:
+        log.info("client %s was removed: it comes back when its section is changed", name)
+    absence = Absence(restored.absent, restored.listed)
+    registry = Registry(restored.clients, restored.removed, absence)
     return daemon.Parts(
-        *(registry, clock, wanted, begin, listening, manager, boot, mistakes),
-        shared._replace(known=state.known) if shared else None,
+        *(registry, clock, wanted, restored, listening, manager, boot, mistakes), members
     )
-
-
-def _shared(settings: ServerSettings) -> Shared:
-    """Open the state that several servers share."""
-    return open_shared(settings.state, settings.server_name, settings.audit_records, elapsed)
 
 
 def _forget(store: StateStore) -> None:

@@ -248,8 +248,8 @@ def _tree(name: str, suite: str, include: Sequence[str], download: Sequence[str]
 
 #: What the unit and property tests want of a system, beside Python.
 _TESTS_WANT = (
-    *("git", "gpg", "gpg-agent", "gnutls-bin", "openssl", "procps", "python3", "python3-venv"),
-    "shellcheck",
+    *("git", "gpg", "gpg-agent", "gnutls-bin", "libpq5", "openssl", "procps", "python3"),
+    *("python3-venv", "shellcheck"),
 )
 #: Arguments: the tree, the checkout, Python's libraries, and a command for the tree's shell.  The
 #: process is not the first of a namespace of its own: the tests' orphans need somebody.

@@ -9,6 +9,7 @@ so any number of clusters run side by side.  Everybody, the superuser too, needs
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -77,6 +78,8 @@ rm -rf "$1"
 """
 START = '( {server} </dev/null; echo "ended $?" ) &\n'
 READY, ENDED = "database system is ready to accept", r"^ended \d+$"
+#: libfaketime reads its file at each look at the clock, and leaves the monotonic one alone.
+CLOCK = {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 #: What ends PostgreSQL (pg_ctl(1), "Shutdown modes").
 MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -117,6 +120,11 @@ def _as_user() -> tuple[str, ...]:
         ["id", "--group", _user()], check=True, capture_output=True, text=True
     ).stdout.strip()
     return ("setpriv", f"--reuid={_user()}", f"--regid={group}", "--clear-groups", "--")
+
+
+def _clock_library() -> str:
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    return str(library)
 
 
 def _program(name: str) -> str:
@@ -277,6 +285,7 @@ class Cluster:
     ``host`` is the machine whose network it has, otherwise that of the test.  It listens on all
     addresses of a host; ``address`` is the one in its URIs.  ``settings`` go into postgresql.conf,
     ``environment`` to the server.  With ``fsync`` off commits are faster, and a kill loses nothing.
+    With ``own_clock``, ``set_clock`` moves the server's clock.
     """
 
     def __init__(
@@ -288,8 +297,10 @@ class Cluster:
         fsync: bool = True,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        own_clock: bool = False,
     ) -> None:
-        self._prepare(name, host, address, environment)
+        self._prepare(name, host, address, own_clock=own_clock)
+        self._environment.update(environment or {})
         self._settings = dict(settings or {}) | ({} if fsync else {"fsync": "off"})
         try:
             _run("cp", "--archive", "--reflink=auto", str(_template()), str(self.data))
@@ -299,22 +310,22 @@ class Cluster:
             raise
 
     def _prepare(
-        self,
-        name: str,
-        host: Host | None,
-        address: str | None,
-        environment: Mapping[str, str] | None,
+        self, name: str, host: Host | None, address: str | None, *, own_clock: bool
     ) -> None:
         """Make the folder and the namespaces."""
         self.name = name
         self.host = host
-        self._environment = dict(environment or {})
+        self._environment: dict[str, str] = {}
         self._standbys: list[str] = []
         if host is None:
             self.address, self.port = _loopback()
         else:
             self.address, self.port = address or "127.0.0.1", PORT
         self.folder = _folder()
+        if own_clock:
+            self.set_clock(0)
+            self._environment.update(LD_PRELOAD=_clock_library(), **CLOCK)
+            self._environment["FAKETIME_TIMESTAMP_FILE"] = str(self.folder / "clock")
         network = ("nsenter", "--target", str(host.pid), "--net", "--") if host else ()
         isolate = ("unshare", "--pid", "--ipc", "--fork", "--kill-child=KILL")
         hold = (*network, *isolate, "sh", "-c", HOLDER, "sh", str(self.folder))
@@ -394,7 +405,8 @@ class Cluster:
             seen = len(self._holder.lines)
             processes = self._stop_all()
             for pid in reversed(processes):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             wait(
                 lambda: all(_state(pid) in "XZ" for pid in processes),
                 lambda: self.report("does not end"),
@@ -452,6 +464,23 @@ class Cluster:
         settings = SETTINGS | place | self._settings
         text = "".join(f"{key} = {literal(value)}\n" for key, value in settings.items())
         (self.folder / "settings.conf").write_text(text, encoding="utf-8")
+
+    def set_clock(self, seconds: float) -> None:
+        """Have the server's clock differ from the machine's by seconds, in all its processes."""
+        new = self.folder / "clock.new"
+        new.write_text(f"{seconds:+f}\n", encoding="ascii")
+        new.rename(self.folder / "clock")
+
+    def enable_tls(self) -> Path:
+        """Take TLS too, with a certificate for the address; return the file for sslrootcert."""
+        key, certificate = self.folder / "server.key", self.folder / "server.crt"
+        new = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        names = (f"-subj=/CN={self.name}", f"-addext=subjectAltName=IP:{self.address}")
+        words = [part for name in names for part in name.split("=", 1)]
+        _run("openssl", "req", *new, *words, "-keyout", str(key), "-out", str(certificate))
+        shutil.chown(key, _user())
+        self.configure(ssl="on", ssl_key_file=str(key), ssl_cert_file=str(certificate))
+        return certificate
 
     # SQL
 
@@ -511,6 +540,7 @@ class Cluster:
         address: str | None = None,
         synchronous: bool = False,
         settings: Mapping[str, str] | None = None,
+        own_clock: bool = False,
     ) -> Cluster:
         """Make a copy that streams from this cluster, by pg_basebackup(1), and start it.
 
@@ -518,7 +548,7 @@ class Cluster:
         synchronous standby has it on its disk, and for ever if there is none.
         """
         copy = Cluster.__new__(Cluster)
-        copy._prepare(name, host, address, None)
+        copy._prepare(name, host, address, own_clock=own_clock)
         copy._settings = self._settings | {"synchronous_standby_names": ""} | dict(settings or {})
         try:
             copy._copy_from(self)

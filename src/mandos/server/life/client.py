@@ -427,7 +427,7 @@ class Client:
             self._begin_checks(now)
         elif life.expires is not None and life.expires > now:
             self._end_wait()
-        self.tell(events.Followed(self.name, now))
+        self.tell(events.Followed(self.name, now, life.enabled != old.enabled))
 
     def heed(self, now: datetime, until: datetime, *, approved: bool) -> None:
         """Take over an administrator's verdict that another server was given."""

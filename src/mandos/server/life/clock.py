@@ -81,6 +81,10 @@ class Clock:
             self.on_shift(wrong.total_seconds())
         return now
 
+    def begin(self) -> None:
+        """Note that beats come from now on: until now the server was starting."""
+        self._heard = self._monotonic()
+
     def hold(self) -> None:
         """Stand still until released."""
         self.now()

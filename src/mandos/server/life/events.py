@@ -204,7 +204,12 @@ class Moved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Followed(Event):
-    """The client has a life, or a waiting request, that other servers have given it."""
+    """The client has a life, or a waiting request, that other servers have given it.
+
+    ``switched``: it was enabled or disabled.
+    """
+
+    switched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

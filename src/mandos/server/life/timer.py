@@ -48,6 +48,7 @@ class Timer:
         self._loop = loop
         self._planned: PlannedCall | None = None
         registry.listen(self._heard)
+        clock.begin()
         self._beat()
 
     def stop(self) -> None:

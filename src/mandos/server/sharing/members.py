@@ -55,13 +55,13 @@ class Members:
     def heard(self, signs: Iterable[Sign], now: float) -> None:
         """Note the signs of life in the database at ``now``, by this machine's own clock.
 
-        A server that has ended took its sign away: it is neither alive nor lost.
+        A server that is not among them has left.
         """
         before, self._seen = self._seen, {}
         for sign in signs:
             old = before.get(sign.name)
-            changed = old is None or old[0].beat != sign.beat
-            self._seen[sign.name] = sign, now if changed or old is None else old[1]
+            same = old is not None and old[0].beat == sign.beat
+            self._seen[sign.name] = sign, old[1] if same and old is not None else now
 
     def presences(self, now: float) -> list[Presence]:
         """All servers that have not ended, in the order of their names."""

@@ -15,7 +15,7 @@ from mandos.server.life.merge import merge, merge_settings
 from mandos.server.sharing.members import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from mandos.server.life.client import Client
     from mandos.server.life.clock import Clock
@@ -28,11 +28,17 @@ log = logging.getLogger(__name__)
 class Replica:
     """The clients of ``registry``; ``known`` are those in the database, as last seen.
 
-    ``own`` is this server's name.  Each client is watched by one of ``watching``.
+    ``own`` is this server's name.  ``alone`` are clients that it changed without
+    the others.  Each client is watched by one of ``watching``.
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock, known: Mapping[str, Known], own: str
+        self,
+        registry: Registry,
+        clock: Clock,
+        known: Mapping[str, Known],
+        own: str,
+        alone: Collection[str] = (),
     ) -> None:
         self._registry = registry
         self._clock = clock
@@ -40,6 +46,10 @@ class Replica:
         self._own = own
         self._following = False
         self._waiting: set[str] = set()
+        self._alone = set(alone)
+        #: Called with the name of a client that has to be read again, or written.
+        self.on_old: Callable[[str], object] = str
+        self.on_lost: Callable[[str], object] = str
         self.watching: list[str] = []
 
     @property
@@ -57,6 +67,7 @@ class Replica:
 
     def written(self, changes: Changes, outcome: Outcome) -> None:
         """Take over what became of this server's changes."""
+        self._alone -= {*changes.lives, *changes.settings}
         for name, now in outcome.clients.items():
             sent = changes.lives.get(name)
             base = None
@@ -65,20 +76,36 @@ class Replica:
                 base = now._replace(life=sent, settings=kept.settings if kept else now.settings)
             self._take(name, base, now)
 
-    def changed(self, clients: Mapping[str, Known | None]) -> None:
-        """Take over what other servers have changed."""
+    def alone(self, changes: Changes) -> None:
+        """Note that these changes are only this server's for now: the database is unreachable.
+
+        When both sides have switched a client meanwhile, the side that disabled it wins.
+        """
+        self._alone.update(changes.lives, changes.settings)
+
+    def changed(self, clients: Mapping[str, Known | None], *, anew: bool = False) -> None:
+        """Take over what other servers have changed.
+
+        ``anew``: all clients were compared after a time without news.  A client that is older in
+        the database than here then shows that the database has lost changes, as after the restore
+        of a backup: what this server knows is written to it again.
+        """
         for name, now in clients.items():
-            self._take(name, self._known.get(name), now)
+            known = self._known.get(name)
+            if anew and now is not None and known is not None and _older(now, known):
+                self._known[name] = now
+                self.on_lost(name)
+            else:
+                self._take(name, known, now)
 
     def _take(self, name: str, base: Known | None, now: Known | None) -> None:
         """Make the local client agree; ``base`` is the client from which the local one began."""
         known = self._known.get(name)
         if now is None:
             self._known.pop(name, None)
-        elif known is not None and (
-            (now.version, now.life_version) < (known.version, known.life_version)
-        ):
-            return  # older than what this server has heard meanwhile
+        elif known is not None and _older(now, known):
+            self.on_old(name)
+            return
         else:
             self._known[name] = now
         with self._quietly():
@@ -97,7 +124,8 @@ class Replica:
         before = base or now
         settings = merge_settings(before.settings, client.settings, now.settings)
         self._registry.follow_settings(client, settings, moment)
-        life = merge(before.life, client.life, now.life, moment)
+        alone = name in self._alone
+        life = merge(before.life, client.life, now.life, moment, disabling_wins=alone)
         if life != client.life:
             client.follow(life, moment)
         if now.verdict is not None and (base is None or base.verdict != now.verdict):
@@ -111,6 +139,10 @@ class Replica:
             for name in changed:
                 if client := self._registry.named(name):
                     client.follow(client.life, moment, waits=name in names)
+
+    def left_alone(self) -> set[str]:
+        """Return the names of clients that this server changed without the others."""
+        return set(self._alone)
 
     def share_out(self, watching: Iterable[str]) -> None:
         """Watch the clients that belong to this server among these, and leave the others."""
@@ -133,3 +165,8 @@ class Replica:
             yield
         finally:
             self._following = before
+
+
+def _older(one: Known, other: Known) -> bool:
+    """Whether a part of the client is older in ``one``."""
+    return one.version < other.version or one.life_version < other.life_version

@@ -11,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from datetime import timedelta
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
 from mandos.errors import MandosError
 from mandos.server.life.client import Refuse
 from mandos.server.life.events import Rejection
-from mandos.server.sharing.members import Members, Sign
+from mandos.server.sharing.alone import may_decide
+from mandos.server.sharing.members import LOST, Members, Sign
 from mandos.server.sharing.trail import OthersRecords
+from mandos.server.state import boot_id
+from mandos.server.state.apart import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
     from mandos.server.life.client import Client
     from mandos.server.life.clock import CommonClock
     from mandos.server.life.registry import Registry
+    from mandos.server.sharing.alone import Limits
     from mandos.server.sharing.members import Presence
     from mandos.server.sharing.replica import Replica
+    from mandos.server.state.apart import Notes
     from mandos.server.state.postgresql.pulse import Beat, News
     from mandos.server.state.store import SharedStore
     from mandos.server.state.writer import Keeper
@@ -43,12 +48,14 @@ _PACE = 1.0
 _DECISION_TIME = 6.0
 #: A decision that took longer is made again: the server may have stood still since.
 _FRESH = 2.0
+#: Seconds between two notes on the disk that the database was seen.
+_NOTING = 10.0
 
 
 class Sharing:
     """Needs a running event loop; ``linked`` is whether this server has a network link.
 
-    ``within`` is how long after the last contact this server decides by itself, ``elapsed`` reads
+    ``limits`` say how long after the last contact this server decides by itself, ``elapsed`` reads
     the machine's CLOCK_BOOTTIME in seconds.
     """
 
@@ -58,13 +65,14 @@ class Sharing:
         own: str,
         pulse: Heart,
         store: SharedStore,
+        notes: Notes,
         keeper: Keeper,
         replica: Replica,
         registry: Registry,
         clock: CommonClock,
         linked: Callable[[], bool],
         elapsed: Callable[[], float],
-        within: timedelta,
+        limits: Limits,
         hold: bool = False,
     ) -> None:
         self._pulse = pulse
@@ -75,7 +83,9 @@ class Sharing:
         self._clock = clock
         self._linked = linked
         self._elapsed = elapsed
-        self._within = within.total_seconds()
+        self._limits = limits
+        self._notes = notes
+        self._boot = boot_id.present()
         self._hold = hold
         self._members = Members(own)
         self._own = own
@@ -89,7 +99,11 @@ class Sharing:
         self.records = OthersRecords(own, store, keeper.in_thread, elapsed)
         self._fetching: asyncio.Task[None] | None = None
         self._checks = True
-        self._contact = elapsed()
+        self._contact = notes.contact()
+        self._noted = -_NOTING
+        self._noting: asyncio.Task[None] | None = None
+        replica.on_old = self._read_again
+        replica.on_lost = self._write_again
         self.trouble = ""
         self.on_trouble: Callable[[], None] = _nothing
         self._replication = ""
@@ -169,7 +183,12 @@ class Sharing:
 
     def _beaten(self, beat: Beat) -> None:
         now = self._elapsed()
-        self._contact = now
+        self._contact = Contact(self._boot, now, datetime.now(UTC))
+        if now - self._noted > _NOTING:
+            self._noted = now
+            self._noting = self._loop.create_task(
+                self._keeper.in_thread(self._notes.seen, self._contact), name="contact"
+            )
         self._clock.agree(beat.moment, beat.at)
         self._members.heard([Sign(*sign) for sign in beat.signs], now)
         self._checks = self._linked()
@@ -182,10 +201,12 @@ class Sharing:
 
     def _lost(self, error: MandosError) -> None:
         """Go on alone: this server checks all clients, since it cannot know about the others."""
-        if self._elapsed() - self._contact > _PACE * 3:
+        contact = self._contact
+        lately = contact is not None and contact.boot == self._boot
+        if contact is None or not lately or self._elapsed() - contact.elapsed > LOST:
             self._share_out([self._own])
         if not self._alone_since:
-            since = self._clock.now() - timedelta(seconds=self._elapsed() - self._contact)
+            since = datetime.now(UTC) if contact is None else contact.date
             self._alone_since = f"{since:%Y-%m-%d %H:%M:%S} UTC"
         self._in_trouble(f"the database is unreachable: {error}")
         self._tell_changes()
@@ -214,6 +235,17 @@ class Sharing:
         self._ask_records |= news.audit
         self._fetch()
 
+    def _read_again(self, name: str) -> None:
+        """Read a client of which an older state came in last."""
+        if self._names is not None:
+            self._names.add(name)
+        self._fetch()
+
+    def _write_again(self, name: str) -> None:
+        """Write a client that the database has lost the latest changes of."""
+        log.warning("the database has an older state of client %s: writing it again", name)
+        self._keeper.begin([name], [])
+
     def _fetch(self) -> None:
         if self._fetching is None or self._fetching.done():
             self._fetching = self._loop.create_task(self._fetched(), name="changes")
@@ -224,14 +256,17 @@ class Sharing:
             names, self._names = self._names, set()
             waiting, self._ask_waiting = self._ask_waiting or names is None, False
             records, self._ask_records = self._ask_records or names is None, False
+            anew = False
             try:
                 if self._store.trouble is not None:
                     await self._keeper.in_thread(self._store.reopen)
                 if names is None:
                     versions = self._replica.versions()
                     names = await self._keeper.in_thread(self._store.outdated, versions)
+                    anew = True
                 if names:
-                    self._replica.changed(await self._keeper.in_thread(self._store.changed, names))
+                    clients = await self._keeper.in_thread(self._store.changed, names)
+                    self._replica.changed(clients, anew=anew)
                 if waiting:
                     self._replica.wait_elsewhere(await self._keeper.in_thread(self._store.waiting))
                 if records:
@@ -290,7 +325,8 @@ class Sharing:
     @property
     def _may_decide_alone(self) -> bool:
         """Whether the last contact with the database is recent enough."""
-        return self._within > 0 and self._elapsed() - self._contact <= self._within
+        now = self._elapsed(), datetime.now(UTC)
+        return may_decide(self._limits, self._contact, self._boot, *now)
 
 
 class Heart(Protocol):

@@ -11,27 +11,31 @@ from typing import TYPE_CHECKING, NamedTuple
 import mandos
 from mandos.errors import MachineError
 from mandos.server.state import boot_id, obstacles
+from mandos.server.state.apart import Notes
 from mandos.server.state.database import SQLiteStore, claim
+from mandos.server.state.noted_store import NotedStore
 from mandos.server.state.rescue import read_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from mandos.server.state.postgresql.pulse import Pulse
     from mandos.server.state.postgresql.store import PostgreSQLStore
-    from mandos.server.state.store import Known, StateStore
+    from mandos.server.state.store import StateStore
 
 
 class Shared(NamedTuple):
-    """The parts of a state that several servers share: its store, and the other connection.
+    """The parts of a state that several servers share.
 
-    ``known`` are the clients as they were read last.
+    ``database`` is the shared store and ``pulse`` the other connection to it, ``notes`` are for
+    times without it.  ``store`` is the store to use, which takes notes.
     """
 
-    store: PostgreSQLStore
+    database: PostgreSQLStore
     pulse: Pulse
-    known: Mapping[str, Known] = {}
+    notes: Notes
+    store: NotedStore
 
 
 def claim_state(directory: Path, audit_limit: int, server_uid: int) -> Callable[[], StateStore]:
@@ -60,17 +64,19 @@ def load_shared() -> None:
         ) from error
 
 
-def open_shared(
-    conninfo: str, server: str, audit_limit: int, elapsed: Callable[[], float]
+def prepare_shared(
+    directory: Path, conninfo: str, server: str, audit_limit: int, elapsed: Callable[[], float]
 ) -> Shared:
-    """Open the state in PostgreSQL; ``elapsed`` reads the machine's CLOCK_BOOTTIME.
+    """Prepare the state in PostgreSQL, and connect to nothing yet.
 
-    Raises MachineError when the database cannot be reached, AdministratorError when it cannot be
-    used.
+    ``elapsed`` reads the machine's CLOCK_BOOTTIME.
     """
     from mandos.server.state.postgresql.pulse import Identity, Pulse  # noqa: PLC0415 - optional
     from mandos.server.state.postgresql.store import PostgreSQLStore  # noqa: PLC0415 - optional
 
     identity = Identity(server, boot_id.present(), uuid.uuid4().hex, mandos.__version__)
-    store = PostgreSQLStore(conninfo, server, audit_limit)
-    return Shared(store, Pulse(conninfo, identity, elapsed))
+    database = PostgreSQLStore(conninfo, server, audit_limit)
+    pulse = Pulse(conninfo, identity, elapsed)
+    database.on_backend = pulse.disregard
+    notes = Notes(directory)
+    return Shared(database, pulse, notes, NotedStore(database, notes))

@@ -103,7 +103,8 @@ class Changes:
     ``tombstones`` are clients that were removed though the files have them.  ``verdicts``,
     ``waiting`` (until when a client's request waits here; None: no longer) and ``wishes`` matter
     only where several servers share the state; so do ``forgotten``, those of ``removed`` that no
-    administrator removed now, and ``bases``, the clients as they were before these changes.
+    administrator removed now, ``bases``, the clients as they were before these changes, and
+    ``alone``, those that this server changed without the others.
     """
 
     lives: dict[str, Life] = field(default_factory=dict)
@@ -116,6 +117,7 @@ class Changes:
     waiting: dict[str, datetime | None] = field(default_factory=dict)
     wishes: list[Wish] = field(default_factory=list)
     bases: dict[str, Known] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
 
 
 class Entry(NamedTuple):

@@ -51,7 +51,6 @@ _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
 #: What changes nothing that is kept.
 _PASSING = (
     events.CheckerWanted, events.CheckerStopped, events.Rejected, events.Withdrawn, events.Moved,
-    events.Followed,
 )  # fmt: skip
 
 #: Events that change whether a request waits for approval.
@@ -77,18 +76,34 @@ class Replica(Protocol):
     def written(self, changes: Changes, outcome: Outcome) -> None:
         """Take over what became of this server's changes."""
 
+    def left_alone(self) -> set[str]:
+        """Return the names of clients that this server changed without the others."""
+
+    def alone(self, changes: Changes) -> None:
+        """Note that these changes are only this server's for now."""
+
 
 class Keeper:
     """Saves the clients of a registry; needs a running event loop.
 
     ``tell`` is called with every record after it was written, or could not be.  ``trouble`` says
     why the state cannot be written at present, and ``on_trouble`` is called when that changes.
+    Without ``trail`` events make no records.  ``shared`` is this server's part of a state that
+    several share; ``copy`` then saves the same clients on this machine.
     """
 
     def __init__(
-        self, store: StateStore, registry: Registry, clock: Clock, tell: Callable[[Record], None]
+        self,
+        store: StateStore,
+        registry: Registry,
+        clock: Clock,
+        tell: Callable[[Record], None],
+        *,
+        trail: bool = True,
     ) -> None:
         self._store = store
+        self._keeps_trail = trail
+        self.copy: Keeper | None = None
         self._registry = registry
         self._clock = clock
         self._tell = tell
@@ -175,7 +190,12 @@ class Keeper:
             self._urgent.set()
         else:
             self._write_within_a_second()
-        await written
+        try:
+            await written
+        except MachineError:
+            if self.copy is not None:
+                await self.copy.durable()
+            raise
 
     async def trail(self, client: str | None, limit: int, before: int | None) -> list[Entry]:
         """The newest records of the audit trail, newest first; raises MachineError."""
@@ -207,8 +227,10 @@ class Keeper:
         self._note_change(event)
         client = self._registry.named(event.client)
         record = record_of(event, client.settings.key_id if client else "")
-        if record is not None:
+        if record is not None and self._keeps_trail:
             self.note(record)
+        elif isinstance(event, events.Followed) and not event.switched:
+            self._write_within_a_second()
         elif isinstance(event, events.SecretSent):
             self._write_extension(event.client)
         elif isinstance(event, events.ApprovalNeeded | events.Rehearsed):
@@ -361,6 +383,8 @@ class Keeper:
                 log.error("%s", line)
             self._in_trouble(str(error))
         self._records = _patient(changes.records + self._records)
+        if self.shared is not None:
+            self.shared.alone(changes)
         self._lives |= changes.lives.keys() - self._removed
         self._settings |= changes.settings.keys() - self._removed
         self._removed |= changes.removed - self._lives
@@ -390,6 +414,7 @@ class Keeper:
             names = {*changes.lives, *changes.settings, *changes.verdicts}
             names.update(wish.record.client for wish, _decided in self._wishes)
             changes.bases = self.shared.bases(names)
+            changes.alone = self.shared.left_alone()
         self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
         return changes
 

@@ -22,6 +22,14 @@ _ADD = (
     f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1)"
 )
+_ADD_ALL = (
+    f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
+    " SELECT provoked, server, kind, client, key_id, address, interface, detail, by_whom,"
+    " first, last, 1 FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])"
+    " WITH ORDINALITY AS new (provoked, server, kind, client, key_id, address, interface, detail,"
+    " by_whom, first, last, place) ORDER BY place"
+)
 _REPEAT = "UPDATE mandos.audit SET last = greatest(last, %s), times = times + 1 WHERE id = %s"
 _COUNT = "SELECT count(*) FROM mandos.audit WHERE provoked = %s"
 _DROP = (
@@ -29,6 +37,8 @@ _DROP = (
     " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
 )
 _READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+#: Rows that one statement adds at most.
+_MOST_ROWS = 5000
 _NEWEST = 1 << 62
 _LAST = "SELECT coalesce(max(id), 0) FROM mandos.audit"
 _AFTER = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id > %s ORDER BY id DESC LIMIT %s"  # noqa: S608
@@ -54,8 +64,10 @@ class PostgreSQLRows:
 
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(_ADD, [self._row(record) for record in records])
+        rows = [self._row(record) for record in records]
+        for start in range(0, len(rows), _MOST_ROWS):
+            some = rows[start : start + _MOST_ROWS]
+            self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
 
     def repeat(self, number: int, at: datetime) -> bool:
         """Count up a record that happened again; false when it was dropped."""

@@ -14,7 +14,7 @@ import shlex
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import psycopg
 from psycopg import pq
@@ -26,6 +26,8 @@ from mandos.server.state.postgresql.problems import problem_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+#: A connection to the database: rows are tuples.
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 #: All errors that the functions of a connection raise.
 Error = psycopg.Error
 #: Addresses of one host that are tried.
@@ -51,6 +53,7 @@ _FIXED = (
 )
 #: A value that libpq refuses after it has merged all settings, and before it uses the network.
 _IMPOSSIBLE = "none-such"
+_NO_FILE = "/nonexistent/postgresql.crt"
 #: Characters of the database's own words that a message quotes.
 _SHOWN = 400
 #: Characters of a password that is searched for in those words; shorter ones are part of much.
@@ -78,13 +81,17 @@ class Place(NamedTuple):
         return f"{self.host or self.hostaddr or 'the local socket'}{port}"
 
 
-def connect(conninfo: str, application: str) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(conninfo: str, application: str) -> Connection:
     """Connect to the first host of ``conninfo`` that can be written to; each statement commits.
 
     Each address has 3 s.  A partition ends the connection within 5 s, as far as TCP can see it;
     PostgreSQL ends a statement after 10 s, a wait for a lock after 5 s, and a transaction that is
-    idle for 5 s.  The administrator's own values of these limits win.  A host that answers TCP
-    while its PostgreSQL is paused is not noticed here.  Raises ``Error``, for ``explained``.
+    idle for 5 s.  The administrator's own values of these limits win.  Raises ``Error``, for
+    ``explained``.
+
+    Two waits have no limit here: for a host that answers TCP while its PostgreSQL is paused, and
+    for a synchronous standby, which a commit awaits outside of ``statement_timeout``.  To cancel
+    such a commit is no way out: PostgreSQL then calls it successful, with a warning.
     """
     merged = merged_settings(conninfo)
     settings = _settings(merged, application)
@@ -117,17 +124,42 @@ def merged_settings(conninfo: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value != _IMPOSSIBLE}
 
 
+def has_password(conninfo: str) -> bool:
+    """Return whether a connection string has a password in it; not if it is malformed."""
+    try:
+        return bool(conninfo_to_dict(conninfo).get("password"))
+    except Error:
+        return False
+
+
 def _settings(merged: Mapping[str, str], application: str) -> dict[str, str]:
     """Return the settings that a connection has beside the administrator's, or in their stead."""
     network = {key: value for key, value in _NETWORK.items() if key not in merged}
     return {
         **network,
+        **_client_certificate(merged),
         "connect_timeout": str(_connect_timeout(merged.get("connect_timeout", ""))),
         "target_session_attrs": "read-write",
         "client_encoding": "UTF8",
         "application_name": application,
         "options": " ".join(filter(None, (_TIMEOUTS, merged.get("options"), _FIXED))),
     }
+
+
+def _client_certificate(merged: Mapping[str, str]) -> dict[str, str]:
+    """Keep libpq from the home directory of root, where it takes a refusal for a fault.
+
+    A server that root has started has root's ``HOME`` after it has become another user.
+    """
+    if "sslcert" in merged or not os.environ.get("HOME"):
+        return {}
+    try:
+        Path(os.environ["HOME"], ".postgresql/postgresql.crt").stat()
+    except PermissionError:
+        return {"sslcert": _NO_FILE}
+    except OSError:
+        pass
+    return {}
 
 
 def _connect_timeout(text: str) -> int:
@@ -229,7 +261,7 @@ def _words(error: Exception) -> str:
     diagnostics = getattr(error, "diag", None)
     text = getattr(diagnostics, "message_primary", None) or _raw(error)
     lines = [line.strip() for line in _REPEATED.sub("", text).splitlines()]
-    told = [line for line in lines if line and not line.startswith(_GUESSES)]
+    told = dict.fromkeys(line for line in lines if line and not line.startswith(_GUESSES))
     return _printable("; ".join(told)) or type(error).__name__
 
 

@@ -175,7 +175,7 @@ PROBLEMS = (
     Problem(
         ("57014",), r"statement timeout",
         "the database took too long",
-        f"{_LOG}; the disk there may be slow, or a synchronous standby may be missing",
+        f"{_LOG}; its disk may be slow, or the machine busy",
     ),
     Problem(
         ("25P03",), r"idle-in-transaction timeout",
@@ -224,7 +224,7 @@ PROBLEMS = (
     ),
     Problem(
         ("08",), r"connection is (?:closed|lost)|connection .*lost|Connection reset"
-        r"|could not (?:receive|send) data|closed unexpectedly",
+        r"|could not (?:receive|send) data|closed unexpectedly|EOF detected",
         "the connection was lost",
         f"see: ping {{host}}; {_LOG}",
     ),

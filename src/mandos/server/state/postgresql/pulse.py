@@ -104,8 +104,11 @@ class Pulse:
         self._proposals = 0
         self._heard: list[str] = []
         self._replication = Replication()
-        #: The process of the connection whose changes are this server's own, and no news.
-        self.own = 0
+        self._own = 0
+
+    def disregard(self, process: int) -> None:
+        """Take changes that come over this connection's process for this server's own."""
+        self._own = process
 
     def connect(self) -> None:
         """Connect, and listen; raises MandosError, also when another server has this one's name."""
@@ -206,7 +209,7 @@ class Pulse:
 
     def _hear(self, notice: psycopg.Notify) -> None:
         """Note a notification, which may arrive in the middle of any statement."""
-        if notice.pid != self.own:
+        if notice.pid != self._own:
             self._heard.append(notice.payload)
 
     def _connected(self) -> Connection[Any]:

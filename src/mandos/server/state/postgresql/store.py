@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from mandos.errors import MachineError
+from mandos.errors import MachineError, MandosError
 from mandos.server.audit.records import Kind
 from mandos.server.life.saved import Saved
 from mandos.server.state.audit_table import AuditTable
@@ -26,7 +26,7 @@ from mandos.server.state.settings_text import settings_of
 from mandos.server.state.store import Known, State, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from psycopg import Connection
@@ -42,27 +42,27 @@ class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
 
     def __init__(self, conninfo: str, server: str, audit_limit: int = 100_000) -> None:
-        """Connect, and make the tables if they are missing.
-
-        Raises MachineError when the database cannot be reached, AdministratorError when it cannot
-        be used.
-        """
+        """Prepare to connect, which ``open`` does."""
         self._conninfo = conninfo
         self._server = server
         self._audit_limit = audit_limit
         self._damaged: set[str] = set()
-        self.trouble: MachineError | None = None
-        self._open()
+        self.trouble: MachineError | None = MachineError("the database is not connected yet")
+        self._open_connection: Connection[Any] | None = None
+        #: Called with the number of each new connection's process, whose notifications are known.
+        self.on_backend: Callable[[int], object] = int
 
     @property
-    def backend(self) -> int:
-        """The number of the connection's process, by which its own notifications are known."""
-        return self._connection.info.backend_pid
+    def _connection(self) -> Connection[Any]:
+        if self._open_connection is None:
+            raise self.trouble or MachineError("the database is not connected")
+        return self._open_connection
 
     def close(self) -> None:
         """Close the connection."""
-        with suppress(psycopg.Error):
-            self._connection.close()
+        if self._open_connection is not None:
+            with suppress(psycopg.Error):
+                self._open_connection.close()
 
     def reopen(self) -> bool:
         """Connect again after ``trouble``; the caller need not write what it has not changed."""
@@ -70,24 +70,32 @@ class PostgreSQLStore:
             return False
         self.close()
         try:
-            self._open()
-        except MachineError as error:
-            self.trouble = error
+            self.open()
+        except MandosError as error:
+            self.trouble = MachineError(str(error), error.hint)
         return False
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Connect, and make the tables if they are missing.
+
+        Raises MachineError when the database cannot be reached, AdministratorError when it cannot
+        be used.
+        """
         try:
-            self._connection: Connection[Any] = connect(self._conninfo, f"mandos {self._server}")
+            connection: Connection[Any] = connect(self._conninfo, f"mandos {self._server}")
         except (psycopg.Error, OSError) as error:
             raise explained(error, self._conninfo) from error
         try:
-            schema.prepare(self._connection)
-            rows = audit.PostgreSQLRows(self._connection, self._server)
+            schema.prepare(connection)
+            rows = audit.PostgreSQLRows(connection, self._server)
             self._audit = AuditTable(rows, self._audit_limit)
-        except (psycopg.Error, OSError) as error:
-            self.close()
-            raise explained(error, self._conninfo) from error
-        self.trouble = None
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, psycopg.Error | OSError):
+                raise explained(error, self._conninfo) from error
+            raise
+        self._open_connection, self.trouble = connection, None
+        self.on_backend(connection.info.backend_pid)
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""

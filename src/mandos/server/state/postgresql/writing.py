@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mandos.server.life.merge import merge, merge_settings
 from mandos.server.state.postgresql import statements
@@ -12,7 +12,7 @@ from mandos.server.state.settings_text import settings_of, text_of
 from mandos.server.state.store import Known, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from psycopg import Connection, Cursor
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mandos.server.life.life import Life
     from mandos.server.state.store import Changes, Kept, Wish
 
+_Row = TypeVar("_Row")
+
+#: Rows that one statement writes at most.
+_MOST_ROWS = 5000
 #: The origin of a client: the files of some server, or an administrator; or one removed it.
 FILE, ADDED, REMOVED = "file", "added", "removed"
 
@@ -71,8 +75,8 @@ class Writing:
             row = (text_of(settings), settings.secret, origin)
             if name not in stored or row != tuple(stored[name][:3]):
                 rows.append((name, row[0], settings.secret, settings.key_id, origin))
-        if rows:
-            for name, version in self._execute(statements.PUT_CLIENTS, *_columns(rows)):
+        for some in _parts(rows):
+            for name, version in self._execute(statements.PUT_CLIENTS, *_columns(some)):
                 settings, added, _old = self._settings[name]
                 self._settings[name] = settings, added, version
         self._put_sections(kept)
@@ -101,8 +105,8 @@ class Writing:
             for name, one in kept.items()
             if not one.added
         ]
-        if rows:
-            self._execute(statements.PUT_SECTIONS, self._server, *_columns(rows))
+        for some in _parts(rows):
+            self._execute(statements.PUT_SECTIONS, self._server, *_columns(some))
         if added := [name for name, one in kept.items() if one.added]:
             self._execute(statements.MARK_ABSENT, self._server, added)
 
@@ -143,10 +147,8 @@ class Writing:
             self._clients[name] = None if life is None else self._known(name, life, version)
             if life is not None and life != theirs:
                 lives.append((name, life))
-        if lives:
-            for name, version in self._execute(
-                statements.PUT_LIVES, *statements.life_arrays(lives)
-            ):
+        for some in _parts(lives):
+            for name, version in self._execute(statements.PUT_LIVES, *statements.life_arrays(some)):
                 if known := self._clients[name]:
                     self._clients[name] = known._replace(life_version=version)
         if off := [name for name, life in lives if not life.enabled and name in stored]:
@@ -159,7 +161,10 @@ class Writing:
         before = self._changes.bases.get(name)
         if theirs is None:
             return ours if name in self._settings else None
-        return theirs if before is None else merge(before.life, ours, theirs, now)
+        if before is None:
+            return theirs
+        alone = name in self._changes.alone
+        return merge(before.life, ours, theirs, now, disabling_wins=alone)
 
     def _known(self, name: str, life: Life, version: int) -> Known | None:
         before = self._changes.bases.get(name)
@@ -214,6 +219,12 @@ class Writing:
     def _has(self, wish: Wish) -> bool:
         known = self._latest(wish.record.client)
         return known is not None and known.settings == wish.settings
+
+
+def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    """The rows in parts, so that no statement takes longer than statements may."""
+    for start in range(0, len(rows), _MOST_ROWS):
+        yield rows[start : start + _MOST_ROWS]
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
