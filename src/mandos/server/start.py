@@ -141,7 +141,7 @@ def _parts(
         state, members, clock = store.load(configured.clients), None, machine_clock()
     state = replace(state, rebooted=boot.is_another)
     restored = restore(configured.clients, state, clock.now())
-    for name in restored.removed:
+    for name in restored.removed.keys() - state.damaged:
         log.info("client %s was removed: it comes back when its section is changed", name)
     absence = Absence(restored.absent, restored.listed)
     registry = Registry(restored.clients, restored.removed, absence)

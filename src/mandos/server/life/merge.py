@@ -43,7 +43,7 @@ def merge(
         return theirs
     else:
         switched = replace(theirs, **_switch(base, ours, theirs, disabling_wins=disabling_wins))
-    if _expired_too_early(base, switched, theirs, now):
+    if _expired_too_early(switched, theirs, now):
         switched = replace(switched, **dict(zip(_SWITCH, _switch_of(theirs), strict=True)))
     latest: dict[str, Any] = {
         name: _later(getattr(ours, name), getattr(theirs, name)) for name in _LATEST
@@ -60,13 +60,13 @@ def _switch(base: Life, ours: Life, theirs: Life, *, disabling_wins: bool) -> di
     chosen = ours if we_did else theirs
     if we_did and they_did and not theirs.enabled:
         expired = not ours.enabled and ours.disabled_why is Why.TIMEOUT
-        chosen = theirs if disabling_wins or expired else ours
+        chosen = theirs if expired or (disabling_wins and ours.enabled) else ours
     return dict(zip(_SWITCH, _switch_of(chosen), strict=True))
 
 
-def _expired_too_early(base: Life, merged: Life, theirs: Life, now: datetime) -> bool:
+def _expired_too_early(merged: Life, theirs: Life, now: datetime) -> bool:
     """Whether a client would expire of which another server knows that it is alive."""
-    expired = base.enabled and not merged.enabled and merged.disabled_why is Why.TIMEOUT
+    expired = not merged.enabled and merged.disabled_why is Why.TIMEOUT
     alive = theirs.enabled and theirs.expires is not None and theirs.expires > now
     return expired and alive
 

@@ -47,8 +47,7 @@ class Replica:
         self._following = False
         self._waiting: set[str] = set()
         self._alone = set(alone)
-        #: Called with the name of a client that has to be read again, or written.
-        self.on_old: Callable[[str], object] = str
+        #: Called with the name of a client that has to be written again.
         self.on_lost: Callable[[str], object] = str
         self.watching: list[str] = []
 
@@ -75,6 +74,8 @@ class Replica:
                 kept = changes.settings.get(name)
                 base = now._replace(life=sent, settings=kept.settings if kept else now.settings)
             self._take(name, base, now)
+        for name in changes.removed - changes.settings.keys():
+            self._known.pop(name, None)
 
     def alone(self, changes: Changes) -> None:
         """Note that these changes are only this server's for now: the database is unreachable.
@@ -103,11 +104,8 @@ class Replica:
         known = self._known.get(name)
         if now is None:
             self._known.pop(name, None)
-        elif known is not None and _older(now, known):
-            self.on_old(name)
-            return
         else:
-            self._known[name] = now
+            now = self._known[name] = _newest(known, now)
         with self._quietly():
             self._follow(name, base, now)
 
@@ -116,6 +114,11 @@ class Replica:
         client = self._registry.named(name)
         if now is None:
             if client is not None:
+                self._registry.remove(name, moment)
+            return
+        if not now.present:
+            # A client whose section has just come back here is about to be present.
+            if client is not None and client.added:
                 self._registry.remove(name, moment)
             return
         if client is None:
@@ -170,3 +173,16 @@ class Replica:
 def _older(one: Known, other: Known) -> bool:
     """Whether a part of the client is older in ``one``."""
     return one.version < other.version or one.life_version < other.life_version
+
+
+def _newest(known: Known | None, now: Known) -> Known:
+    """The client with the newer settings and the newer life: either may have come before."""
+    if known is None:
+        return now
+    if now.version < known.version:
+        now = now._replace(
+            settings=known.settings, added=known.added, version=known.version, present=known.present
+        )
+    if now.life_version < known.life_version:
+        now = now._replace(life=known.life, verdict=known.verdict, life_version=known.life_version)
+    return now

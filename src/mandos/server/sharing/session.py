@@ -102,7 +102,6 @@ class Sharing:
         self._contact = notes.contact()
         self._noted = -_NOTING
         self._noting: asyncio.Task[None] | None = None
-        replica.on_old = self._read_again
         replica.on_lost = self._write_again
         self.trouble = ""
         self.on_trouble: Callable[[], None] = _nothing
@@ -233,12 +232,6 @@ class Sharing:
             self._names |= news.clients
         self._ask_waiting |= news.waiting
         self._ask_records |= news.audit
-        self._fetch()
-
-    def _read_again(self, name: str) -> None:
-        """Read a client of which an older state came in last."""
-        if self._names is not None:
-            self._names.add(name)
         self._fetch()
 
     def _write_again(self, name: str) -> None:

@@ -44,7 +44,8 @@ class Known(NamedTuple):
     """A client as the servers that share the state know it.
 
     ``added``: an administrator added it.  ``version`` rises with each change of its settings,
-    ``life_version`` with each change of its life.
+    ``life_version`` with each change of its life.  ``present``: it is to be served; no longer when
+    its section is missing from the files of all servers.
     """
 
     life: Life
@@ -53,6 +54,7 @@ class Known(NamedTuple):
     version: int = 0
     life_version: int = 0
     verdict: Verdict | None = None
+    present: bool = True
 
 
 class Outcome(NamedTuple):
@@ -74,7 +76,7 @@ class State:
     ``disabled`` are the names in the list of disabled clients, None when it is lost; ``lost`` says
     how the rest was lost, and is empty when nothing was.  ``rebooted``: the machine was
     started since then, not only the server.  ``shared``: several servers share the state, and
-    ``known`` are their clients.
+    ``known`` are their clients.  ``damaged`` are the names of those that cannot be read.
     """
 
     saved: Mapping[str, Saved] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class State:
     rebooted: bool = False
     shared: bool = False
     known: Mapping[str, Known] = field(default_factory=dict)
+    damaged: Collection[str] = frozenset()
 
 
 class Wish(NamedTuple):

@@ -171,7 +171,9 @@ class Keeper:
         """Write the differences from the saved state: these clients, and others that are gone."""
         self._lives.update(unsaved)
         self._settings.update(unsaved)
-        self._removed.update(gone)
+        gone = set(gone)
+        self._removed |= gone
+        self._forgotten |= gone  # no administrator has removed them
         self._urgent.set()
 
     def save_dates(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from mandos.errors import MachineError
+from mandos.errors import AdministratorError, MachineError
 from mandos.server.state.postgresql import schema
 from mandos.server.state.postgresql.connection import connect, explained
 from mandos.server.state.postgresql.replication import Replication
@@ -32,17 +32,22 @@ if TYPE_CHECKING:
 _NAMES = 0x6D616E64
 _LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
 _BEAT = """
-INSERT INTO mandos.server AS old (name, boot, run, started, beat, checks, jump, version)
-SELECT %(name)s, %(boot)s, %(run)s, mandos.now(), mandos.now(), %(checks)s, %(jump)s, %(version)s
-ON CONFLICT (name) DO UPDATE SET (boot, run, beat, checks, jump, version)
+INSERT INTO mandos.server AS old
+    (name, boot, run, started, beat, checks, jump, version, schema)
+SELECT %(name)s, %(boot)s, %(run)s, mandos.now(), mandos.now(), %(checks)s, %(jump)s, %(version)s,
+    %(schema)s
+ON CONFLICT (name) DO UPDATE SET (boot, run, beat, checks, jump, version, schema)
     = ROW(excluded.boot, excluded.run, excluded.beat, excluded.checks, excluded.jump,
-        excluded.version),
+        excluded.version, excluded.schema),
     started = CASE WHEN old.run = excluded.run THEN old.started ELSE excluded.started END
 """
 _SIGNS = "SELECT name, beat, checks, started, version FROM mandos.server"
 #: A sign of life needs no disk, and must not wait for a standby that is missing.
 _IN_HASTE = "SET synchronous_commit = off"
-_TIME = "SELECT clock_timestamp(), correction FROM mandos.clock"
+_TIME = """
+SELECT clock_timestamp(), correction, (SELECT value FROM mandos.property WHERE name = 'least')
+FROM mandos.clock
+"""
 _CORRECT = """
 UPDATE mandos.clock SET correction = correction - make_interval(secs => %(jump)s)
 WHERE correction = %(seen)s AND (
@@ -147,11 +152,15 @@ class Pulse:
             self._replication.look(connection, self._elapsed())
             moment, at, jump, seen = self._time(connection)
             values = {**self._identity._asdict(), "checks": checks, "jump": jump}
+            values["schema"] = schema.SCHEMA_VERSION
             connection.execute(_BEAT, values)
             if jump:
                 connection.execute(_CORRECT, {"jump": jump, "seen": seen})
                 moment, at, _jump, _seen = self._time(connection)
             signs = connection.execute(_SIGNS).fetchall()
+        except AdministratorError:
+            self.close()
+            raise
         except (psycopg.Error, OSError) as error:
             self.close()
             raise explained(error, self._conninfo) from error
@@ -160,9 +169,10 @@ class Pulse:
     def _time(self, connection: Connection[Any]) -> tuple[datetime, float, float, timedelta]:
         """The time, its moment by the own clock, a jump in seconds, the correction in force."""
         before = self._elapsed()
-        rows: list[tuple[datetime, timedelta]] = connection.execute(_TIME).fetchall()
+        rows: list[tuple[datetime, timedelta, str]] = connection.execute(_TIME).fetchall()
         after = self._elapsed()
-        raw, correction = rows[0]
+        raw, correction, least = rows[0]
+        schema.check_least(int(least))
         moment, at = raw + correction, (before + after) / 2
         if self._last is None or after - before > _SLOW:
             self._last = self._last or (moment, at)

@@ -50,6 +50,8 @@ CREATE TABLE mandos.clock (
     correction interval NOT NULL
 );
 INSERT INTO mandos.clock VALUES ('0');
+-- Versions of rows rise for ever: a client that is removed and added anew has none of its old ones.
+CREATE SEQUENCE mandos.version;
 CREATE FUNCTION mandos.now() RETURNS timestamptz LANGUAGE sql VOLATILE
     AS $$ SELECT clock_timestamp() + correction FROM mandos.clock $$;
 
@@ -61,7 +63,8 @@ CREATE TABLE mandos.server (
     beat mandos.moment NOT NULL,        -- its last sign of life
     checks boolean NOT NULL,          -- whether it can check clients: it has a link
     jump double precision NOT NULL DEFAULT 0, -- seconds by which it saw the time jump
-    version text NOT NULL
+    version text NOT NULL,
+    schema integer NOT NULL           -- the newest version of these tables that it knows
 );
 CREATE TABLE mandos.client (
     name text PRIMARY KEY,
@@ -69,7 +72,7 @@ CREATE TABLE mandos.client (
     secret bytea NOT NULL,
     origin text NOT NULL,             -- file, added or removed (by an administrator)
     key_id text NOT NULL,             -- also in the settings
-    version bigint NOT NULL DEFAULT 1
+    version bigint NOT NULL DEFAULT nextval('mandos.version')
 );
 CREATE INDEX client_by_key ON mandos.client (key_id);
 CREATE TABLE mandos.section (         -- each server's files
@@ -96,7 +99,7 @@ CREATE TABLE mandos.life (
     granted mandos.moment,              -- when a server last decided to give the secret
     verdict boolean,                  -- of an administrator, about requests
     verdict_until mandos.moment,
-    version bigint NOT NULL DEFAULT 1,
+    version bigint NOT NULL DEFAULT nextval('mandos.version'),
     CHECK (NOT enabled OR expires IS NOT NULL)
 );
 CREATE TABLE mandos.waiting (         -- requests that wait for approval
@@ -125,7 +128,7 @@ CREATE INDEX audit_provoked ON mandos.audit (provoked, id);
 
 CREATE FUNCTION mandos.raise_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.version := OLD.version + 1;
+    NEW.version := nextval('mandos.version');
     RETURN NEW;
 END $$;
 CREATE TRIGGER raise_version BEFORE UPDATE ON mandos.client
@@ -188,6 +191,11 @@ _EXISTS = (
     " to_regclass('mandos.property') IS NOT NULL"
 )
 _PROPERTIES = "SELECT name, value FROM mandos.property WHERE name IN ('program', 'schema', 'least')"
+#: A server has died when it gave no sign of life for so long (it gives one each second).
+_LIVING = """
+SELECT name FROM mandos.server
+WHERE beat > mandos.now() - interval '5 s' AND schema < %s ORDER BY name
+"""
 _PUT = (
     "INSERT INTO mandos.property VALUES (%s, %s)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -234,10 +242,36 @@ def prepare(connection: Connection[Any]) -> None:
         here = check(found(connection))
         if not here.schema:
             connection.execute("CREATE SCHEMA mandos")
+        if here.version and STEPS[-1].least > here.version:
+            # Writes that have begun are ended first, and later ones see the new version.
+            connection.execute("LOCK TABLE mandos.property IN ACCESS EXCLUSIVE MODE")
+            _refuse_while_used(connection, STEPS[-1].least)
         for number, step in enumerate(STEPS[here.version :], start=here.version + 1):
             connection.execute(step.script.encode())
             connection.execute(_PUT, ("schema", str(number)))
             connection.execute(_PUT, ("least", str(step.least)))
+
+
+def _refuse_while_used(connection: Connection[Any], least: int) -> None:
+    """Raise AdministratorError while a server lives that could not go on after the upgrade."""
+    names = [name for (name,) in connection.execute(_LIVING, (least,))]
+    if names:
+        raise AdministratorError(
+            "this version of the program changes the database so that servers of the older version"
+            f" cannot use it, and they run: {', '.join(names)}",
+            "they go on until you stop them (systemctl stop mandos on each); then start this one,"
+            " and upgrade and start the others",
+        )
+
+
+def check_least(least: int) -> None:
+    """Raise AdministratorError if programs of this version can no longer use the tables."""
+    if least > SCHEMA_VERSION:
+        raise AdministratorError(
+            f"the database was upgraded for a newer version of this program (for those that know"
+            f" schema {least}; this one knows {SCHEMA_VERSION})",
+            "upgrade this server; those of the newer version go on meanwhile",
+        )
 
 
 def check(here: Found) -> Found:
@@ -250,10 +284,5 @@ def check(here: Found) -> Found:
             "the database has a schema mandos with other tables",
             "give the servers a database of their own: createdb --owner=mandos mandos",
         )
-    if here.least > SCHEMA_VERSION:
-        raise AdministratorError(
-            f"the database was written by a newer version of this program (schema {here.version},"
-            f" for programs that know {here.least}; this one knows {SCHEMA_VERSION})",
-            "upgrade this server; those of the newer version go on meanwhile",
-        )
+    check_least(here.least)
     return here

@@ -27,11 +27,20 @@ _NAMES = ", ".join(COLUMNS)
 _ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
 _NEW = ", ".join(f"new.{name}" for name in COLUMNS)
 
+#: A client is served if an administrator added it, or if its section is in some server's files.
+_PRESENT = """(client.origin = 'added' OR EXISTS (
+    SELECT FROM mandos.section WHERE section.name = client.name AND section.absent IS NULL
+))"""
+_LEAST = "(SELECT value FROM mandos.property WHERE name = 'least')"
+
 #: Own names of columns only, here and below: no value of anybody gets into a statement.
 NOW = "SELECT mandos.now()"
+#: The first statement of a write: it keeps other versions of the program from changing the tables.
+BEGIN = f"SELECT {_LEAST}, mandos.now()"
 READ = f"""
-SELECT client.name, client.settings, client.secret, client.origin, client.version,
-    verdict, verdict_until, life.version, {", ".join(f"life.{name}" for name in COLUMNS)}
+SELECT {_LEAST}, client.name, client.settings, client.secret, client.origin, {_PRESENT},
+    client.version, verdict, verdict_until, life.version,
+    {", ".join(f"life.{name}" for name in COLUMNS)}
 FROM mandos.client LEFT JOIN mandos.life USING (name)
 """  # noqa: S608
 VERSIONS = (
@@ -40,6 +49,13 @@ VERSIONS = (
 )
 WAITING = "SELECT DISTINCT client FROM mandos.waiting WHERE server <> %s AND until > mandos.now()"
 SECTIONS = "SELECT name, server, settings, secret, absent FROM mandos.section"
+SECTIONS_OF = f"{SECTIONS} WHERE name = ANY(%s)"
+PRESENT = f"SELECT name FROM mandos.client WHERE name = ANY(%s) AND {_PRESENT}"  # noqa: S608
+#: Every server hears of the clients, although nothing in their rows has changed.
+RAISE = "UPDATE mandos.client SET version = version WHERE name = ANY(%s) RETURNING name, version"
+KNOWN = "SELECT name FROM mandos.client WHERE name = ANY(%s)"
+#: One server at a time adds clients: a row that does not exist yet cannot be locked.
+LOCK_ADDING = "SELECT pg_advisory_xact_lock(x'6d616e6461646473'::bigint)"
 LOCK_CLIENTS = (
     "SELECT name, settings, secret, origin, version FROM mandos.client WHERE name = ANY(%s)"
     " ORDER BY name FOR UPDATE"
@@ -92,11 +108,11 @@ REMOVE = (
 )
 #: The decision to give.  ``asked`` are names, and the versions of the settings with the secrets.  A
 #: key that is disabled under one name gets nothing under another one either.
-GIVE = """
+GIVE = f"""
 UPDATE mandos.life SET granted = mandos.now()
 FROM unnest(%s::text[], %s::bigint[]) AS asked (name, version), mandos.client
 WHERE life.name = asked.name AND client.name = asked.name
-    AND client.version = asked.version AND client.origin <> 'removed'
+    AND client.version = asked.version AND client.origin <> 'removed' AND {_PRESENT}
     AND life.enabled AND life.expires > mandos.now()
     AND NOT (verdict IS FALSE AND verdict_until > mandos.now())
     AND NOT EXISTS (
@@ -104,7 +120,7 @@ WHERE life.name = asked.name AND client.name = asked.name
         WHERE other.key_id = client.key_id AND other.name <> client.name AND NOT past.enabled
     )
 RETURNING life.name
-"""
+"""  # noqa: S608
 PUT_VERDICTS = """
 UPDATE mandos.life SET (verdict, verdict_until) = ROW(new.verdict, new.until)
 FROM unnest(%s::text[], %s::boolean[], %s::timestamptz[]) AS new (name, verdict, until)
@@ -133,6 +149,8 @@ def life_arrays(lives: Iterable[tuple[str, Life]]) -> list[list[Any]]:
 def life_of(values: Sequence[Any]) -> Life:
     """The life in a row of ``COLUMNS``; raises ValueError or TypeError for a damaged one."""
     named = dict(zip(COLUMNS, values, strict=True))
+    if named["created"] is None:
+        raise ValueError("it has no row in mandos.life")
     why = named["disabled_why"]
     named["disabled_why"] = None if why is None else Why(why)
     return Life(**named)

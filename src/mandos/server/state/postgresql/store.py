@@ -10,17 +10,18 @@ database's time.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from mandos.errors import MachineError, MandosError
+from mandos.errors import AdministratorError, MachineError, MandosError
 from mandos.server.audit.records import Kind
 from mandos.server.life.saved import Saved
 from mandos.server.state.audit_table import AuditTable
 from mandos.server.state.postgresql import audit, schema, statements
 from mandos.server.state.postgresql.connection import connect, explained
+from mandos.server.state.postgresql.time_limit import time_limit
 from mandos.server.state.postgresql.writing import ADDED, REMOVED, Writing
 from mandos.server.state.settings_text import settings_of
 from mandos.server.state.store import Known, State, Verdict
@@ -37,6 +38,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds until a database that does not answer is given up; reading all clients takes longer.
+_LONGEST, _LONGEST_LOAD = 12.0, 60.0
+
+
+class _Sections(NamedTuple):
+    """The sections in the files of the servers, by the names of the clients.
+
+    ``here``: those of this server, ``absent`` since when they are missing there.  ``elsewhere`` are
+    in other servers' files; ``same`` are only there, and equal to the section here now.
+    """
+
+    here: dict[str, ClientSettings]
+    elsewhere: set[str]
+    absent: dict[str, datetime]
+    same: set[str]
+
 
 class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
@@ -47,6 +64,7 @@ class PostgreSQLStore:
         self._server = server
         self._audit_limit = audit_limit
         self._damaged: set[str] = set()
+        self._removed: set[str] = set()
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
         self._open_connection: Connection[Any] | None = None
         #: Called with the number of each new connection's process, whose notifications are known.
@@ -57,6 +75,21 @@ class PostgreSQLStore:
         if self._open_connection is None:
             raise self.trouble or MachineError("the database is not connected")
         return self._open_connection
+
+    @property
+    def backend(self) -> int:
+        """The number of the connection's process, by which its notifications are known."""
+        return self._connection.info.backend_pid
+
+    @contextmanager
+    def _working(self, seconds: float = _LONGEST) -> Iterator[Connection[Any]]:
+        """The connection, for so long at most; an error of the database becomes a MachineError."""
+        connection = self._connection
+        try:
+            with time_limit(connection, seconds):
+                yield connection
+        except (psycopg.Error, OSError) as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,7 +105,7 @@ class PostgreSQLStore:
         try:
             self.open()
         except MandosError as error:
-            self.trouble = MachineError(str(error), error.hint)
+            self.trouble = _of_machine(error)
         return False
 
     def open(self) -> None:
@@ -99,18 +132,23 @@ class PostgreSQLStore:
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
-        said = explained(error, self._conninfo)
-        found = said if isinstance(said, MachineError) else MachineError(str(said), said.hint)
+        found = _of_machine(explained(error, self._conninfo))
         if self._connection.closed or self._connection.broken:
             self.trouble = found
         return found
 
+    def _check_least(self, least: str) -> None:
+        """Stop using a database that a newer program has changed; raises MachineError."""
+        try:
+            schema.check_least(int(least))
+        except AdministratorError as error:
+            self.trouble = _of_machine(error)
+            raise self.trouble from error
+
     def now(self) -> datetime:
         """The time of the clients' lives; raises MachineError."""
-        try:
-            moments: list[datetime] = [row[0] for row in self._connection.execute(statements.NOW)]
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            moments: list[datetime] = [row[0] for row in connection.execute(statements.NOW)]
         return moments[0]
 
     # Reading
@@ -118,12 +156,11 @@ class PostgreSQLStore:
     def load(self, configured: Sequence[ClientSettings] = ()) -> State:
         """Return all clients; settings equal to ``configured`` share its objects."""
         files = {settings.name: settings for settings in configured}
-        try:
-            with self._connection.transaction():
-                here, elsewhere, absent = self._read_sections(files)
-                read = dict(self._read(None, files))
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working(_LONGEST_LOAD) as connection, connection.transaction():
+            sections = self._read_sections(files)
+            self._removed = set()
+            read = dict(self._read(None, files))
+        here, elsewhere, absent = sections.here, sections.elsewhere, sections.absent
         known = {name: one for name, one in read.items() if one is not None}
         saved = {
             name: Saved(
@@ -135,28 +172,32 @@ class PostgreSQLStore:
             )
             for name, one in known.items()
         }
-        removed = {name: here[name] for name in here.keys() - known.keys()}
-        return State(saved, removed, shared=True, known=known)
+        removed = {name: here[name] for name in self._removed & here.keys()}
+        removed |= {name: files[name] for name in self._removed & sections.same}
+        damaged = frozenset(self._damaged)
+        removed |= {name: files[name] for name in damaged & files.keys()}
+        return State(saved, removed, shared=True, known=known, damaged=damaged)
 
-    def _read_sections(
-        self, files: Mapping[str, ClientSettings]
-    ) -> tuple[dict[str, ClientSettings], set[str], dict[str, datetime]]:
-        """The sections of this server's files, names in other files, and those missing here."""
-        here: dict[str, ClientSettings] = {}
-        elsewhere: set[str] = set()
-        absent: dict[str, datetime] = {}
+    def _read_sections(self, files: Mapping[str, ClientSettings]) -> _Sections:
+        found = _Sections({}, set(), {}, set())
         for name, server, text, secret, since in self._connection.execute(statements.SECTIONS):
-            if server != self._server:
-                elsewhere |= {name} if since is None else set()
-                continue
+            own = files.get(name)
             try:
-                here[name] = settings_of(name, text, secret, files.get(name))
+                section = settings_of(name, text, secret, own)
             except Exception as error:  # noqa: BLE001 - damage has exceptions of any kind
                 log.error("section %r of server %s is damaged: %s", name, server, error)  # noqa: TRY400
                 continue
+            if server != self._server:
+                if since is None:
+                    found.elsewhere.add(name)
+                if section == own:
+                    found.same.add(name)
+                continue
+            found.here[name] = section
             if since is not None:
-                absent[name] = since
-        return here, elsewhere, absent
+                found.absent[name] = since
+        found.same.difference_update(found.here)
+        return found
 
     def _read(
         self, names: Collection[str] | None, files: Mapping[str, ClientSettings]
@@ -166,8 +207,11 @@ class PostgreSQLStore:
         if names is not None:
             query, values = f"{query} WHERE client.name = ANY(%s)", (list(names),)
         for row in self._connection.execute(query, values):
-            name, text, secret, origin, version, verdict, until, life_version, *life = row
-            if origin == REMOVED or life_version is None:
+            least, name, text, secret, origin, present, version, *rest = row
+            verdict, until, life_version, *life = rest
+            self._check_least(least)
+            if origin == REMOVED:
+                self._removed.add(name)
                 yield name, None
                 continue
             try:
@@ -179,7 +223,7 @@ class PostgreSQLStore:
                 continue
             self._damaged.discard(name)
             word = None if verdict is None or until is None else Verdict(verdict, until)
-            yield name, Known(past, settings, origin == ADDED, version, life_version, word)
+            yield name, Known(past, settings, origin == ADDED, version, life_version, word, present)
 
     def _complain(self, name: str, error: Exception) -> None:
         """Log a damaged client, once."""
@@ -187,34 +231,28 @@ class PostgreSQLStore:
             self._damaged.add(name)
             log.error(
                 "the client %r in the database is damaged (%s): it gets nothing; mend its rows in"
-                " mandos.client and mandos.life, or remove it with mandos-ctl",
+                " mandos.client and mandos.life, or delete both to begin anew with its section",
                 *(name, error),
             )
 
     def changed(self, names: Collection[str]) -> dict[str, Known | None]:
         """Return these clients as they are now; None: there is no such client."""
-        try:
+        with self._working():
             found = dict(self._read(names, {}))
-        except psycopg.Error as error:
-            raise self._failed(error) from error
         return {name: found.get(name) for name in names}
 
     def outdated(self, versions: Mapping[str, tuple[int, int]]) -> set[str]:
         """Return the names of clients with other versions, of settings and life, than these."""
-        try:
-            rows = self._connection.execute(statements.VERSIONS).fetchall()
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working(_LONGEST_LOAD) as connection:
+            rows = connection.execute(statements.VERSIONS).fetchall()
         present = {name: (one, other) for name, one, other in rows if other is not None}
         other = {name for name, pair in present.items() if versions.get(name) != pair}
         return other | (versions.keys() - present.keys())
 
     def waiting(self) -> set[str]:
         """Return the names of clients with requests that wait at other servers."""
-        try:
-            rows = self._connection.execute(statements.WAITING, (self._server,)).fetchall()
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            rows = connection.execute(statements.WAITING, (self._server,)).fetchall()
         return {name for (name,) in rows}
 
     def records(
@@ -222,8 +260,9 @@ class PostgreSQLStore:
     ) -> list[Entry]:
         """The newest records of the audit trail, newest first; raises MachineError."""
         try:
-            return list(audit.read(self._connection, client, limit, before))
-        except (psycopg.Error, ValueError) as error:
+            with self._working() as connection:
+                return list(audit.read(connection, client, limit, before))
+        except ValueError as error:
             raise self._failed(error) from error
 
     def last_record(self) -> int:
@@ -250,21 +289,19 @@ class PostgreSQLStore:
         """
         if self.trouble is not None:
             raise self.trouble
-        for last in (False, True):
+        with self._working():
             try:
                 return self._written(changes)
-            except psycopg.errors.DeadlockDetected as error:
-                if last:
-                    raise self._failed(error) from error
-            except psycopg.Error as error:
-                raise self._failed(error) from error
-        raise AssertionError
+            except psycopg.errors.DeadlockDetected:
+                return self._written(changes)
 
     def _written(self, changes: Changes) -> Outcome:
         writing = Writing(self._connection, self._server, changes)
         try:
             with self._connection.transaction():
-                outcome = writing.clients()
+                ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
+                self._check_least(least)
+                outcome = writing.clients(now)
                 refused = outcome.refused
                 given = (
                     wish.record for place, wish in enumerate(changes.wishes) if place not in refused
@@ -283,6 +320,11 @@ class PostgreSQLStore:
             "one server cannot forget the state that it shares with others",
             "remove single clients with mandos-ctl --remove",
         )
+
+
+def _of_machine(error: MandosError) -> MachineError:
+    """The same error, for callers that go on without the database."""
+    return error if isinstance(error, MachineError) else MachineError(str(error), error.hint)
 
 
 def _true(changes: Changes, outcome: Outcome) -> list[Record]:

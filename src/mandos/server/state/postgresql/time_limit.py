@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ends a connection whose server does not answer.
 
-The database's own limits do not help when its processes are stopped or its disk hangs: the kernel of
-its machine still acknowledges every packet.
+The database's own limits do not help when its processes are stopped or its disk hangs: the kernel
+of its machine still acknowledges every packet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def time_limit(connection: Connection[Any], seconds: float) -> Iterator[None]:
-    """Shut the connection's socket when the block takes longer; psycopg.OperationalError follows."""
+    """Shut the connection's socket when the block takes longer, so that it fails.
+
+    The block then raises psycopg.OperationalError.
+    """
     timer = Timer(seconds, _shut, [connection])
     timer.daemon = True
     timer.start()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mandos.server.life.merge import merge, merge_settings
@@ -12,7 +13,7 @@ from mandos.server.state.settings_text import settings_of, text_of
 from mandos.server.state.store import Known, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from psycopg import Connection, Cursor
@@ -35,23 +36,22 @@ class Writing:
     Rows are locked in the order of their names, those of settings before those of lives.
     """
 
-    def __init__(
-        self,
-        connection: Connection[Any],
-        server: str,
-        changes: Changes,
-    ) -> None:
+    def __init__(self, connection: Connection[Any], server: str, changes: Changes) -> None:
         self._connection = connection
         self._server = server
         self._changes = changes
         self._settings: dict[str, tuple[ClientSettings, bool, int]] = {}
         self._clients: dict[str, Known | None] = {}
+        self._unusable: set[str] = set()
+        self._present: set[str] = set()
+        self._lived: set[str] = set()
 
-    def clients(self) -> Outcome:
+    def clients(self, now: datetime) -> Outcome:
         """Write all but the records, and decide about the wishes.  Raises psycopg.Error."""
-        self._put_settings()
+        stored = self._lock()
+        self._put_settings(stored)
         self._remove()
-        self._put_lives()
+        self._put_lives(now)
         self._put_verdicts()
         self._put_waiting()
         return Outcome(self._clients, self._refused())
@@ -59,44 +59,108 @@ class Writing:
     def _execute(self, query: str, *values: Any) -> Cursor[Any]:  # noqa: ANN401 - as psycopg takes them
         return self._connection.execute(query, values)
 
+    def _lock(self) -> dict[str, list[Any]]:
+        """Lock the rows of settings that change, and return them; new clients need another lock."""
+        kept, removed = self._changes.settings.keys(), self._changes.removed
+        if new := kept - self._changes.bases.keys():
+            known = {name for (name,) in self._execute(statements.KNOWN, sorted(new))}
+            if new - known:
+                self._execute(statements.LOCK_ADDING)
+        names = sorted(kept | removed)
+        if not names:
+            return {}
+        return {name: rest for name, *rest in self._execute(statements.LOCK_CLIENTS, names)}
+
     # Settings
 
-    def _put_settings(self) -> None:
+    def _put_settings(self, stored: Mapping[str, Sequence[Any]]) -> None:
         kept = self._changes.settings
         if not kept:
             return
-        stored = {
-            name: rest for name, *rest in self._execute(statements.LOCK_CLIENTS, sorted(kept))
-        }
+        self._lived = {name for name, row in stored.items() if row[2] != REMOVED}
+        sections = self._sections(stored)
         rows: list[tuple[str, str, bytes, str, str]] = []
         for name, one in sorted(kept.items()):
-            settings, origin, version = self._merged(one, stored.get(name))
+            merged = self._tried(name, one, stored.get(name), sections.get(name, {}))
+            if merged is None:
+                self._clients[name] = None
+                continue
+            settings, origin, version = merged
             self._settings[name] = settings, origin == ADDED, version
             row = (text_of(settings), settings.secret, origin)
             if name not in stored or row != tuple(stored[name][:3]):
                 rows.append((name, row[0], settings.secret, settings.key_id, origin))
         for some in _parts(rows):
-            for name, version in self._execute(statements.PUT_CLIENTS, *_columns(some)):
-                settings, added, _old = self._settings[name]
-                self._settings[name] = settings, added, version
-        self._put_sections(kept)
+            self._raised(self._execute(statements.PUT_CLIENTS, *_columns(some)))
+        known = [name for name in kept if name in stored]
+        before = self._found_present(known)
+        self._put_sections({name: one for name, one in kept.items() if name not in self._unusable})
+        self._present = self._found_present(list(kept))
+        if moved := sorted(name for name in known if (name in before) != (name in self._present)):
+            self._raised(self._execute(statements.RAISE, moved))
 
-    def _merged(self, kept: Kept, stored: Sequence[Any] | None) -> tuple[ClientSettings, str, int]:
+    def _raised(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Note new versions."""
+        for name, version in rows:
+            if known := self._settings.get(name):
+                self._settings[name] = *known[:2], version
+
+    def _found_present(self, names: list[str]) -> set[str]:
+        if not names:
+            return set()
+        return {name for (name,) in self._execute(statements.PRESENT, names)}
+
+    def _sections(
+        self, stored: Mapping[str, Sequence[Any]]
+    ) -> dict[str, dict[str, ClientSettings]]:
+        """The sections, by client and server, of clients that are removed or unknown here."""
+        bases = self._changes.bases
+        names = [name for name, row in stored.items() if row[2] == REMOVED or name not in bases]
+        found: dict[str, dict[str, ClientSettings]] = {}
+        if names:
+            for name, server, text, secret, _absent in self._execute(statements.SECTIONS_OF, names):
+                with suppress(Exception):  # damage has exceptions of any kind
+                    found.setdefault(name, {})[server] = settings_of(name, text, secret, None)
+        return found
+
+    def _tried(
+        self,
+        name: str,
+        kept: Kept,
+        stored: Sequence[Any] | None,
+        sections: Mapping[str, ClientSettings],
+    ) -> tuple[ClientSettings, str, int] | None:
+        """The settings to be, as ``_merged``; None also for a client whose row is damaged."""
+        try:
+            return self._merged(kept, stored, sections)
+        except Exception:  # noqa: BLE001 - damage has exceptions of any kind; the reader logs it
+            self._unusable.add(name)
+            return None
+
+    def _merged(
+        self, kept: Kept, stored: Sequence[Any] | None, sections: Mapping[str, ClientSettings]
+    ) -> tuple[ClientSettings, str, int] | None:
         """The settings with the changes of both sides, the origin, and the present version.
 
-        Those that this server has never seen are those in force.
+        A client that this server has never seen has the settings in force, with the changes in its
+        section here.  None: the client is removed, until a section changes.
         """
-        origin = ADDED if kept.added else FILE
+        name, origin = kept.settings.name, ADDED if kept.added else FILE
+        before = self._changes.bases.get(name)
         if stored is None:
-            return kept.settings, origin, 0
+            return None if before else (kept.settings, origin, 0)
         text, secret, old_origin, version = stored
         if old_origin == REMOVED:
-            return kept.settings, origin, version
-        name = kept.settings.name
+            own = sections.get(self._server)
+            same = kept.configured in ([own] if own else sections.values())
+            return None if same or before else (kept.settings, origin, version)
         theirs = settings_of(name, text, secret, kept.settings)
-        before = self._changes.bases.get(name)
-        settings = merge_settings(before.settings, kept.settings, theirs) if before else theirs
-        return settings, old_origin if kept.added or kept.absent else FILE, version
+        if before:
+            settings = merge_settings(before.settings, kept.settings, theirs)
+        else:
+            own = sections.get(self._server, kept.configured)
+            settings = merge_settings(own, kept.configured, theirs)
+        return settings, _origin(kept, before, old_origin), version
 
     def _put_sections(self, kept: Mapping[str, Kept]) -> None:
         """Save the sections of this server's files."""
@@ -129,17 +193,13 @@ class Writing:
 
     # Lives
 
-    def _put_lives(self) -> None:
+    def _put_lives(self, now: datetime) -> None:
         changes = self._changes
         wished = {wish.record.client for wish in changes.wishes}
         names = sorted(changes.lives.keys() | changes.verdicts.keys() | wished)
         if not names:
             return
-        now = self._now()
-        stored = {
-            name: (version, statements.life_of(row))
-            for name, version, *row in self._execute(statements.LOCK_LIVES, names)
-        }
+        stored = dict(self._locked_lives(names))
         lives: list[tuple[str, Life]] = []
         for name, ours in sorted(changes.lives.items()):
             version, theirs = stored.get(name, (0, None))
@@ -154,13 +214,25 @@ class Writing:
         if off := [name for name, life in lives if not life.enabled and name in stored]:
             self._execute(statements.DROP_VERDICTS, off)
 
+    def _locked_lives(self, names: list[str]) -> Iterator[tuple[str, tuple[int, Life]]]:
+        """The versions and lives, without damaged ones, which are not written."""
+        for name, version, *row in self._execute(statements.LOCK_LIVES, names):
+            try:
+                yield name, (version, statements.life_of(row))
+            except Exception:  # noqa: BLE001 - damage has exceptions of any kind; the reader logs it
+                self._unusable.add(name)
+
     def _merged_life(
         self, name: str, ours: Life, theirs: Life | None, now: datetime
     ) -> Life | None:
         """The life to be; None for a client that another server has removed."""
         before = self._changes.bases.get(name)
-        if theirs is None:
-            return ours if name in self._settings else None
+        if name in self._unusable or (
+            name in self._changes.settings and name not in self._settings
+        ):
+            return None
+        if theirs is None:  # a new client, one that is removed, or a row that is missing
+            return ours if name in self._settings and name not in self._lived else None
         if before is None:
             return theirs
         alone = name in self._changes.alone
@@ -171,7 +243,8 @@ class Writing:
         if name in self._settings:
             settings, added, settings_version = self._settings[name]
             verdict = before.verdict if before else None
-            return Known(life, settings, added, settings_version, version, verdict)
+            present = name in self._present
+            return Known(life, settings, added, settings_version, version, verdict, present)
         return before and before._replace(life=life, life_version=version)
 
     def _put_verdicts(self) -> None:
@@ -190,19 +263,17 @@ class Writing:
         if over := [name for name, until in waiting.items() if until is None]:
             self._execute(statements.DROP_WAITING, self._server, over)
 
-    def _now(self) -> datetime:
-        moments: list[datetime] = [row[0] for row in self._execute(statements.NOW)]
-        return moments[0]
-
     # Wishes
 
     def _refused(self) -> frozenset[int]:
         """The places of the wishes that are not granted: one statement decides."""
         asked: dict[str, int] = {}
         for wish in self._changes.wishes:
-            known = self._latest(wish.record.client)
-            if known is not None and known.settings == wish.settings:
-                asked[wish.record.client] = known.version
+            name = wish.record.client
+            known = self._latest(name)
+            sound = name not in self._unusable
+            if sound and known is not None and known.settings == wish.settings:
+                asked[name] = known.version
         granted: set[str] = set()
         if asked:
             rows = self._execute(statements.GIVE, list(asked), list(asked.values()))
@@ -214,7 +285,7 @@ class Writing:
         )
 
     def _latest(self, name: str) -> Known | None:
-        return self._clients.get(name) or self._changes.bases.get(name)
+        return self._clients[name] if name in self._clients else self._changes.bases.get(name)
 
     def _has(self, wish: Wish) -> bool:
         known = self._latest(wish.record.client)
@@ -225,6 +296,13 @@ def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
     """The rows in parts, so that no statement takes longer than statements may."""
     for start in range(0, len(rows), _MOST_ROWS):
         yield rows[start : start + _MOST_ROWS]
+
+
+def _origin(kept: Kept, before: Known | None, old: str) -> str:
+    """The origin of a client that is there already."""
+    if kept.absent or (kept.added and before is not None and before.present):
+        return old
+    return ADDED if kept.added else FILE
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
