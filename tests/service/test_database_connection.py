@@ -341,6 +341,15 @@ def test_nothing_listens(cluster: Cluster) -> None:
         assert isinstance(problem, MachineError)
 
 
+def test_addresses_of_ipv6() -> None:
+    """They are written as in a URI."""
+    ports = f"{_free_port()},{_free_port()}"
+    problem = _failure(f"host=::1,127.0.0.1 port={ports} user=mandos dbname=mandos")
+    first, second = ports.split(",")
+    assert f"the database mandos at [::1]:{first}, 127.0.0.1:{second} as" in str(problem)
+    assert f"([::1]:{first}: " in str(problem)
+
+
 def test_unknown_host() -> None:
     """A name that no name server knows, RFC 6761."""
     problem = _failure("host=db.invalid user=mandos dbname=mandos")

@@ -38,16 +38,17 @@ PATIENCE = 20.0
 class Client:
     """A client with its keys, and the secret that it ought to get."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, patience: float = PATIENCE) -> None:
         self.name = name
+        self._patience = patience
         self._secret = (folder / f"{name}.secret").read_bytes()
         self._credentials = Credentials()
         public, private = (folder / f"{name}.{ending}" for ending in ("pub", "key"))
         self._credentials.load_raw_key(public.read_bytes(), private.read_bytes())
 
-    def ask(self, port: int) -> str:
+    def ask(self, port: int, address: str = "::1") -> str:
         """What it gets: ``got``, ``nothing``, ``part`` or ``wrong``; raises OSError or TLSError."""
-        with socket.create_connection(("::1", port), timeout=PATIENCE) as sock:
+        with socket.create_connection((address, port), timeout=self._patience) as sock:
             sock.sendall(grammar.GREETING)
             sock.settimeout(0)
             data = self._received(sock)
@@ -62,20 +63,26 @@ class Client:
         with contextlib.closing(
             Session(priority, self._credentials, sock.fileno(), is_server=True)
         ) as session:
-            _patiently(sock, session, session.handshake)
+            _patiently(sock, session, session.handshake, self._patience)
             data = b""
-            while piece := _patiently(sock, session, session.receive):
-                data += piece
+            try:
+                while piece := _patiently(sock, session, session.receive, self._patience):
+                    data += piece
+            except (OSError, TLSError):
+                if not data:
+                    raise  # else the server was killed or paused when it had sent the secret
             return data
 
 
-def _patiently(sock: socket.socket, session: Session, call: Callable[[], _Result]) -> _Result:
+def _patiently(
+    sock: socket.socket, session: Session, call: Callable[[], _Result], seconds: float
+) -> _Result:
     while True:
         try:
             return call()
         except WouldBlock:
             writing, reading = ([sock], []) if session.wants_write else ([], [sock])
-            if not any(select.select(reading, writing, [], PATIENCE)):
+            if not any(select.select(reading, writing, [], seconds)):
                 raise TimeoutError from None
 
 

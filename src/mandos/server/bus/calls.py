@@ -8,6 +8,7 @@ several servers share the state, it acts on the client as all of them know it at
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbus_fast import Message, Variant
@@ -44,7 +45,8 @@ class Server(NamedTuple):
 
     ``durable`` returns when all changes so far are on disk; ``records`` reads the audit trail;
     ``parse`` reads one section of clients.conf; ``facts`` returns the server's own properties.
-    ``current`` brings a client up to date with those of other servers, if there are any.
+    ``current`` brings a client up to date where several servers share the state, and returns
+    whether it could.
     """
 
     registry: Registry
@@ -55,7 +57,7 @@ class Server(NamedTuple):
     records: Callable[[str | None, int, int | None], Awaitable[list[Entry]]]
     parse: Callable[[str], ClientSettings]
     facts: Callable[[], Mapping[str, Variant]]
-    current: Callable[[str], Awaitable[None]] | None = None
+    current: Callable[[str], Awaitable[bool]] | None = None
 
 
 class Calls:
@@ -86,23 +88,21 @@ class Calls:
         }
 
     async def prepare(self, call: Message) -> None:
-        """Bring the client that the call will change up to date; call ``act`` next.
+        """Bring the client that the call will add or remove up to date; call ``act`` next.
 
         Without other servers it returns at once.
         """
-        if self._server.current is not None and (name := self._changed_by(call)):
+        if self._server.current is not None and (name := self._moved_by(call)):
             await self._server.current(name)
 
-    def _changed_by(self, call: Message) -> str:
-        """The name of the client that a call changes; empty if it changes none, or is malformed."""
+    def _moved_by(self, call: Message) -> str:
+        """The name of the client that a call adds or removes; else, or if malformed, empty."""
         objects, path = self._server.objects, call.path or ""
         if path == bus_names.ROOT_PATH and call.member == "AddClient" and call.signature == "s":
             return self._name_in(call.body[0])
         if path == bus_names.ROOT_PATH and call.member == "RemoveClient" and call.signature == "o":
-            path = call.body[0]
-        elif call.member != "Set" and call.member not in self._client_methods:
-            return ""
-        return objects.name(path) if path in objects else ""
+            return objects.name(call.body[0]) if call.body[0] in objects else ""
+        return ""
 
     def _name_in(self, section: str) -> str:
         """The name of the client in a section; empty when it has mistakes."""
@@ -200,16 +200,18 @@ class Calls:
     def _client(self, call: Message, client: Client, path: str, by: str) -> Awaitable[Message]:
         interface, name = _found(call, introspection.CLIENT)
         if interface.name != bus_names.PROPERTIES:
-            self._client_methods[name](client, call.body, by)
-            return self._durable(call)
+            act = partial(self._client_methods[name], client, call.body, by)
+            return self._acted(call, client, act)
         if name == "GetAll":
             return _now(call, "a{sv}", self._get_all(call.body[0], client, path))
         wanted, one = _property(call.body[0], call.body[1])
         if name == "Set":
             if one.access == bus_names.READ:
                 raise CallError(bus_names.PROPERTY_READ_ONLY, f"{wanted} cannot be written")
-            properties.write(wanted, client, call.body[2], self._now(), by)
-            return self._durable(call)
+            value = call.body[2]
+            return self._acted(
+                call, client, lambda: properties.write(wanted, client, value, self._now(), by)
+            )
         if one.access == bus_names.WRITE:
             raise CallError(bus_names.ACCESS_DENIED, f"{wanted} cannot be read")
         return _now(call, "v", properties.read(wanted, client, path, self._server.clock.date))
@@ -224,6 +226,33 @@ class Calls:
 
     def _approve(self, client: Client, body: list[Any], by: str) -> None:
         client.give_verdict(self._now(), approved=body[0], by=by)
+
+    def _acted(self, call: Message, client: Client, act: Callable[[], None]) -> Awaitable[Message]:
+        """Act at once; where several servers share the state, on the client as it is there now."""
+        if (current := self._server.current) is not None:
+            return self._acted_together(call, client, act, current(client.name))
+        act()
+        return self._durable(call)
+
+    async def _acted_together(
+        self, call: Message, client: Client, act: Callable[[], None], current: Awaitable[bool]
+    ) -> Message:
+        """Act on a client after it was brought up to date.
+
+        By an old copy, an act may seem to change nothing, while it undoes another server's.
+        """
+        known = await current
+        if self._server.registry.named(client.name) is not client:
+            raise CallError(bus_names.UNKNOWN_OBJECT, f"{client.name} was removed meanwhile")
+        act()
+        reply = await self._durable(call)
+        if not known:
+            raise CallError(
+                bus_names.FAILED,
+                "it is in force here, but other servers may have changed the client meanwhile:"
+                " look, and repeat it if necessary",
+            )
+        return reply
 
     async def _durable(self, call: Message, signature: str = "", *body: object) -> Message:
         """The reply once all is on disk; if that fails, the call's changes are still in force."""

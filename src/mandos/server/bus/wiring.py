@@ -43,7 +43,7 @@ class OtherServers(Protocol):
     def servers(self) -> list[Presence]:
         """All servers, this one among them."""
 
-    async def current(self, name: str) -> None:
+    async def current(self, name: str) -> bool:
         """Bring a client up to date, before it is changed."""
 
 

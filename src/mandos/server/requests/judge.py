@@ -52,8 +52,8 @@ class Trail(Protocol):
 class OtherServers(Protocol):
     """The servers that share the state: no secret leaves without a decision of all of them."""
 
-    async def current(self, name: str) -> None:
-        """Bring a client up to date, before it is judged."""
+    async def current(self, name: str) -> bool:
+        """Bring a client up to date, before it is judged; returns whether that succeeded."""
 
     async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
         """Decide whether a client gets its secret now; None: it does, and the record is kept."""

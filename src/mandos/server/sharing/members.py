@@ -55,7 +55,7 @@ class Members:
     def heard(self, signs: Iterable[Sign], now: float) -> None:
         """Note the signs of life in the database at ``now``, by this machine's own clock.
 
-        A server that is not among them has left.
+        A server that has ended took its sign away: it is neither alive nor lost.
         """
         before, self._seen = self._seen, {}
         for sign in signs:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
@@ -205,7 +205,9 @@ class Sharing:
         if contact is None or not lately or self._elapsed() - contact.elapsed > LOST:
             self._share_out([self._own])
         if not self._alone_since:
-            since = datetime.now(UTC) if contact is None else contact.date
+            since = self._clock.now()
+            if contact is not None and lately:
+                since -= timedelta(seconds=self._elapsed() - contact.elapsed)
             self._alone_since = f"{since:%Y-%m-%d %H:%M:%S} UTC"
         self._in_trouble(f"the database is unreachable: {error}")
         self._tell_changes()
@@ -271,15 +273,19 @@ class Sharing:
 
     # Decisions
 
-    async def current(self, name: str) -> None:
-        """Bring a client up to date, before it is judged or changed; the database may be away."""
+    async def current(self, name: str) -> bool:
+        """Bring a client up to date, before it is judged or changed.
+
+        Returns false when the database does not answer.
+        """
         try:
             async with asyncio.timeout(_DECISION_TIME):
                 clients = await self._keeper.in_thread(self._store.changed, {name})
         except (MandosError, TimeoutError) as error:
             log.debug("client %s cannot be brought up to date: %s", name, error)
-        else:
-            self._replica.changed(clients)
+            return False
+        self._replica.changed(clients)
+        return True
 
     async def granted(self, record: Record, settings: ClientSettings) -> Rejection | None:
         """Decide, with all servers, whether a client gets its secret now; None: it does.

@@ -77,8 +77,13 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """The place as people write it."""
-        port = f":{self.port}" if self.port else ""
-        return f"{self.host or self.hostaddr or 'the local socket'}{port}"
+        return _written(self.host or self.hostaddr or "the local socket", self.port)
+
+
+def _written(host: str, port: str) -> str:
+    """Write a host and a port as in a URI."""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{port}" if port else host
 
 
 def connect(conninfo: str, application: str) -> Connection:
@@ -299,7 +304,7 @@ def _place(merged: Mapping[str, str]) -> str:
     ports = _repeated((merged.get("port") or "5432").split(","), len(hosts))
     where = hosts
     if len(hosts) == len(ports):
-        where = [f"{host}:{port or '5432'}" for host, port in zip(hosts, ports, strict=True)]
+        where = [_written(host, port or "5432") for host, port in zip(hosts, ports, strict=True)]
     return _printable(f"the database {names['dbname']} at {', '.join(where)} as {names['user']}")
 
 

@@ -108,8 +108,8 @@ class Pulse:
         self._last: tuple[datetime, float] | None = None
         self._proposals = 0
         self._heard: list[str] = []
-        self._replication = Replication()
         self._own = 0
+        self._replication = Replication()
 
     def disregard(self, process: int) -> None:
         """Take changes that come over this connection's process for this server's own."""

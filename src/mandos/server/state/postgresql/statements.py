@@ -121,10 +121,15 @@ WHERE life.name = asked.name AND client.name = asked.name
     )
 RETURNING life.name
 """  # noqa: S608
+#: An approval that a server was given ``alone`` lifts no denial of the others.
 PUT_VERDICTS = """
 UPDATE mandos.life SET (verdict, verdict_until) = ROW(new.verdict, new.until)
-FROM unnest(%s::text[], %s::boolean[], %s::timestamptz[]) AS new (name, verdict, until)
-WHERE life.name = new.name AND life.enabled
+FROM unnest(%s::text[], %s::boolean[], %s::timestamptz[], %s::boolean[])
+    AS new (name, verdict, until, alone)
+WHERE life.name = new.name AND life.enabled AND NOT (
+    new.alone AND new.verdict
+    AND life.verdict IS FALSE AND life.verdict_until > mandos.now()
+)
 """
 DROP_VERDICTS = """
 UPDATE mandos.life SET (verdict, verdict_until) = ROW(NULL::boolean, NULL::timestamptz)

@@ -267,17 +267,13 @@ class PostgreSQLStore:
 
     def last_record(self) -> int:
         """Return the number of the newest record; 0: there is none.  Raises MachineError."""
-        try:
-            return audit.last_record(self._connection)
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            return audit.last_record(connection)
 
     def records_after(self, number: int, missing: Collection[int], limit: int) -> list[Entry]:
         """Return the newest records above ``number``, so many, and the missing ones, in order."""
-        try:
-            return audit.read_after(self._connection, number, missing, limit)
-        except psycopg.Error as error:
-            raise self._failed(error) from error
+        with self._working() as connection:
+            return audit.read_after(connection, number, missing, limit)
 
     # Writing
 

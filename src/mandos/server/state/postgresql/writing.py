@@ -249,7 +249,7 @@ class Writing:
 
     def _put_verdicts(self) -> None:
         rows = [
-            (name, verdict.approved, verdict.until)
+            (name, verdict.approved, verdict.until, name in self._changes.alone)
             for name, verdict in self._changes.verdicts.items()
         ]
         if rows:
