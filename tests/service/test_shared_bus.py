@@ -91,6 +91,29 @@ async def test_a_request_is_approved_at_another_server(
         await b.changed("LastSecretSent", await a.get("LastSecretSent", ALPHA, CLIENT1), ALPHA)
 
 
+@pytest.mark.parametrize("act", ["deny", "remove", "disable"])
+async def test_a_waiting_request_is_refused_from_another_server(
+    postgresql_database: Database, keys: Credentials, act: str
+) -> None:
+    """A denial, a removal and a disabling at one server end a request that waits at another."""
+    section = f"{keys.section}\napproval_delay = PT1H\napproved_by_default = yes\n"
+    async with sharing(postgresql_database, PATIENT + section, "first", "second") as (a, b):
+        with start_client(b.host, ours(), keys, connect=a.server.address) as client:
+            await a.peer.heard("NeedApproval", path=ALPHA)
+            await b.peer.heard("NeedApproval", path=ALPHA)
+            if act == "deny":
+                await b.peer.call(ALPHA, CLIENT, "Approve", "b", False)  # noqa: FBT003 - the call's
+            elif act == "remove":
+                await b.peer.call("/", None, "RemoveClient", "o", ALPHA)
+            else:
+                await b.peer.call(ALPHA, CLIENT, "Disable")
+            await a.peer.heard("Rejected", "Denied" if act == "deny" else "Disabled", path=ALPHA)
+            a.server.wait_for(r"refused .*: client alpha: ")
+            assert client.running, client.report("the client has ended")
+        assert not client.stdout
+        assert not [one for one in b.peer.signals if one.member == "Rejected"]
+
+
 async def test_every_server_knows_the_others(
     postgresql_database: Database, keys: Credentials
 ) -> None:
