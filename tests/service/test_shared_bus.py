@@ -28,6 +28,16 @@ pytestmark = [
     pytest.mark.skipif(why_no_postgresql() is not None, reason=str(why_no_postgresql())),
 ]
 ALPHA = "/clients/alpha"
+#: Triggers, which notify the servers of changes, do not run then.
+QUIETLY = "SET session_replication_role = replica;"
+ENABLING = """
+UPDATE mandos.life SET enabled = true, last_enabled = mandos.now(), disabled_at = NULL,
+    expires = mandos.now() + '1 hour', disabled_why = NULL, version = version + 1
+"""
+DISABLING = """
+UPDATE mandos.life SET enabled = false, expires = NULL, disabled_at = mandos.now(),
+    disabled_why = 'administrator', version = version + 1
+"""
 PATIENT = "[DEFAULT]\ntimeout = P3W\ninterval = P1W\nchecker = true\n\n"
 
 
@@ -49,6 +59,24 @@ async def test_acts_are_heard_everywhere(postgresql_database: Database, keys: Cr
         assert await b.get("Enabled", ALPHA, CLIENT)
         await a.changed("Enabled", value=True, path=ALPHA)
         await a.recorded(kind="enabled", server="second", by="root")
+
+
+async def test_acts_do_not_trust_the_own_copy(
+    postgresql_database: Database, keys: Credentials
+) -> None:
+    """A client was enabled, or disabled, elsewhere, and no news has come in: an act counts."""
+    database = postgresql_database
+    async with sharing(database, PATIENT + keys.section, "first", "second") as (a, _b):
+        await a.peer.call(ALPHA, CLIENT, "Disable")
+        database.sql(QUIETLY + ENABLING)
+        assert not await a.get("Enabled", ALPHA, CLIENT)
+        await a.peer.call(ALPHA, CLIENT, "Disable")
+        assert database.sql("SELECT enabled FROM mandos.life") == [(False,)]
+        await a.peer.call(ALPHA, CLIENT, "Enable")
+        database.sql(QUIETLY + DISABLING)
+        assert await a.get("Enabled", ALPHA, CLIENT)
+        await a.peer.call(ALPHA, CLIENT, "Enable")
+        assert database.sql("SELECT enabled FROM mandos.life") == [(True,)]
 
 
 async def test_settings_and_clients_are_the_same(
