@@ -176,16 +176,20 @@ async def test_every_server_knows_the_others(
         assert _ctl(stays, "--servers").endswith("all servers are there\n")
 
 
-async def test_an_unreachable_database_is_told(keys: Credentials) -> None:
+@pytest.mark.parametrize(
+    ("within", "use"), [("PT0S", "no secret is given"), ("PT1H", "local copy in use")]
+)
+async def test_an_unreachable_database_is_told(keys: Credentials, within: str, use: str) -> None:
     """As a property, by its signal, by mandos-ctl; and its return."""
     with Cluster() as cluster:
         clients = PATIENT + keys.section
-        async with sharing(cluster.database(), clients, "first", "second") as (a, _b):
+        names, options = ("first", "second"), ("--without-database", within)
+        async with sharing(cluster.database(), clients, *names, options=options) as (a, _b):
             cluster.stop("immediate")
             await a.peer.until(
                 lambda: _state(a).startswith("unreachable since "), "of the unreachable database"
             )
-            assert _state(a).endswith(" UTC, no secret is given")
+            assert _state(a).endswith(f" UTC, {use}")
             assert await a.get("DatabaseState") == _state(a)
             assert _state(a) in _ctl(a, "--servers", status=1)
             before = len(a.peer.signals)

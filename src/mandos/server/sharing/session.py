@@ -48,6 +48,8 @@ _PACE = 1.0
 _DECISION_TIME = 6.0
 #: A decision that took longer is made again: the server may have stood still since.
 _FRESH = 2.0
+#: Seconds in which new records of other servers are collected: reading them holds up decisions.
+_RECORDS_PACE = 0.2
 #: Seconds between two notes on the disk that the database was seen.
 _NOTING = 10.0
 
@@ -96,6 +98,7 @@ class Sharing:
         self._names: set[str] | None = set()
         self._ask_waiting = False
         self._ask_records = False
+        self._records_due: asyncio.TimerHandle | None = None
         self.records = OthersRecords(own, store, keeper.in_thread, elapsed)
         self._fetching: asyncio.Task[None] | None = None
         self._checks = True
@@ -141,6 +144,8 @@ class Sharing:
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():
             await self._loop.run_in_executor(None, self._thread.join)
+        if self._records_due is not None:
+            self._records_due.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -233,7 +238,12 @@ class Sharing:
         else:
             self._names |= news.clients
         self._ask_waiting |= news.waiting
-        self._ask_records |= news.audit
+        if news.audit and self._records_due is None:
+            self._records_due = self._loop.call_later(_RECORDS_PACE, self._read_records)
+        self._fetch()
+
+    def _read_records(self) -> None:
+        self._records_due, self._ask_records = None, True
         self._fetch()
 
     def _write_again(self, name: str) -> None:
