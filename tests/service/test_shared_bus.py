@@ -119,6 +119,23 @@ async def test_a_request_is_approved_at_another_server(
         await b.changed("LastSecretSent", await a.get("LastSecretSent", ALPHA, CLIENT1), ALPHA)
 
 
+async def test_a_request_at_a_killed_server_waits_no_more(
+    postgresql_database: Database, keys: Credentials
+) -> None:
+    """Neither while that server is missing, nor when it is back."""
+    section = f"{keys.section}\napproval_delay = PT1H\n"
+    async with sharing(postgresql_database, PATIENT + section, "first", "second") as (a, b):
+        with start_client(b.host, ours(), keys, connect=a.server.address) as client:
+            await b.changed("ApprovalPending", value=True, path=ALPHA)
+            a.server.kill()
+            client.end()
+        await b.changed("ApprovalPending", value=False, path=ALPHA)
+        a.server.start(*a.options)
+        await b.peer.until(lambda: _alive(b, "first"), "of first again")
+        assert not await b.get("ApprovalPending", ALPHA, CLIENT)
+        assert not postgresql_database.sql("SELECT client FROM mandos.waiting")
+
+
 @pytest.mark.parametrize("act", ["deny", "remove", "disable"])
 async def test_a_waiting_request_is_refused_from_another_server(
     postgresql_database: Database, keys: Credentials, act: str

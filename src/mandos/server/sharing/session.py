@@ -97,6 +97,7 @@ class Sharing:
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
         self._names: set[str] | None = set()
         self._ask_waiting = False
+        self._alive: list[str] = []
         self._ask_records = False
         self._records_due: asyncio.TimerHandle | None = None
         self.records = OthersRecords(own, store, keeper.in_thread, elapsed)
@@ -195,6 +196,9 @@ class Sharing:
             )
         self._clock.agree(beat.moment, beat.at)
         self._members.heard([Sign(*sign) for sign in beat.signs], now)
+        if (alive := self._members.alive(now)) != self._alive:
+            self._alive, self._ask_waiting = alive, True  # requests at a lost server wait no more
+            self._fetch()
         self._checks = self._linked()
         self._share_out(self._members.watching(now, hold=self._hold))
         lost = self._members.lost(now)
@@ -273,7 +277,9 @@ class Sharing:
                     clients = await self._keeper.in_thread(self._store.changed, names)
                     self._replica.changed(clients, anew=anew)
                 if waiting:
-                    self._replica.wait_elsewhere(await self._keeper.in_thread(self._store.waiting))
+                    others = [name for name in self._alive if name != self._own]
+                    found = await self._keeper.in_thread(self._store.waiting, others)
+                    self._replica.wait_elsewhere(found)
                 if records:
                     await self.records.read()
             except MandosError as error:
