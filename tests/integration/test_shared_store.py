@@ -521,13 +521,26 @@ def test_an_added_client_is_served_by_all(a: Server, b: Server) -> None:
 def test_requests_that_wait_at_another_server_are_known(a: Server, b: Server) -> None:
     """Until they end, or their time is over."""
     b.write(waiting={"alpha": b.now + MINUTE})
-    assert a.store.waiting() == {"alpha"}
-    assert b.store.waiting() == set()
+    assert a.store.waiting(["b", "c"]) == {"alpha"}
+    assert a.store.waiting(["a", "c"]) == set()
     b.write(waiting={"alpha": b.now})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
     b.write(waiting={"alpha": b.now + MINUTE})
     b.write(waiting={"alpha": None})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
+
+
+def test_requests_of_an_earlier_run_wait_no_more(
+    a: Server, opened: Callable[[str], Server]
+) -> None:
+    """A server was killed while they waited; those of its new run do wait."""
+    b = opened("b")
+    b.write(waiting={"alpha": b.now + MINUTE, "beta": b.now + MINUTE})
+    b.write(waiting={})
+    assert a.store.waiting(["b"]) == {"alpha", "beta"}
+    again = opened("b")
+    again.write(waiting={"beta": b.now + MINUTE})
+    assert a.store.waiting(["b"]) == {"beta"}
 
 
 def test_all_servers_read_one_trail(a: Server, b: Server) -> None:

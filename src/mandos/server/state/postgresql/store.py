@@ -75,6 +75,7 @@ class PostgreSQLStore:
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
         self._warned = False
+        self._has_written = False
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
         self._open_connection: Connection[Any] | None = None
         #: Called with the number of each new connection's process, whose notifications are known.
@@ -276,10 +277,10 @@ class PostgreSQLStore:
         other = {name for name, pair in present.items() if versions.get(name) != pair}
         return other | (versions.keys() - present.keys())
 
-    def waiting(self) -> set[str]:
-        """Return the names of clients with requests that wait at other servers."""
+    def waiting(self, servers: Collection[str]) -> set[str]:
+        """Return the names of clients with requests that wait at these servers."""
         with self._working() as connection:
-            rows = connection.execute(statements.WAITING, (self._server,)).fetchall()
+            rows = connection.execute(statements.WAITING, (list(servers),)).fetchall()
         return {name for (name,) in rows}
 
     def records(
@@ -326,6 +327,9 @@ class PostgreSQLStore:
                 ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
                 self._check_least(least)
                 outcome = writing.clients(now)
+                if not self._has_written:
+                    waiting = [name for name, until in changes.waiting.items() if until]
+                    self._connection.execute(statements.DROP_OLD_WAITING, (self._server, waiting))
                 refused = outcome.refused
                 given = (
                     wish.record for place, wish in enumerate(changes.wishes) if place not in refused
@@ -336,6 +340,7 @@ class PostgreSQLStore:
             with suppress(psycopg.Error):
                 self._audit.recount()
             raise
+        self._has_written = True
         if self._warned:
             raise MachineError(
                 "the database has saved the changes, but may not have told its standby",
