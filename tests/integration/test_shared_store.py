@@ -711,6 +711,23 @@ def test_a_jump_that_most_servers_see_is_none_of_the_clients_time(
     assert abs(correction + timedelta(hours=1)) < MINUTE
 
 
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_servers_that_are_lost_have_no_vote_about_a_jump(
+    peers: Callable[..., Peers], postgresql_database: Database, jump: int
+) -> None:
+    """The only one that is left corrects it, though two others were there ten minutes ago."""
+    one, gone = peers("a"), peers("b", "c")
+    one.beat()
+    gone.beat()
+    postgresql_database.sql(
+        "UPDATE mandos.server SET beat = beat - interval '10 min' WHERE name <> 'a'"
+    )
+    one.offset -= jump
+    one.beat()
+    ((correction,),) = postgresql_database.sql("SELECT correction FROM mandos.clock")
+    assert abs(correction + timedelta(seconds=jump)) < MINUTE
+
+
 def test_one_server_that_sees_a_jump_is_wrong_itself(
     peers: Callable[..., Peers], postgresql_database: Database
 ) -> None:

@@ -52,7 +52,9 @@ _CORRECT = """
 UPDATE mandos.clock SET correction = correction - make_interval(secs => %(jump)s)
 WHERE correction = %(seen)s AND (
     SELECT 2 * count(*) FILTER (WHERE abs(jump - %(jump)s) < 1) > count(*)
-    FROM mandos.server WHERE beat > mandos.now() - make_interval(secs => 4 + abs(%(jump)s))
+    FROM mandos.server
+    WHERE extract(epoch FROM mandos.now() - beat) BETWEEN -1 AND 5
+        OR extract(epoch FROM mandos.now() - beat) - %(jump)s BETWEEN -1 AND 5
 )
 """
 _LEAVE = "DELETE FROM mandos.server WHERE name = %s AND run = %s"
