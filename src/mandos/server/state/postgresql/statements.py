@@ -37,6 +37,13 @@ _LEAST = "(SELECT value FROM mandos.property WHERE name = 'least')"
 NOW = "SELECT mandos.now()"
 #: The first statement of a write: it keeps other versions of the program from changing the tables.
 BEGIN = f"SELECT {_LEAST}, mandos.now()"
+#: The time, and whether another server has given a sign of life that is later by some seconds.
+NOW_AND_AHEAD = """
+SELECT mandos.now(), EXISTS (
+    SELECT FROM mandos.server
+    WHERE name <> %s AND beat > mandos.now() + make_interval(secs => %s)
+)
+"""
 READ = f"""
 SELECT {_LEAST}, client.name, client.settings, client.secret, client.origin, {_PRESENT},
     client.version, verdict, verdict_until, life.version,

@@ -10,6 +10,7 @@ database's time.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +42,11 @@ log = logging.getLogger(__name__)
 
 #: The SQLSTATE of a warning.
 _WARNING = "01000"
+#: Seconds by which another server's sign of life is later than now only if a clock was set back.
+_AHEAD = 2.0
+#: Looks at that when a server begins, and seconds between two.
+_LOOKS, _LOOK = 8, 0.25
+
 #: Seconds until a database that does not answer is given up; reading all clients takes longer.
 _LONGEST, _LONGEST_LOAD = 12.0, 60.0
 
@@ -178,6 +184,27 @@ class PostgreSQLStore:
         with self._working() as connection:
             moments: list[datetime] = [row[0] for row in connection.execute(statements.NOW)]
         return moments[0]
+
+    def settled(self, pause: Callable[[float], None] = time.sleep) -> datetime:
+        """The time of the clients' lives, for a server that begins; raises MachineError.
+
+        When the database's clock has been set back just now, the other servers are about to correct
+        the common time: that is waited for, 2 s at most.
+        """
+        moment, ahead = self._now_and_ahead()
+        for _ in range(_LOOKS):
+            if not ahead:
+                break
+            pause(_LOOK)
+            moment, ahead = self._now_and_ahead()
+        return moment
+
+    def _now_and_ahead(self) -> tuple[datetime, bool]:
+        with self._working() as connection:
+            values = self._server, _AHEAD
+            rows: list[tuple[datetime, bool]]
+            rows = connection.execute(statements.NOW_AND_AHEAD, values).fetchall()
+        return rows[0]
 
     # Reading
 
