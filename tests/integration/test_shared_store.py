@@ -521,13 +521,26 @@ def test_an_added_client_is_served_by_all(a: Server, b: Server) -> None:
 def test_requests_that_wait_at_another_server_are_known(a: Server, b: Server) -> None:
     """Until they end, or their time is over."""
     b.write(waiting={"alpha": b.now + MINUTE})
-    assert a.store.waiting() == {"alpha"}
-    assert b.store.waiting() == set()
+    assert a.store.waiting(["b", "c"]) == {"alpha"}
+    assert a.store.waiting(["a", "c"]) == set()
     b.write(waiting={"alpha": b.now})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
     b.write(waiting={"alpha": b.now + MINUTE})
     b.write(waiting={"alpha": None})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
+
+
+def test_requests_of_an_earlier_run_wait_no_more(
+    a: Server, opened: Callable[[str], Server]
+) -> None:
+    """A server was killed while they waited; those of its new run do wait."""
+    b = opened("b")
+    b.write(waiting={"alpha": b.now + MINUTE, "beta": b.now + MINUTE})
+    b.write(waiting={})
+    assert a.store.waiting(["b"]) == {"alpha", "beta"}
+    again = opened("b")
+    again.write(waiting={"beta": b.now + MINUTE})
+    assert a.store.waiting(["b"]) == {"beta"}
 
 
 def test_all_servers_read_one_trail(a: Server, b: Server) -> None:
@@ -738,6 +751,23 @@ def test_a_jump_that_most_servers_see_is_none_of_the_clients_time(
     assert abs(correction + timedelta(hours=1)) < MINUTE
 
 
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_servers_that_are_lost_have_no_vote_about_a_jump(
+    peers: Callable[..., Peers], postgresql_database: Database, jump: int
+) -> None:
+    """The only one that is left corrects it, though two others were there ten minutes ago."""
+    one, gone = peers("a"), peers("b", "c")
+    one.beat()
+    gone.beat()
+    postgresql_database.sql(
+        "UPDATE mandos.server SET beat = beat - interval '10 min' WHERE name <> 'a'"
+    )
+    one.offset -= jump
+    one.beat()
+    ((correction,),) = postgresql_database.sql("SELECT correction FROM mandos.clock")
+    assert abs(correction + timedelta(seconds=jump)) < MINUTE
+
+
 def test_one_server_that_sees_a_jump_is_wrong_itself(
     peers: Callable[..., Peers], postgresql_database: Database
 ) -> None:
@@ -749,6 +779,65 @@ def test_one_server_that_sees_a_jump_is_wrong_itself(
     moments = [moment for _turn in range(6) for moment in (*two.beat(), *one.beat())]
     assert postgresql_database.sql("SELECT correction FROM mandos.clock") == [(timedelta(0),)]
     assert abs(moments[-1] - max(two.beat())) < MINUTE
+
+
+def test_a_server_that_began_with_the_wrong_time_follows_a_correction_at_once(
+    peers: Callable[..., Peers], postgresql_database: Database
+) -> None:
+    """It began after the clock was set back, and before the others had corrected that."""
+    one = peers("a")
+    (before,) = one.beat()
+    postgresql_database.sql("UPDATE mandos.clock SET correction = '1 hour'")
+    (after,) = one.beat()
+    assert after - before > 59 * MINUTE
+
+
+def test_a_server_begins_when_the_others_have_corrected_the_time(
+    a: Server, peers: Callable[..., Peers], postgresql_database: Database
+) -> None:
+    """Their last signs of life are later than a clock that was set back."""
+    peers("b").beat()
+    right = a.store.settled(pause=_forbidden)
+    postgresql_database.sql("UPDATE mandos.server SET beat = beat + interval '1 hour'")
+    pauses: list[float] = []
+
+    def correct(seconds: float) -> None:
+        pauses.append(seconds)
+        postgresql_database.sql("UPDATE mandos.clock SET correction = '1 hour'")
+
+    assert a.store.settled(correct) - right > 59 * MINUTE
+    assert len(pauses) == 1
+
+
+def test_a_server_begins_though_another_one_was_ahead(
+    a: Server, peers: Callable[..., Peers], postgresql_database: Database
+) -> None:
+    """A server that is gone left a sign of life in the future: it is not waited for long."""
+    peers("b").beat()
+    postgresql_database.sql("UPDATE mandos.server SET beat = beat + interval '1 hour'")
+    pauses: list[float] = []
+    moment = a.store.settled(pauses.append)
+    assert sum(pauses) <= 2
+    assert a.now - moment < MINUTE
+
+
+def test_a_slow_answer_does_not_set_the_time(
+    peers: Callable[..., Peers], postgresql_database: Database
+) -> None:
+    """A server that was paused in the middle of the question goes on by its own clock."""
+    one = peers("a")
+    (before,) = one.beat()
+    hour = 3600.0
+    postgresql_database.sql("UPDATE mandos.clock SET correction = '-1 hour'")
+    pulse, looks = one.pulses[0], iter((10.0, 10.0, 10.0 + hour))
+    began = one.elapsed()
+    pulse._elapsed = lambda: began + next(looks, 10.0 + hour)
+    (after,) = one.beat()
+    assert abs(after - before - timedelta(seconds=10 + hour / 2)) < MINUTE
+
+
+def _forbidden(_seconds: float) -> None:
+    raise AssertionError
 
 
 def test_the_common_time_is_set_by_hand(

@@ -119,7 +119,9 @@ def _database_accidents(chance: random.Random, length: float) -> Iterator[Step]:
         else:
             yield Step(at, kind, seconds=seconds)
         if kind in (JUMP, LOSE_PRIMARY):
-            kinds.remove(kind)
+            # The standby's clock is right: the loss of a primary whose clock jumped is a second
+            # jump, and servers follow only the one that most of them see.
+            kinds = [one for one in kinds if one not in (JUMP, LOSE_PRIMARY)]
         if kind == LOSE_PRIMARY:
-            kinds = [one for one in kinds if one not in (PAUSE_STANDBY, JUMP)]
+            kinds.remove(PAUSE_STANDBY)
         at += seconds + chance.uniform(1.5, length / 2)

@@ -210,13 +210,14 @@ class Client:
     def _late(self, expires: datetime, now: datetime) -> timedelta:
         """By how much the server is late with the check that could have saved the client.
 
-        A check that still runs when the client is judged too late may have succeeded in time.
+        A check that still runs when the client is judged too late may have succeeded in time.  The
+        first check after the server took the client over decides, however little time was left.
         """
         if self.checker_running:
             return max(self._lateness.by(now), now - expires)
         if self._checker_due is not None and self._checker_due < expires:
-            return now - self._checker_due
-        return NOTHING
+            return max(self._lateness.owed, now - self._checker_due)
+        return self._lateness.owed
 
     def _become_overdue(self, late: timedelta, now: datetime) -> None:
         """Give the client nothing until a check succeeds, and judge it by that check."""

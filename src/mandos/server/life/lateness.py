@@ -22,11 +22,13 @@ SLACK = timedelta(seconds=0.25)
 class Lateness:
     """The lateness of a client's present check, from when it was due until it has ended."""
 
-    __slots__ = ("_due", "_late", "_owed", "unheard")
+    __slots__ = ("_due", "_late", "owed", "unheard")
 
     def __init__(self) -> None:
         self._due: datetime | None = None
-        self._late = self._owed = NOTHING
+        self._late = NOTHING
+        #: The lateness of the next check, as far as it is known before that is due.
+        self.owed = NOTHING
         #: How long the server stood still while the check ran; the check may have ended then.
         self.unheard = NOTHING
 
@@ -37,11 +39,11 @@ class Lateness:
 
     def owe(self) -> None:
         """Count the next check as late, because the server was down when it was due."""
-        self._owed = 2 * SLACK
+        self.owed = 2 * SLACK
 
     def due(self, since: datetime) -> None:
         """Note that the next check is due, and waits for its turn."""
-        self._late, self._owed = self._owed, NOTHING
+        self._late, self.owed = self.owed, NOTHING
         self.unheard = NOTHING
         self._due = since
 

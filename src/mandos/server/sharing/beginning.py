@@ -82,7 +82,7 @@ def begin(
 
 def _from_database(shared: Shared, configured: Sequence[ClientSettings]) -> tuple[State, datetime]:
     shared.database.open()
-    return shared.store.load(configured), shared.database.now()
+    return shared.store.load(configured), shared.database.settled()
 
 
 def _merged(base: Known, ours: Saved, theirs: Saved, now: datetime) -> Saved:

@@ -79,6 +79,22 @@ def test_moved_client_whose_time_is_over_is_checked_before_it_is_judged() -> Non
     assert one.life.expires == START + 11 * MINUTE + SECOND
 
 
+def test_moved_client_with_hardly_any_time_left_is_checked_before_it_is_judged() -> None:
+    """Its check and its end are due in one turn of a busy server: the check decides."""
+    one, heard = client(watched=False)
+    end = one.life.expires
+    assert end is not None
+    one.watch(end - SECOND / 10)
+    one.advance(end + SECOND / 100)
+    assert one.life.enabled
+    assert one.overdue
+    assert "CheckerWanted" in kinds(heard)
+    one.checker_began(1, end + SECOND)
+    one.checker_completed(1, 0, end + 2 * SECOND)
+    assert one.life.enabled
+    assert not one.overdue
+
+
 def test_moved_client_that_is_gone_is_disabled_by_its_check() -> None:
     """After the time that a check may take."""
     one, _heard = client(watched=False)

@@ -37,7 +37,9 @@ _DROP = (
     "DELETE FROM mandos.audit WHERE id IN"
     " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
 )
-_READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+#: Kinds that only a newer version of this program knows are skipped: its servers report them.
+_READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s AND kind = ANY(%s)"  # noqa: S608
+_KINDS = [str(kind) for kind in Kind]
 #: Rows that one statement adds at most.
 _MOST_ROWS = 5000
 _NEWEST = 1 << 62
@@ -100,10 +102,11 @@ def read(
     connection: Connection[Any], client: str | None, limit: int, before: int | None = None
 ) -> Iterator[Entry]:
     """The newest ``limit`` records, newest first; of one client if named, below a number."""
-    query, parameters = _READ, [_NEWEST if before is None else before]
+    query = _READ
     if client is not None:
         query += " AND client = %s"
-    values = [*parameters, *([] if client is None else [client]), limit]
+    place = _NEWEST if before is None else before
+    values = [place, _KINDS, *([] if client is None else [client]), limit]
     for row in connection.execute(f"{query} ORDER BY id DESC LIMIT %s", values):
         yield _entry(row)
 

@@ -52,7 +52,9 @@ _CORRECT = """
 UPDATE mandos.clock SET correction = correction - make_interval(secs => %(jump)s)
 WHERE correction = %(seen)s AND (
     SELECT 2 * count(*) FILTER (WHERE abs(jump - %(jump)s) < 1) > count(*)
-    FROM mandos.server WHERE beat > mandos.now() - make_interval(secs => 4 + abs(%(jump)s))
+    FROM mandos.server
+    WHERE extract(epoch FROM mandos.now() - beat) BETWEEN -1 AND 5
+        OR extract(epoch FROM mandos.now() - beat) - %(jump)s BETWEEN -1 AND 5
 )
 """
 _LEAVE = "DELETE FROM mandos.server WHERE name = %s AND run = %s"
@@ -106,6 +108,7 @@ class Pulse:
         self._elapsed = elapsed
         self._connection: Connection[Any] | None = None
         self._last: tuple[datetime, float] | None = None
+        self._correction: timedelta | None = None
         self._proposals = 0
         self._heard: list[str] = []
         self._own = 0
@@ -169,13 +172,16 @@ class Pulse:
         raw, correction, least = rows[0]
         schema.check_least(int(least))
         moment, at = raw + correction, (before + after) / 2
-        if self._last is None or after - before > _SLOW:
-            self._last = self._last or (moment, at)
+        if self._last is None:
+            self._last, self._correction = (moment, at), correction
             return moment, at, 0.0, correction
         expected = self._last[0] + timedelta(seconds=at - self._last[1])
+        if after - before > _SLOW:
+            return expected, at, 0.0, correction
         jump = (moment - expected).total_seconds()
-        if abs(jump) < _TOLERANCE or self._proposals >= _PROPOSALS:
-            self._last, self._proposals = (moment, at), 0
+        decided = correction != self._correction  # by most of the others, or an administrator
+        if abs(jump) < _TOLERANCE or self._proposals >= _PROPOSALS or decided:
+            self._last, self._correction, self._proposals = (moment, at), correction, 0
             return moment, at, 0.0, correction
         self._proposals += 1
         return expected, at, jump, correction

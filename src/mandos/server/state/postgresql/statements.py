@@ -37,6 +37,13 @@ _LEAST = "(SELECT value FROM mandos.property WHERE name = 'least')"
 NOW = "SELECT mandos.now()"
 #: The first statement of a write: it keeps other versions of the program from changing the tables.
 BEGIN = f"SELECT {_LEAST}, mandos.now()"
+#: The time, and whether another server has given a sign of life that is later by some seconds.
+NOW_AND_AHEAD = """
+SELECT mandos.now(), EXISTS (
+    SELECT FROM mandos.server
+    WHERE name <> %s AND beat > mandos.now() + make_interval(secs => %s)
+)
+"""
 READ = f"""
 SELECT {_LEAST}, client.name, client.settings, client.secret, client.origin, {_PRESENT},
     client.version, verdict, verdict_until, life.version,
@@ -49,7 +56,9 @@ VERSIONS = (
     "SELECT client.name, client.version, life.version"
     " FROM mandos.client LEFT JOIN mandos.life USING (name)"
 )
-WAITING = "SELECT DISTINCT client FROM mandos.waiting WHERE server <> %s AND until > mandos.now()"
+WAITING = (
+    "SELECT DISTINCT client FROM mandos.waiting WHERE server = ANY(%s) AND until > mandos.now()"
+)
 SECTIONS = "SELECT name, server, settings, secret, absent FROM mandos.section"
 SECTIONS_OF = f"{SECTIONS} WHERE name = ANY(%s)"
 PRESENT = f"SELECT name FROM mandos.client WHERE name = ANY(%s) AND {_PRESENT}"  # noqa: S608
@@ -142,6 +151,8 @@ INSERT INTO mandos.waiting (client, server, until)
 SELECT name, %s, until FROM unnest(%s::text[], %s::timestamptz[]) AS new (name, until)
 ON CONFLICT (client, server) DO UPDATE SET until = excluded.until
 """
+#: What an earlier run of the server, which was killed, has left.
+DROP_OLD_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client <> ALL(%s)"
 DROP_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client = ANY(%s)"
 
 

@@ -10,6 +10,7 @@ database's time.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,12 +32,20 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from psycopg import Connection
+    from psycopg.errors import Diagnostic
 
     from mandos.client_settings import ClientSettings
     from mandos.server.audit.records import Record
     from mandos.server.state.store import Changes, Entry, Outcome
 
 log = logging.getLogger(__name__)
+
+#: The SQLSTATE of a warning.
+_WARNING = "01000"
+#: Seconds by which another server's sign of life is later than now only if a clock was set back.
+_AHEAD = 2.0
+#: Looks at that when a server begins, and seconds between two.
+_LOOKS, _LOOK = 8, 0.25
 
 #: Seconds until a database that does not answer is given up; reading all clients takes longer.
 _LONGEST, _LONGEST_LOAD = 12.0, 60.0
@@ -71,6 +80,8 @@ class PostgreSQLStore:
         self._moving = moving
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
+        self._warned = False
+        self._has_written = False
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
         self._open_connection: Connection[Any] | None = None
         #: Called with the number of each new connection's process, whose notifications are known.
@@ -135,8 +146,14 @@ class PostgreSQLStore:
             if isinstance(error, psycopg.Error | OSError):
                 raise explained(error, self._conninfo) from error
             raise
+        connection.add_notice_handler(self._noticed)
         self._open_connection, self.trouble = connection, None
         self.on_backend(connection.info.backend_pid)
+
+    def _noticed(self, notice: Diagnostic) -> None:
+        """Note a warning: a wait for a standby that was cancelled ends a commit with one."""
+        if notice.sqlstate == _WARNING:
+            self._warned = True
 
     def _refuse_left(self, connection: Connection[Any]) -> None:
         """Raise AdministratorError if this server's state was moved out of the database."""
@@ -167,6 +184,27 @@ class PostgreSQLStore:
         with self._working() as connection:
             moments: list[datetime] = [row[0] for row in connection.execute(statements.NOW)]
         return moments[0]
+
+    def settled(self, pause: Callable[[float], None] = time.sleep) -> datetime:
+        """The time of the clients' lives, for a server that begins; raises MachineError.
+
+        When the database's clock has been set back just now, the other servers are about to correct
+        the common time: that is waited for, 2 s at most.
+        """
+        moment, ahead = self._now_and_ahead()
+        for _ in range(_LOOKS):
+            if not ahead:
+                break
+            pause(_LOOK)
+            moment, ahead = self._now_and_ahead()
+        return moment
+
+    def _now_and_ahead(self) -> tuple[datetime, bool]:
+        with self._working() as connection:
+            values = self._server, _AHEAD
+            rows: list[tuple[datetime, bool]]
+            rows = connection.execute(statements.NOW_AND_AHEAD, values).fetchall()
+        return rows[0]
 
     # Reading
 
@@ -266,10 +304,10 @@ class PostgreSQLStore:
         other = {name for name, pair in present.items() if versions.get(name) != pair}
         return other | (versions.keys() - present.keys())
 
-    def waiting(self) -> set[str]:
-        """Return the names of clients with requests that wait at other servers."""
+    def waiting(self, servers: Collection[str]) -> set[str]:
+        """Return the names of clients with requests that wait at these servers."""
         with self._working() as connection:
-            rows = connection.execute(statements.WAITING, (self._server,)).fetchall()
+            rows = connection.execute(statements.WAITING, (list(servers),)).fetchall()
         return {name for (name,) in rows}
 
     def records(
@@ -310,11 +348,15 @@ class PostgreSQLStore:
 
     def _written(self, changes: Changes) -> Outcome:
         writing = Writing(self._connection, self._server, changes)
+        self._warned = False
         try:
             with self._connection.transaction():
                 ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
                 self._check_least(least)
                 outcome = writing.clients(now)
+                if not self._has_written:
+                    waiting = [name for name, until in changes.waiting.items() if until]
+                    self._connection.execute(statements.DROP_OLD_WAITING, (self._server, waiting))
                 refused = outcome.refused
                 given = (
                     wish.record for place, wish in enumerate(changes.wishes) if place not in refused
@@ -325,6 +367,12 @@ class PostgreSQLStore:
             with suppress(psycopg.Error):
                 self._audit.recount()
             raise
+        self._has_written = True
+        if self._warned:
+            raise MachineError(
+                "the database has saved the changes, but may not have told its standby",
+                "see its log, and: psql -c 'select * from pg_stat_replication'",
+            )
         return outcome
 
     def forget(self) -> None:
