@@ -87,6 +87,17 @@ def test_a_new_section_of_another_servers_client_changes_nothing() -> None:
     assert client.settings == replace(ALPHA, timeout=timedelta(minutes=1))
 
 
+def test_a_removed_client_that_comes_back_still_has_its_section_here() -> None:
+    """Another server's files bring it back; it does not count as one that is in no file here."""
+    registry = Registry([Client(ALPHA, START)])
+    registry.shared = True
+    registry.remove("alpha", START)
+    new = replace(ALPHA, host="new")
+    client = registry.follow("alpha", new, Client(ALPHA, START).life, START)
+    assert (client.added, client.configured, client.settings) == (False, ALPHA, new)
+    assert registry.removed == {}
+
+
 def test_without_other_servers_a_new_section_wins() -> None:
     """An administrator has added the client, and gives it a section later."""
     client = Client(ALPHA, START, added=True)
