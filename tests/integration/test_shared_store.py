@@ -31,7 +31,7 @@ from mandos.server.state.postgresql.store import PostgreSQLStore  # noqa: E402 -
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.postgresql import Database
+    from harness.postgresql import Cluster, Database
 
 MINUTE = timedelta(minutes=1)
 TIMEOUT = 5 * MINUTE
@@ -545,13 +545,26 @@ def test_an_added_client_is_served_by_all(a: Server, b: Server) -> None:
 def test_requests_that_wait_at_another_server_are_known(a: Server, b: Server) -> None:
     """Until they end, or their time is over."""
     b.write(waiting={"alpha": b.now + MINUTE})
-    assert a.store.waiting() == {"alpha"}
-    assert b.store.waiting() == set()
+    assert a.store.waiting(["b", "c"]) == {"alpha"}
+    assert a.store.waiting(["a", "c"]) == set()
     b.write(waiting={"alpha": b.now})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
     b.write(waiting={"alpha": b.now + MINUTE})
     b.write(waiting={"alpha": None})
-    assert a.store.waiting() == set()
+    assert a.store.waiting(["b"]) == set()
+
+
+def test_requests_of_an_earlier_run_wait_no_more(
+    a: Server, opened: Callable[[str], Server]
+) -> None:
+    """A server was killed while they waited; those of its new run do wait."""
+    b = opened("b")
+    b.write(waiting={"alpha": b.now + MINUTE, "beta": b.now + MINUTE})
+    b.write(waiting={})
+    assert a.store.waiting(["b"]) == {"alpha", "beta"}
+    again = opened("b")
+    again.write(waiting={"beta": b.now + MINUTE})
+    assert a.store.waiting(["b"]) == {"beta"}
 
 
 def test_all_servers_read_one_trail(a: Server, b: Server) -> None:
@@ -659,6 +672,33 @@ def test_an_edit_by_hand_is_heard(a: Server, postgresql_database: Database) -> N
     finally:
         pulse.close()
         os.close(never)
+
+
+# Rights
+
+
+def test_a_role_with_few_rights_writes(
+    a: Server, postgresql: Cluster, postgresql_database: Database
+) -> None:
+    """It may read and write rows, as docs/postgresql.md says, and owns nothing."""
+    if not postgresql.sql("SELECT FROM pg_roles WHERE rolname = 'humble'"):
+        postgresql.create_role("humble", "small")
+    rights = "select, insert, update, delete on all tables in schema mandos"
+    postgresql_database.sql("grant usage on schema mandos to humble")
+    postgresql_database.sql(f"grant {rights} to humble")
+    postgresql_database.sql("revoke insert, update, delete on mandos.property from humble")
+    store = PostgreSQLStore(postgresql.uri("humble", "small", postgresql_database.name), "b")
+    store.open()
+    try:
+        b = Server(store)
+        b.hear("alpha")
+        b.add(BETA)
+        b.disable()
+        assert not a.asks()
+        assert b.asks(BETA)
+        b.write(removed={"beta"}, tombstones={"beta": BETA})
+    finally:
+        store.close()
 
 
 # The other connection

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,11 @@ from harness.authority import Authority
 from harness.families import ours
 from harness.host import Host, why_impossible
 from harness.postgresql import ROLE, ROLE_PASSWORD, SUPERUSER, Cluster, uri
+from mandos.client_settings import ClientSettings
 from mandos.server.config.server_conf import ServerSettings
 from mandos.server.self_check import database as database_check
 from mandos.server.self_check.findings import Finding, Outcome, report
+from mandos.server.state.settings_text import text_of
 from mandos.server.system.privileges import ServerUser
 
 if TYPE_CHECKING:
@@ -443,3 +446,27 @@ def test_mandos_check_fails_without_the_database(pair: Pair) -> None:
     lines = pair.check()
     assert pair.status == 1
     assert "nothing listens there" in lines["database"]
+
+
+def test_sections_that_differ(postgresql_database: Database) -> None:
+    """Each is a finding that names settings, not values; so is each key that clients share."""
+    here = ClientSettings(name="alpha", key_id="ab" * 32, secret=b"sealed", host="here")
+    _prepare(postgresql_database)
+    for name in ("alpha", "beta"):
+        text = text_of(replace(here, name=name, host="there"))
+        values = name, text, here.secret, here.key_id
+        postgresql_database.sql(
+            "INSERT INTO mandos.client (name, settings, secret, origin, key_id)"
+            " VALUES (%s, %s, %s, 'file', %s)", *values
+        )  # fmt: skip
+    settings = ServerSettings(state=postgresql_database.uri(), configdir=Path("/nonexistent"))
+
+    def said(*clients: ClientSettings) -> list[str]:
+        found = database_check.check(settings, USER, clients)
+        return [it.said for it in found if it.what == "clients' sections" and it.outcome is WARNING]
+
+    difference, double = said(here, replace(here, name="new"))
+    assert "alpha here differs from the settings in force (host)" in difference
+    assert "the same key: alpha, beta" in double
+    postgresql_database.sql("UPDATE mandos.client SET origin = 'removed' WHERE name = 'beta'")
+    assert said(replace(here, host="there")) == []

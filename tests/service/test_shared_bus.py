@@ -28,6 +28,16 @@ pytestmark = [
     pytest.mark.skipif(why_no_postgresql() is not None, reason=str(why_no_postgresql())),
 ]
 ALPHA = "/clients/alpha"
+#: Triggers, which notify the servers of changes, do not run then.
+QUIETLY = "SET session_replication_role = replica;"
+ENABLING = """
+UPDATE mandos.life SET enabled = true, last_enabled = mandos.now(), disabled_at = NULL,
+    expires = mandos.now() + '1 hour', disabled_why = NULL, version = version + 1
+"""
+DISABLING = """
+UPDATE mandos.life SET enabled = false, expires = NULL, disabled_at = mandos.now(),
+    disabled_why = 'administrator', version = version + 1
+"""
 PATIENT = "[DEFAULT]\ntimeout = P3W\ninterval = P1W\nchecker = true\n\n"
 
 
@@ -49,6 +59,24 @@ async def test_acts_are_heard_everywhere(postgresql_database: Database, keys: Cr
         assert await b.get("Enabled", ALPHA, CLIENT)
         await a.changed("Enabled", value=True, path=ALPHA)
         await a.recorded(kind="enabled", server="second", by="root")
+
+
+async def test_acts_do_not_trust_the_own_copy(
+    postgresql_database: Database, keys: Credentials
+) -> None:
+    """A client was enabled, or disabled, elsewhere, and no news has come in: an act counts."""
+    database = postgresql_database
+    async with sharing(database, PATIENT + keys.section, "first", "second") as (a, _b):
+        await a.peer.call(ALPHA, CLIENT, "Disable")
+        database.sql(QUIETLY + ENABLING)
+        assert not await a.get("Enabled", ALPHA, CLIENT)
+        await a.peer.call(ALPHA, CLIENT, "Disable")
+        assert database.sql("SELECT enabled FROM mandos.life") == [(False,)]
+        await a.peer.call(ALPHA, CLIENT, "Enable")
+        database.sql(QUIETLY + DISABLING)
+        assert await a.get("Enabled", ALPHA, CLIENT)
+        await a.peer.call(ALPHA, CLIENT, "Enable")
+        assert database.sql("SELECT enabled FROM mandos.life") == [(True,)]
 
 
 async def test_settings_and_clients_are_the_same(
@@ -91,6 +119,46 @@ async def test_a_request_is_approved_at_another_server(
         await b.changed("LastSecretSent", await a.get("LastSecretSent", ALPHA, CLIENT1), ALPHA)
 
 
+async def test_a_request_at_a_killed_server_waits_no_more(
+    postgresql_database: Database, keys: Credentials
+) -> None:
+    """Neither while that server is missing, nor when it is back."""
+    section = f"{keys.section}\napproval_delay = PT1H\n"
+    async with sharing(postgresql_database, PATIENT + section, "first", "second") as (a, b):
+        with start_client(b.host, ours(), keys, connect=a.server.address) as client:
+            await b.changed("ApprovalPending", value=True, path=ALPHA)
+            a.server.kill()
+            client.end()
+        await b.changed("ApprovalPending", value=False, path=ALPHA)
+        a.server.start(*a.options)
+        await b.peer.until(lambda: _alive(b, "first"), "of first again")
+        assert not await b.get("ApprovalPending", ALPHA, CLIENT)
+        assert not postgresql_database.sql("SELECT client FROM mandos.waiting")
+
+
+@pytest.mark.parametrize("act", ["deny", "remove", "disable"])
+async def test_a_waiting_request_is_refused_from_another_server(
+    postgresql_database: Database, keys: Credentials, act: str
+) -> None:
+    """A denial, a removal and a disabling at one server end a request that waits at another."""
+    section = f"{keys.section}\napproval_delay = PT1H\napproved_by_default = yes\n"
+    async with sharing(postgresql_database, PATIENT + section, "first", "second") as (a, b):
+        with start_client(b.host, ours(), keys, connect=a.server.address) as client:
+            await a.peer.heard("NeedApproval", path=ALPHA)
+            await b.peer.heard("NeedApproval", path=ALPHA)
+            if act == "deny":
+                await b.peer.call(ALPHA, CLIENT, "Approve", "b", False)  # noqa: FBT003 - the call's
+            elif act == "remove":
+                await b.peer.call("/", None, "RemoveClient", "o", ALPHA)
+            else:
+                await b.peer.call(ALPHA, CLIENT, "Disable")
+            await a.peer.heard("Rejected", "Denied" if act == "deny" else "Disabled", path=ALPHA)
+            a.server.wait_for(r"refused .*: client alpha: ")
+            assert client.running, client.report("the client has ended")
+        assert not client.stdout
+        assert not [one for one in b.peer.signals if one.member == "Rejected"]
+
+
 async def test_every_server_knows_the_others(
     postgresql_database: Database, keys: Credentials
 ) -> None:
@@ -125,16 +193,20 @@ async def test_every_server_knows_the_others(
         assert _ctl(stays, "--servers").endswith("all servers are there\n")
 
 
-async def test_an_unreachable_database_is_told(keys: Credentials) -> None:
+@pytest.mark.parametrize(
+    ("within", "use"), [("PT0S", "no secret is given"), ("PT1H", "local copy in use")]
+)
+async def test_an_unreachable_database_is_told(keys: Credentials, within: str, use: str) -> None:
     """As a property, by its signal, by mandos-ctl; and its return."""
     with Cluster() as cluster:
         clients = PATIENT + keys.section
-        async with sharing(cluster.database(), clients, "first", "second") as (a, _b):
+        names, options = ("first", "second"), ("--without-database", within)
+        async with sharing(cluster.database(), clients, *names, options=options) as (a, _b):
             cluster.stop("immediate")
             await a.peer.until(
                 lambda: _state(a).startswith("unreachable since "), "of the unreachable database"
             )
-            assert _state(a).endswith(" UTC, no secret is given")
+            assert _state(a).endswith(f" UTC, {use}")
             assert await a.get("DatabaseState") == _state(a)
             assert _state(a) in _ctl(a, "--servers", status=1)
             before = len(a.peer.signals)

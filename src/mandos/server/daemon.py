@@ -24,6 +24,7 @@ from mandos.server.config.server_conf import LinkLoss
 from mandos.server.control import Control
 from mandos.server.life import events
 from mandos.server.life.clock import CommonClock
+from mandos.server.life.sections import differing, doubled
 from mandos.server.life.timer import Timer
 from mandos.server.reload import Reloader
 from mandos.server.requests.attack import AttackWatch, Useless
@@ -158,7 +159,6 @@ class Daemon:
         replica = Replica(registry, clock, beginning.known, own, beginning.alone)
         self._keeper.shared = replica
         self._keeper.copy = Keeper(members.copy, registry, clock, _ignored, trail=False)
-        self._ending.push_async_callback(self._keeper.copy.close)
         limits = Limits(settings.without_database, settings.without_database_at_boot)
         sharing = Sharing(
             own=own,
@@ -198,6 +198,7 @@ class Daemon:
         manager, registry = self._parts.manager, self._parts.registry
         self._heed_signals()
         await self._persist_restored_state()
+        self._report_sections()
         self._ending.callback(Timer(registry, self._parts.clock, asyncio.get_running_loop()).stop)
         self._network.listen(self._heed_link)
         self._network.start()
@@ -322,10 +323,23 @@ class Daemon:
         await self._reloader.try_to_reload()
         self._parts.manager.ready(self._status())
 
+    def _report_sections(self) -> None:
+        """Log how the files of this server differ from the settings that all servers share."""
+        if self._sharing is None:
+            return
+        clients = list(self._parts.registry)
+        pairs = ((one.configured, one.settings) for one in clients if not one.added)
+        lines = [*differing(pairs), *doubled(one.settings for one in clients)]
+        for line in lines[:_MANY]:
+            log.warning("%s", line)
+        if len(lines) > _MANY:
+            log.warning("%d more such lines are left out; see: mandos --check", len(lines) - _MANY)
+
     def _reloaded(self, *, well: bool) -> None:
         """Note the result of a reload: a failure stays in the status until a reload succeeds."""
         self._last_reload_failed = not well
         if well:
+            self._report_sections()
             self._mistakes = 0
         self._tell_soon()
 

@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(settings)
         if settings.reload:
             return _reload()
+        if settings.move_state:
+            return _move(settings)
         setup.set_up(settings.log_level, foreground=settings.foreground)
         for notice in settings.notices:
             log.warning(notice)
@@ -53,6 +55,14 @@ def _reload() -> int:
     for line in answer.lines:
         print(f"mandos: {line}", file=sys.stderr)  # noqa: T201 - it is for a person
     return answer.status
+
+
+def _move(settings: ServerSettings) -> int:
+    from mandos.server.move import move  # noqa: PLC0415 - for this alone
+
+    for line in move(settings):
+        print(line)  # noqa: T201 - it is for a person
+    return 0
 
 
 def _check(settings: ServerSettings) -> int:

@@ -19,6 +19,7 @@ from mandos.server.life.registry import Registry
 from mandos.server.requests.sockets import open_socket
 from mandos.server.sharing.beginning import begin
 from mandos.server.state.boot_id import LastBoot
+from mandos.server.state.moving import refuse_moved
 from mandos.server.state.opening import claim_state, load_shared, prepare_shared
 from mandos.server.state.restore import restore
 from mandos.server.system import privileges
@@ -126,6 +127,8 @@ def _parts(
 ) -> daemon.Parts:
     boot, wanted = LastBoot(settings.statedir), store
     mistakes = len(configured.problems)
+    if not settings.state:
+        refuse_moved(settings.statedir)
     if settings.state:
         shared = prepare_shared(
             *(settings.statedir, settings.state, settings.server_name, settings.audit_records),

@@ -177,6 +177,13 @@ def test_watch_tells_of_requests_at_other_servers() -> None:
     assert json.loads(told)["event"] == "server-changed"
 
 
+def test_watch_tells_nothing_of_a_server_alone() -> None:
+    """What programs read of a server that shares no state stays as it is."""
+    watch = SignalWatch((), verbose=True)
+    assert watch.as_object(ServerChanged({"DatabaseState": "", "Port": 7}), NOW) is None
+    assert watch.as_object(ServerChanged(_values()), NOW) is not None
+
+
 def _log(model: Model) -> list[tuple[str, Weight]]:
     return [(one.text, one.weight) for one in model.messages.after(0, verbose=False)]
 

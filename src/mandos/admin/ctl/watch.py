@@ -89,6 +89,8 @@ class SignalWatch:
         return None if told is None else json.dumps(told)
 
     def _concerns(self, event: signals.Event) -> bool:
+        if isinstance(event, signals.ServerChanged):  # no news of a server that shares no state
+            return bool(self._sharing.changed(event.values).database)
         if not self._names:
             return True
         if isinstance(event, signals.ClientNotFound):

@@ -42,6 +42,7 @@ _NAME_LIMIT = 63  # bytes of a service name: RFC 6763, section 4.1.1
 _INTERFACE_LIMIT = 15  # IFNAMSIZ without its null byte: netdevice(7)
 _CHECKERS_LIMIT = 4096  # as many processes fit any pid_max (proc(5): 32768 at least)
 _LEAST_RECORDS, _MOST_RECORDS = 1000, 10_000_000
+_MOVES = ("to-database", "from-database")
 _URI = ("postgresql://", "postgres://")
 #: Words of libpq's connection strings: PostgreSQL's manual, "Keyword/Value Connection Strings".
 _CONNECTION_WORD = r"[a-z_]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)"
@@ -98,6 +99,7 @@ class ServerSettings:
     without_database_at_boot: timedelta = timedelta()
     check: bool = False
     reload: bool = False
+    move_state: str = ""
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -206,6 +208,12 @@ def _server_name(value: str) -> str:
     return value
 
 
+def _move_state(value: str) -> str:
+    if value not in _MOVES:
+        raise ValueError(" or ".join(_MOVES))
+    return value
+
+
 def _duration(value: str) -> timedelta:
     try:
         return parse_duration(value)
@@ -279,6 +287,8 @@ ROWS = (
     Row("without_database_at_boot", ("--without-database-at-boot",), _duration,
         "serve without it when it was not seen since boot", "DURATION"),
     Row("check", ("--check",), parse_boolean, "test this set-up", constant=True, in_file=False),
+    Row("move_state", ("--move-state",), _move_state, "move the saved state, then end",
+        "to-database|from-database", in_file=False),
     Row("reload", ("--reload",), parse_boolean, "reload a server", constant=True, in_file=False),
 )  # fmt: skip
 

@@ -45,13 +45,15 @@ def merge(
         switched = replace(theirs, **_switch(base, ours, theirs, disabling_wins=disabling_wins))
     if _expired_too_early(switched, theirs, now):
         switched = replace(switched, **dict(zip(_SWITCH, _switch_of(theirs), strict=True)))
-    latest: dict[str, Any] = {
-        name: _later(getattr(ours, name), getattr(theirs, name)) for name in _LATEST
-    }
     changed = ours.last_checker_status != base.last_checker_status
     status = ours.last_checker_status if changed else theirs.last_checker_status
     expires = _expires(base, ours, theirs, switched)
-    return replace(switched, **latest, expires=expires, last_checker_status=status)
+    return replace(switched, **latest(ours, theirs), expires=expires, last_checker_status=status)
+
+
+def latest(one: Life, other: Life) -> dict[str, Any]:
+    """Return the later of each date that both sides found out."""
+    return {name: _later(getattr(one, name), getattr(other, name)) for name in _LATEST}
 
 
 def _switch(base: Life, ours: Life, theirs: Life, *, disabling_wins: bool) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Registry:
         self._by_name = {client.name: client for client in clients}
         self.removed = dict(removed or {})
         self.absence = absence or Absence()
+        #: Whether several servers share the clients.
+        self.shared = False
         self._by_key_id: dict[str, Client] = {}
         self._index()
         self._listeners: list[Callable[[Event], None]] = []
@@ -151,7 +153,9 @@ class Registry:
             self._tell(events.Forgotten(name, now))
         for name, settings in wanted.items():
             known = self._by_name.get(name)
-            if known is not None:
+            if known is not None and known.added and self.shared:
+                known.recognize(settings, now)
+            elif known is not None:
                 known.reconfigure(settings, now)
             elif name not in self.removed:
                 client, how = self.absence.take(settings, now) or (Client(settings, now), "")

@@ -53,7 +53,7 @@ def _findings(settings: ServerSettings) -> Iterator[Finding]:
     found = configuration.check(settings.configdir, user, clients)
     yield from _guarded(configuration.CLIENTS, found)
     yield from _guarded(state.DIRECTORY, state.check(settings, user, clients))
-    yield from _guarded(database.DATABASE, database.check(settings, user))
+    yield from _guarded(database.DATABASE, database.check(settings, user, clients))
     yield from _guarded(bus.DBUS, bus.check(settings, user))
     yield from _guarded(network.INTERFACE, network.check(settings))
     yield from _guarded(port.PORT, port.check(settings))

@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.durations import format_duration
 from mandos.errors import MandosError
+from mandos.server.life.sections import MEND_DIFFERENCE, MEND_KEY, differing, doubled
 from mandos.server.self_check.as_user import as_user
 from mandos.server.self_check.findings import Finding, Outcome, failed, not_checked, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from mandos.client_settings import ClientSettings
     from mandos.server.config.server_conf import ServerSettings
     from mandos.server.state.postgresql.connection import Connection
     from mandos.server.system.privileges import ServerUser
 
 DATABASE = "database"
 _ENCRYPTION, _TABLES, _RIGHTS = "database connection", "database tables", "database rights"
-_CLOCK = "database clock"
+_CLOCK, _SECTIONS = "database clock", "clients' sections"
 _ROOM, _DISK, _STANDBYS = "database connections", "database disk", "database standbys"
 _NAME, _WITHOUT, _PASSWORD = "server name", "without database", "database password"
 _LEAST_VERSION = 130000  # PostgreSQL 13
@@ -50,7 +52,9 @@ _ACCESS = (
 )
 
 
-def check(settings: ServerSettings, user: ServerUser) -> Iterator[Finding]:
+def check(
+    settings: ServerSettings, user: ServerUser, clients: Sequence[ClientSettings] = ()
+) -> Iterator[Finding]:
     """Connect as the server's user, and check that servers can share the database."""
     if not settings.state:
         return
@@ -62,7 +66,7 @@ def check(settings: ServerSettings, user: ServerUser) -> Iterator[Finding]:
         return
     if connection.has_password(settings.state):
         yield from _password_in_file(settings)
-    rows: list[tuple[str, str, str, str]] = as_user(user, lambda: _rows(settings))
+    rows: list[tuple[str, str, str, str]] = as_user(user, lambda: _rows(settings, clients))
     for outcome, what, said, mend in rows:
         yield Finding(Outcome(outcome), what, said, mend)
     yield _without_database(settings)
@@ -78,13 +82,15 @@ def _password_in_file(settings: ServerSettings) -> Iterator[Finding]:
         yield warning(_PASSWORD, "the setting state has a password in it", mend)
 
 
-def _rows(settings: ServerSettings) -> list[tuple[str, str, str, str]]:
+def _rows(
+    settings: ServerSettings, clients: Sequence[ClientSettings]
+) -> list[tuple[str, str, str, str]]:
     """Return the findings as JSON values."""
     from mandos.server.state.postgresql import connection as room  # noqa: PLC0415 - optional
 
     try:
         with room.connect(settings.state, f"mandos --check {settings.server_name}") as connection:
-            found = [it for part in _parts(connection, settings) for it in _of_part(*part)]
+            found = [it for part in _parts(connection, settings, clients) for it in _of_part(*part)]
     except room.Error as error:
         problem = room.explained(error, settings.state)
         found = [failed(DATABASE, str(problem), problem.hint or "")]
@@ -92,13 +98,14 @@ def _rows(settings: ServerSettings) -> list[tuple[str, str, str, str]]:
 
 
 def _parts(
-    connection: Connection, settings: ServerSettings
+    connection: Connection, settings: ServerSettings, clients: Sequence[ClientSettings]
 ) -> Iterator[tuple[str, Iterator[Finding], Connection, str]]:
     """Yield the parts of the check, each with its subject."""
     for what, found in (
         (DATABASE, _version(connection)),
         (_ENCRYPTION, _encryption(connection)),
         (_TABLES, _tables(connection, settings)),
+        (_SECTIONS, _sections(connection, clients)),
         (_CLOCK, _clock(connection)),
         (_ROOM, _room(connection)),
         (_DISK, _disk(connection)),
@@ -269,6 +276,23 @@ def _other_server(connection: Connection, name: str) -> Iterator[Finding]:
     if row is not None and row[0].strip() != own:
         said = f"another machine runs a server of the name {name} with this database"
         yield failed(_NAME, said, "give each server its own name: server_name in mandos.conf")
+
+
+def _sections(connection: Connection, clients: Sequence[ClientSettings]) -> Iterator[Finding]:
+    """Report sections of this server that differ from the settings in force, and shared keys."""
+    from mandos.server.state.postgresql import schema, store  # noqa: PLC0415 - optional
+
+    (_schema, usable, tables, readable) = _row(connection, _ACCESS)
+    if not (usable and tables and readable) or not schema.found(connection).version:
+        return
+    in_force = store.settings_in_force(connection)
+    pairs = ((one, in_force[one.name]) for one in clients if one.name in in_force)
+    found = [warning(_SECTIONS, line, MEND_DIFFERENCE) for line in differing(pairs)]
+    lines = doubled(in_force.values())
+    found += [warning(_SECTIONS, line, MEND_KEY) for line in lines]
+    yield from found
+    if not found:
+        yield ok(_SECTIONS, f"they agree with the {len(in_force)} clients of all servers")
 
 
 def _clock(connection: Connection) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ class Replica:
         alone: Collection[str] = (),
     ) -> None:
         self._registry = registry
+        registry.shared = True
         self._clock = clock
         self._known = dict(known)
         self._own = own

@@ -48,6 +48,8 @@ _PACE = 1.0
 _DECISION_TIME = 6.0
 #: A decision that took longer is made again: the server may have stood still since.
 _FRESH = 2.0
+#: Seconds in which new records of other servers are collected: reading them holds up decisions.
+_RECORDS_PACE = 0.2
 #: Seconds between two notes on the disk that the database was seen.
 _NOTING = 10.0
 
@@ -95,7 +97,9 @@ class Sharing:
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
         self._names: set[str] | None = set()
         self._ask_waiting = False
+        self._alive: list[str] = []
         self._ask_records = False
+        self._records_due: asyncio.TimerHandle | None = None
         self.records = OthersRecords(own, store, keeper.in_thread, elapsed)
         self._fetching: asyncio.Task[None] | None = None
         self._checks = True
@@ -141,6 +145,8 @@ class Sharing:
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():
             await self._loop.run_in_executor(None, self._thread.join)
+        if self._records_due is not None:
+            self._records_due.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -190,6 +196,9 @@ class Sharing:
             )
         self._clock.agree(beat.moment, beat.at)
         self._members.heard([Sign(*sign) for sign in beat.signs], now)
+        if (alive := self._members.alive(now)) != self._alive:
+            self._alive, self._ask_waiting = alive, True  # requests at a lost server wait no more
+            self._fetch()
         self._checks = self._linked()
         self._share_out(self._members.watching(now, hold=self._hold))
         lost = self._members.lost(now)
@@ -233,7 +242,12 @@ class Sharing:
         else:
             self._names |= news.clients
         self._ask_waiting |= news.waiting
-        self._ask_records |= news.audit
+        if news.audit and self._records_due is None:
+            self._records_due = self._loop.call_later(_RECORDS_PACE, self._read_records)
+        self._fetch()
+
+    def _read_records(self) -> None:
+        self._records_due, self._ask_records = None, True
         self._fetch()
 
     def _write_again(self, name: str) -> None:
@@ -263,7 +277,9 @@ class Sharing:
                     clients = await self._keeper.in_thread(self._store.changed, names)
                     self._replica.changed(clients, anew=anew)
                 if waiting:
-                    self._replica.wait_elsewhere(await self._keeper.in_thread(self._store.waiting))
+                    others = [name for name in self._alive if name != self._own]
+                    found = await self._keeper.in_thread(self._store.waiting, others)
+                    self._replica.wait_elsewhere(found)
                 if records:
                     await self.records.read()
             except MandosError as error:

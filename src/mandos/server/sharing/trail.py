@@ -69,6 +69,8 @@ class OthersRecords:
         found = await self._in_thread(
             self._records.records_after, self._last, sorted(self._missing), LIMIT
         )
+        if not found:  # a standby, or a restored database, may have lost the newest ones
+            self._last = min(self._last, await self._in_thread(self._records.last_record))
         self._note([entry.number for entry in found])
         for entry in found:
             if entry.record.server != self._own:

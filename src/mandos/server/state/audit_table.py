@@ -48,6 +48,7 @@ _ADD = (
     "INSERT INTO audit (kind, provoked, client, key_id, address, interface, detail, by_whom,"
     " first, last, times) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
 )
+_ADD_ENTRY = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REPEAT = "UPDATE audit SET last = ?, times = times + 1 WHERE id = ?"
 _COUNT = "SELECT count(*) FROM audit WHERE provoked = ?"
 _DROP = (
@@ -205,6 +206,15 @@ class SQLiteRows:
     def drop(self, origin: Origin, number: int) -> None:
         """Drop the oldest records of this origin, so many."""
         self._connection.execute(_DROP, (origin, number))
+
+
+def insert_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Add records with their numbers and repetitions, within a transaction."""
+    rows = (
+        (number, *_row(record)[:-1], to_number(last), times)
+        for number, record, last, times in entries
+    )
+    connection.executemany(_ADD_ENTRY, rows)
 
 
 def _row(record: Record) -> tuple[object, ...]:

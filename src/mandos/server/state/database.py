@@ -16,14 +16,14 @@ import fcntl
 import logging
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mandos.errors import MachineError
 from mandos.server.life.saved import Saved
 from mandos.server.state import disabled_list, life_rows, obstacles, schema
-from mandos.server.state.audit_table import AuditTable, SQLiteRows, read
+from mandos.server.state.audit_table import AuditTable, SQLiteRows, insert_entries, read
 from mandos.server.state.rescue import Copy, read_copy, read_names
 from mandos.server.state.schema import UnusableError
 from mandos.server.state.settings_text import settings_of, text_of
@@ -165,6 +165,30 @@ class SQLiteStore:
                 self._audit.recount()
             raise self.trouble or self._cannot("write", error) from error
         return Outcome()
+
+    def copy_to(self, path: Path) -> None:
+        """Write the database, as it is now, to another file; raises MachineError."""
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._connection.backup(copy)
+        except sqlite3.Error as error:
+            raise self._cannot("copy", error) from error
+
+    def restore_trail(self, entries: Sequence[Entry]) -> None:
+        """Add records with their numbers and repetitions; raises MachineError."""
+        try:
+            with self._transaction():
+                insert_entries(self._connection, entries)
+            self._audit.recount()
+        except sqlite3.Error as error:
+            raise self._cannot("write", error) from error
+
+    def settle(self) -> None:
+        """Move everything from the write-ahead log into the file; raises MachineError."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._cannot("write", error) from error
 
     def forget(self) -> None:
         """Forget all clients, but not the audit trail.

@@ -77,9 +77,9 @@ class NotedStore:
         """See ``SharedStore``."""
         return self._store.outdated(versions)
 
-    def waiting(self) -> set[str]:
+    def waiting(self, servers: Collection[str]) -> set[str]:
         """See ``SharedStore``."""
-        return self._store.waiting()
+        return self._store.waiting(servers)
 
     def last_record(self) -> int:
         """See ``SharedStore``."""

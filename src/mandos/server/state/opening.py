@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mandos.server.state.postgresql.moving import MovingDatabase
     from mandos.server.state.postgresql.pulse import Pulse
     from mandos.server.state.postgresql.store import PostgreSQLStore
     from mandos.server.state.store import StateStore
@@ -62,6 +63,22 @@ def load_shared() -> None:
             f"the state is in PostgreSQL, and the library for that is missing: {error}",
             "apt install mandos-server-postgresql, or: pip install 'mandos[postgresql]'",
         ) from error
+
+
+def lock_directory(directory: Path) -> int:
+    """Keep servers from a state directory; see ``claim``.  Raises MachineError."""
+    return claim(directory)
+
+
+def load_moving() -> type[MovingDatabase]:
+    """Import the optional library, and return the database's side of moving a state.
+
+    Raises MachineError when the library is missing.
+    """
+    load_shared()
+    from mandos.server.state.postgresql.moving import MovingDatabase  # noqa: PLC0415 - optional
+
+    return MovingDatabase
 
 
 def prepare_shared(

@@ -194,8 +194,8 @@ class SharedStore(StateStore, Protocol):
         Raises MachineError.
         """
 
-    def waiting(self) -> set[str]:
-        """Return the names of clients with requests that wait at other servers.
+    def waiting(self, servers: Collection[str]) -> set[str]:
+        """Return the names of clients with requests that wait at these servers.
 
         Raises MachineError.
         """

@@ -200,6 +200,7 @@ WRONG_COMMANDS = [
     ["--servicename", ""], ["--checkers", "0"], ["--checkers=4097"], ["--link-loss", "no"],
     ["--link-loss="], ["--audit-records", "999"], ["--audit-records=1e6"], ["--check=yes"],
     ["--state", "/var/lib/mandos"], ["--server-name", "a b"], ["--without-database", "5"],
+    ["--move-state", "database"], ["--move-state"],
     ["--without-database-at-boot=never"],
     ["--address", "192.0.2.3"], ["-a", "::1", "--no-ipv6"], ["--interface", "x" * 16],
 ]  # fmt: skip

@@ -125,3 +125,13 @@ async def test_a_failure_loses_nothing() -> None:
         await table.read()
     table.broken = False
     assert await table.read() == [2]
+
+
+async def test_a_database_that_has_lost_records() -> None:
+    """Numbers that were given out before are given out again, and reported."""
+    table = Table(1, 2, 3)
+    await table.read()
+    table.servers = {1: "other"}
+    assert await table.read() == []
+    table.add(2)
+    assert await table.read() == [2]

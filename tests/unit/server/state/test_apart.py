@@ -123,9 +123,9 @@ class AwayStore(SQLiteStore):
         """Nothing is outdated."""
         return set(versions) - set(versions)
 
-    def waiting(self) -> set[str]:
+    def waiting(self, servers: Collection[str]) -> set[str]:
         """Nothing waits."""
-        return set()
+        return set(servers) - set(servers)
 
     def last_record(self) -> int:
         """There is none."""

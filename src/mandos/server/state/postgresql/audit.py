@@ -25,10 +25,11 @@ _ADD = (
 _ADD_ALL = (
     f"INSERT INTO mandos.audit (provoked, {_COLUMNS})"  # noqa: S608 - our own names
     " SELECT provoked, server, kind, client, key_id, address, interface, detail, by_whom,"
-    " first, last, 1 FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
-    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])"
+    " first, last, times FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[],"
+    " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],"
+    " %s::bigint[])"
     " WITH ORDINALITY AS new (provoked, server, kind, client, key_id, address, interface, detail,"
-    " by_whom, first, last, place) ORDER BY place"
+    " by_whom, first, last, times, place) ORDER BY place"
 )
 _REPEAT = "UPDATE mandos.audit SET last = greatest(last, %s), times = times + 1 WHERE id = %s"
 _COUNT = "SELECT count(*) FROM mandos.audit WHERE provoked = %s"
@@ -36,7 +37,9 @@ _DROP = (
     "DELETE FROM mandos.audit WHERE id IN"
     " (SELECT id FROM mandos.audit WHERE provoked = %s ORDER BY id LIMIT %s)"
 )
-_READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s"  # noqa: S608 - our own names
+#: Kinds that only a newer version of this program knows are skipped: its servers report them.
+_READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s AND kind = ANY(%s)"  # noqa: S608
+_KINDS = [str(kind) for kind in Kind]
 #: Rows that one statement adds at most.
 _MOST_ROWS = 5000
 _NEWEST = 1 << 62
@@ -59,12 +62,12 @@ class PostgreSQLRows:
 
     def insert(self, record: Record) -> int:
         """Add a record, and return its number."""
-        row = self._connection.execute(f"{_ADD} RETURNING id", self._row(record)).fetchone()
+        row = self._connection.execute(f"{_ADD} RETURNING id", self.row(record)).fetchone()
         return int(row[0]) if row else 0
 
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
-        rows = [self._row(record) for record in records]
+        rows = [(*self.row(record), 1) for record in records]
         for start in range(0, len(rows), _MOST_ROWS):
             some = rows[start : start + _MOST_ROWS]
             self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
@@ -77,7 +80,8 @@ class PostgreSQLRows:
         """Drop the oldest records of this origin, so many."""
         self._connection.execute(_DROP, (int(origin), number))
 
-    def _row(self, record: Record) -> tuple[object, ...]:
+    def row(self, record: Record) -> tuple[object, ...]:
+        """Return the columns of a new record."""
         return (
             *(int(origin_of(record)), record.server or self._server, str(record.kind)),
             *(record.client, record.key_id, record.address, record.interface),
@@ -85,14 +89,24 @@ class PostgreSQLRows:
         )
 
 
+def append(connection: Connection[Any], server: str, entries: Sequence[Entry]) -> None:
+    """Add records with their repetitions, oldest first; ``server`` is that of those without one."""
+    rows = PostgreSQLRows(connection, server)
+    for start in range(0, len(entries), _MOST_ROWS):
+        some = entries[start : start + _MOST_ROWS]
+        values = [(*rows.row(it.record)[:-1], it.last, it.times) for it in some]
+        connection.execute(_ADD_ALL, [list(column) for column in zip(*values, strict=True)])
+
+
 def read(
     connection: Connection[Any], client: str | None, limit: int, before: int | None = None
 ) -> Iterator[Entry]:
     """The newest ``limit`` records, newest first; of one client if named, below a number."""
-    query, parameters = _READ, [_NEWEST if before is None else before]
+    query = _READ
     if client is not None:
         query += " AND client = %s"
-    values = [*parameters, *([] if client is None else [client]), limit]
+    place = _NEWEST if before is None else before
+    values = [place, _KINDS, *([] if client is None else [client]), limit]
     for row in connection.execute(f"{query} ORDER BY id DESC LIMIT %s", values):
         yield _entry(row)
 

@@ -136,12 +136,7 @@ class Pulse:
     def _join(self, connection: Connection[Any]) -> None:
         """Take this server's name, and listen."""
         schema.check(schema.found(connection))
-        (free,) = connection.execute(_LOCK, (_NAMES, self._identity.name)).fetchone() or (False,)
-        if not free:
-            raise MachineError(
-                f"another server uses the name {self._identity.name} in the same database",
-                "give each server a name of its own: server_name in mandos.conf",
-            )
+        take_name(connection, self._identity.name)
         self._heard = []
         connection.execute(_IN_HASTE)
         self._replication.renew()
@@ -246,3 +241,13 @@ class Pulse:
             with suppress(psycopg.Error, OSError):
                 self._connection.close()
         self._connection = None
+
+
+def take_name(connection: Connection[Any], name: str) -> None:
+    """Keep a server's name for this connection; raises MachineError when a server uses it."""
+    (free,) = connection.execute(_LOCK, (_NAMES, name)).fetchone() or (False,)
+    if not free:
+        raise MachineError(
+            f"another server uses the name {name} in the same database",
+            "give each server a name of its own: server_name in mandos.conf",
+        )

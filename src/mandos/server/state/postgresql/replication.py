@@ -28,6 +28,7 @@ SELECT coalesce(nullif(application_name, ''), client_addr::text, ''), sync_state
     coalesce(coalesce(replay_lsn, flush_lsn, write_lsn) >= %s::pg_lsn, false)
 FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
 """
+_MISSING = "changes wait: no synchronous standby of the database is connected"
 _SYNCHRONOUS = "SELECT current_setting('synchronous_standby_names') <> ''"
 
 
@@ -70,7 +71,8 @@ class Replication:
                 standbys, waits = _seen(connection, mark)
                 connected = [one._replace(follows=True) for one in standbys]
                 missing = described(connected, waits=waits)
-                self.trouble = missing or self.trouble
+                if missing or self.trouble == _MISSING:
+                    self.trouble = missing
 
 
 def _seen(connection: Connection[Any], mark: str) -> tuple[list[Standby], bool]:
@@ -84,7 +86,7 @@ def described(standbys: Sequence[Standby], *, waits: bool) -> str:
     visible = [one for one in standbys if one.sync_state is not None]
     synchronous = [one for one in visible if one.sync_state != "async"]
     if waits and not synchronous and len(visible) == len(standbys):
-        return "changes wait: no synchronous standby of the database is connected"
+        return _MISSING
     if late := [one.name for one in visible if not one.follows]:
         return f"standbys of the database are more than {PATIENCE:.0f} s behind: {', '.join(late)}"
     return ""

@@ -72,7 +72,7 @@ CREATE TABLE mandos.client (
     secret bytea NOT NULL,
     origin text NOT NULL,             -- file, added or removed (by an administrator)
     key_id text NOT NULL,             -- also in the settings
-    version bigint NOT NULL DEFAULT nextval('mandos.version')
+    version bigint NOT NULL
 );
 CREATE INDEX client_by_key ON mandos.client (key_id);
 CREATE TABLE mandos.section (         -- each server's files
@@ -99,7 +99,7 @@ CREATE TABLE mandos.life (
     granted mandos.moment,              -- when a server last decided to give the secret
     verdict boolean,                  -- of an administrator, about requests
     verdict_until mandos.moment,
-    version bigint NOT NULL DEFAULT nextval('mandos.version'),
+    version bigint NOT NULL,
     CHECK (NOT enabled OR expires IS NOT NULL)
 );
 CREATE TABLE mandos.waiting (         -- requests that wait for approval
@@ -107,6 +107,11 @@ CREATE TABLE mandos.waiting (         -- requests that wait for approval
     server text NOT NULL,
     until mandos.moment NOT NULL,
     PRIMARY KEY (client, server)
+);
+CREATE TABLE mandos.moved (           -- states of servers that --move-state has moved
+    server text PRIMARY KEY,
+    fingerprint text NOT NULL,        -- of the state that was moved in
+    away boolean NOT NULL             -- moved out again: the server must not use the database
 );
 CREATE TABLE mandos.audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -126,14 +131,16 @@ CREATE TABLE mandos.audit (
 CREATE INDEX audit_of_client ON mandos.audit (client, id);
 CREATE INDEX audit_provoked ON mandos.audit (provoked, id);
 
-CREATE FUNCTION mandos.raise_version() RETURNS trigger LANGUAGE plpgsql AS $$
+-- With the owner's rights, so that servers need no right to the sequence.
+CREATE FUNCTION mandos.raise_version() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     NEW.version := nextval('mandos.version');
     RETURN NEW;
 END $$;
-CREATE TRIGGER raise_version BEFORE UPDATE ON mandos.client
+CREATE TRIGGER raise_version BEFORE INSERT OR UPDATE ON mandos.client
     FOR EACH ROW EXECUTE FUNCTION mandos.raise_version();
-CREATE TRIGGER raise_version BEFORE UPDATE ON mandos.life
+CREATE TRIGGER raise_version BEFORE INSERT OR UPDATE ON mandos.life
     FOR EACH ROW EXECUTE FUNCTION mandos.raise_version();
 
 -- A payload has less than 8000 bytes (NOTIFY); an empty list of names means: compare all.

@@ -50,11 +50,15 @@ SELECT {_LEAST}, client.name, client.settings, client.secret, client.origin, {_P
     {", ".join(f"life.{name}" for name in COLUMNS)}
 FROM mandos.client LEFT JOIN mandos.life USING (name)
 """  # noqa: S608
+IN_FORCE = "SELECT name, settings, secret FROM mandos.client WHERE origin <> 'removed'"
+LEFT = "SELECT 1 FROM mandos.moved WHERE server = %s AND away"
 VERSIONS = (
     "SELECT client.name, client.version, life.version"
     " FROM mandos.client LEFT JOIN mandos.life USING (name)"
 )
-WAITING = "SELECT DISTINCT client FROM mandos.waiting WHERE server <> %s AND until > mandos.now()"
+WAITING = (
+    "SELECT DISTINCT client FROM mandos.waiting WHERE server = ANY(%s) AND until > mandos.now()"
+)
 SECTIONS = "SELECT name, server, settings, secret, absent FROM mandos.section"
 SECTIONS_OF = f"{SECTIONS} WHERE name = ANY(%s)"
 PRESENT = f"SELECT name FROM mandos.client WHERE name = ANY(%s) AND {_PRESENT}"  # noqa: S608
@@ -147,6 +151,8 @@ INSERT INTO mandos.waiting (client, server, until)
 SELECT name, %s, until FROM unnest(%s::text[], %s::timestamptz[]) AS new (name, until)
 ON CONFLICT (client, server) DO UPDATE SET until = excluded.until
 """
+#: What an earlier run of the server, which was killed, has left.
+DROP_OLD_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client <> ALL(%s)"
 DROP_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client = ANY(%s)"
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from psycopg import Connection
+    from psycopg.errors import Diagnostic
 
     from mandos.client_settings import ClientSettings
     from mandos.server.audit.records import Record
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: The SQLSTATE of a warning.
+_WARNING = "01000"
 #: Seconds by which another server's sign of life is later than now only if a clock was set back.
 _AHEAD = 2.0
 #: Looks at that when a server begins, and seconds between two.
@@ -65,13 +68,21 @@ class _Sections(NamedTuple):
 class PostgreSQLStore:
     """The shared state as one server, ``server``, sees it."""
 
-    def __init__(self, conninfo: str, server: str, audit_limit: int = 100_000) -> None:
-        """Prepare to connect, which ``open`` does."""
+    def __init__(
+        self, conninfo: str, server: str, audit_limit: int = 100_000, *, moving: bool = False
+    ) -> None:
+        """Prepare to connect, which ``open`` does.
+
+        ``moving``: also when the state of this server was moved out of the database.
+        """
         self._conninfo = conninfo
         self._server = server
         self._audit_limit = audit_limit
+        self._moving = moving
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
+        self._warned = False
+        self._has_written = False
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
         self._open_connection: Connection[Any] | None = None
         #: Called with the number of each new connection's process, whose notifications are known.
@@ -127,6 +138,8 @@ class PostgreSQLStore:
             raise explained(error, self._conninfo) from error
         try:
             schema.prepare(connection)
+            if not self._moving:
+                self._refuse_left(connection)
             rows = audit.PostgreSQLRows(connection, self._server)
             self._audit = AuditTable(rows, self._audit_limit)
         except BaseException as error:
@@ -134,8 +147,23 @@ class PostgreSQLStore:
             if isinstance(error, psycopg.Error | OSError):
                 raise explained(error, self._conninfo) from error
             raise
+        connection.add_notice_handler(self._noticed)
         self._open_connection, self.trouble = connection, None
         self.on_backend(connection.info.backend_pid)
+
+    def _noticed(self, notice: Diagnostic) -> None:
+        """Note a warning: a wait for a standby that was cancelled ends a commit with one."""
+        if notice.sqlstate == _WARNING:
+            self._warned = True
+
+    def _refuse_left(self, connection: Connection[Any]) -> None:
+        """Raise AdministratorError if this server's state was moved out of the database."""
+        if connection.execute(statements.LEFT, (self._server,)).fetchone():
+            raise AdministratorError(
+                f"the state of the server {self._server} was moved out of the database",
+                "remove state from mandos.conf; or move it in again: mandos"
+                " --move-state=to-database",
+            )
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
@@ -277,10 +305,10 @@ class PostgreSQLStore:
         other = {name for name, pair in present.items() if versions.get(name) != pair}
         return other | (versions.keys() - present.keys())
 
-    def waiting(self) -> set[str]:
-        """Return the names of clients with requests that wait at other servers."""
+    def waiting(self, servers: Collection[str]) -> set[str]:
+        """Return the names of clients with requests that wait at these servers."""
         with self._working() as connection:
-            rows = connection.execute(statements.WAITING, (self._server,)).fetchall()
+            rows = connection.execute(statements.WAITING, (list(servers),)).fetchall()
         return {name for (name,) in rows}
 
     def records(
@@ -321,11 +349,15 @@ class PostgreSQLStore:
 
     def _written(self, changes: Changes) -> Outcome:
         writing = Writing(self._connection, self._server, changes)
+        self._warned = False
         try:
             with self._connection.transaction():
                 ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
                 self._check_least(least)
                 outcome = writing.clients(now)
+                if not self._has_written:
+                    waiting = [name for name, until in changes.waiting.items() if until]
+                    self._connection.execute(statements.DROP_OLD_WAITING, (self._server, waiting))
                 refused = outcome.refused
                 given = (
                     wish.record for place, wish in enumerate(changes.wishes) if place not in refused
@@ -336,6 +368,12 @@ class PostgreSQLStore:
             with suppress(psycopg.Error):
                 self._audit.recount()
             raise
+        self._has_written = True
+        if self._warned:
+            raise MachineError(
+                "the database has saved the changes, but may not have told its standby",
+                "see its log, and: psql -c 'select * from pg_stat_replication'",
+            )
         return outcome
 
     def forget(self) -> None:
@@ -344,6 +382,15 @@ class PostgreSQLStore:
             "one server cannot forget the state that it shares with others",
             "remove single clients with mandos-ctl --remove",
         )
+
+
+def settings_in_force(connection: Connection[Any]) -> dict[str, ClientSettings]:
+    """Return the settings of all clients but removed and damaged ones; raises psycopg.Error."""
+    found: dict[str, ClientSettings] = {}
+    for name, text, secret in connection.execute(statements.IN_FORCE):
+        with suppress(Exception):  # damage has exceptions of any kind
+            found[name] = settings_of(name, text, secret, None)
+    return found
 
 
 def _of_machine(error: MandosError) -> MachineError:
