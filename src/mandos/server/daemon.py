@@ -158,7 +158,6 @@ class Daemon:
         replica = Replica(registry, clock, beginning.known, own, beginning.alone)
         self._keeper.shared = replica
         self._keeper.copy = Keeper(members.copy, registry, clock, _ignored, trail=False)
-        self._ending.push_async_callback(self._keeper.copy.close)
         limits = Limits(settings.without_database, settings.without_database_at_boot)
         sharing = Sharing(
             own=own,

@@ -204,7 +204,7 @@ class Keeper:
         return await self.in_thread(self._store.records, client, limit, before)
 
     async def close(self) -> None:
-        """Write the remaining changes; harmless when repeated."""
+        """Write the remaining changes, those of the copy last; harmless when repeated."""
         if self._task.done():
             return
         if self._clock.held:
@@ -218,6 +218,8 @@ class Keeper:
         if self._later is not None:
             self._later.cancel()
         self._thread.shutdown()
+        if self.copy is not None:
+            await self.copy.close()
 
     def _heard(self, event: events.Event) -> None:
         if self.shared is not None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from psycopg import Connection
+    from psycopg.errors import Diagnostic
 
     from mandos.client_settings import ClientSettings
     from mandos.server.audit.records import Record
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: The SQLSTATE of a warning.
+_WARNING = "01000"
 #: Seconds until a database that does not answer is given up; reading all clients takes longer.
 _LONGEST, _LONGEST_LOAD = 12.0, 60.0
 
@@ -66,6 +69,7 @@ class PostgreSQLStore:
         self._damaged: set[str] = set()
         self._removed: set[str] = set()
         self._has_written = False
+        self._warned = False
         self.trouble: MachineError | None = MachineError("the database is not connected yet")
         self._open_connection: Connection[Any] | None = None
         #: Called with the number of each new connection's process, whose notifications are known.
@@ -128,8 +132,14 @@ class PostgreSQLStore:
             if isinstance(error, psycopg.Error | OSError):
                 raise explained(error, self._conninfo) from error
             raise
+        connection.add_notice_handler(self._noticed)
         self._open_connection, self.trouble = connection, None
         self.on_backend(connection.info.backend_pid)
+
+    def _noticed(self, notice: Diagnostic) -> None:
+        """Note a warning: a wait for a standby that was cancelled ends a commit with one."""
+        if notice.sqlstate == _WARNING:
+            self._warned = True
 
     def _failed(self, error: Exception) -> MachineError:
         """The error for people; a broken connection is trouble until ``reopen`` has renewed it."""
@@ -294,6 +304,7 @@ class PostgreSQLStore:
 
     def _written(self, changes: Changes) -> Outcome:
         writing = Writing(self._connection, self._server, changes)
+        self._warned = False
         try:
             with self._connection.transaction():
                 ((least, now),) = self._connection.execute(statements.BEGIN).fetchall()
@@ -313,6 +324,11 @@ class PostgreSQLStore:
                 self._audit.recount()
             raise
         self._has_written = True
+        if self._warned:
+            raise MachineError(
+                "the database has saved the changes, but may not have told its standby",
+                "see its log, and: psql -c 'select * from pg_stat_replication'",
+            )
         return outcome
 
     def forget(self) -> None:
