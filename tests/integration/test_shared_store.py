@@ -176,6 +176,30 @@ def test_a_server_that_was_paused_expires_no_client_that_is_alive(a: Server, b: 
     assert [it.record.kind for it in a.store.records("alpha")] == []
 
 
+def test_an_expiry_that_was_undone_before_it_was_written_is_not_recorded(
+    a: Server, b: Server
+) -> None:
+    """The server had the client expire without the database, and then heard that it is alive."""
+    a.live("alpha", lambda life: life.found_alive(a.now, TIMEOUT))
+    b.hear("alpha")
+    told = record(Kind.DISABLED, "alpha", b.now, detail=Why.TIMEOUT)
+    b.write(lives={"alpha": b.known["alpha"].life}, records=[told])
+    assert is_enabled(a)
+    assert [it.record.kind for it in a.store.records("alpha")] == []
+
+
+def test_an_expiry_that_an_administrator_undid_is_recorded(a: Server, b: Server) -> None:
+    """Both have waited for the database."""
+    b.hear("alpha")
+    told = [
+        record(Kind.DISABLED, "alpha", b.now, detail=Why.TIMEOUT),
+        record(Kind.ENABLED, "alpha", b.now, detail=Why.ADMINISTRATOR),
+    ]
+    b.write(lives={"alpha": b.known["alpha"].life.turned_on(b.now, TIMEOUT)}, records=told)
+    kinds = {it.record.kind for it in a.store.records("alpha")}
+    assert kinds == {Kind.DISABLED, Kind.ENABLED}
+
+
 def test_a_client_whose_time_is_over_expires(a: Server, b: Server) -> None:
     """The database's time decides."""
     over = a.now - MINUTE

@@ -553,6 +553,20 @@ def test_result_that_was_heard_late_counts_from_when_it_may_have_come() -> None:
     assert story.client.ask(story.now) == Give()
 
 
+def test_client_with_little_time_left_after_a_stall_is_judged_by_its_next_check() -> None:
+    """That check cannot end in the time that is left, through no fault of the client."""
+    story = Story()
+    story.after(MINUTE)
+    story.now += 5 * MINUTE - SECOND
+    story.client.server_stalled(5 * MINUTE - SECOND)
+    story.after(timedelta(0)).checker_completed(1, _exit(0), story.now)
+    assert story.client.life.expires == story.now + SECOND
+    assert story.after(2 * SECOND).life.enabled
+    assert story.client.ask(story.now) == Refuse(Rejection.OVERDUE)
+    story.after(MINUTE).checker_completed(2, _exit(0), story.now)
+    assert story.client.ask(story.now) == Give()
+
+
 def test_client_found_alive_too_long_ago_is_checked_again_first() -> None:
     """The stall was longer than its timeout: it stays enabled, and gets nothing yet."""
     story = Story()

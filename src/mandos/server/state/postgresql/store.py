@@ -18,6 +18,7 @@ import psycopg
 
 from mandos.errors import AdministratorError, MachineError, MandosError
 from mandos.server.audit.records import Kind
+from mandos.server.life.events import Why
 from mandos.server.life.saved import Saved
 from mandos.server.state.audit_table import AuditTable
 from mandos.server.state.postgresql import audit, schema, statements
@@ -399,14 +400,16 @@ def _of_machine(error: MandosError) -> MachineError:
 
 
 def _true(changes: Changes, outcome: Outcome) -> list[Record]:
-    """The records, without those of clients that did not expire after all."""
-    enabled = {
-        name
-        for name, life in changes.lives.items()
-        if not life.enabled and (one := outcome.clients.get(name)) and one.life.enabled
-    }
+    """The records, without those of clients that did not expire after all.
+
+    Their expiry may have been undone here, too, before it could be written.
+    """
+    enabled = {name for name, one in outcome.clients.items() if one and one.life.enabled}
+    enabled -= {record.client for record in changes.records if record.kind is Kind.ENABLED}
     return [
         record
         for record in changes.records
-        if record.kind is not Kind.DISABLED or record.client not in enabled
+        if record.kind is not Kind.DISABLED
+        or record.detail != Why.TIMEOUT
+        or record.client not in enabled
     ]
