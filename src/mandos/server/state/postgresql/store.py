@@ -287,7 +287,7 @@ class PostgreSQLStore:
             self._damaged.add(name)
             log.error(
                 "the client %r in the database is damaged (%s): it gets nothing; mend its rows in"
-                " mandos.client and mandos.life; or delete both and restart the servers, and it"
+                " mandos.client and mandos.life; or delete both and restart the servers: then it"
                 " begins anew with its section",
                 *(name, error),
             )
