@@ -28,6 +28,10 @@ _LENGTHS = 7.0, 14.0
 _LONG = 6.5, 9.0
 
 
+#: Seconds before and after a jump in which most servers have to be there.
+_BEFORE, _AFTER = 6.0, 7.0
+
+
 class Step(NamedTuple):
     """One step, so many seconds after the begin.
 
@@ -50,7 +54,23 @@ def plan(seed: int, servers: tuple[str, ...], *, shared: bool) -> list[Step]:
         steps += _server_accidents(chance, server, length, shared=shared)
     if shared:
         steps += _database_accidents(chance, length)
+        steps = _without_minority(steps, servers)
     return sorted(steps)
+
+
+def _without_minority(steps: list[Step], servers: tuple[str, ...]) -> list[Step]:
+    """The steps without accidents that leave only a minority to see a clock jump.
+
+    The servers correct a jump that most of them have seen: all but the first one are there then.
+    """
+    jumps = [step.at for step in steps if step.kind == JUMP]
+    return [
+        step
+        for step in steps
+        if step.kind not in (KILL, PAUSE, PARTITION)
+        or step.server == servers[0]
+        or not any(step.at - _AFTER < at < step.at + step.seconds + _BEFORE for at in jumps)
+    ]
 
 
 def _calls(chance: random.Random, servers: tuple[str, ...], length: float) -> Iterator[Step]:

@@ -27,7 +27,7 @@ from harness.history import (
     Sight,
     broken_rules,
 )  # fmt: skip
-from harness.history_plan import KILL, LOSE_PRIMARY, plan
+from harness.history_plan import JUMP, KILL, LOSE_PRIMARY, PARTITION, PAUSE, plan
 
 CLIENT, HERE, THERE = "alpha", "one", "two"
 
@@ -268,3 +268,17 @@ def test_a_seed_makes_the_same_plan_every_time() -> None:
             assert all(
                 one.at + one.seconds < other.at for one, other in itertools.pairwise(troubles)
             )
+
+
+def test_most_servers_see_a_jump() -> None:
+    """Only the first one has accidents while the clock jumps, or shortly before or after that."""
+    servers = (HERE, THERE, "three")
+    for seed in range(50):
+        steps = plan(seed, servers, shared=True)
+        for jump in (step for step in steps if step.kind == JUMP):
+            assert {
+                step.server
+                for step in steps
+                if step.kind in (KILL, PAUSE, PARTITION)
+                and step.at < jump.at < step.at + step.seconds
+            } <= {HERE}

@@ -24,6 +24,8 @@ BEAT = 1.0
 BLIND = 2.0
 #: Smaller errors of dates stay, so that one date does not change from call to call.
 _TOLERANCE = timedelta(seconds=1)
+#: The common time may be corrected by so much without going back.
+_STEP = timedelta(seconds=3)
 
 
 class Clock:
@@ -105,8 +107,9 @@ class Clock:
 class CommonClock(Clock):
     """The clock of servers that share their state: it follows the time that they agree on.
 
-    It never goes back: it waits instead.  Holding it has no effect on its time, only on whether
-    failed checks count.  Dates are its own time.
+    It waits where it would have to go back by a little.  By more it goes back, after it was wrong:
+    it would stand still for as long otherwise.  Holding it has no effect on its time, only on
+    whether failed checks count.  Dates are its own time.
     """
 
     def __init__(self, monotonic: Callable[[], float], moment: datetime) -> None:
@@ -114,12 +117,21 @@ class CommonClock(Clock):
         self._agreed = moment, monotonic()
         self._last = moment
 
-    def agree(self, moment: datetime, at: float) -> None:
-        """Take over the time of all servers: it was ``moment`` when ``monotonic`` said ``at``."""
+    def agree(self, moment: datetime, at: float) -> timedelta:
+        """Take over the time of all servers: it was ``moment`` when ``monotonic`` said ``at``.
+
+        Returns by how much the clock goes back; nearly always by nothing.
+        """
         self._agreed = moment, at
+        present = moment + timedelta(seconds=self._monotonic() - at)
+        back = self._last - present
+        if back <= _STEP:
+            return timedelta(0)
+        self._last = present
+        return back
 
     def now(self) -> datetime:
-        """Return the time; it never goes back."""
+        """Return the time; it goes back only when the servers agree on one that is far earlier."""
         super().now()
         moment, at = self._agreed
         self._last = max(self._last, moment + timedelta(seconds=self._seen - at))

@@ -194,7 +194,10 @@ class Sharing:
             self._noting = self._loop.create_task(
                 self._keeper.in_thread(self._notes.seen, self._contact), name="contact"
             )
-        self._clock.agree(beat.moment, beat.at)
+        if back := self._clock.agree(beat.moment, beat.at):
+            ahead = back.total_seconds()
+            log.warning("this server was %.1f s ahead of the others; it follows them now", ahead)
+            self._share_out([])  # its checks were due at wrong times
         self._members.heard([Sign(*sign) for sign in beat.signs], now)
         if (alive := self._members.alive(now)) != self._alive:
             self._alive, self._ask_waiting = alive, True  # requests at a lost server wait no more

@@ -207,6 +207,18 @@ def test_common_clock_follows_and_never_goes_back() -> None:
     assert clock.beat() == START + 14 * SECOND
 
 
+def test_common_clock_that_was_far_ahead_goes_back() -> None:
+    """It would stand still for an hour."""
+    machine = [100.0]
+    clock = CommonClock(lambda: machine[0], START + 60 * MINUTE)
+    machine[0] += 10
+    assert clock.now() == START + 60 * MINUTE + 10 * SECOND
+    machine[0] += 1
+    assert clock.agree(START + 10 * SECOND, machine[0] - 1) == 60 * MINUTE - SECOND
+    assert clock.now() == START + 11 * SECOND
+    assert not clock.agree(START + 10 * SECOND, machine[0])
+
+
 def test_holding_the_common_clock_stops_no_time() -> None:
     """Other servers may have a link."""
     machine = [100.0]

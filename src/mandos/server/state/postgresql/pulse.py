@@ -53,15 +53,15 @@ UPDATE mandos.clock SET correction = correction - make_interval(secs => %(jump)s
 WHERE correction = %(seen)s AND (
     SELECT 2 * count(*) FILTER (WHERE abs(jump - %(jump)s) < 1) > count(*)
     FROM mandos.server
-    WHERE extract(epoch FROM mandos.now() - beat) BETWEEN -1 AND 5
-        OR extract(epoch FROM mandos.now() - beat) - %(jump)s BETWEEN -1 AND 5
+    WHERE extract(epoch FROM mandos.now() - beat) BETWEEN -1 AND 4
+        OR extract(epoch FROM mandos.now() - beat) - %(jump)s BETWEEN -1 AND 4
 )
 """
 _LEAVE = "DELETE FROM mandos.server WHERE name = %s AND run = %s"
 #: A jump of the database's clock by fewer seconds is followed.
 _TOLERANCE = 2.0
 #: Signs of life in which a jump is a proposal; then this server takes it for its own fault.
-_PROPOSALS = 4
+_PROPOSALS = 6
 #: Seconds for a round trip; the time in a slower answer is not used.
 _SLOW = 1.0
 

@@ -37,11 +37,13 @@ _LEAST = "(SELECT value FROM mandos.property WHERE name = 'least')"
 NOW = "SELECT mandos.now()"
 #: The first statement of a write: it keeps other versions of the program from changing the tables.
 BEGIN = f"SELECT {_LEAST}, mandos.now()"
-#: The time, and whether another server has given a sign of life that is later by some seconds.
+#: The time, and whether others are about to correct it: another server has given a sign of life
+#: that is later by some seconds, or has just proposed a correction.
 NOW_AND_AHEAD = """
 SELECT mandos.now(), EXISTS (
     SELECT FROM mandos.server
-    WHERE name <> %s AND beat > mandos.now() + make_interval(secs => %s)
+    WHERE name <> %s AND (beat > mandos.now() + make_interval(secs => %s)
+        OR jump <> 0 AND beat > mandos.now() - interval '3 s')
 )
 """
 READ = f"""
@@ -117,15 +119,17 @@ REMOVE = (
     "DELETE FROM mandos.life WHERE name = ANY(%s)",
     "UPDATE mandos.client SET origin = 'removed' WHERE name = ANY(%s)",
 )
-#: The decision to give.  ``asked`` are names, and the versions of the settings with the secrets.  A
-#: key that is disabled under one name gets nothing under another one either.
+#: The decision to give.  ``asked`` are names, the versions of the settings with the secrets, and
+#: the times by the server's clock: a jump of the database's clock ends no denial.  A key that is
+#: disabled under one name gets nothing under another one either.
 GIVE = f"""
 UPDATE mandos.life SET granted = mandos.now()
-FROM unnest(%s::text[], %s::bigint[]) AS asked (name, version), mandos.client
+FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS asked (name, version, at),
+    mandos.client
 WHERE life.name = asked.name AND client.name = asked.name
     AND client.version = asked.version AND client.origin <> 'removed' AND {_PRESENT}
     AND life.enabled AND life.expires > mandos.now()
-    AND NOT (verdict IS FALSE AND verdict_until > mandos.now())
+    AND NOT (verdict IS FALSE AND verdict_until > least(mandos.now(), asked.at))
     AND NOT EXISTS (
         SELECT FROM mandos.client AS other JOIN mandos.life AS past USING (name)
         WHERE other.key_id = client.key_id AND other.name <> client.name AND NOT past.enabled

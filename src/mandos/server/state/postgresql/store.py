@@ -46,7 +46,7 @@ _WARNING = "01000"
 #: Seconds by which another server's sign of life is later than now only if a clock was set back.
 _AHEAD = 2.0
 #: Looks at that when a server begins, and seconds between two.
-_LOOKS, _LOOK = 8, 0.25
+_LOOKS, _LOOK = 24, 0.25
 
 #: Seconds until a database that does not answer is given up; reading all clients takes longer.
 _LONGEST, _LONGEST_LOAD = 12.0, 60.0
@@ -189,8 +189,8 @@ class PostgreSQLStore:
     def settled(self, pause: Callable[[float], None] = time.sleep) -> datetime:
         """The time of the clients' lives, for a server that begins; raises MachineError.
 
-        When the database's clock has been set back just now, the other servers are about to correct
-        the common time: that is waited for, 2 s at most.
+        When the database's clock has jumped just now, the other servers are about to correct the
+        common time: that is waited for, 6 s at most.
         """
         moment, ahead = self._now_and_ahead()
         for _ in range(_LOOKS):

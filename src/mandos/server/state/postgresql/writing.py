@@ -267,16 +267,16 @@ class Writing:
 
     def _refused(self) -> frozenset[int]:
         """The places of the wishes that are not granted: one statement decides."""
-        asked: dict[str, int] = {}
+        asked: dict[str, tuple[str, int, datetime]] = {}
         for wish in self._changes.wishes:
             name = wish.record.client
             known = self._latest(name)
             sound = name not in self._unusable
             if sound and known is not None and known.settings == wish.settings:
-                asked[name] = known.version
+                asked[name] = name, known.version, wish.record.at
         granted: set[str] = set()
         if asked:
-            rows = self._execute(statements.GIVE, list(asked), list(asked.values()))
+            rows = self._execute(statements.GIVE, *columns(list(asked.values())))
             granted = {row[0] for row in rows}
         return frozenset(
             place
