@@ -276,7 +276,7 @@ class Writing:
                 asked[name] = name, known.version, wish.record.at
         granted: set[str] = set()
         if asked:
-            rows = self._execute(statements.GIVE, *columns(list(asked.values())))
+            rows = self._execute(statements.GIVE, *statements.columns(list(asked.values())))
             granted = {row[0] for row in rows}
         return frozenset(
             place
