@@ -183,6 +183,21 @@ def test_within_the_limit_the_copy_is_served_from(site: Site) -> None:
     site.eventually(STATES, [(True, None)])
 
 
+def test_database_that_hangs(site: Site) -> None:
+    """Its processes are stopped, and the kernel of its machine still takes every packet."""
+    server = site.start(without_database="PT1H")
+    assert site.served()
+    site.cluster.pause()
+    try:
+        site.wait_for("the database is unreachable")
+        assert site.served()
+        assert server.terminate() == 0
+    finally:
+        site.cluster.resume()
+    site.start(without_database="PT1H")
+    site.eventually(SENT, [("only", 2)])
+
+
 def test_records_survive_a_crash_of_the_server(site: Site) -> None:
     """It is killed while the database is away, and both come back later."""
     server = site.start(without_database="PT1H")

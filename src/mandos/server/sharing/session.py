@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
-from mandos.errors import MandosError
+from mandos.errors import MachineError, MandosError
 from mandos.server.life.client import Refuse
 from mandos.server.life.events import Rejection
 from mandos.server.sharing.alone import may_decide
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life, and until the next try to connect.
 _PACE = 1.0
+#: Seconds after which a database that does not answer counts as unreachable.
+_SILENCE = 4.0
 #: Seconds that the database may take to decide about a secret.
 _DECISION_TIME = 6.0
 #: A decision that took longer is made again: the server may have stood still since.
@@ -107,6 +109,7 @@ class Sharing:
         self._noted = -_NOTING
         self._noting: asyncio.Task[None] | None = None
         replica.on_lost = self._write_again
+        self._looking: asyncio.TimerHandle | None = None
         self.trouble = ""
         self.on_trouble: Callable[[], None] = _nothing
         self._replication = ""
@@ -138,9 +141,12 @@ class Sharing:
         """Begin; this server already knows the clients as they are now."""
         self._checks = self._linked()
         self._thread.start()
+        self._look()
 
     async def stop(self) -> None:
         """Leave the other servers, which check this one's clients at once."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._ended.set()
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():
@@ -209,6 +215,15 @@ class Sharing:
         self._replication, self._alone_since = beat.replication, ""
         self._in_trouble("; ".join(filter(None, (missing, beat.replication))))
         self._tell_changes()
+
+    def _look(self) -> None:
+        """Notice a database that keeps the thread waiting: its processes or its disk hang."""
+        self._looking = self._loop.call_later(_PACE, self._look)
+        contact = self._contact
+        if contact is None or contact.boot != self._boot or self._alone_since:
+            return
+        if self._elapsed() - contact.elapsed > _SILENCE:
+            self._lost(MachineError("it does not answer"))
 
     def _lost(self, error: MandosError) -> None:
         """Go on alone: this server checks all clients, since it cannot know about the others."""

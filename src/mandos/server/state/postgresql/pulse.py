@@ -21,6 +21,7 @@ from mandos.errors import AdministratorError, MachineError
 from mandos.server.state.postgresql import schema
 from mandos.server.state.postgresql.connection import connect, explained
 from mandos.server.state.postgresql.replication import Replication
+from mandos.server.state.postgresql.time_limit import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,8 @@ _LEAVE = "DELETE FROM mandos.server WHERE name = %s AND run = %s"
 _TOLERANCE = 2.0
 #: Signs of life in which a jump is a proposal; then this server takes it for its own fault.
 _PROPOSALS = 6
+#: Seconds until a database that does not answer is given up.
+_LONGEST = 5.0
 #: Seconds for a round trip; the time in a slower answer is not used.
 _SLOW = 1.0
 
@@ -125,7 +128,8 @@ class Pulse:
         except (psycopg.Error, OSError) as error:
             raise explained(error, self._conninfo) from error
         try:
-            self._join(connection)
+            with time_limit(connection, _LONGEST):
+                self._join(connection)
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg.Error | OSError):
@@ -147,15 +151,8 @@ class Pulse:
         """Give a sign of life; raises MandosError, and then the connection is closed."""
         connection = self._connected()
         try:
-            self._replication.look(connection, self._elapsed())
-            moment, at, jump, seen = self._time(connection)
-            values = {**self._identity._asdict(), "checks": checks, "jump": jump}
-            values["schema"] = schema.SCHEMA_VERSION
-            connection.execute(_BEAT, values)
-            if jump:
-                connection.execute(_CORRECT, {"jump": jump, "seen": seen})
-                moment, at, _jump, _seen = self._time(connection)
-            signs = connection.execute(_SIGNS).fetchall()
+            with time_limit(connection, _LONGEST):
+                moment, at, signs = self._beaten(connection, checks=checks)
         except AdministratorError:
             self.close()
             raise
@@ -163,6 +160,20 @@ class Pulse:
             self.close()
             raise explained(error, self._conninfo) from error
         return Beat(moment, at, signs, self._replication.trouble)
+
+    def _beaten(
+        self, connection: Connection[Any], *, checks: bool
+    ) -> tuple[datetime, float, list[Any]]:
+        """The time, its moment by the own clock, and the rows of all servers."""
+        self._replication.look(connection, self._elapsed())
+        moment, at, jump, seen = self._time(connection)
+        values = {**self._identity._asdict(), "checks": checks, "jump": jump}
+        values["schema"] = schema.SCHEMA_VERSION
+        connection.execute(_BEAT, values)
+        if jump:
+            connection.execute(_CORRECT, {"jump": jump, "seen": seen})
+            moment, at, _jump, _seen = self._time(connection)
+        return moment, at, connection.execute(_SIGNS).fetchall()
 
     def _time(self, connection: Connection[Any]) -> tuple[datetime, float, float, timedelta]:
         """The time, its moment by the own clock, a jump in seconds, the correction in force."""
@@ -231,7 +242,7 @@ class Pulse:
     def leave(self) -> None:
         """Take this server out of the list, so that others check its clients at once."""
         if self._connection is not None:
-            with suppress(psycopg.Error, OSError):
+            with suppress(psycopg.Error, OSError), time_limit(self._connection, _LONGEST):
                 self._connection.execute(_LEAVE, (self._identity.name, self._identity.run))
         self.close()
 
