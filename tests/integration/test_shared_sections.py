@@ -87,6 +87,17 @@ def test_a_new_section_of_another_servers_client_changes_nothing() -> None:
     assert client.settings == replace(ALPHA, timeout=timedelta(minutes=1))
 
 
+def test_a_removed_client_that_comes_back_still_has_its_section_here() -> None:
+    """Another server's files bring it back; it does not count as one that is in no file here."""
+    registry = Registry([Client(ALPHA, START)])
+    registry.shared = True
+    registry.remove("alpha", START)
+    new = replace(ALPHA, host="new")
+    client = registry.follow("alpha", new, Client(ALPHA, START).life, START)
+    assert (client.added, client.configured, client.settings) == (False, ALPHA, new)
+    assert registry.removed == {}
+
+
 def test_without_other_servers_a_new_section_wins() -> None:
     """An administrator has added the client, and gives it a section later."""
     client = Client(ALPHA, START, added=True)
@@ -138,3 +149,27 @@ def test_servers_report_their_differences(folder: Path, postgresql_database: Dat
         one.process.send_signal(signal.SIGHUP)
         assert "(host)" in one.wait_for("section of client alpha here differs")
         assert (one.end(), two.end()) == (0, 0)
+
+
+@pytest.mark.peer
+def test_a_running_server_hears_that_the_database_was_upgraded(
+    folder: Path, postgresql_database: Database
+) -> None:
+    """It says so, changes nothing there, and starts no more; it ends as ever."""
+    state, least = postgresql_database.uri(), "UPDATE mandos.property SET value = '99'"
+    with ExitStack() as stack:
+        one = serve(stack, "one", files(folder / "a", ALPHA), state)
+        one.wait_for("the clients are checked by")
+        postgresql_database.sql(f"{least} WHERE name = 'least'")
+        line = one.wait_for("upgraded for a newer version")
+        assert "the database is unreachable" in line
+        before = postgresql_database.sql("SELECT * FROM mandos.client, mandos.life, mandos.server")
+        files(folder / "a", replace(ALPHA, host="changed"))
+        one.process.send_signal(signal.SIGHUP)
+        one.wait_for("in force, but not saved")
+        assert one.end() == 0
+        new = serve(stack, "two", files(folder / "b", ALPHA), state)
+        new.wait_for("upgraded for a newer version")
+        assert new.process.wait(60) == 78
+    after = postgresql_database.sql("SELECT * FROM mandos.client, mandos.life, mandos.server")
+    assert after == before

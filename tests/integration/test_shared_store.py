@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Thread
@@ -256,26 +255,30 @@ def test_a_client_is_added_by_one_server_at_a_time(
 
 
 def test_a_deadlock_is_tried_again(
-    a: Server, b: Server, postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+    b: Server, postgresql: Cluster, postgresql_database: Database
 ) -> None:
     """The database ends one of two transactions that wait for each other; nothing is lost."""
-    a.add(BETA)
-    b.hear("beta")
-    tries: deque[str] = deque()
-    write = PostgreSQLStore._written
-    with postgresql_database.connect() as other:
-
-        def written(self: PostgreSQLStore, changes: Changes) -> Any:  # noqa: ANN401
-            tries.append("try")
-            if len(tries) == 1:
-                raise psycopg.errors.DeadlockDetected
-            return write(self, changes)
-
-        monkeypatch.setattr(PostgreSQLStore, "_written", written)
-        b.disable()
-        assert len(tries) == 2
-        assert not is_enabled(a)
-        assert other.execute("SELECT 1").fetchall() == [(1,)]
+    b.add(BETA)
+    name = postgresql_database.name
+    postgresql.sql(f"ALTER DATABASE {name} SET deadlock_timeout = '2s'")
+    b.store.close()
+    b.store.trouble = MachineError("closed")
+    assert not b.store.reopen()
+    off = {it: b.known[it].life.turned_off(b.now, Why.ADMINISTRATOR) for it in ("alpha", "beta")}
+    lock = "SELECT FROM mandos.life WHERE name = %s FOR UPDATE"
+    waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+    ended = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
+    with postgresql.connect(database=name) as other, other.transaction():
+        other.execute("SET LOCAL deadlock_timeout = '1h'")
+        other.execute(lock, ("beta",))
+        writing = Thread(target=b.write, kwargs={"lives": off})
+        writing.start()
+        wait(lambda: postgresql.sql(waiting) == [(True,)], lambda: "the store does not wait")
+        other.execute(lock, ("alpha",))
+    writing.join()
+    wait(lambda: postgresql.sql(ended, name) == [(1,)], lambda: "there was no deadlock")
+    assert not is_enabled(b)
+    assert not is_enabled(b, "beta")
 
 
 def test_servers_that_write_the_same_clients_in_any_order_lose_nothing(

@@ -116,10 +116,15 @@ class Registry:
         now: datetime,
     ) -> Client:
         """Add a client that another server has added."""
-        self.removed.pop(name, None)
-        known = self.absence.pop(name)
-        configured = known.configured if known else settings
-        client = Client(settings, now, configured=configured, life=life, added=True, watched=False)
+        section, known = self.removed.pop(name, None), self.absence.pop(name)
+        configured = section or (known.configured if known else settings)
+        client = Client(
+            *(settings, now),
+            configured=configured,
+            life=life,
+            added=section is None,
+            watched=False,
+        )
         self.add(client, now)
         return client
 

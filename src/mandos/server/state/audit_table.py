@@ -46,17 +46,20 @@ OTHER_ADDRESSES = "other addresses"
 
 _ADD = (
     "INSERT INTO audit (kind, provoked, client, key_id, address, interface, detail, by_whom,"
-    " first, last, times) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+    " first, last, server, times) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
 )
-_ADD_ENTRY = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_ENTRY = (
+    "INSERT INTO audit (kind, provoked, client, key_id, address, interface, detail, by_whom,"
+    " first, last, server, times, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _REPEAT = "UPDATE audit SET last = ?, times = times + 1 WHERE id = ?"
 _COUNT = "SELECT count(*) FROM audit WHERE provoked = ?"
 _DROP = (
     "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE provoked = ? ORDER BY id LIMIT ?)"
 )
 _READ = (
-    "SELECT id, kind, client, key_id, address, interface, detail, by_whom, first, last, times"
-    " FROM audit WHERE id < ?"
+    "SELECT id, kind, client, key_id, address, interface, detail, by_whom, server,"
+    " first, last, times FROM audit WHERE id < ?"
 )
 
 
@@ -211,7 +214,7 @@ class SQLiteRows:
 def insert_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     """Add records with their numbers and repetitions, within a transaction."""
     rows = (
-        (number, *_row(record)[:-1], to_number(last), times)
+        (*_row(record)[:-2], to_number(last), record.server, times, number)
         for number, record, last, times in entries
     )
     connection.executemany(_ADD_ENTRY, rows)
@@ -221,7 +224,7 @@ def _row(record: Record) -> tuple[object, ...]:
     at = to_number(record.at)
     return (
         *(record.kind, origin_of(record), record.client, record.key_id, record.address),
-        *(record.interface, record.detail, record.by, at, at),
+        *(record.interface, record.detail, record.by, at, at, record.server),
     )
 
 
@@ -236,9 +239,9 @@ def read(
         parameters.append(client)
     for row in connection.execute(f"{query} ORDER BY id DESC LIMIT ?", (*parameters, limit)):
         number, kind, *texts, first, last, times = row
-        name, key_id, address, interface, detail, by = texts
+        name, key_id, address, interface, detail, by, server = texts
         record = Record(
             kind=Kind(kind), at=from_number(first), client=name, key_id=key_id,
-            address=address, interface=interface, detail=detail, by=by,
+            address=address, interface=interface, detail=detail, by=by, server=server,
         )  # fmt: skip
         yield Entry(number, record, from_number(last), times)

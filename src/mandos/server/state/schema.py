@@ -66,6 +66,9 @@ MIGRATIONS: Sequence[str] = (
     ALTER TABLE life ADD COLUMN last_secret_sent INTEGER;
     ALTER TABLE life ADD COLUMN last_rehearsed INTEGER;
     """,
+    """
+    ALTER TABLE audit ADD COLUMN server TEXT NOT NULL DEFAULT '';  -- of a trail that was shared
+    """,
 )
 #: The newest schema that this program knows.
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -16,6 +16,7 @@ import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mandos.errors import MachineError
@@ -24,7 +25,7 @@ from mandos.server.life import events
 from mandos.server.state.store import Changes, Kept, Outcome, Verdict, Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Set
+    from collections.abc import Callable, Collection, Iterable, Sequence, Set
     from datetime import datetime
 
     from mandos.client_settings import ClientSettings
@@ -46,6 +47,8 @@ _PROVOKED_REST = 1.0
 _REST = 0.004
 #: Seconds until the next try when the disk fails.
 _RETRY = 5.0
+#: Clients, and records, of one write to a state that several servers share.
+_MOST_SHARED = 5000
 #: Frequent kinds of events; losing a second of them does no harm.
 _ROUTINE = (events.CheckerCompleted, events.CheckedOK, events.CheckerBegan)
 #: What changes nothing that is kept.
@@ -336,6 +339,9 @@ class Keeper:
         wishes, self._wishes = self._wishes, []
         changes.wishes = [wish for wish, _decided in wishes]
         self._untold, self._waiters = [], []
+        if self._lives or self._settings or self._records:  # too many for one write
+            self._waiters, waiters = waiters, []
+            self._urgent.set()
         outcome, failure = await self._saved(changes)
         if failure is not None:
             self._failed(changes, failure)
@@ -344,16 +350,26 @@ class Keeper:
             self._in_trouble("")
         for record in untold:
             self._tell(record)
-        for place, (wish, decided) in enumerate(wishes):
-            granted = failure is None and place not in outcome.refused
-            if granted:
-                self._tell(wish.record)
-            _settle([decided], failure, granted)
+        self._settle_wishes(wishes, outcome, failure)
+        if failure is not None:
+            waiters, self._waiters = [*waiters, *self._waiters], []
         _settle(waiters, failure, None)
         if waiters:
             self._crowded = len(waiters) > 1
         if self._crowded:
             self._rests_until = self._loop.time() + _REST
+
+    def _settle_wishes(
+        self,
+        wishes: Sequence[tuple[Wish, asyncio.Future[bool]]],
+        outcome: Outcome,
+        failure: MachineError | None,
+    ) -> None:
+        for place, (wish, decided) in enumerate(wishes):
+            granted = failure is None and place not in outcome.refused
+            if granted:
+                self._tell(wish.record)
+            _settle([decided], failure, granted)
 
     async def _saved(self, changes: Changes) -> tuple[Outcome, MachineError | None]:
         """Write the changes; returns the outcome, and the error if that failed."""
@@ -399,11 +415,12 @@ class Keeper:
 
     def _taken(self) -> Changes:
         """All changes that wait to be written, as they are now."""
-        changes = Changes(removed=self._removed, records=self._records)
-        for name in self._lives:
+        changes = Changes(removed=self._removed)
+        names, self._records, changes.records = self._turn()
+        for name in self._lives & names:
             if known := self._registry.named(name) or self._registry.absence.get(name):
                 changes.lives[name] = known.life.dated(self._clock.date)
-        for name in self._settings:
+        for name in self._settings & names:
             if client := self._registry.named(name):
                 changes.settings[name] = Kept(client.settings, client.configured, client.added)
             elif saved := self._registry.absence.get(name):
@@ -415,12 +432,27 @@ class Keeper:
             changes.forgotten, self._forgotten = self._forgotten, set()
             changes.verdicts, self._verdicts = self._verdicts, {}
             changes.waiting, self._waiting = self._waiting, {}
-            names = {*changes.lives, *changes.settings, *changes.verdicts}
-            names.update(wish.record.client for wish, _decided in self._wishes)
-            changes.bases = self.shared.bases(names)
+            wished = {wish.record.client for wish, _decided in self._wishes}
+            about = wished.union(changes.lives, changes.settings, changes.verdicts)
+            changes.bases = self.shared.bases(about)
             changes.alone = self.shared.left_alone()
-        self._lives, self._settings, self._removed, self._records = set(), set(), set(), []
+        self._lives, self._settings, self._removed = (
+            self._lives - names,
+            self._settings - names,
+            set(),
+        )
         return changes
+
+    def _turn(self) -> tuple[set[str], list[Record], list[Record]]:
+        """The clients of the next write, the records that stay, and those of this write.
+
+        A state that several servers share is written in parts, so that no transaction takes long.
+        """
+        names = self._lives | self._settings
+        if self.shared is None or len(names) + len(self._records) <= _MOST_SHARED:
+            return names, [], self._records
+        records = self._records[:_MOST_SHARED]
+        return set(islice(names, _MOST_SHARED)), self._records[_MOST_SHARED:], records
 
 
 def _nothing() -> None:

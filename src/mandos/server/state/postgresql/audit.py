@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.server.audit.records import Kind, Record
 from mandos.server.state.audit_table import Origin, origin_of
+from mandos.server.state.postgresql.statements import columns
 from mandos.server.state.store import Entry
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class PostgreSQLRows:
         rows = [(*self.row(record), 1) for record in records]
         for start in range(0, len(rows), _MOST_ROWS):
             some = rows[start : start + _MOST_ROWS]
-            self._connection.execute(_ADD_ALL, [list(column) for column in zip(*some, strict=True)])
+            self._connection.execute(_ADD_ALL, columns(some))
 
     def repeat(self, number: int, at: datetime) -> bool:
         """Count up a record that happened again; false when it was dropped."""

@@ -23,8 +23,9 @@ from mandos.server.life.saved import unknown_life
 from mandos.server.state.moving import Whole
 from mandos.server.state.postgresql import audit, pulse, schema, statements
 from mandos.server.state.postgresql.connection import connect, explained
+from mandos.server.state.postgresql.statements import columns
 from mandos.server.state.postgresql.store import PostgreSQLStore
-from mandos.server.state.postgresql.writing import ADDED, FILE, REMOVED, columns
+from mandos.server.state.postgresql.writing import ADDED, FILE, REMOVED
 from mandos.server.state.settings_text import text_of
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ CREATE TABLE mandos.server (
     checks boolean NOT NULL,          -- whether it can check clients: it has a link
     jump double precision NOT NULL DEFAULT 0, -- seconds by which it saw the time jump
     version text NOT NULL,
-    schema integer NOT NULL           -- the newest version of these tables that it knows
+    schema integer NOT NULL DEFAULT 1 -- the newest version of these tables that it knows
 );
 CREATE TABLE mandos.client (
     name text PRIMARY KEY,

@@ -160,12 +160,37 @@ DROP_OLD_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client <> A
 DROP_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client = ANY(%s)"
 
 
-def life_arrays(lives: Iterable[tuple[str, Life]]) -> list[list[Any]]:
+def life_arrays(lives: Iterable[tuple[str, Life]]) -> list[str]:
     """The parameters of PUT_LIVES: an array for the names, and one for each column."""
-    rows = [(name, *_values(life)) for name, life in lives]
-    return [list(column) for column in zip(*rows, strict=True)] or [
-        [] for _ in range(1 + len(COLUMNS))
-    ]
+    return columns([(name, *_values(life)) for name, life in lives])
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The columns of rows as arrays in PostgreSQL's own notation.
+
+    The library writes lists, too, but takes several times as long.  See PostgreSQL's manual,
+    "Array Value Input".
+    """
+    return [_array(column) for column in zip(*rows, strict=True)]
+
+
+def _array(values: Iterable[object]) -> str:
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: object) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bool() | int():
+            return str(value)
+        case bytes():
+            return f'"\\\\x{value.hex()}"'
+        case datetime():
+            return f'"{value.isoformat()}"'
+        case _:
+            text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{text}"'
 
 
 def life_of(values: Sequence[Any]) -> Life:

@@ -287,7 +287,8 @@ class PostgreSQLStore:
             self._damaged.add(name)
             log.error(
                 "the client %r in the database is damaged (%s): it gets nothing; mend its rows in"
-                " mandos.client and mandos.life, or delete both to begin anew with its section",
+                " mandos.client and mandos.life; or delete both and restart the servers: then it"
+                " begins anew with its section",
                 *(name, error),
             )
 

@@ -91,7 +91,7 @@ class Writing:
             if name not in stored or row != tuple(stored[name][:3]):
                 rows.append((name, row[0], settings.secret, settings.key_id, origin))
         for some in _parts(rows):
-            self._raised(self._execute(statements.PUT_CLIENTS, *columns(some)))
+            self._raised(self._execute(statements.PUT_CLIENTS, *statements.columns(some)))
         known = [name for name in kept if name in stored]
         before = self._found_present(known)
         self._put_sections({name: one for name, one in kept.items() if name not in self._unusable})
@@ -170,7 +170,7 @@ class Writing:
             if not one.added
         ]
         for some in _parts(rows):
-            self._execute(statements.PUT_SECTIONS, self._server, *columns(some))
+            self._execute(statements.PUT_SECTIONS, self._server, *statements.columns(some))
         if added := [name for name, one in kept.items() if one.added]:
             self._execute(statements.MARK_ABSENT, self._server, added)
 
@@ -253,13 +253,13 @@ class Writing:
             for name, verdict in self._changes.verdicts.items()
         ]
         if rows:
-            self._execute(statements.PUT_VERDICTS, *columns(rows))
+            self._execute(statements.PUT_VERDICTS, *statements.columns(rows))
 
     def _put_waiting(self) -> None:
         waiting = self._changes.waiting
         rows = [(name, until) for name, until in waiting.items() if until is not None]
         if rows:
-            self._execute(statements.PUT_WAITING, self._server, *columns(rows))
+            self._execute(statements.PUT_WAITING, self._server, *statements.columns(rows))
         if over := [name for name, until in waiting.items() if until is None]:
             self._execute(statements.DROP_WAITING, self._server, over)
 
@@ -276,7 +276,7 @@ class Writing:
                 asked[name] = name, known.version, wish.record.at
         granted: set[str] = set()
         if asked:
-            rows = self._execute(statements.GIVE, *columns(list(asked.values())))
+            rows = self._execute(statements.GIVE, *statements.columns(list(asked.values())))
             granted = {row[0] for row in rows}
         return frozenset(
             place
@@ -303,8 +303,3 @@ def _origin(kept: Kept, before: Known | None, old: str) -> str:
     if kept.absent or (kept.added and before is not None and before.present):
         return old
     return ADDED if kept.added else FILE
-
-
-def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Return the columns of rows, as the statements take them."""
-    return [list(column) for column in zip(*rows, strict=True)]
