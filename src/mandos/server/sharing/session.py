@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
@@ -48,6 +49,8 @@ _PACE = 1.0
 _SILENCE = 4.0
 #: Seconds that the database may take to decide about a secret.
 _DECISION_TIME = 6.0
+#: Seconds that this server's disk may take to keep the record of a secret.
+_DISK_TIME = 3.0
 #: A decision that took longer is made again: the server may have stood still since.
 _FRESH = 2.0
 #: Seconds in which new records of other servers are collected: reading them holds up decisions.
@@ -333,7 +336,7 @@ class Sharing:
                     began = self._elapsed()
                     granted = await self._keeper.granted(record, settings)
         except (MandosError, TimeoutError):
-            return self._alone(record)
+            return await self._alone(record)
         if granted:
             return None
         await self.current(record.client)
@@ -348,12 +351,20 @@ class Sharing:
         late = expires is not None and expires <= self._clock.now()
         return Rejection.OVERDUE if late else Rejection.REFUSED
 
-    def _alone(self, record: Record) -> Rejection | None:
-        """Decide without the database, by what this server knows."""
-        if not self._may_decide_alone:
-            return Rejection.NO_DATABASE
-        self._keeper.note(record)
-        return None
+    async def _alone(self, record: Record) -> Rejection | None:
+        """Decide without the database, by what this server knows.
+
+        The record is on this server's disk then, unless the disk hangs: that keeps no machine from
+        booting.
+        """
+        if self._may_decide_alone:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DISK_TIME):
+                    await self._keeper.in_thread(self._notes.given, record)
+            if self._may_decide_alone:  # still, after the disk
+                self._keeper.note(record)
+                return None
+        return Rejection.NO_DATABASE
 
     @property
     def _may_decide_alone(self) -> bool:

@@ -67,6 +67,8 @@ class Notes:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
+        #: Whether there are records of ``given`` that the database may not have.
+        self.given_alone = False
         self._complained = False
         self._connection: sqlite3.Connection | None = None
         try:
@@ -169,8 +171,14 @@ class Notes:
             ]
         )
 
+    def given(self, record: Record) -> None:
+        """Keep the record of a secret that this server is about to give by itself."""
+        self.given_alone = True
+        self._write([("INSERT INTO unsent (record) VALUES (?)", [(_text(record),)])])
+
     def sent(self, names: Collection[str]) -> None:
         """Forget these clients and all records: the database has them."""
+        self.given_alone = False
         self._write(
             [
                 ("DELETE FROM base WHERE name = ?", [(name,) for name in names]),

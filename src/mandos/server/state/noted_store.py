@@ -44,7 +44,7 @@ class NotedStore:
             self._noted |= new
             self._alone = True
             raise
-        if self._alone:
+        if self._alone or self._notes.given_alone:
             self._notes.sent([*changes.lives, *changes.settings])
             self._noted -= {*changes.lives, *changes.settings}
             self._alone = bool(self._notes.bases())

@@ -60,6 +60,16 @@ def test_the_first_base_stays(notes: Notes) -> None:
     assert notes.bases()["alpha"].life == ON
 
 
+def test_a_secret_that_was_given_alone_is_kept_at_once(notes: Notes, tmp_path: Path) -> None:
+    """A server that is killed the moment after has its record in the next run."""
+    notes.given(RECORD)
+    notes.given(RECORD)
+    with closing(Notes(tmp_path)) as other:
+        assert other.unsent() == [RECORD, RECORD]
+    notes.alone({}, [RECORD])
+    assert notes.unsent() == [RECORD]
+
+
 def test_sent_forgets(notes: Notes) -> None:
     """The clients that the database has now, and all records."""
     beta = replace(ALPHA, name="beta")
@@ -154,4 +164,7 @@ def test_failed_writes_are_noted_until_one_succeeds(tmp_path: Path) -> None:
             away.away = False
             store.write(changes)
             assert notes.bases() == {}
+            assert notes.unsent() == []
+            notes.given(RECORD)  # it is in the database with the next write, however that goes on
+            store.write(changes)
             assert notes.unsent() == []
