@@ -184,7 +184,11 @@ def test_within_the_limit_the_copy_is_served_from(site: Site) -> None:
 
 
 def test_database_that_hangs(site: Site) -> None:
-    """Its processes are stopped, and the kernel of its machine still takes every packet."""
+    """Its processes are stopped, and the kernel of its machine still takes every packet.
+
+    When they go on, they may finish the decision that the server has given up: then there are two
+    records of one secret.
+    """
     server = site.start(without_database="PT1H")
     assert site.served()
     site.cluster.pause()
@@ -195,7 +199,9 @@ def test_database_that_hangs(site: Site) -> None:
     finally:
         site.cluster.resume()
     site.start(without_database="PT1H")
-    site.eventually(SENT, [("only", 2)])
+    site.eventually(
+        "SELECT sum(times) >= 2 FROM mandos.audit WHERE kind = 'secret-sent'", [(True,)]
+    )
 
 
 def test_records_survive_a_crash_of_the_server(site: Site) -> None:
