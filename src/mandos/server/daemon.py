@@ -371,12 +371,13 @@ class Daemon:
             self._tell_soon()
 
     def _tell_soon(self) -> None:
-        if self._telling is None:
+        if self._telling is None and not self._ended.done():
             self._telling = self._loop.call_later(_STATUS_TIME, self._tell_status)
 
     def _tell_status(self) -> None:
         self._telling = None
-        self._parts.manager.status(self._status())
+        if not self._ended.done():
+            self._parts.manager.status(self._status())
 
     def _status(self) -> str:
         enabled = sum(client.life.enabled for client in self._parts.registry)

@@ -360,7 +360,7 @@ class Sharing:
         if self._may_decide_alone:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DISK_TIME):
-                    await self._keeper.in_thread(self._notes.given, record)
+                    await asyncio.to_thread(self._notes.given, record)
             if self._may_decide_alone:  # still, after the disk
                 self._keeper.note(record)
                 return None

@@ -15,6 +15,7 @@ import logging
 import sqlite3
 from contextlib import closing, suppress
 from datetime import datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mandos.server.audit.records import Kind, Record
@@ -59,7 +60,7 @@ class Contact(NamedTuple):
 
 
 class Notes:
-    """The notes in a state directory; one thread at a time calls.
+    """The notes in a state directory; any thread may call.
 
     A file that is damaged is set aside and begun anew: then the database was never seen.  Errors of
     the disk are logged, once until a call succeeds.
@@ -67,9 +68,9 @@ class Notes:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
-        #: Whether there are records of ``given`` that the database may not have.
-        self.given_alone = False
+        self._given: list[Record] = []
         self._complained = False
+        self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         try:
             self._connection = self._opened()
@@ -120,26 +121,32 @@ class Notes:
 
     def _write(self, statements: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> None:
         try:
-            if self._connection is None:
-                self._connection = self._opened()
-            with closing(self._connection.cursor()) as cursor:
-                cursor.execute("BEGIN IMMEDIATE")
-                try:
-                    for query, rows in statements:
-                        cursor.executemany(query, rows)
-                    cursor.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):
-                        cursor.execute("ROLLBACK")
-                    raise
+            with self._lock:
+                self._written(statements)
         except (sqlite3.Error, OSError) as error:
             self._complain(error)
         else:
             self._complained = False
 
+    def _written(self, statements: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> None:
+        if self._connection is None:
+            self._connection = self._opened()
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                for query, rows in statements:
+                    cursor.executemany(query, rows)
+                cursor.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    cursor.execute("ROLLBACK")
+                raise
+
     def _read(self, query: str) -> list[tuple[Any, ...]]:
         try:
-            return [] if self._connection is None else self._connection.execute(query).fetchall()
+            with self._lock:
+                connection = self._connection
+                return [] if connection is None else connection.execute(query).fetchall()
         except sqlite3.Error as error:
             self._complain(error)
             return []
@@ -163,6 +170,8 @@ class Notes:
 
         A client that is kept already stays as it was before the first of these changes.
         """
+        records = list(records)
+        records += [one for one in self._given if one not in records]
         self._write(
             [
                 ("INSERT OR IGNORE INTO base VALUES (?, ?, ?, ?, ?)", map(_row, bases.items())),
@@ -173,16 +182,23 @@ class Notes:
 
     def given(self, record: Record) -> None:
         """Keep the record of a secret that this server is about to give by itself."""
-        self.given_alone = True
+        self._given.append(record)
         self._write([("INSERT INTO unsent (record) VALUES (?)", [(_text(record),)])])
 
-    def sent(self, names: Collection[str]) -> None:
-        """Forget these clients and all records: the database has them."""
-        self.given_alone = False
+    @property
+    def given_alone(self) -> bool:
+        """Whether there are records of ``given`` that the database does not have yet."""
+        return bool(self._given)
+
+    def sent(self, names: Collection[str], records: Collection[Record] = ()) -> None:
+        """Forget these clients and records, and those of ``alone``: the database has them."""
+        self._given = [one for one in self._given if one not in records]
+        rest = [(_text(one),) for one in self._given]
         self._write(
             [
                 ("DELETE FROM base WHERE name = ?", [(name,) for name in names]),
                 ("DELETE FROM unsent", [()]),
+                ("INSERT INTO unsent (record) VALUES (?)", rest),
             ]
         )
 

@@ -45,7 +45,7 @@ class NotedStore:
             self._alone = True
             raise
         if self._alone or self._notes.given_alone:
-            self._notes.sent([*changes.lives, *changes.settings])
+            self._notes.sent([*changes.lives, *changes.settings], changes.records)
             self._noted -= {*changes.lives, *changes.settings}
             self._alone = bool(self._notes.bases())
         return outcome

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -216,6 +217,9 @@ class Keeper:
             await self.durable()
         except MachineError as error:
             log.critical("the last changes of the clients' state are not saved: %s", error)
+            if self.shared is not None:  # what came meanwhile is noted on this machine
+                with suppress(MachineError):
+                    await self.in_thread(self._store.write, self._taken())
         self._task.cancel()
         await asyncio.wait([self._task])
         if self._later is not None:
