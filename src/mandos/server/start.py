@@ -80,6 +80,8 @@ def _serve(settings: ServerSettings, ready: Callable[[], None]) -> None:
     open_store = claim_state(settings.statedir, settings.audit_records, user.uid)
     if settings.state:
         load_shared()
+    else:
+        refuse_moved(settings.statedir)
     daemon.load(settings)
     privileges.give_up_root()
     store = open_store()
@@ -127,8 +129,6 @@ def _parts(
 ) -> daemon.Parts:
     boot, wanted = LastBoot(settings.statedir), store
     mistakes = len(configured.problems)
-    if not settings.state:
-        refuse_moved(settings.statedir)
     if settings.state:
         shared = prepare_shared(
             *(settings.statedir, settings.state, settings.server_name, settings.audit_records),

@@ -106,8 +106,11 @@ def _text(settings: ClientSettings) -> tuple[str, bytes]:
 
 
 def refuse_moved(directory: Path) -> None:
-    """Raise AdministratorError if the state of this directory was moved into the database."""
-    if (directory / MARK).exists():
+    """Raise AdministratorError if the state of this directory was moved into the database.
+
+    To be called with root's rights, if there are any: the server's user may be unable to look.
+    """
+    if os.access(directory / MARK, os.F_OK):
         raise AdministratorError(
             f"the state of {directory} was moved into a PostgreSQL database, and mandos.conf does"
             " not set state",
