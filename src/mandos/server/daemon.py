@@ -69,7 +69,7 @@ _MINUTE = 60.0
 _MANY = 100
 
 
-class Members(NamedTuple):
+class SharedParts(NamedTuple):
     """The parts of a server that shares its state with others; ``copy`` is its local copy."""
 
     shared: Shared
@@ -93,7 +93,7 @@ class Parts(NamedTuple):
     manager: ServiceManager
     boot: LastBoot
     mistakes: int = 0
-    members: Members | None = None
+    members: SharedParts | None = None
 
 
 def load(settings: ServerSettings) -> None:
@@ -151,12 +151,12 @@ class Daemon:
         ending.callback(self._network.stop)
         ending.push_async_callback(self._end_tasks)
 
-    def _joined(self, members: Members) -> Sharing:
+    def _joined(self, members: SharedParts) -> Sharing:
         """Take part in a state that several servers share."""
         registry, clock, settings = self._parts.registry, self._parts.clock, self._settings
         shared, beginning, own = members.shared, members.beginning, settings.server_name
         assert isinstance(clock, CommonClock)  # noqa: S101 - for the type checker
-        replica = Replica(registry, clock, beginning.known, own, beginning.alone)
+        replica = Replica(registry, clock, beginning.state.known, own, beginning.alone)
         self._keeper.shared = replica
         self._keeper.copy = Keeper(members.copy, registry, clock, _ignored, trail=False)
         limits = Limits(settings.without_database, settings.without_database_at_boot)

@@ -136,7 +136,7 @@ def _parts(
         )
         beginning = begin(shared, store, configured.clients, elapsed())
         state, wanted = beginning.state, shared.store
-        members = daemon.Members(shared, store, beginning)
+        members = daemon.SharedParts(shared, store, beginning)
         clock: Clock = common_clock(beginning.moment)
     else:
         if not settings.restore:

@@ -19,7 +19,7 @@ from mandos.server.state.apart import Contact
 from mandos.server.state.store import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mandos.client_settings import ClientSettings
     from mandos.server.audit.records import Record
@@ -33,14 +33,13 @@ log = logging.getLogger(__name__)
 class Beginning(NamedTuple):
     """The state, the time of the clients' lives, and the remains of a run without the database.
 
-    ``known`` are the clients as all servers know them in common, ``alone`` those that this server
-    has changed by itself, ``unsent`` the records that the database does not have.  ``copied`` are
-    the clients in the local copy.
+    ``state.known`` are the clients as all servers know them in common, ``alone`` those that this
+    server has changed by itself, ``unsent`` the records that the database does not have.
+    ``copied`` are the clients in the local copy.
     """
 
     state: State
     moment: datetime
-    known: Mapping[str, Known]
     alone: frozenset[str]
     unsent: Sequence[Record]
     copied: State
@@ -70,14 +69,14 @@ def begin(
         }
         moment = datetime.now(UTC)
         state = replace(copied, shared=True, known=known)
-        return Beginning(state, moment, known, frozenset(bases), unsent, copied)
+        return Beginning(state, moment, frozenset(bases), unsent, copied)
     shared.notes.seen(Contact(boot_id.present(), elapsed, datetime.now(UTC)))
     saved = dict(state.saved)
     for name, base in bases.items():
         if name in saved and name in copied.saved:
             saved[name] = _merged(base, copied.saved[name], saved[name], moment)
     state = replace(state, saved=saved)
-    return Beginning(state, moment, state.known, frozenset(bases), unsent, copied)
+    return Beginning(state, moment, frozenset(bases), unsent, copied)
 
 
 def _from_database(shared: Shared, configured: Sequence[ClientSettings]) -> tuple[State, datetime]:

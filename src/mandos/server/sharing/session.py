@@ -222,22 +222,25 @@ class Sharing:
     def _look(self) -> None:
         """Notice a database that keeps the thread waiting: its processes or its disk hang."""
         self._looking = self._loop.call_later(_PACE, self._look)
-        contact = self._contact
-        if contact is None or contact.boot != self._boot or self._alone_since:
-            return
-        if self._elapsed() - contact.elapsed > _SILENCE:
+        silent = self._silent
+        if not self._alone_since and silent is not None and silent > _SILENCE:
             self._lost(MachineError("it does not answer"))
+
+    @property
+    def _silent(self) -> float | None:
+        """Seconds since the last contact with the database; None: none in this boot."""
+        contact = self._contact
+        if contact is None or contact.boot != self._boot:
+            return None
+        return self._elapsed() - contact.elapsed
 
     def _lost(self, error: MandosError) -> None:
         """Go on alone: this server checks all clients, since it cannot know about the others."""
-        contact = self._contact
-        lately = contact is not None and contact.boot == self._boot
-        if contact is None or not lately or self._elapsed() - contact.elapsed > LOST:
+        silent = self._silent
+        if silent is None or silent > LOST:
             self._share_out([self._own])
         if not self._alone_since:
-            since = self._clock.now()
-            if contact is not None and lately:
-                since -= timedelta(seconds=self._elapsed() - contact.elapsed)
+            since = self._clock.now() - timedelta(seconds=silent or 0.0)
             self._alone_since = f"{since:%Y-%m-%d %H:%M:%S} UTC"
         self._in_trouble(f"the database is unreachable: {error}")
         self._tell_changes()

@@ -16,8 +16,13 @@ from mandos.server.state.timestamps import from_number, to_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_HINTS = get_type_hints(Life)
+#: The type of each field of a life, without None.
+TYPES: dict[str, type] = {
+    field.name: (get_args(_HINTS[field.name]) or (_HINTS[field.name],))[0] for field in fields(Life)
+}
 #: The columns of the table ``life`` after the client's name.
-COLUMNS = tuple(field.name for field in fields(Life))
+COLUMNS = tuple(TYPES)
 _values = attrgetter(*COLUMNS)
 
 
@@ -32,8 +37,7 @@ _READERS: dict[type, Callable[[Any], object]] = {
     int: int,
     Why: _why,
 }
-_TYPES = get_type_hints(Life)
-_readers = tuple(_READERS[(get_args(_TYPES[name]) or (_TYPES[name],))[0]] for name in COLUMNS)
+_readers = tuple(_READERS[kind] for kind in TYPES.values())
 
 
 def row_of(name: str, life: Life) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mandos.server.audit.records import Kind, Record
 from mandos.server.state.audit_table import Origin, origin_of
-from mandos.server.state.postgresql.statements import columns
+from mandos.server.state.postgresql.statements import columns, parts
 from mandos.server.state.store import Entry
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ _DROP = (
 #: Kinds that only a newer version of this program knows are skipped: its servers report them.
 _READ = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id < %s AND kind = ANY(%s)"  # noqa: S608
 _KINDS = [str(kind) for kind in Kind]
-#: Rows that one statement adds at most.
-_MOST_ROWS = 5000
 _NEWEST = 1 << 62
 _LAST = "SELECT coalesce(max(id), 0) FROM mandos.audit"
 _AFTER = f"SELECT id, {_COLUMNS} FROM mandos.audit WHERE id > %s ORDER BY id DESC LIMIT %s"  # noqa: S608
@@ -69,8 +67,7 @@ class PostgreSQLRows:
     def insert_all(self, records: Sequence[Record]) -> None:
         """Add many records."""
         rows = [(*self.row(record), 1) for record in records]
-        for start in range(0, len(rows), _MOST_ROWS):
-            some = rows[start : start + _MOST_ROWS]
+        for some in parts(rows):
             self._connection.execute(_ADD_ALL, columns(some))
 
     def repeat(self, number: int, at: datetime) -> bool:
@@ -93,10 +90,9 @@ class PostgreSQLRows:
 def append(connection: Connection[Any], server: str, entries: Sequence[Entry]) -> None:
     """Add records with their repetitions, oldest first; ``server`` is that of those without one."""
     rows = PostgreSQLRows(connection, server)
-    for start in range(0, len(entries), _MOST_ROWS):
-        some = entries[start : start + _MOST_ROWS]
+    for some in parts(entries):
         values = [(*rows.row(it.record)[:-1], it.last, it.times) for it in some]
-        connection.execute(_ADD_ALL, [list(column) for column in zip(*values, strict=True)])
+        connection.execute(_ADD_ALL, columns(values))
 
 
 def read(

@@ -23,13 +23,13 @@ from mandos.server.life.saved import unknown_life
 from mandos.server.state.moving import Whole
 from mandos.server.state.postgresql import audit, pulse, schema, statements
 from mandos.server.state.postgresql.connection import connect, explained
-from mandos.server.state.postgresql.statements import columns
+from mandos.server.state.postgresql.statements import columns, parts
 from mandos.server.state.postgresql.store import PostgreSQLStore
 from mandos.server.state.postgresql.writing import ADDED, FILE, REMOVED
 from mandos.server.state.settings_text import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from psycopg import Connection
@@ -168,11 +168,11 @@ class _Entering:
     def enter(self) -> Iterator[str]:
         """Write everything; yields remarks.  Raises psycopg.Error."""
         ((now,),) = self._connection.execute(statements.NOW)
-        for names in _parts(self._whole.saved):
+        for names in parts(sorted(self._whole.saved), _BATCH):
             yield from self._put({name: self._whole.saved[name] for name in names})
-        for names in _parts(self._whole.removed):
+        for names in parts(sorted(self._whole.removed), _BATCH):
             yield from self._put_removed({name: self._whole.removed[name] for name in names})
-        for names in _parts(self._whole.listed):
+        for names in parts(sorted(self._whole.listed), _BATCH):
             self._put_listed(names, now)
         audit.append(self._connection, self._server, self._whole.trail)
 
@@ -243,13 +243,6 @@ class _Entering:
     def _execute(self, query: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             self._connection.execute(query, columns(rows))
-
-
-def _parts(names: Collection[str]) -> Iterator[list[str]]:
-    """Yield the names in order, some at a time."""
-    ordered = sorted(names)
-    for start in range(0, len(ordered), _BATCH):
-        yield ordered[start : start + _BATCH]
 
 
 def _life(ours: Life, theirs: Life | None) -> Life:

@@ -6,22 +6,23 @@ from __future__ import annotations
 
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mandos.server.life.events import Why
 from mandos.server.life.life import Life
+from mandos.server.state import life_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+_Row = TypeVar("_Row")
+
+#: Rows that one statement takes at most.
+_MOST_ROWS = 5000
 
 _TYPES = {datetime: "timestamptz", bool: "boolean", int: "integer", Why: "text"}
-_HINTS = get_type_hints(Life)
 #: The columns of a life, and their types in SQL.
-COLUMNS = {
-    name: _TYPES[(get_args(hint) or (hint,))[0]]
-    for name, hint in _HINTS.items()
-    if name in Life.__dataclass_fields__
-}
+COLUMNS = {name: _TYPES[kind] for name, kind in life_rows.TYPES.items()}
 _values = attrgetter(*COLUMNS)
 _NAMES = ", ".join(COLUMNS)
 _ARRAYS = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
@@ -163,6 +164,12 @@ DROP_WAITING = "DELETE FROM mandos.waiting WHERE server = %s AND client = ANY(%s
 def life_arrays(lives: Iterable[tuple[str, Life]]) -> list[str]:
     """The parameters of PUT_LIVES: an array for the names, and one for each column."""
     return columns([(name, *_values(life)) for name, life in lives])
+
+
+def parts(rows: Sequence[_Row], most: int = _MOST_ROWS) -> Iterator[list[_Row]]:
+    """The rows in parts, so that no statement takes longer than statements may."""
+    for start in range(0, len(rows), most):
+        yield list(rows[start : start + most])
 
 
 def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:

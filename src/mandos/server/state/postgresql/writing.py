@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mandos.server.life.merge import merge, merge_settings
 from mandos.server.state.postgresql import statements
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from mandos.server.life.life import Life
     from mandos.server.state.store import Changes, Kept, Wish
 
-_Row = TypeVar("_Row")
-
-#: Rows that one statement writes at most.
-_MOST_ROWS = 5000
 #: The origin of a client: the files of some server, or an administrator; or one removed it.
 FILE, ADDED, REMOVED = "file", "added", "removed"
 
@@ -90,7 +86,7 @@ class Writing:
             row = (text_of(settings), settings.secret, origin)
             if name not in stored or row != tuple(stored[name][:3]):
                 rows.append((name, row[0], settings.secret, settings.key_id, origin))
-        for some in _parts(rows):
+        for some in statements.parts(rows):
             self._raised(self._execute(statements.PUT_CLIENTS, *statements.columns(some)))
         known = [name for name in kept if name in stored]
         before = self._found_present(known)
@@ -169,7 +165,7 @@ class Writing:
             for name, one in kept.items()
             if not one.added
         ]
-        for some in _parts(rows):
+        for some in statements.parts(rows):
             self._execute(statements.PUT_SECTIONS, self._server, *statements.columns(some))
         if added := [name for name, one in kept.items() if one.added]:
             self._execute(statements.MARK_ABSENT, self._server, added)
@@ -207,7 +203,7 @@ class Writing:
             self._clients[name] = None if life is None else self._known(name, life, version)
             if life is not None and life != theirs:
                 lives.append((name, life))
-        for some in _parts(lives):
+        for some in statements.parts(lives):
             for name, version in self._execute(statements.PUT_LIVES, *statements.life_arrays(some)):
                 if known := self._clients[name]:
                     self._clients[name] = known._replace(life_version=version)
@@ -290,12 +286,6 @@ class Writing:
     def _has(self, wish: Wish) -> bool:
         known = self._latest(wish.record.client)
         return known is not None and known.settings == wish.settings
-
-
-def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    """The rows in parts, so that no statement takes longer than statements may."""
-    for start in range(0, len(rows), _MOST_ROWS):
-        yield rows[start : start + _MOST_ROWS]
 
 
 def _origin(kept: Kept, before: Known | None, old: str) -> str:
