@@ -10,6 +10,7 @@ database's clock, or a takeover by a standby whose clock differs, changes the co
 from __future__ import annotations
 
 import select
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -63,6 +64,8 @@ _LEAVE = "DELETE FROM mandos.server WHERE name = %s AND run = %s"
 _TOLERANCE = 2.0
 #: Signs of life in which a jump is a proposal; then this server takes it for its own fault.
 _PROPOSALS = 6
+#: Tries to take a server's name, and seconds between two.
+_TRIES, _TRY = 10, 0.2
 #: Seconds until a database that does not answer is given up.
 _LONGEST = 5.0
 #: Seconds for a round trip; the time in a slower answer is not used.
@@ -255,10 +258,16 @@ class Pulse:
 
 
 def take_name(connection: Connection[Any], name: str) -> None:
-    """Keep a server's name for this connection; raises MachineError when a server uses it."""
-    (free,) = connection.execute(_LOCK, (_NAMES, name)).fetchone() or (False,)
-    if not free:
-        raise MachineError(
-            f"another server uses the name {name} in the same database",
-            "give each server a name of its own: server_name in mandos.conf",
-        )
+    """Keep a server's name for this connection; raises MachineError when a server uses it.
+
+    The database may need a moment to notice that a server with this name was killed.
+    """
+    for _try in range(_TRIES):
+        (free,) = connection.execute(_LOCK, (_NAMES, name)).fetchone() or (False,)
+        if free:
+            return
+        time.sleep(_TRY)
+    raise MachineError(
+        f"another server uses the name {name} in the same database",
+        "give each server a name of its own: server_name in mandos.conf",
+    )
